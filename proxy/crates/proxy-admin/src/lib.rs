@@ -1,0 +1,2 @@
+//! The runtime API.
+#![forbid(unsafe_code)]

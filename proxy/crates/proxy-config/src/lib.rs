@@ -1,0 +1,2 @@
+//! Configuration text to typed, spanned configuration. Opens nothing but configuration sources.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! HTTP messages and codecs. No IO, no clock.
+#![forbid(unsafe_code)]

@@ -1,0 +1,1 @@
+//! Sockets: the only crate of the userspace path that wraps system calls.

@@ -1,0 +1,2 @@
+//! From an accepted connection to its log line.
+#![forbid(unsafe_code)]

@@ -1,0 +1,1 @@
+//! Test harness: namespaces, processes, peers; everything it makes is removed on drop.
