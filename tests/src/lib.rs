@@ -1,1 +1,19 @@
-//! Test harness: namespaces, processes, peers; everything it makes is removed on drop.
+//! Test harness: namespaces, processes, peers. Everything it makes is removed on drop, and by a
+//! guardian process when this one dies without dropping (Ctrl-C, abort, `kill -9`).
+//!
+//! Nothing here sleeps for a fixed time: a test waits for a line, a reply or a state
+//! ([`eventually`]), and no port is fixed (namespaces, or [`net::free_port`]).
+
+#![forbid(unsafe_code)]
+
+pub mod guardian;
+pub mod lab;
+pub mod net;
+pub mod netns;
+pub mod program;
+pub mod wait;
+
+pub use lab::Lab;
+pub use netns::NetNs;
+pub use program::Program;
+pub use wait::eventually;
