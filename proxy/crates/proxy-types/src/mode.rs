@@ -1,0 +1,26 @@
+//! What a proxy speaks.
+
+use std::fmt;
+
+/// HAProxy's `mode` (configuration manual, 4.2 "mode"). The default is [`Mode::Tcp`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Mode {
+    Http,
+    #[default]
+    Tcp,
+}
+
+impl Mode {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Tcp => "tcp",
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
