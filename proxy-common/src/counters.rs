@@ -1,0 +1,138 @@
+//! Counters and live numbers.
+
+/// Value of [`SERVICE_COUNTERS`](crate::maps::SERVICE_COUNTERS) and
+/// [`SERVER_COUNTERS`](crate::maps::SERVER_COUNTERS), per CPU; never goes down.
+///
+/// Both count every packet at once, so they do not lag behind as
+/// [`FlowEntry`](crate::FlowEntry) does.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Traffic {
+    /// Connections begun (SYN sent on to a server).
+    pub flows_new: u64,
+    /// Connections over, by any path.
+    pub flows_ended: u64,
+    /// Connections that ended before the handshake was completed (refused, timed out, displaced).
+    pub flows_failed: u64,
+    /// Connections whose handshake was completed.
+    pub flows_established: u64,
+    /// TCP segments from clients.
+    pub packets_in: u64,
+    /// TCP payload bytes from clients.
+    pub bytes_in: u64,
+    /// TCP segments from servers.
+    pub packets_out: u64,
+    /// TCP payload bytes from servers.
+    pub bytes_out: u64,
+    /// SYNs left to userspace: at the connection limit. Services only.
+    pub passed_full: u64,
+    /// SYNs left to userspace: no usable server. Services only.
+    pub passed_no_server: u64,
+    /// SYNs left to userspace: no free source port, or no room for the flow.
+    pub passed_no_room: u64,
+    pub reserved: u64,
+}
+
+/// Value of [`SERVICE_LIVE`](crate::maps::SERVICE_LIVE) and
+/// [`SERVER_LIVE`](crate::maps::SERVER_LIVE): shared by all CPUs, changed atomically by the programs
+/// only. The user side writes zero when it gives an index to something new that has no flows.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Live {
+    /// Connections not over yet.
+    pub connections: u32,
+    /// Highest value of `connections`; may miss a peak that two CPUs made together.
+    pub peak: u32,
+    /// Place of the ring to use next, before the modulo. Services only.
+    pub cursor: u32,
+    pub reserved: u32,
+}
+
+/// Index in [`COUNTERS`](crate::maps::COUNTERS) (`u64`, per CPU): packets by what became of them,
+/// apart from those that were translated and those that were none of ours.
+#[repr(u32)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Reason {
+    /// Passed: for a VIP, not a SYN, and no flow knows it (userspace carries it, or it is stray).
+    NoFlow,
+    /// Passed: SYN to a service without a usable server.
+    NoServer,
+    /// Passed: SYN to a service or servers at their connection limit.
+    Full,
+    /// Passed: every source port tried toward the server was taken.
+    NoPort,
+    /// Passed: no room in the flow table.
+    NoRoom,
+    /// Passed: no route, or an interface the program may not send to.
+    NoRoute,
+    /// Passed by XDP to the tc program of the same interface: neighbour not resolved, packet too
+    /// big for the way out, or forwarding disabled.
+    Deferred,
+    /// Passed: TTL or hop limit of one or less.
+    TtlExpired,
+    /// Passed: fragment, IP options, extension header or VLAN tag this form does not take.
+    NotSimple,
+    /// Passed: lengths that do not fit.
+    Malformed,
+    /// Dropped: the kernel refused to change or send a packet already partly changed.
+    RewriteFailed,
+    /// A new half-open flow took the place of one in `EMBRYONIC`.
+    EmbryonicEvicted,
+    /// A closed flow left `FLOWS` for the next one in `CLOSING`.
+    ClosingRecycled,
+    /// A SYN began a new connection on the key of a closed one.
+    Reopened,
+    /// Events lost because the ring buffer was full.
+    EventLost,
+    /// ICMP errors translated.
+    IcmpTranslated,
+    /// Packets found in the flow cache.
+    CacheHit,
+    /// Packets of known flows that were not in the flow cache.
+    CacheMiss,
+    /// Flows put out of the cache by others.
+    CacheEvicted,
+}
+
+impl Reason {
+    /// Number of counters, the size of the map.
+    pub const COUNT: u32 = Self::ALL.len() as u32;
+
+    /// Each reason with the name that statistics show.
+    pub const ALL: [(Self, &'static str); 19] = [
+        (Self::NoFlow, "no_flow"),
+        (Self::NoServer, "no_server"),
+        (Self::Full, "full"),
+        (Self::NoPort, "no_port"),
+        (Self::NoRoom, "no_room"),
+        (Self::NoRoute, "no_route"),
+        (Self::Deferred, "deferred"),
+        (Self::TtlExpired, "ttl_expired"),
+        (Self::NotSimple, "not_simple"),
+        (Self::Malformed, "malformed"),
+        (Self::RewriteFailed, "rewrite_failed"),
+        (Self::EmbryonicEvicted, "embryonic_evicted"),
+        (Self::ClosingRecycled, "closing_recycled"),
+        (Self::Reopened, "reopened"),
+        (Self::EventLost, "event_lost"),
+        (Self::IcmpTranslated, "icmp_translated"),
+        (Self::CacheHit, "cache_hit"),
+        (Self::CacheMiss, "cache_miss"),
+        (Self::CacheEvicted, "cache_evicted"),
+    ];
+}
+
+const _: () = assert!(size_of::<Traffic>() == 96);
+const _: () = assert!(size_of::<Live>() == 16);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_stand_at_their_index() {
+        for (index, (reason, _)) in Reason::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, index);
+        }
+    }
+}

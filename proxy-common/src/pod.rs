@@ -1,0 +1,21 @@
+//! `aya::Pod`: the user side may read and write these as bytes.
+
+use crate::{
+    Addr, CacheSet, CacheWay, Config, CpuState, EpochLine, ExpireRequest, FlowEntry, FlowEvent,
+    FlowKey, FlowState, Live, Port, RealEntry, Ring, ServiceEntry, Slot, Traffic, VipEntry, VipKey,
+};
+
+macro_rules! pod {
+    ($($name:ident)*) => {
+        $(
+            // SAFETY: `repr(C)` integers only, without padding (sizes are asserted beside each
+            // type), so every bit pattern is a value and every byte is initialised.
+            unsafe impl aya::Pod for $name {}
+        )*
+    };
+}
+
+pod! {
+    Addr CacheSet CacheWay Config CpuState EpochLine ExpireRequest FlowEntry FlowEvent
+    FlowKey FlowState Live Port RealEntry Ring ServiceEntry Slot Traffic VipEntry VipKey
+}
