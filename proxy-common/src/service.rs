@@ -100,5 +100,5 @@ pub struct RealEntry {
 const _: () = assert!(size_of::<VipKey>() == 20);
 const _: () = assert!(size_of::<VipEntry>() == 8);
 const _: () = assert!(size_of::<ServiceEntry>() == 24);
-const _: () = assert!(size_of::<Ring>() == 131_080 && size_of::<Ring>() % 8 == 0);
+const _: () = assert!(size_of::<Ring>() == 131_080 && size_of::<Ring>().is_multiple_of(8));
 const _: () = assert!(size_of::<RealEntry>() == 64);

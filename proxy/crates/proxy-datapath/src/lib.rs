@@ -1,1 +1,3 @@
 //! User side of the kernel programs.
+
+pub mod object;
