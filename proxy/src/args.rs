@@ -56,6 +56,8 @@ pub(crate) struct Args {
     pub(crate) quiet: bool,
     pub(crate) verbose: bool,
     pub(crate) chdir: Option<PathBuf>,
+    /// Where the process was started: a reload starts from there again.
+    pub(crate) initial_dir: Option<PathBuf>,
     pub(crate) pidfile: Option<PathBuf>,
     pub(crate) local_peer: Option<String>,
     pub(crate) maxconn: Option<u32>,
@@ -104,14 +106,14 @@ enum Takes {
     Word(&'static str, Apply),
     /// Any number of words up to the next one that starts with a dash.
     Words(Apply),
-    /// The rest of the flag's own word (`-dMbyte`).
-    Glued(fn(&mut Args, &str)),
     /// A C-internal or removed knob: accepted, and the user is told why it does nothing.
     NoEffect(&'static str),
     /// As `NoEffect`, with a value glued to the flag.
     NoEffectGlued(&'static str),
     /// Belongs to a part that is not carried yet.
     NotYet(&'static str),
+    /// As `NotYet`, with a value glued to the flag.
+    NotYetGlued(&'static str),
 }
 
 /// One row per flag.
@@ -139,44 +141,188 @@ fn run(args: &mut Args) {
 
 /// Every flag. Longer names stand before their prefixes.
 static FLAGS: &[Flag] = &[
-    flag("-f", Takes::Word("a file or a directory", |a, v| { a.files.push(v.into()); run(a); Ok(()) }), "<file|dir>  read this configuration; repeatable"),
-    flag("-cc", Takes::Word("a condition", |a, v| { a.action = Action::Condition(v.to_owned()); Ok(()) }), "<condition>  evaluate a condition and exit"),
+    flag(
+        "-f",
+        Takes::Word("a file or a directory", |a, v| {
+            a.files.push(v.into());
+            run(a);
+            Ok(())
+        }),
+        "<file|dir>  read this configuration; repeatable",
+    ),
+    flag(
+        "-cc",
+        Takes::Word("a condition", |a, v| {
+            a.action = Action::Condition(v.to_owned());
+            Ok(())
+        }),
+        "<condition>  evaluate a condition and exit",
+    ),
     flag("-c", Takes::Nothing(|a| a.action = Action::Check), "check the configuration and exit"),
-    flag("-vv", Takes::Nothing(|a| a.action = Action::Version { verbose: true }), "show version and build details"),
-    flag("-v", Takes::Nothing(|a| a.action = Action::Version { verbose: false }), "show the version"),
-    flag("-V", Takes::Nothing(|a| { a.verbose = true; a.quiet = false; }), "verbose (reverts -q)"),
-    flag("-q", Takes::Nothing(|a| { a.quiet = true; a.verbose = false; }), "quiet"),
+    flag(
+        "-vv",
+        Takes::Nothing(|a| a.action = Action::Version { verbose: true }),
+        "show version and build details",
+    ),
+    flag(
+        "-v",
+        Takes::Nothing(|a| a.action = Action::Version { verbose: false }),
+        "show the version",
+    ),
+    flag(
+        "-V",
+        Takes::Nothing(|a| {
+            a.verbose = true;
+            a.quiet = false;
+        }),
+        "verbose (reverts -q)",
+    ),
+    flag(
+        "-q",
+        Takes::Nothing(|a| {
+            a.quiet = true;
+            a.verbose = false;
+        }),
+        "quiet",
+    ),
     flag("-W", Takes::Nothing(|a| a.master = true), "master-worker mode"),
-    flag("-Ws", Takes::Nothing(|a| { a.master = true; a.systemd = true; }), "master-worker mode with systemd notifications"),
-    flag("-S", Takes::Word("an address", |a, v| { a.master_sockets.push(v.to_owned()); Ok(()) }), "<bind>[,<option>...]  master CLI"),
+    flag(
+        "-Ws",
+        Takes::Nothing(|a| {
+            a.master = true;
+            a.systemd = true;
+        }),
+        "master-worker mode with systemd notifications",
+    ),
+    flag(
+        "-S",
+        Takes::Word("an address", |a, v| {
+            a.master_sockets.push(v.to_owned());
+            Ok(())
+        }),
+        "<bind>[,<option>...]  master CLI",
+    ),
     flag("-D", Takes::Nothing(|a| a.daemon = true), "go to background"),
-    flag("-db", Takes::Nothing(|a| { a.foreground = true; a.foreground_debug = true; }), "stay in foreground, without a master"),
-    flag("-d", Takes::Nothing(|a| { a.foreground = true; a.debug = true; }), "debug: foreground, show events"),
-    flag("-p", Takes::Word("a file", |a, v| { a.pidfile = Some(v.into()); Ok(()) }), "<file>  write the pid here"),
-    flag("-sf", Takes::Words(|a, v| { a.stop_style = StopStyle::Finish; pid(a, v) }), "<pid>*  ask old processes to finish"),
-    flag("-st", Takes::Words(|a, v| { a.stop_style = StopStyle::Terminate; pid(a, v) }), "<pid>*  terminate old processes"),
-    flag("-x", Takes::Word("a socket", |a, v| { a.listeners_from = Some(v.to_owned()); Ok(()) }), "<socket>  get listening sockets from an old process"),
-    flag("-C", Takes::Word("a directory", |a, v| { a.chdir = Some(v.into()); Ok(()) }), "<dir>  change directory first"),
-    flag("-L", Takes::Word("a name", |a, v| { a.local_peer = Some(v.to_owned()); Ok(()) }), "<name>  local peer name"),
-    flag("-n", Takes::Word("a number", |a, v| { a.maxconn = Some(number(v)?); Ok(()) }), "<n>  process-wide maxconn"),
-    flag("-N", Takes::Word("a number", |a, v| { a.proxy_maxconn = Some(number(v)?); Ok(()) }), "<n>  default maxconn of a proxy"),
-    flag("-m", Takes::Word("a number", |a, v| { a.memory_mb = Some(number(v)?); Ok(()) }), "<MB>  memory limit"),
+    flag(
+        "-db",
+        Takes::Nothing(|a| {
+            a.foreground = true;
+            a.foreground_debug = true;
+        }),
+        "stay in foreground, without a master",
+    ),
+    flag(
+        "-d",
+        Takes::Nothing(|a| {
+            a.foreground = true;
+            a.debug = true;
+        }),
+        "debug: foreground, show events",
+    ),
+    flag(
+        "-p",
+        Takes::Word("a file", |a, v| {
+            a.pidfile = Some(v.into());
+            Ok(())
+        }),
+        "<file>  write the pid here",
+    ),
+    flag(
+        "-sf",
+        Takes::Words(|a, v| {
+            a.stop_style = StopStyle::Finish;
+            pid(a, v)
+        }),
+        "<pid>*  ask old processes to finish",
+    ),
+    flag(
+        "-st",
+        Takes::Words(|a, v| {
+            a.stop_style = StopStyle::Terminate;
+            pid(a, v)
+        }),
+        "<pid>*  terminate old processes",
+    ),
+    flag(
+        "-x",
+        Takes::Word("a socket", |a, v| {
+            a.listeners_from = Some(v.to_owned());
+            Ok(())
+        }),
+        "<socket>  get listening sockets from an old process",
+    ),
+    flag(
+        "-C",
+        Takes::Word("a directory", |a, v| {
+            a.chdir = Some(v.into());
+            Ok(())
+        }),
+        "<dir>  change directory first",
+    ),
+    flag(
+        "-L",
+        Takes::Word("a name", |a, v| {
+            a.local_peer = Some(v.to_owned());
+            Ok(())
+        }),
+        "<name>  local peer name",
+    ),
+    flag(
+        "-n",
+        Takes::Word("a number", |a, v| {
+            a.maxconn = Some(number(v)?);
+            Ok(())
+        }),
+        "<n>  process-wide maxconn",
+    ),
+    flag(
+        "-N",
+        Takes::Word("a number", |a, v| {
+            a.proxy_maxconn = Some(number(v)?);
+            Ok(())
+        }),
+        "<n>  default maxconn of a proxy",
+    ),
+    flag(
+        "-m",
+        Takes::Word("a number", |a, v| {
+            a.memory_mb = Some(number(v)?);
+            Ok(())
+        }),
+        "<MB>  memory limit",
+    ),
     flag("-4", Takes::Nothing(|a| a.ipv4_only = true), "resolve names to IPv4 only"),
     flag("-dW", Takes::Nothing(|a| a.zero_warning = true), "refuse to start after a warning"),
     flag("-dD", Takes::Nothing(|a| a.diagnostics = true), "warn about suspicious statements"),
-    flag("-dr", Takes::Nothing(|a| a.ignore_resolution = true), "ignore failures to resolve server names"),
+    flag(
+        "-dr",
+        Takes::Nothing(|a| a.ignore_resolution = true),
+        "ignore failures to resolve server names",
+    ),
     flag("-dS", Takes::Nothing(|a| a.no_splice = true), "no splice(2)"),
     flag("-dR", Takes::Nothing(|a| a.no_reuseport = true), "no SO_REUSEPORT"),
-    flag("-dM", Takes::NoEffectGlued("memory is not poisoned: uninitialised memory cannot be read"), "memory debugging"),
+    flag(
+        "-dM",
+        Takes::NoEffectGlued("memory is not poisoned: uninitialised memory cannot be read"),
+        "memory debugging",
+    ),
     flag("-dI", Takes::NoEffect("forking is not restricted"), "insecure fork"),
     flag("-dF", Takes::NoEffect("there is no fast-forward mode to disable"), "no fast-forward"),
     flag("-dG", Takes::NoEffect("getaddrinfo() is the only resolver at start"), "no getaddrinfo()"),
     flag("-dZ", Takes::NoEffect("there is no zero-copy mode to disable"), "no zero-copy"),
     flag("-dT", Takes::NoEffect("kTLS is not used"), "no kTLS"),
     flag("-dV", Takes::NotYet("TLS is not carried yet"), "no TLS verification of servers"),
-    flag("-dK", Takes::Glued(|a, v| { a.notices.push(format!("-dK{v} lists nothing yet")); }), "<class>  list keywords"),
+    flag(
+        "-dK",
+        Takes::NotYetGlued("keywords are listed in docs/reference"),
+        "<class>  list keywords",
+    ),
     flag("-dC", Takes::NotYet("the configuration cannot be dumped yet"), "dump the configuration"),
-    flag("-dA", Takes::NotYet("there are no plug-in libraries to archive"), "archive of dependencies"),
+    flag(
+        "-dA",
+        Takes::NotYet("there are no plug-in libraries to archive"),
+        "archive of dependencies",
+    ),
     flag("-dL", Takes::NotYet("there are no plug-in libraries to list"), "list dependencies"),
     flag("-dc", Takes::NotYet("CPU binding is not carried yet"), "CPU affinity debugging"),
     flag("-dt", Takes::NoEffectGlued("traces are set with SLUICE_LOG"), "traces"),
@@ -215,7 +361,7 @@ fn parse_flags(words: &[OsString]) -> Result<Args, ArgsError> {
         }
         let text = word.to_string_lossy();
         let found = FLAGS.iter().find(|flag| match flag.takes {
-            Takes::Glued(_) | Takes::NoEffectGlued(_) => text.starts_with(flag.name),
+            Takes::NotYetGlued(_) | Takes::NoEffectGlued(_) => text.starts_with(flag.name),
             _ => text == flag.name,
         });
         let Some(flag) = found else { return Err(ArgsError::Unknown(text.into_owned())) };
@@ -232,11 +378,10 @@ fn parse_flags(words: &[OsString]) -> Result<Args, ArgsError> {
                     apply_word(&mut args, flag, value, *apply)?;
                 }
             }
-            Takes::Glued(apply) => apply(&mut args, &text[flag.name.len()..]),
             Takes::NoEffect(why) | Takes::NoEffectGlued(why) => {
                 args.notices.push(format!("option {text} has no effect: {why}"));
             }
-            Takes::NotYet(instead) => {
+            Takes::NotYet(instead) | Takes::NotYetGlued(instead) => {
                 return Err(ArgsError::NotYet { flag: flag.name.into(), instead });
             }
         }
@@ -265,8 +410,7 @@ fn explain(words: &[OsString]) -> Result<Args, ArgsError> {
     let json = words.iter().any(|word| word == "--json");
     let flags: Vec<_> = words.iter().filter(|word| *word != "--json").cloned().collect();
     let mut args = parse_flags(&flags)?;
-    args.action =
-        if args.files.is_empty() { Action::Usage } else { Action::Explain { json } };
+    args.action = if args.files.is_empty() { Action::Usage } else { Action::Explain { json } };
     Ok(args)
 }
 
@@ -279,7 +423,7 @@ pub(crate) fn usage() -> String {
     for flag in FLAGS {
         let note = match flag.takes {
             Takes::NoEffect(_) | Takes::NoEffectGlued(_) => " (no effect)",
-            Takes::NotYet(_) => " (not carried yet)",
+            Takes::NotYet(_) | Takes::NotYetGlued(_) => " (not carried yet)",
             _ => "",
         };
         let _ = writeln!(out, "        {:<4} {}{note}", flag.name, flag.doc);
@@ -307,7 +451,10 @@ mod tests {
         assert_eq!(check("sluice").unwrap().action, Action::Usage);
         assert_eq!(check("sluice -c -f x").unwrap().action, Action::Check);
         assert_eq!(check("sluice -f x -c").unwrap().action, Action::Check);
-        assert_eq!(check("sluice explain -f x --json").unwrap().action, Action::Explain { json: true });
+        assert_eq!(
+            check("sluice explain -f x --json").unwrap().action,
+            Action::Explain { json: true }
+        );
     }
 
     #[test]
@@ -328,8 +475,14 @@ mod tests {
     #[test]
     fn bad_words_are_named() {
         assert_eq!(check("sluice -Z").unwrap_err(), ArgsError::Unknown("-Z".into()));
-        assert_eq!(check("sluice -n many -f a").unwrap_err().to_string(), "'-n' expects a number, not 'many'");
-        assert_eq!(check("sluice -f").unwrap_err().to_string(), "'-f' expects a file or a directory");
+        assert_eq!(
+            check("sluice -n many -f a").unwrap_err().to_string(),
+            "'-n' expects a number, not 'many'"
+        );
+        assert_eq!(
+            check("sluice -f").unwrap_err().to_string(),
+            "'-f' expects a file or a directory"
+        );
         assert!(check("sluice -dV -f a").unwrap_err().to_string().contains("not carried yet"));
     }
 
@@ -338,7 +491,7 @@ mod tests {
         for (i, flag) in FLAGS.iter().enumerate() {
             for other in &FLAGS[..i] {
                 assert_ne!(flag.name, other.name);
-                let glued = matches!(other.takes, Takes::Glued(_) | Takes::NoEffectGlued(_));
+                let glued = matches!(other.takes, Takes::NotYetGlued(_) | Takes::NoEffectGlued(_));
                 assert!(!(glued && flag.name.starts_with(other.name)), "{}", flag.name);
             }
         }

@@ -39,7 +39,11 @@ pub(crate) fn stream_pair() -> io::Result<(OwnedFd, OwnedFd)> {
 ///
 /// # Errors
 /// Those of `sendmsg(2)`; a full or closed socket does not block.
-pub(crate) fn send(socket: BorrowedFd<'_>, text: &str, fd: Option<BorrowedFd<'_>>) -> io::Result<()> {
+pub(crate) fn send(
+    socket: BorrowedFd<'_>,
+    text: &str,
+    fd: Option<BorrowedFd<'_>>,
+) -> io::Result<()> {
     let raw = fd.map(|fd| [fd.as_raw_fd()]);
     let control: Vec<_> =
         raw.as_ref().map(|fds| ControlMessage::ScmRights(fds)).into_iter().collect();
@@ -202,9 +206,8 @@ fn parse_processes(text: &str) -> Vec<ProcessEntry> {
 }
 
 fn parse_process(text: &str) -> Option<ProcessEntry> {
-    let field = |name: &str| {
-        text.split(';').find_map(|part| part.strip_prefix(name)?.strip_prefix('='))
-    };
+    let field =
+        |name: &str| text.split(';').find_map(|part| part.strip_prefix(name)?.strip_prefix('='));
     Some(ProcessEntry {
         kind: field("type")?.chars().next()?,
         fd: field("fd")?.parse().ok()?,
@@ -222,7 +225,11 @@ pub(crate) fn set_receive_timeout(socket: &OwnedFd, limit: std::time::Duration) 
         i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
         i64::from(limit.subsec_micros()),
     );
-    nix::sys::socket::setsockopt(&socket.as_fd(), nix::sys::socket::sockopt::ReceiveTimeout, &limit)?;
+    nix::sys::socket::setsockopt(
+        &socket.as_fd(),
+        nix::sys::socket::sockopt::ReceiveTimeout,
+        &limit,
+    )?;
     Ok(())
 }
 

@@ -9,6 +9,7 @@ mod discovery;
 mod ipc;
 mod master;
 mod messages;
+mod privileges;
 mod sys;
 mod version;
 mod worker;
@@ -19,7 +20,7 @@ use args::{Action, Args};
 
 fn main() -> ExitCode {
     let raw: Vec<_> = std::env::args_os().collect();
-    let args = match args::parse(&raw) {
+    let mut args = match args::parse(&raw) {
         Ok(args) => args,
         Err(error) => {
             eprintln!("{error}");
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
     for notice in &args.notices {
         messages::notice(format_args!("{notice}"));
     }
+    args.initial_dir = std::env::current_dir().ok();
     if let Some(dir) = &args.chdir
         && let Err(error) = std::env::set_current_dir(dir)
     {

@@ -35,19 +35,28 @@ struct State {
     /// The version and path lines precede the first warning or alert of each process.
     introduced: bool,
     startup_log: Option<File>,
+    recording: bool,
 }
 
 static STATE: Mutex<State> =
-    Mutex::new(State { quiet: false, introduced: false, startup_log: None });
+    Mutex::new(State { quiet: false, introduced: false, startup_log: None, recording: false });
 
 /// Silences everything below alerts, as `-q` and `quiet` ask.
 pub(crate) fn set_quiet(quiet: bool) {
     with_state(|state| state.quiet = quiet);
 }
 
-/// Directs a copy of every message to `log`, or stops doing so.
+/// Directs a copy of every message to `log`.
 pub(crate) fn set_startup_log(log: Option<File>) {
-    with_state(|state| state.startup_log = log);
+    with_state(|state| {
+        state.recording = log.is_some();
+        state.startup_log = log;
+    });
+}
+
+/// The start is over: the log stays as it is, to be shown.
+pub(crate) fn stop_recording() {
+    with_state(|state| state.recording = false);
 }
 
 /// To be called first in a forked process: it introduces itself again.
@@ -94,7 +103,10 @@ pub(crate) fn emit(level: Level, text: Arguments<'_>) {
                 crate::version::VERSION
             ));
             if let Ok(path) = std::env::current_exe() {
-                out.push_str(&format!("{tag} ({pid}) : path to executable is {}\n", path.display()));
+                out.push_str(&format!(
+                    "{tag} ({pid}) : path to executable is {}\n",
+                    path.display()
+                ));
             }
         }
         out.push_str(&format!("{} ({pid}) : {text}\n", level.tag()));
@@ -108,7 +120,7 @@ pub(crate) fn raw(level: Level, text: &str) {
 }
 
 fn write(state: &mut State, level: Level, out: &str) {
-    if let Some(log) = &mut state.startup_log {
+    if let Some(log) = state.startup_log.as_mut().filter(|_| state.recording) {
         let _ = log.write_all(out.as_bytes());
     }
     if !state.quiet || level == Level::Alert {
