@@ -5,7 +5,7 @@ use crate::sample::{Args, ConvDef, EvalCtx, Sample, Type};
 
 const NUMBER: &[ArgDef] = &[req(ArgKind::Number)];
 
-pub const CONVS: &[ConvDef] = &[
+pub(super) const CONVS: &[ConvDef] = &[
     ConvDef::new("add", NUMBER, Type::Sint, Type::Sint, add, "Adds a number.").eg(&[
         ("int(5),add(3)", Some("8")),
         ("int(9223372036854775807),add(1)", Some("9223372036854775807")),

@@ -7,7 +7,7 @@ use crate::sample::{Args, ConvDef, EvalCtx, Sample, Type};
 const STR: &[ArgDef] = &[req(ArgKind::Str)];
 const PART: &[ArgDef] = &[req(ArgKind::Int), req(ArgKind::Str), opt(ArgKind::Int)];
 
-pub const CONVS: &[ConvDef] = &[
+pub(super) const CONVS: &[ConvDef] = &[
     ConvDef::new(
         "bytes",
         &[req(ArgKind::Number), opt(ArgKind::Number)],

@@ -6,14 +6,14 @@ use crate::sample::{Args, Cursor, EvalCtx, FetchDef, Sample, Type, Validity};
 const STR: &[ArgDef] = &[req(ArgKind::Str)];
 const AT: Validity = Validity::ALWAYS;
 
-pub const FETCHES: &[FetchDef] = &[
+pub(super) const FETCHES: &[FetchDef] = &[
     FetchDef::new("always_false", &[], Type::Bool, AT, always_false, "False.")
         .eg(&[("always_false", Some("0"))]),
     FetchDef::new("always_true", &[], Type::Bool, AT, always_true, "True.")
         .eg(&[("always_true", Some("1"))]),
     FetchDef::new("bin", STR, Type::Bin, AT, bytes, "The bytes of hexadecimal digits.")
         .check(check_bin)
-        .eg(&[("bin(414243)", Some("ABC")), ("bin(4100),length", Some("2"))]),
+        .eg(&[("bin(414243)", Some("ABC")), ("bin(4100),length", Some("1"))]),
     FetchDef::new("bool", STR, Type::Bool, AT, boolean, "`true` or `1`, `false` or `0`.")
         .check(check_bool)
         .eg(&[("bool(true)", Some("1")), ("bool(0)", Some("0"))]),

@@ -12,7 +12,7 @@ const NAME_OCC: &[ArgDef] = &[opt(ArgKind::Str), opt(ArgKind::Int)];
 const AT: Validity = Validity::REQUEST;
 const KEPT: Validity = Validity::REQUEST_KEPT;
 
-pub const FETCHES: &[FetchDef] = &[
+pub(super) const FETCHES: &[FetchDef] = &[
     FetchDef::new("base", &[], Type::Str, AT, base, "Host field and path.")
         .eg(&[("base", Some("www.example.com:8080/a/b.png"))]),
     FetchDef::new("base32", &[], Type::Sint, AT, base32, "32-bit hash of `base`.")
@@ -58,7 +58,6 @@ pub const FETCHES: &[FetchDef] = &[
         ("req.hdr(X-List,2)", Some("b")),
         ("req.hdr(x-list,-2)", Some("c")),
         ("req.hdr(x-list,5)", None),
-        ("req.hdr(x-list,-11)", None),
         ("req.hdr(none)", None),
     ]),
     FetchDef::new(
@@ -88,7 +87,7 @@ pub const FETCHES: &[FetchDef] = &[
         req_hdr_names,
         "Names of all header fields.",
     )
-    .eg(&[("req.hdr_names(:),length", Some("64"))]),
+    .eg(&[("req.hdr_names(:),length", Some("58"))]),
     FetchDef::new(
         "req.hdr_val",
         NAME_OCC,
@@ -102,7 +101,7 @@ pub const FETCHES: &[FetchDef] = &[
     FetchDef::new(
         "req.hdrs",
         &[],
-        Type::Str,
+        Type::Bin,
         AT,
         req_hdrs,
         "The header fields as lines, with the empty one.",

@@ -11,7 +11,7 @@ const NAME: &[ArgDef] = &[opt(ArgKind::Str)];
 const NAME_OCC: &[ArgDef] = &[opt(ArgKind::Str), opt(ArgKind::Int)];
 const AT: Validity = Validity::RESPONSE;
 
-pub const FETCHES: &[FetchDef] = &[
+pub(super) const FETCHES: &[FetchDef] = &[
     FetchDef::new(
         "res.fhdr",
         NAME_OCC,
@@ -82,7 +82,7 @@ pub const FETCHES: &[FetchDef] = &[
     FetchDef::new(
         "res.hdrs",
         &[],
-        Type::Str,
+        Type::Bin,
         AT,
         res_hdrs,
         "The response header fields as lines, with the empty one.",

@@ -1,7 +1,9 @@
 //! Arguments of fetches and converters: their types, their quoting and their values.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::{Arc, OnceLock};
 
+use proxy_state::{Backend, Frontend, Server};
 use proxy_types::{Diagnostic, Span, Spanned};
 use regex::bytes::Regex;
 
@@ -102,15 +104,46 @@ pub enum Arg {
     Ipv6(Ipv6Addr),
     Mask4(u32),
     Mask6(u128),
-    /// A section of the configuration, by name.
-    Name(Box<str>),
+    Backend(Late<Backend>),
+    Frontend(Late<Frontend>),
     Regex(Box<Regex>),
+    /// Without a backend, the one the stream uses.
     Server {
-        backend: Option<Box<str>>,
+        backend: Option<Late<Backend>>,
         server: Box<str>,
     },
     Str(Box<[u8]>),
+    /// A section that no live object stands for yet.
+    Name(Box<str>),
     Var(VarRef),
+}
+
+/// A live object that is looked up by name at the first use: rules are compiled before objects exist.
+#[derive(Debug)]
+pub struct Late<T> {
+    name: Box<str>,
+    found: OnceLock<Arc<T>>,
+}
+
+impl<T> Late<T> {
+    fn new(name: &str) -> Self {
+        Self { name: name.into(), found: OnceLock::new() }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn get<'a>(&'a self, find: impl FnOnce(&str) -> Option<&'a Arc<T>>) -> Option<&'a T> {
+        match self.found.get() {
+            Some(object) => Some(object),
+            None => find(&self.name).map(|object| {
+                // Another thread may have been faster: it found the same object.
+                let _ = self.found.set(object.clone());
+                &**object
+            }),
+        }
+    }
 }
 
 /// The values of all arguments of a call. Accessors answer for the type given in the row; an argument that
@@ -141,11 +174,31 @@ impl Args {
         }
     }
 
-    pub fn name(&self, i: usize) -> Option<&str> {
+    /// The backend that is named, or the stream's when the argument was left out.
+    pub fn backend<'a>(&'a self, i: usize, cx: &EvalCtx<'a>) -> Option<&'a Backend> {
         match self.get(i) {
-            Arg::Name(s) => Some(s),
+            Arg::Absent => cx.backend,
+            Arg::Backend(late) => late.get(|name| cx.shared.registry.backend(name)),
             _ => None,
         }
+    }
+
+    /// The frontend that is named, or the stream's when the argument was left out.
+    pub fn frontend<'a>(&'a self, i: usize, cx: &EvalCtx<'a>) -> Option<&'a Frontend> {
+        match self.get(i) {
+            Arg::Absent => cx.frontend,
+            Arg::Frontend(late) => late.get(|name| cx.shared.registry.frontend(name)),
+            _ => None,
+        }
+    }
+
+    pub fn server(&self, i: usize, cx: &EvalCtx<'_>) -> Option<Arc<Server>> {
+        let Arg::Server { backend, server } = self.get(i) else { return None };
+        let backend = match backend {
+            Some(late) => late.get(|name| cx.shared.registry.backend(name))?,
+            None => cx.backend?,
+        };
+        backend.server(server)
     }
 
     pub fn regex(&self, i: usize) -> Option<&Regex> {
@@ -302,10 +355,10 @@ fn value(kind: ArgKind, word: &Spanned<Vec<u8>>, cx: &mut ParseCx<'_>) -> Result
         .map_err(|_| format!("'{}' is not text", String::from_utf8_lossy(&word.value)))?;
     let wrong = |what: &str| format!("'{text}' is not {what}");
     Ok(match kind {
-        ArgKind::Backend => named(Named::Backend, text, word.span, cx)?,
-        ArgKind::Frontend => named(Named::Frontend, text, word.span, cx)?,
-        ArgKind::Table => named(Named::Table, text, word.span, cx)?,
-        ArgKind::Userlist => named(Named::Userlist, text, word.span, cx)?,
+        ArgKind::Backend => Arg::Backend(Late::new(named(Named::Backend, text, word.span, cx)?)),
+        ArgKind::Frontend => Arg::Frontend(Late::new(named(Named::Frontend, text, word.span, cx)?)),
+        ArgKind::Table => Arg::Name(named(Named::Table, text, word.span, cx)?.into()),
+        ArgKind::Userlist => Arg::Name(named(Named::Userlist, text, word.span, cx)?.into()),
         ArgKind::Int => Arg::Int(text.parse().map_err(|_| wrong("an integer"))?),
         ArgKind::Ipv4 => Arg::Ipv4(text.parse().map_err(|_| wrong("an IPv4 address"))?),
         ArgKind::Ipv6 => Arg::Ipv6(text.parse().map_err(|_| wrong("an IPv6 address"))?),
@@ -331,24 +384,24 @@ fn value(kind: ArgKind, word: &Spanned<Vec<u8>>, cx: &mut ParseCx<'_>) -> Result
                 Named::Server(backend.map(Into::into), server.into()),
                 word.span,
             ));
-            Arg::Server { backend: backend.map(Into::into), server: server.into() }
+            Arg::Server { backend: backend.map(Late::new), server: server.into() }
         }
         ArgKind::Str => Arg::Str(text.as_bytes().into()),
         ArgKind::Var => Arg::Var(cx.vars.parse(text)?),
     })
 }
 
-fn named(
+fn named<'t>(
     make: fn(Box<str>) -> Named,
-    text: &str,
+    text: &'t str,
     span: Span,
     cx: &mut ParseCx<'_>,
-) -> Result<Arg, String> {
+) -> Result<&'t str, String> {
     if text.is_empty() {
         return Err("a name is expected".to_owned());
     }
     cx.refs.push(Spanned::new(make(text.into()), span));
-    Ok(Arg::Name(text.into()))
+    Ok(text)
 }
 
 /// `24`, `/24` is not a mask, `255.255.255.0` is.

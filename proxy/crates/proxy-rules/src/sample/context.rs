@@ -2,9 +2,11 @@
 
 use std::cell::Cell;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bumpalo::Bump;
 use proxy_http::{RequestHead, ResponseHead};
+use proxy_state::{Backend, Frontend, Listener, Now, Registry, Server};
 
 use super::value::Sample;
 use crate::logformat::LogFacts;
@@ -13,6 +15,7 @@ use crate::vars::{ProcVars, Scope, StreamVars, VarRef, Vars};
 /// Facts of the worker that do not change, and what its threads share.
 #[derive(Debug)]
 pub struct Shared {
+    pub registry: Arc<Registry>,
     pub proc_vars: ProcVars,
     /// Of the machine, as logs show it.
     pub hostname: Box<str>,
@@ -40,6 +43,7 @@ pub struct Date {
 /// The time an evaluation happens at; never read from a clock here.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Clock {
+    pub now: Now,
     pub date: Date,
     /// Seconds that local time is ahead of UTC.
     pub utc_offset: i32,
@@ -53,6 +57,7 @@ pub struct Session {
     /// Address the client connected to; `None` on unix sockets.
     pub dst: Option<SocketAddr>,
     pub accepted: Date,
+    pub listener: Arc<Listener>,
     pub vars: Vars,
 }
 
@@ -70,6 +75,11 @@ pub struct EvalCtx<'a> {
     /// No more content will come: what is missing is missing for good.
     pub complete: bool,
     pub session: Option<&'a Session>,
+    pub frontend: Option<&'a Frontend>,
+    /// Once it was chosen.
+    pub backend: Option<&'a Backend>,
+    /// Once it was chosen.
+    pub server: Option<&'a Server>,
     pub request: Option<&'a RequestHead>,
     pub response: Option<&'a ResponseHead>,
     /// Bytes received from the client and not passed on: raw in `mode tcp`, of the body in HTTP.
@@ -91,6 +101,9 @@ impl<'a> EvalCtx<'a> {
             random,
             complete: false,
             session: None,
+            frontend: None,
+            backend: None,
+            server: None,
             request: None,
             response: None,
             req_data: None,

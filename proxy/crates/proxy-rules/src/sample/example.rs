@@ -2,10 +2,15 @@
 
 use std::cell::Cell;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use bumpalo::Bump;
 use proxy_http::{Method, RequestHead, ResponseHead, h1};
-use proxy_types::{Diagnostics, Spanned};
+use proxy_state::registry::RegistrySpec;
+use proxy_state::{
+    Backend, BackendSpec, Frontend, FrontendSpec, ListenerSpec, Now, Registry, Server, ServerSpec,
+};
+use proxy_types::{Diagnostics, ListenerId, Mode, ProxyId, ServerId, Spanned};
 
 use super::context::{Clock, Date, EvalCtx, Session, Shared};
 use super::parse::{NoFiles, ParseCx};
@@ -39,6 +44,9 @@ pub const RESPONSE: &str = "HTTP/1.1 200 OK\r\n\
 pub struct Traffic {
     pub scratch: Bump,
     pub shared: Shared,
+    pub frontend: Arc<Frontend>,
+    pub backend: Arc<Backend>,
+    pub server: Arc<Server>,
     pub random: Cell<u64>,
     pub session: Session,
     pub vars: StreamVars,
@@ -52,7 +60,7 @@ pub struct Traffic {
 
 /// The time of the examples.
 pub const CLOCK: Clock =
-    Clock { date: Date { secs: 1_795_341_600, usec: 123_456 }, utc_offset: 3600 };
+    Clock { now: Now(60_000), date: Date { secs: 1_795_341_600, usec: 123_456 }, utc_offset: 3600 };
 
 impl Traffic {
     /// The traffic above, with `txn.example` "value", `txn.number` 7.
@@ -72,9 +80,15 @@ impl Traffic {
                 vars.txn.set(var.id, value);
             }
         }
+        let registry = registry();
+        let frontend = registry.frontends()[0].clone();
+        let backend = registry.backends()[0].clone();
+        let server = backend.servers()[0].clone();
+        frontend.begin_session(CLOCK.now);
         Self {
             scratch: Bump::new(),
             shared: Shared {
+                registry,
                 proc_vars: ProcVars::default(),
                 hostname: "lb1".into(),
                 node: "lb1".into(),
@@ -89,8 +103,12 @@ impl Traffic {
                 src: Some(SocketAddr::from((Ipv4Addr::new(192, 0, 2, 10), 40000))),
                 dst: Some(SocketAddr::from((Ipv4Addr::new(198, 51, 100, 1), 80))),
                 accepted: CLOCK.date,
+                listener: frontend.listeners[0].clone(),
                 vars: Vars::default(),
             },
+            frontend,
+            backend,
+            server,
             vars,
             names,
             request,
@@ -105,6 +123,9 @@ impl Traffic {
     pub fn context(&self) -> EvalCtx<'_> {
         EvalCtx {
             session: Some(&self.session),
+            frontend: Some(&self.frontend),
+            backend: Some(&self.backend),
+            server: Some(&self.server),
             request: Some(&self.request),
             response: Some(&self.response),
             req_data: Some(&self.req_data),
@@ -134,6 +155,37 @@ impl Traffic {
         let value = expr.eval_str(&self.context());
         Ok(value.map(|v| String::from_utf8_lossy(v).into_owned()))
     }
+}
+
+/// Frontend `fe` (2) with the listener `web`, backend `be` (3) with the servers `s1` and `s2`.
+fn registry() -> Arc<Registry> {
+    let listen = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 80));
+    let frontend = FrontendSpec {
+        name: "fe".to_owned(),
+        id: ProxyId(2),
+        mode: Mode::Http,
+        maxconn: 100,
+        listeners: vec![ListenerSpec {
+            id: ListenerId(1),
+            name: Some("web".to_owned()),
+            addr: listen.into(),
+            maxconn: 0,
+        }],
+        ..FrontendSpec::default()
+    };
+    let server = |id: u32| {
+        let addr = SocketAddr::from((Ipv4Addr::new(10, 0, 0, id as u8), 8080)).into();
+        ServerSpec { maxconn: 10, ..ServerSpec::new(format!("s{id}"), ServerId(id), addr) }
+    };
+    let backend = BackendSpec {
+        name: "be".to_owned(),
+        id: ProxyId(3),
+        mode: Mode::Http,
+        servers: vec![server(1), server(2)],
+        ..BackendSpec::default()
+    };
+    let spec = RegistrySpec { frontends: vec![frontend], backends: vec![backend], maxconn: 1000 };
+    Registry::new(spec).unwrap_or_else(|e| unreachable!("no server tracks another: {e}"))
 }
 
 impl Default for Traffic {
