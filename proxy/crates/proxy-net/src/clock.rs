@@ -52,7 +52,7 @@ fn read(id: ClockId) -> Duration {
     clock_gettime(id).map(Duration::from).unwrap_or_default()
 }
 
-/// The coarse clock: for arming deadlines.
+/// The coarse clock: for deadlines that may be one kernel tick off.
 pub fn coarse() -> Tick {
     Tick(read(ClockId::CLOCK_MONOTONIC_COARSE).as_millis() as u64)
 }
@@ -60,6 +60,11 @@ pub fn coarse() -> Tick {
 /// The precise clock in whole milliseconds: for timers that are logged.
 pub fn precise() -> Tick {
     Tick(read(ClockId::CLOCK_MONOTONIC).as_millis() as u64)
+}
+
+/// How much the coarse clock may lag behind: one kernel tick.
+pub fn coarse_resolution() -> Duration {
+    nix::time::clock_getres(ClockId::CLOCK_MONOTONIC_COARSE).map(Duration::from).unwrap_or_default()
 }
 
 #[cfg(test)]

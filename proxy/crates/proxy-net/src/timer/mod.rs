@@ -29,6 +29,8 @@ pub struct Timer {
 
 struct Shared {
     wheel: RefCell<Wheel>,
+    /// How old a reading of the coarse clock may be.
+    tick: Duration,
     /// When the driver will look at the wheel again.
     wakes_at: Cell<u64>,
     driver: RefCell<Option<Waker>>,
@@ -38,6 +40,7 @@ struct Shared {
 thread_local! {
     static SHARED: Rc<Shared> = Rc::new(Shared {
         wheel: RefCell::new(Wheel::new(clock::precise().as_millis())),
+        tick: clock::coarse_resolution(),
         wakes_at: Cell::new(u64::MAX),
         driver: RefCell::new(None),
         running: Cell::new(false),
@@ -58,10 +61,11 @@ impl Timer {
         Self { shared, key }
     }
 
-    /// Sets the deadline to `after` from the coarse clock's now; `None` (no timeout configured) disarms.
+    /// Sets the deadline to `after` from now; `None` (no timeout configured) disarms. Reads the coarse clock, so
+    /// the deadline may come one kernel tick (up to 10 ms) late, but never early.
     pub fn arm(&self, after: impl Into<Option<Duration>>) {
         match after.into() {
-            Some(d) => self.arm_at(clock::coarse() + d),
+            Some(d) => self.arm_at(clock::coarse() + d + self.shared.tick),
             None => self.disarm(),
         }
     }
@@ -129,14 +133,16 @@ impl Drop for Timer {
 /// Runs `future` for at most `limit`; `None` means no limit. For one-off waits; a connection keeps a [`Timer`].
 pub async fn timeout<F: Future>(limit: Option<Duration>, future: F) -> Result<F::Output, Elapsed> {
     let timer = Timer::new();
-    timer.arm(limit);
+    if let Some(d) = limit {
+        timer.arm_at(clock::precise() + d);
+    }
     timer.guard(future).await
 }
 
 /// Waits for `d`.
 pub async fn sleep(d: Duration) {
     let timer = Timer::new();
-    timer.arm(d);
+    timer.arm_at(clock::precise() + d);
     timer.expired().await;
 }
 
