@@ -1,0 +1,101 @@
+//! What the caller wants carried by the kernel: services, their addresses and their servers.
+//! Plain data with no reference to the configuration model or to live objects.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+/// One load-balanced service: a frontend whose connections all go to one backend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceSpec {
+    /// Unique name. Flows and counters follow it over reloads.
+    pub name: String,
+    /// Name of the frontend, for log lines and statistics.
+    pub frontend: String,
+    /// Name of the backend, for log lines and statistics.
+    pub backend: String,
+    /// Addresses clients connect to. An unspecified address stands for all local addresses of its
+    /// family; a dual-stack listener is two entries.
+    pub vips: Vec<SocketAddr>,
+    /// How packets are rewritten.
+    pub mode: Mode,
+    /// How a server is chosen for a new flow.
+    pub policy: Policy,
+    /// Most concurrent flows; 0 means no limit. Further connections are left to userspace.
+    pub maxconn: u32,
+    /// Flows the client has been silent on for longer are ended; zero means never.
+    pub client_idle: Duration,
+    /// Flows the server has been silent on for longer are ended; zero means never.
+    pub server_idle: Duration,
+    /// Handshakes not completed for longer are ended; zero means never.
+    pub connect: Duration,
+    /// Whether ended flows are reported as [`FlowEvent`](crate::FlowEvent)s.
+    pub log: bool,
+    /// Servers in configuration order.
+    pub servers: Vec<ServerSpec>,
+    /// Use all backup servers at once rather than the first usable one (`option allbackups`).
+    pub all_backups: bool,
+}
+
+/// One server of a [`ServiceSpec`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerSpec {
+    /// Unique within its service.
+    pub name: String,
+    /// Where the server listens.
+    pub addr: SocketAddr,
+    /// 0 to 256; 0 takes no new flows.
+    pub weight: u16,
+    /// Whether it may take new flows.
+    pub usable: Usable,
+    /// Takes new flows only when no other server can.
+    pub backup: bool,
+    /// Most concurrent flows; 0 means no limit.
+    pub maxconn: u32,
+    /// Source address of rewritten packets; `None` takes the one the routing table prefers.
+    pub source: Option<IpAddr>,
+}
+
+/// How packets of a service are rewritten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// Both ends are rewritten: the server sees the balancer, as with any proxy.
+    #[default]
+    FullNat,
+    /// The client's address is kept; the server's answers must be routed through the balancer.
+    Nat,
+}
+
+/// How a server is chosen for a new flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Policy {
+    /// By a consistent hash of client address and port.
+    HashFlow,
+    /// By a consistent hash of the client's address: clients stay with their server.
+    HashSource,
+    /// The less loaded of two servers picked at random, by tracked flows over weight.
+    LeastConn,
+    /// In turns, by weight.
+    #[default]
+    RoundRobin,
+}
+
+/// Whether a server may take flows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Usable {
+    /// Neither new flows nor trust in the old ones.
+    Down,
+    /// Keeps its flows, takes no new ones.
+    Drain,
+    /// Takes new flows.
+    #[default]
+    Up,
+}
+
+/// A change of one server's state, as health checks and operators make them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServerChange {
+    /// The new state.
+    pub usable: Usable,
+    /// The new weight, 0 to 256.
+    pub weight: u16,
+}
