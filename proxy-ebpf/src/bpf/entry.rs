@@ -1,10 +1,16 @@
 //! The three programs.
 
+use core::ptr;
+
 use aya_ebpf::{
     bindings::xdp_action::XDP_PASS,
     macros::{classifier, xdp},
     programs::{TcContext, XdpContext},
 };
+use proxy_common::{EXPIRE_BATCH, EXPIRE_HEADER_LEN, ExpireRequest};
+use proxy_ebpf::{Scratch, expire, process};
+
+use crate::{kernel::Kernel, maps, tc::TcFrame, xdp::XdpFrame};
 
 /// What tcx goes on with when this program leaves the packet alone (`TCX_NEXT`).
 const TCX_NEXT: i32 = -1;
@@ -20,17 +26,42 @@ fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
     loop {}
 }
 
+#[inline(always)]
+fn scratch(index: u32) -> Option<&'static mut Scratch> {
+    // SAFETY: this CPU's own copy; each user has an index of its own.
+    maps::SCRATCH.get_ptr_mut(index).map(|scratch| unsafe { &mut *scratch })
+}
+
 #[xdp]
-pub(crate) fn sluice_xdp(_ctx: XdpContext) -> u32 {
-    XDP_PASS
+pub(crate) fn sluice_xdp(ctx: XdpContext) -> u32 {
+    let Some(scratch) = scratch(maps::SCRATCH_PACKET) else { return XDP_PASS };
+    let mut frame = XdpFrame::new(ctx);
+    let verdict = process(&mut frame, &Kernel, scratch);
+    frame.action(verdict)
 }
 
 #[classifier]
-pub(crate) fn sluice_tc(_ctx: TcContext) -> i32 {
-    TCX_NEXT
+pub(crate) fn sluice_tc(ctx: TcContext) -> i32 {
+    let Some(scratch) = scratch(maps::SCRATCH_PACKET) else { return TCX_NEXT };
+    let Some(mut frame) = TcFrame::new(ctx) else { return TCX_NEXT };
+    let verdict = process(&mut frame, &Kernel, scratch);
+    frame.action(verdict)
 }
 
 #[classifier]
-pub(crate) fn sluice_expire(_ctx: TcContext) -> i32 {
-    0
+pub(crate) fn sluice_expire(ctx: TcContext) -> i32 {
+    let Some(scratch) = scratch(maps::SCRATCH_EXPIRE) else { return 0 };
+    let mut ended = 0;
+    for index in 0..EXPIRE_BATCH {
+        let start = ctx.data() + EXPIRE_HEADER_LEN + index * size_of::<ExpireRequest>();
+        if start + size_of::<ExpireRequest>() > ctx.data_end() {
+            break;
+        }
+        // SAFETY: within the packet; BPF loads need no alignment, and integers take any bytes.
+        let request = unsafe { ptr::read(start as *const ExpireRequest) };
+        if expire::expire(&Kernel, scratch, &request) {
+            ended += 1;
+        }
+    }
+    ended
 }

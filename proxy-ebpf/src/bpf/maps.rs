@@ -10,6 +10,7 @@ use proxy_common::{
     ServiceEntry, Slot, Traffic, VipEntry, VipKey,
     maps::{PREFILTER_WORDS, default_size},
 };
+use proxy_ebpf::Scratch;
 
 #[map]
 pub(crate) static CONFIG: Array<Config> = Array::with_max_entries(1, 0);
@@ -55,3 +56,10 @@ pub(crate) static SVC_LIVE: Array<Live> = Array::with_max_entries(default_size::
 pub(crate) static SRV_LIVE: Array<Live> = Array::with_max_entries(default_size::REALS, 0);
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(default_size::EVENTS, 0);
+
+/// Working memory per CPU, one for packets and one for [`sluice_expire`](crate::entry::sluice_expire),
+/// which may be interrupted by packets. Not pinned: nothing in it outlives a run.
+#[map]
+pub(crate) static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(2, 0);
+pub(crate) const SCRATCH_PACKET: u32 = 0;
+pub(crate) const SCRATCH_EXPIRE: u32 = 1;

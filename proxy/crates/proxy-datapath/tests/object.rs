@@ -22,8 +22,14 @@ fn kernel_takes_every_map_and_program() {
     }
     let xdp: &mut Xdp = ebpf.program_mut(maps::PROGRAM_XDP).unwrap().try_into().unwrap();
     xdp.load().unwrap();
+    println!(
+        "{} verified: {:?}",
+        maps::PROGRAM_XDP,
+        xdp.info().unwrap().verified_instruction_count()
+    );
     for name in [maps::PROGRAM_TC, maps::PROGRAM_EXPIRE] {
         let tc: &mut SchedClassifier = ebpf.program_mut(name).unwrap().try_into().unwrap();
         tc.load().unwrap();
+        println!("{name} verified: {:?}", tc.info().unwrap().verified_instruction_count());
     }
 }

@@ -1,0 +1,241 @@
+//! [`Frame`] over an `sk_buff` at tc ingress. Bytes and checksums are changed by helpers only, so that
+//! GSO packets and checksums left to the hardware stay right.
+
+use core::{mem, ptr};
+
+use aya_ebpf::{
+    EbpfContext as _,
+    bindings::{
+        BPF_F_PSEUDO_HDR, BPF_FIB_LKUP_RET_BLACKHOLE, BPF_FIB_LKUP_RET_NOT_FWDED,
+        BPF_FIB_LKUP_RET_PROHIBIT, BPF_FIB_LKUP_RET_SUCCESS, BPF_FIB_LKUP_RET_UNREACHABLE,
+        BPF_FIB_LOOKUP_SKIP_NEIGH, TC_ACT_REDIRECT, TC_ACT_SHOT, bpf_fib_lookup as FibParams,
+        bpf_redir_neigh as NextHop,
+    },
+    helpers::generated::{
+        bpf_fib_lookup, bpf_l3_csum_replace, bpf_l4_csum_replace, bpf_redirect_neigh,
+        bpf_skb_pull_data, bpf_skb_store_bytes,
+    },
+    programs::TcContext,
+};
+use proxy_common::{Addr, HOOK_TC, Reason, proto};
+use proxy_ebpf::{
+    Frame, Hop, NoWay, Path, Verdict,
+    frame::Pseudo,
+    headers::{Header, IPV6_L4, Tcp},
+};
+
+/// What tcx goes on with when this program leaves the packet alone (`TCX_NEXT`).
+const TCX_NEXT: i32 = -1;
+const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
+/// `BPF_F_IPV6` (Linux 6.16): the pseudo-header is not balanced by an IP header checksum.
+const F_IPV6: u64 = 1 << 7;
+/// `BPF_F_RECOMPUTE_CSUM`: the hardware's sum of the whole packet, if there is one, follows the change.
+const F_RECOMPUTE_CSUM: u64 = 1;
+/// Bytes that parsing may look at: everything up to the end of the longest header it knows.
+const HEADERS: u32 = (IPV6_L4 + size_of::<Tcp>()) as u32;
+
+pub(crate) struct TcFrame {
+    ctx: TcContext,
+    /// What the redirecting helper returned.
+    action: i32,
+}
+
+impl TcFrame {
+    /// `None` when the packet belongs to a VLAN interface, whose own program will see it.
+    #[inline(always)]
+    pub(crate) fn new(ctx: TcContext) -> Option<Self> {
+        // SAFETY: a field of the context.
+        if unsafe { (*ctx.skb.skb).vlan_present } != 0 {
+            return None;
+        }
+        let frame = Self { ctx, action: TCX_NEXT };
+        // Headers may stand in fragments; the helper makes them readable.
+        let missing = frame.ctx.data() + HEADERS as usize > frame.ctx.data_end();
+        if missing && frame.frame_len() > (frame.ctx.data_end() - frame.ctx.data()) as u32 {
+            let wanted = if frame.frame_len() < HEADERS { frame.frame_len() } else { HEADERS };
+            // SAFETY: a context and a number.
+            unsafe { bpf_skb_pull_data(frame.ctx.skb.skb, wanted) };
+        }
+        Some(frame)
+    }
+
+    /// What tcx is told.
+    #[inline(always)]
+    pub(crate) fn action(&self, verdict: Verdict) -> i32 {
+        match verdict {
+            Verdict::Pass => TCX_NEXT,
+            Verdict::Drop => TC_ACT_SHOT as i32,
+            Verdict::Transmit | Verdict::Redirect => self.action,
+        }
+    }
+
+    #[inline(always)]
+    fn store_with<H: Header>(&mut self, offset: usize, header: &H, flags: u64) -> bool {
+        // SAFETY: reads `header` in its length; the helper checks the offset.
+        let result = unsafe {
+            bpf_skb_store_bytes(
+                self.ctx.skb.skb,
+                offset as u32,
+                ptr::from_ref(header).cast(),
+                size_of::<H>() as u32,
+                flags,
+            )
+        };
+        result == 0
+    }
+
+    #[inline(always)]
+    fn l4(&mut self, offset: usize, diff: u32, flags: u64) -> bool {
+        // SAFETY: a context and numbers.
+        let result = unsafe {
+            bpf_l4_csum_replace(self.ctx.skb.skb, offset as u32, 0, u64::from(diff), flags)
+        };
+        result == 0
+    }
+}
+
+impl Frame for TcFrame {
+    const HOOK: u8 = HOOK_TC;
+
+    #[inline(always)]
+    fn load<H: Header>(&self, offset: usize) -> Option<H> {
+        let start = self.ctx.data() + offset;
+        if start + size_of::<H>() > self.ctx.data_end() {
+            return None;
+        }
+        // SAFETY: within the linear part; BPF loads need no alignment, and any bytes make a header.
+        Some(unsafe { ptr::read(start as *const H) })
+    }
+
+    #[inline(always)]
+    fn frame_len(&self) -> u32 {
+        self.ctx.len()
+    }
+
+    #[inline(always)]
+    fn segments(&self) -> u32 {
+        // SAFETY: a field of the context.
+        let segments = unsafe { (*self.ctx.skb.skb).gso_segs };
+        if segments == 0 { 1 } else { segments }
+    }
+
+    #[inline(always)]
+    fn ingress(&self) -> u32 {
+        // SAFETY: a field of the context.
+        unsafe { (*self.ctx.skb.skb).ifindex }
+    }
+
+    #[inline(always)]
+    fn route(&mut self, path: &Path<'_>) -> Result<Hop, NoWay> {
+        let mut params = fib_params(path, self.ingress());
+        // SAFETY: `params` is as long as said.
+        let result = unsafe {
+            bpf_fib_lookup(
+                self.ctx.as_ptr(),
+                &raw mut params,
+                size_of::<FibParams>() as i32,
+                BPF_FIB_LOOKUP_SKIP_NEIGH,
+            )
+        };
+        const SUCCESS: i64 = BPF_FIB_LKUP_RET_SUCCESS as i64;
+        const UNROUTED: [i64; 4] = [
+            BPF_FIB_LKUP_RET_BLACKHOLE as i64,
+            BPF_FIB_LKUP_RET_UNREACHABLE as i64,
+            BPF_FIB_LKUP_RET_PROHIBIT as i64,
+            BPF_FIB_LKUP_RET_NOT_FWDED as i64,
+        ];
+        if result == SUCCESS {
+            // SAFETY: the kernel filled the member of the family it names.
+            let gateway = unsafe {
+                if params.family == AF_INET {
+                    Addr::mapped(params.__bindgen_anon_4.ipv4_dst)
+                } else {
+                    Addr { words: params.__bindgen_anon_4.ipv6_dst }
+                }
+            };
+            return Ok(Hop { ifindex: params.ifindex, data: gateway.words });
+        }
+        if UNROUTED.contains(&result) || path.fallback == 0 {
+            return Err(NoWay { reason: Reason::NoRoute, known: Verdict::Drop });
+        }
+        // Forwarding is off on this interface, or the kernel is older than the flag (Linux 6.3): the
+        // balancer need not be a router, so the interface it was told about will do.
+        Ok(Hop { ifindex: path.fallback, data: [0; 4] })
+    }
+
+    #[inline(always)]
+    fn store<H: Header>(&mut self, offset: usize, header: &H) -> bool {
+        self.store_with(offset, header, 0)
+    }
+
+    #[inline(always)]
+    fn store_hop_limit(&mut self, offset: usize, value: u8) -> bool {
+        self.store_with(offset, &value, F_RECOMPUTE_CSUM)
+    }
+
+    #[inline(always)]
+    fn fix_ip(&mut self, offset: usize, diff: u32) -> bool {
+        // SAFETY: a context and numbers.
+        let result =
+            unsafe { bpf_l3_csum_replace(self.ctx.skb.skb, offset as u32, 0, u64::from(diff), 0) };
+        result == 0
+    }
+
+    #[inline(always)]
+    fn fix_l4(&mut self, offset: usize, kind: Pseudo, pseudo: u32, plain: u32) -> bool {
+        const PSEUDO: u64 = BPF_F_PSEUDO_HDR as u64;
+        let addresses = match kind {
+            Pseudo::None => true,
+            Pseudo::V4 => self.l4(offset, pseudo, PSEUDO),
+            Pseudo::V6 => {
+                self.l4(offset, pseudo, PSEUDO | F_IPV6) || self.l4(offset, pseudo, PSEUDO)
+            }
+        };
+        addresses && self.l4(offset, plain, 0)
+    }
+
+    #[inline(always)]
+    fn send(&mut self, hop: &Hop) -> Verdict {
+        let gateway = Addr { words: hop.data };
+        let result = if gateway.is_unset() {
+            // SAFETY: no parameters: the helper looks for the route.
+            unsafe { bpf_redirect_neigh(hop.ifindex, ptr::null_mut(), 0, 0) }
+        } else {
+            // SAFETY: integers.
+            let mut next: NextHop = unsafe { mem::zeroed() };
+            if gateway.is_v4() {
+                next.nh_family = u32::from(AF_INET);
+                next.__bindgen_anon_1.ipv4_nh = gateway.words[3];
+            } else {
+                next.nh_family = u32::from(AF_INET6);
+                next.__bindgen_anon_1.ipv6_nh = gateway.words;
+            }
+            // SAFETY: `next` is as long as said.
+            unsafe {
+                bpf_redirect_neigh(hop.ifindex, &raw mut next, size_of::<NextHop>() as i32, 0)
+            }
+        };
+        self.action = result as i32;
+        if self.action == TC_ACT_REDIRECT as i32 { Verdict::Redirect } else { Verdict::Drop }
+    }
+}
+
+/// Parameters of a route lookup between two addresses of one family.
+#[inline(always)]
+pub(crate) fn fib_params(path: &Path<'_>, ingress: u32) -> FibParams {
+    // SAFETY: integers.
+    let mut params: FibParams = unsafe { mem::zeroed() };
+    params.l4_protocol = proto::TCP;
+    params.ifindex = ingress;
+    if path.dst.is_v4() {
+        params.family = AF_INET;
+        params.__bindgen_anon_3.ipv4_src = path.src.words[3];
+        params.__bindgen_anon_4.ipv4_dst = path.dst.words[3];
+    } else {
+        params.family = AF_INET6;
+        params.__bindgen_anon_3.ipv6_src = path.src.words;
+        params.__bindgen_anon_4.ipv6_dst = path.dst.words;
+    }
+    params
+}

@@ -1,0 +1,145 @@
+//! [`Frame`] over an XDP buffer: checksums by arithmetic, output by the routing table's answer.
+
+use core::ptr;
+
+use aya_ebpf::{
+    EbpfContext as _,
+    bindings::{
+        BPF_FIB_LKUP_RET_SUCCESS, bpf_fib_lookup as FibParams,
+        xdp_action::{XDP_DROP, XDP_PASS, XDP_REDIRECT, XDP_TX},
+    },
+    helpers::generated::{bpf_fib_lookup, bpf_redirect},
+    programs::XdpContext,
+};
+use proxy_common::{HOOK_XDP, INTERFACE_XDP_OUT, Reason};
+use proxy_ebpf::{Frame, Hop, NoWay, Path, Verdict, checksum, frame::Pseudo, headers::Header};
+
+use crate::{maps, tc::fib_params};
+
+pub(crate) struct XdpFrame {
+    ctx: XdpContext,
+    /// Output interface, known once the frame is to be sent.
+    out: u32,
+}
+
+impl XdpFrame {
+    pub(crate) fn new(ctx: XdpContext) -> Self {
+        Self { ctx, out: 0 }
+    }
+
+    /// What XDP is told.
+    #[inline(always)]
+    pub(crate) fn action(&self, verdict: Verdict) -> u32 {
+        match verdict {
+            Verdict::Pass => XDP_PASS,
+            Verdict::Drop => XDP_DROP,
+            Verdict::Transmit => XDP_TX,
+            Verdict::Redirect => {
+                // SAFETY: a helper that takes numbers.
+                unsafe { bpf_redirect(self.out, 0) };
+                XDP_REDIRECT
+            }
+        }
+    }
+
+    /// Address of a header within the frame.
+    #[inline(always)]
+    fn at<H: Header>(&self, offset: usize) -> Option<*mut H> {
+        let start = self.ctx.data() + offset;
+        if start + size_of::<H>() > self.ctx.data_end() {
+            return None;
+        }
+        Some(start as *mut H)
+    }
+}
+
+impl Frame for XdpFrame {
+    const HOOK: u8 = HOOK_XDP;
+
+    #[inline(always)]
+    fn load<H: Header>(&self, offset: usize) -> Option<H> {
+        // SAFETY: within the frame; BPF loads need no alignment, and any bytes make a header.
+        self.at(offset).map(|header| unsafe { ptr::read(header) })
+    }
+
+    #[inline(always)]
+    fn frame_len(&self) -> u32 {
+        (self.ctx.data_end() - self.ctx.data()) as u32
+    }
+
+    #[inline(always)]
+    fn segments(&self) -> u32 {
+        1
+    }
+
+    #[inline(always)]
+    fn ingress(&self) -> u32 {
+        self.ctx.ingress_ifindex() as u32
+    }
+
+    #[inline(always)]
+    fn route(&mut self, path: &Path<'_>) -> Result<Hop, NoWay> {
+        // The tc program below takes what XDP cannot send, and resolves neighbours on the way.
+        let deferred = NoWay { reason: Reason::Deferred, known: Verdict::Pass };
+        let mut params = fib_params(path, self.ingress());
+        params.__bindgen_anon_1.tot_len = path.len;
+        // SAFETY: `params` is as long as said.
+        let result = unsafe {
+            bpf_fib_lookup(self.ctx.as_ptr(), &raw mut params, size_of::<FibParams>() as i32, 0)
+        };
+        if result != i64::from(BPF_FIB_LKUP_RET_SUCCESS) {
+            return Err(deferred);
+        }
+        let ifindex = params.ifindex;
+        if ifindex != self.ingress() {
+            let flags = maps::INTERFACES.get(ifindex).copied().unwrap_or(0);
+            if flags & INTERFACE_XDP_OUT == 0 {
+                return Err(deferred);
+            }
+        }
+        let [a, b, c, d, e, f] = params.dmac;
+        let [g, h, i, j, k, l] = params.smac;
+        let word = u32::from_ne_bytes;
+        let data = [word([a, b, c, d]), word([e, f, g, h]), word([i, j, k, l]), 0];
+        Ok(Hop { ifindex, data })
+    }
+
+    #[inline(always)]
+    fn store<H: Header>(&mut self, offset: usize, header: &H) -> bool {
+        match self.at::<H>(offset) {
+            // SAFETY: within the frame; BPF stores need no alignment.
+            Some(place) => unsafe { ptr::write(place, *header) },
+            None => return false,
+        }
+        true
+    }
+
+    #[inline(always)]
+    fn store_hop_limit(&mut self, offset: usize, value: u8) -> bool {
+        self.store(offset, &value)
+    }
+
+    #[inline(always)]
+    fn fix_ip(&mut self, offset: usize, diff: u32) -> bool {
+        let Some(check) = self.load::<u16>(offset) else { return false };
+        self.store(offset, &checksum::apply(check, diff))
+    }
+
+    #[inline(always)]
+    fn fix_l4(&mut self, offset: usize, _kind: Pseudo, pseudo: u32, plain: u32) -> bool {
+        self.fix_ip(offset, checksum::join(pseudo, plain))
+    }
+
+    #[inline(always)]
+    fn send(&mut self, hop: &Hop) -> Verdict {
+        let [a, b, c, _] = hop.data;
+        if !self.store(0, &[a, b]) || !self.store(2 * 6 - 4, &c) {
+            return Verdict::Drop;
+        }
+        if hop.ifindex == self.ingress() {
+            return Verdict::Transmit;
+        }
+        self.out = hop.ifindex;
+        Verdict::Redirect
+    }
+}

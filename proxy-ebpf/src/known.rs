@@ -1,0 +1,197 @@
+//! Packets of connections in the table.
+
+use proxy_common::{Config, EndReason, FlowKey, FlowState, REAL_UP, Reason};
+
+use crate::{
+    cell::FlowCell,
+    end::{self, Connection},
+    flow,
+    frame::{Frame, Path, Verdict},
+    headers::Tcp,
+    parse::Segment,
+    process::Family,
+    rewrite::{self, Rewrite},
+    tables::{Scratch, Tables},
+};
+
+/// What came of a packet whose key is in the table.
+pub enum Known {
+    Done(Verdict),
+    /// The connection was over, or its server has gone before answering; its entries have been
+    /// removed, and the SYN may begin another.
+    Reopen,
+}
+
+/// Translates and sends a packet, and notes what it says about its connection.
+#[inline(always)]
+pub fn known<F: Frame, T: Tables, A: Family>(
+    frame: &mut F,
+    tables: &T,
+    config: &Config,
+    scratch: &mut Scratch,
+    segment: &Segment,
+    cell: &FlowCell,
+) -> Known {
+    let key = &segment.key;
+    let from_client = cell.is_forward();
+    cell.write_peer_key(key.proto, &mut scratch.peer);
+    let main = if from_client {
+        cell
+    } else {
+        match tables.flow(&scratch.peer) {
+            Some(main) => main,
+            None => {
+                tables.count(Reason::NoFlow);
+                return Known::Done(Verdict::Pass);
+            }
+        }
+    };
+    let (forward, reverse) = if from_client { (key, &scratch.peer) } else { (&scratch.peer, key) };
+    let connection = Connection { cell: main, forward, reverse };
+    let now = tables.now_ns();
+
+    if from_client && segment.is_pure_syn() && gives_way(tables, &connection, now) {
+        flow::remove(tables, config, forward, reverse);
+        tables.count(Reason::Reopened);
+        return Known::Reopen;
+    }
+    if rewrite::ttl_spent(config, segment.ttl) {
+        tables.count(Reason::TtlExpired);
+        return Known::Done(Verdict::Drop);
+    }
+    let rewrite = Rewrite {
+        src: cell.new_src(),
+        dst: cell.new_dst(),
+        sport: cell.new_sport(),
+        dport: cell.new_dport(),
+    };
+    let path = Path {
+        src: &rewrite.src,
+        dst: &rewrite.dst,
+        len: segment.ip_len,
+        fallback: cell.ifindex(),
+    };
+    let hop = match frame.route(&path) {
+        Ok(hop) => hop,
+        Err(no_way) => {
+            tables.count(no_way.reason);
+            return Known::Done(no_way.known);
+        }
+    };
+
+    count(frame, tables, cell, from_client, segment, now);
+    if observe(tables, main, from_client, segment.flags, now)
+        && let Some(reason) = flow::ending(main.state().0)
+    {
+        finish(tables, config, main, key, from_client, scratch, reason, now);
+    }
+    if !rewrite::tcp::<F, A>(frame, config, segment, &rewrite) {
+        tables.count(Reason::RewriteFailed);
+        return Known::Done(Verdict::Drop);
+    }
+    Known::Done(frame.send(&hop))
+}
+
+/// Whether a SYN on this connection's key may begin another one: it is over, or the server it was sent to
+/// went down before it answered. An established connection answers by itself (RFC 5961 section 4).
+#[inline(always)]
+fn gives_way(tables: &impl Tables, connection: &Connection<'_>, now: u64) -> bool {
+    let cell = connection.cell;
+    let state = cell.state();
+    if state.is_ended() {
+        return true;
+    }
+    if state.0 & FlowState::SYN_ACK != 0 {
+        return false;
+    }
+    let alive = tables.real(cell.server()).is_some_and(|real| {
+        real.flags & REAL_UP != 0 && real.generation == cell.server_generation()
+    });
+    !alive && end::finish(tables, connection, EndReason::Replaced, now)
+}
+
+/// Counts the packet in its entry, its service and its server.
+#[inline(always)]
+fn count(
+    frame: &impl Frame,
+    tables: &impl Tables,
+    cell: &FlowCell,
+    from_client: bool,
+    segment: &Segment,
+    now: u64,
+) {
+    let packets = u64::from(frame.segments());
+    let bytes = u64::from(segment.payload);
+    cell.add(packets, bytes, now);
+    traffic(tables, cell.service(), cell.server(), from_client, packets, bytes);
+}
+
+/// Counts packets and bytes in a service and a server.
+#[inline(always)]
+pub fn traffic(
+    tables: &impl Tables,
+    service: u32,
+    server: u32,
+    from_client: bool,
+    packets: u64,
+    bytes: u64,
+) {
+    if from_client {
+        tables.count_service(service, |traffic| {
+            traffic.packets_in += packets;
+            traffic.bytes_in += bytes;
+        });
+        tables.count_server(server, |traffic| {
+            traffic.packets_in += packets;
+            traffic.bytes_in += bytes;
+        });
+    } else {
+        tables.count_service(service, |traffic| {
+            traffic.packets_out += packets;
+            traffic.bytes_out += bytes;
+        });
+        tables.count_server(server, |traffic| {
+            traffic.packets_out += packets;
+            traffic.bytes_out += bytes;
+        });
+    }
+}
+
+/// Notes what the flags say. Returns whether the connection may be over because of it.
+#[inline(always)]
+fn observe(tables: &impl Tables, main: &FlowCell, from_client: bool, flags: u8, now: u64) -> bool {
+    let bits = flow::observe(main.state(), from_client, flags);
+    if bits == 0 {
+        return false;
+    }
+    let news = bits & !main.set_state(bits).0;
+    if news & FlowState::SYN_ACK != 0 {
+        let elapsed = now.saturating_sub(main.created_ns()) / 1_000_000;
+        main.set_connect_ms(elapsed as u32);
+    }
+    if news & FlowState::ESTABLISHED != 0 {
+        tables.count_service(main.service(), |traffic| traffic.flows_established += 1);
+        tables.count_server(main.server(), |traffic| traffic.flows_established += 1);
+    }
+    flags & (Tcp::RST | Tcp::FIN) != 0
+}
+
+#[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "a struct of them would live on the BPF stack")]
+fn finish(
+    tables: &impl Tables,
+    config: &Config,
+    main: &FlowCell,
+    key: &FlowKey,
+    from_client: bool,
+    scratch: &mut Scratch,
+    reason: EndReason,
+    now: u64,
+) {
+    let Scratch { peer, slot, old_reverse, .. } = scratch;
+    let (forward, reverse) = if from_client { (key, &*peer) } else { (&*peer, key) };
+    let connection = Connection { cell: main, forward, reverse };
+    if end::finish(tables, &connection, reason, now) {
+        end::queue(tables, config, &connection, slot, old_reverse);
+    }
+}

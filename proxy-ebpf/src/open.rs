@@ -1,0 +1,217 @@
+//! The first SYN of a connection.
+
+use proxy_common::{
+    Addr, Config, FlowEntry, FlowKey, Port, RealEntry, Reason, SERVICE_FULLNAT, SERVICE_UP,
+    ServiceEntry, VipEntry, proto,
+};
+
+use crate::{
+    cell::LiveCell,
+    end,
+    frame::{Frame, Hop, Path, Verdict},
+    hash,
+    parse::Segment,
+    ports,
+    process::Family,
+    rewrite::{self, Rewrite},
+    select::{self, Choice},
+    tables::{InsertError, Scratch, Tables},
+};
+
+/// Chooses a server for a SYN to a VIP, enters the connection and sends the SYN on. Whatever prevents it
+/// leaves the SYN to userspace, untouched.
+#[inline(always)]
+pub fn open<F: Frame, T: Tables, A: Family>(
+    frame: &mut F,
+    tables: &T,
+    config: &Config,
+    scratch: &mut Scratch,
+    segment: &Segment,
+    vip: &VipEntry,
+) -> Verdict {
+    let index = vip.service;
+    let (Some(service), Some(live)) = (tables.service(index), tables.service_live(index)) else {
+        return Verdict::Pass;
+    };
+    if service.flags & SERVICE_UP == 0 {
+        return refuse(tables, index, Reason::NoServer);
+    }
+    if rewrite::ttl_spent(config, segment.ttl) {
+        return refuse(tables, index, Reason::TtlExpired);
+    }
+    if !live.admit(service.max_connections) {
+        return refuse(tables, index, Reason::Full);
+    }
+    match place(frame, tables, config, scratch, segment, index, service, live) {
+        Ok(hop) => {
+            let rewrite = Rewrite {
+                src: scratch.forward.new_src,
+                dst: scratch.forward.new_dst,
+                sport: scratch.forward.new_sport,
+                dport: scratch.forward.new_dport,
+            };
+            if !rewrite::tcp::<F, A>(frame, config, segment, &rewrite) {
+                tables.count(Reason::RewriteFailed);
+                return Verdict::Drop;
+            }
+            frame.send(&hop)
+        }
+        Err(Failure::Lost) => {
+            live.release();
+            Verdict::Drop
+        }
+        Err(Failure::Reason(reason)) => {
+            live.release();
+            refuse(tables, index, reason)
+        }
+    }
+}
+
+/// Why a connection was not entered.
+enum Failure {
+    /// Left to userspace.
+    Reason(Reason),
+    /// Another CPU has entered the same connection at this moment; userspace must not answer it too.
+    Lost,
+}
+
+#[inline(always)]
+fn refuse(tables: &impl Tables, service: u32, reason: Reason) -> Verdict {
+    tables.count(reason);
+    tables.count_service(service, |traffic| match reason {
+        Reason::NoServer => traffic.passed_no_server += 1,
+        Reason::Full => traffic.passed_full += 1,
+        Reason::NoPort | Reason::NoRoom => traffic.passed_no_room += 1,
+        _ => {}
+    });
+    Verdict::Pass
+}
+
+#[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "a struct of them would live on the BPF stack")]
+fn place<F: Frame, T: Tables>(
+    frame: &mut F,
+    tables: &T,
+    config: &Config,
+    scratch: &mut Scratch,
+    segment: &Segment,
+    index: u32,
+    service: &ServiceEntry,
+    live: &LiveCell,
+) -> Result<Hop, Failure> {
+    let fullnat = service.flags & SERVICE_FULLNAT != 0;
+    let choice = select::select(tables, service, live, &segment.key, config.hash_seed)
+        .map_err(Failure::Reason)?;
+    let placed = enter(frame, tables, config, scratch, segment, index, &choice, fullnat);
+    if let Err(failure) = &placed {
+        if let Some(server_live) = tables.server_live(choice.index) {
+            server_live.release();
+        }
+        // What XDP leaves to tc must find the same server there, which has the neighbour resolved.
+        if matches!(failure, Failure::Reason(Reason::Deferred)) {
+            live.rewind();
+        }
+    }
+    placed
+}
+
+#[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "a struct of them would live on the BPF stack")]
+fn enter<F: Frame, T: Tables>(
+    frame: &mut F,
+    tables: &T,
+    config: &Config,
+    scratch: &mut Scratch,
+    segment: &Segment,
+    service: u32,
+    choice: &Choice<'_>,
+    fullnat: bool,
+) -> Result<Hop, Failure> {
+    let key = &segment.key;
+    let real = choice.real;
+    if fullnat && real.source.is_unset() {
+        return Err(Failure::Reason(Reason::NoRoute));
+    }
+    let src = if fullnat { real.source } else { key.src };
+    let path = Path { src: &src, dst: &real.addr, len: segment.ip_len, fallback: real.ifindex };
+    let hop = frame.route(&path).map_err(|no_way| Failure::Reason(no_way.reason))?;
+
+    let now = tables.now_ns();
+    let Scratch { peer, forward, reverse, slot, old_reverse, .. } = scratch;
+    fill_reverse(reverse, key, service, choice, now, frame.ingress());
+    fill_key(peer, real, &src, key.sport);
+    ports::claim(tables, config, peer, reverse, hash::flow(key, now as u32), fullnat)
+        .map_err(Failure::Reason)?;
+
+    *forward = *reverse;
+    forward.new_src = src;
+    forward.new_dst = real.addr;
+    forward.new_sport = peer.dport;
+    forward.new_dport = real.port;
+    forward.ifindex = real.ifindex;
+    forward.direction = FlowEntry::FORWARD;
+    forward.packets = 1;
+    forward.bytes = u64::from(segment.payload);
+    if let Err(error) = tables.insert(key, forward) {
+        tables.remove(peer);
+        return Err(match error {
+            InsertError::Exists => Failure::Lost,
+            InsertError::Full => Failure::Reason(Reason::NoRoom),
+        });
+    }
+    let bytes = u64::from(segment.payload);
+    tables.count_service(service, |traffic| {
+        traffic.flows_new += 1;
+        traffic.packets_in += 1;
+        traffic.bytes_in += bytes;
+    });
+    tables.count_server(choice.index, |traffic| {
+        traffic.flows_new += 1;
+        traffic.packets_in += 1;
+        traffic.bytes_in += bytes;
+    });
+    slot.key = *key;
+    slot.created_ns = now;
+    end::displace(tables, config, slot, old_reverse, now);
+    Ok(hop)
+}
+
+/// The entry of the server's packets: back to the client, from the VIP.
+#[inline(always)]
+fn fill_reverse(
+    entry: &mut FlowEntry,
+    key: &FlowKey,
+    service: u32,
+    choice: &Choice<'_>,
+    now: u64,
+    ingress: u32,
+) {
+    entry.created_ns = now;
+    entry.seen_ns = now;
+    entry.packets = 0;
+    entry.bytes = 0;
+    entry.new_src = key.dst;
+    entry.new_dst = key.src;
+    entry.new_sport = key.dport;
+    entry.new_dport = key.sport;
+    entry.service = service;
+    entry.server = choice.index;
+    entry.server_generation = choice.real.generation;
+    entry.state = 0;
+    entry.ifindex = ingress;
+    entry.connect_ms = 0;
+    entry.direction = FlowEntry::REVERSE;
+    entry.reserved = [0; 3];
+}
+
+/// The key of the server's packets.
+#[inline(always)]
+fn fill_key(key: &mut FlowKey, real: &RealEntry, source: &Addr, port: Port) {
+    key.src = real.addr;
+    key.dst = *source;
+    key.sport = real.port;
+    key.dport = port;
+    key.proto = proto::TCP;
+    key.hook = 0;
+    key.reserved = 0;
+}

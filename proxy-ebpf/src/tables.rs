@@ -1,0 +1,69 @@
+//! Access to the maps: the kernel's, or the host tests' own.
+
+use proxy_common::{
+    Config, FlowEntry, FlowEvent, FlowKey, RealEntry, Reason, ServiceEntry, Slot, Traffic,
+    VipEntry, VipKey,
+};
+
+use crate::cell::{EpochCell, FlowCell, LiveCell};
+
+/// Why a flow was not put into the table.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum InsertError {
+    /// The key is there already.
+    Exists,
+    /// No room.
+    Full,
+}
+
+/// Room for what would not fit the stack, one per CPU.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct Scratch {
+    /// Key of the direction opposite to the packet's.
+    pub peer: FlowKey,
+    /// Forward and reverse key of a connection that is to go.
+    pub old_forward: FlowKey,
+    pub old_reverse: FlowKey,
+    pub forward: FlowEntry,
+    pub reverse: FlowEntry,
+    pub slot: Slot,
+}
+
+/// The maps of [`proxy_common::maps`], and two helpers of the kernel.
+pub trait Tables {
+    fn config(&self) -> Option<&Config>;
+    /// A word of the port bitmaps, 0 where there is none.
+    fn prefilter(&self, word: u32) -> u64;
+    fn vip(&self, key: &VipKey) -> Option<VipEntry>;
+    fn service(&self, index: u32) -> Option<&ServiceEntry>;
+    /// Server index in a place of a ring.
+    fn ring(&self, ring: u32, place: u32) -> Option<u32>;
+    fn real(&self, index: u32) -> Option<&RealEntry>;
+
+    fn flow(&self, key: &FlowKey) -> Option<&FlowCell>;
+    /// Inserts a flow that must not exist yet.
+    fn insert(&self, key: &FlowKey, entry: &FlowEntry) -> Result<(), InsertError>;
+    /// Whether it was there.
+    fn remove(&self, key: &FlowKey) -> bool;
+    /// A line of the epochs.
+    fn epochs(&self, line: u32) -> Option<&EpochCell>;
+
+    fn service_live(&self, index: u32) -> Option<&LiveCell>;
+    fn server_live(&self, index: u32) -> Option<&LiveCell>;
+    fn count(&self, reason: Reason);
+    fn count_service(&self, index: u32, change: impl FnOnce(&mut Traffic));
+    fn count_server(&self, index: u32, change: impl FnOnce(&mut Traffic));
+
+    /// Takes the next place of this CPU's `EMBRYONIC` ring; `slot` becomes what stood there.
+    fn swap_embryonic(&self, config: &Config, slot: &mut Slot);
+    /// Takes the next place of this CPU's `CLOSING` ring; `slot` becomes what stood there.
+    fn swap_closing(&self, config: &Config, slot: &mut Slot);
+
+    /// Writes an event, or says that there was no room.
+    fn emit(&self, event: impl FnOnce(&mut FlowEvent)) -> bool;
+
+    /// Coarse monotonic time in nanoseconds.
+    fn now_ns(&self) -> u64;
+    fn random(&self) -> u32;
+}
