@@ -1,1 +1,92 @@
-fn main() {}
+//! `sluice`: argv decides between a check, an explanation, a standalone worker and a master.
+//!
+//! The master path stays free of the configuration model, of threads and of the async runtime:
+//! see [`master`]. Everything a worker does starts in [`worker::run`].
+
+mod args;
+mod daemon;
+mod discovery;
+mod ipc;
+mod master;
+mod messages;
+mod privileges;
+mod sys;
+mod version;
+mod worker;
+
+use std::process::ExitCode;
+
+use args::{Action, Args};
+
+fn main() -> ExitCode {
+    let raw: Vec<_> = std::env::args_os().collect();
+    let mut args = match args::parse(&raw) {
+        Ok(args) => args,
+        Err(error) => {
+            eprintln!("{error}");
+            eprint!("{}", args::usage());
+            return ExitCode::from(1);
+        }
+    };
+    messages::set_quiet(args.quiet);
+    for notice in &args.notices {
+        messages::notice(format_args!("{notice}"));
+    }
+    args.initial_dir = std::env::current_dir().ok();
+    if let Some(dir) = &args.chdir
+        && let Err(error) = std::env::set_current_dir(dir)
+    {
+        messages::alert(format_args!("Could not change to directory {} : {error}", dir.display()));
+        return ExitCode::from(1);
+    }
+    match &args.action {
+        Action::Usage => {
+            println!("{}", version::banner());
+            print!("{}", args::usage());
+            ExitCode::from(1)
+        }
+        Action::Version { verbose } => {
+            print!("{}", version::report(*verbose));
+            ExitCode::SUCCESS
+        }
+        Action::Condition(text) => worker::condition(text),
+        Action::Check => worker::check(&args),
+        Action::Explain { json } => worker::explain(&args, *json),
+        Action::Run => run(args),
+    }
+}
+
+/// Starts serving: as a daemon or not, with a master or not.
+fn run(args: Args) -> ExitCode {
+    let reexec = ipc::ReexecState::take_from_env();
+    let discovered = match discovery::run(&args) {
+        Ok(discovered) => discovered,
+        Err(()) if reexec.is_some() => discovery::Discovered::failed(),
+        Err(()) => return ExitCode::from(1),
+    };
+    let with_master = (args.master || discovered.master_worker) && !args.foreground_debug;
+    if !args.master_sockets.is_empty() && !with_master {
+        messages::alert(format_args!("-S needs the master-worker mode (-W or -Ws)"));
+        return ExitCode::from(1);
+    }
+    messages::set_quiet(args.quiet || (discovered.quiet && !args.verbose));
+    let background = (args.daemon || (discovered.daemon && !args.foreground)) && !args.systemd;
+    let launcher = if background && reexec.is_none() {
+        match daemon::detach() {
+            Ok(daemon::Side::Launcher(code)) => return code,
+            Ok(daemon::Side::Daemon(pipe)) => Some(pipe),
+            Err(error) => {
+                messages::alert(format_args!("cannot go to background: {error}"));
+                return ExitCode::from(1);
+            }
+        }
+    } else {
+        None
+    };
+    if with_master {
+        master::run(args, discovered, reexec, launcher)
+    } else {
+        let ready = worker::Ready::Standalone { launcher, discovered };
+        ExitCode::from(worker::run(args, ready))
+    }
+}

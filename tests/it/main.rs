@@ -1,1 +1,13 @@
-//! Whole-system tests.
+//! Whole-system tests, all in one binary (each further one would cost seconds of linking).
+//!
+//! `SLUICE_PEER=haproxy cargo test -p tests` runs them against a real HAProxy, as oracle; those of
+//! what only Sluice does pass over it.
+
+mod cli;
+mod config;
+mod http;
+mod logs;
+mod master;
+mod reload;
+mod tcp;
+mod vtc;

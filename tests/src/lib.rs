@@ -6,14 +6,23 @@
 
 #![forbid(unsafe_code)]
 
+pub mod client;
 pub mod guardian;
 pub mod lab;
+pub mod load;
 pub mod net;
 pub mod netns;
+pub mod peer;
 pub mod program;
+pub mod sluice;
+pub mod stats;
+pub mod tools;
 pub mod wait;
 
+pub use client::Client;
 pub use lab::Lab;
 pub use netns::NetNs;
 pub use program::Program;
-pub use wait::eventually;
+pub use sluice::Sluice;
+pub use stats::Stats;
+pub use wait::{PATIENCE, eventually};

@@ -1,1 +1,32 @@
 //! Sockets: the only crate of the userspace path that wraps system calls.
+//!
+//! It knows addresses, options and bytes; what a listener is for and what a connection means is decided above it.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`accept`] | the accept loop of one thread: limits, back-pressure, pause |
+//! | [`clock`] | coarse and precise monotonic milliseconds |
+//! | [`connect`] | connecting within a deadline, failures by kind |
+//! | [`fdpass`] | handing descriptors to another process |
+//! | [`listener`] | `bind` lines to listening sockets; sockets of an old process |
+//! | [`netns`] | making sockets in another network namespace |
+//! | [`sockopt`] | socket options by configuration name |
+//! | [`stop`] | soft and hard stop of a worker, its jobs |
+//! | [`timer`] | per-thread deadlines that cost a store to move |
+//!
+//! `unsafe` is confined to `sys`.
+#![deny(unsafe_code)]
+
+pub mod accept;
+pub mod clock;
+pub mod connect;
+pub mod fdpass;
+pub mod listener;
+pub mod netns;
+pub mod sockopt;
+pub mod stop;
+mod stream;
+mod sys;
+pub mod timer;
+
+pub use stream::Stream;

@@ -1,2 +1,22 @@
 //! Samples, ACLs, rules and log formats. No IO; what a rule sees comes through a context.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`sample`] | value types, rows of fetches and converters, expressions, the context of an evaluation |
+//! | [`fetch`], [`conv`] | the rows, by topic |
+//! | [`vars`] | variables of the process, session and stream |
+//! | [`logformat`] | log formats: parser, aliases, rendering, built-in formats |
+//! | [`known`] | HAProxy's whole vocabulary, to tell what is not carried from what is mistyped |
+//!
+//! Everything is compiled while the configuration is read; evaluation borrows from the message and takes memory
+//! only from the scratch arena of the context.
 #![forbid(unsafe_code)]
+
+pub mod conv;
+pub mod fetch;
+pub mod hash;
+pub mod known;
+pub mod logformat;
+pub mod regex;
+pub mod sample;
+pub mod vars;

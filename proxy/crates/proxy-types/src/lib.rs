@@ -7,6 +7,7 @@
 //! | [`ids`] | newtypes for proxies, servers, listeners |
 //! | [`mode`] | what a proxy speaks |
 //! | [`size`] | `64k` |
+//! | [`sockaddr`] | where a socket is bound or connects to |
 //! | [`text`] | nearest known word |
 //! | [`time`] | `5s` |
 #![forbid(unsafe_code)]
@@ -16,6 +17,7 @@ pub mod diag;
 pub mod ids;
 pub mod mode;
 pub mod size;
+pub mod sockaddr;
 pub mod text;
 pub mod time;
 
@@ -23,3 +25,4 @@ pub use addr::{Address, Endpoint, Host, PortSpec, Transport};
 pub use diag::{DiagSink, Diagnostic, Diagnostics, FileId, Label, Severity, Span, Spanned};
 pub use ids::{ListenerId, ProxyId, ServerId};
 pub use mode::Mode;
+pub use sockaddr::SockAddr;

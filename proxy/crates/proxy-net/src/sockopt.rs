@@ -1,0 +1,69 @@
+//! Socket options by their configuration names, and the keepalive settings shared by both sides.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+
+use crate::sys;
+
+/// `option clitcpka`/`srvtcpka` with `clitcpka-cnt`, `-idle`, `-intvl` (configuration manual, 4.2). What is not
+/// given keeps the system's value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Keepalive {
+    pub count: Option<u32>,
+    pub idle: Option<Duration>,
+    pub interval: Option<Duration>,
+}
+
+impl Keepalive {
+    pub(crate) fn apply(&self, socket: &SockRef<'_>) -> io::Result<()> {
+        let mut k = TcpKeepalive::new();
+        if let Some(n) = self.count {
+            k = k.with_retries(n);
+        }
+        if let Some(d) = self.idle {
+            k = k.with_time(d);
+        }
+        if let Some(d) = self.interval {
+            k = k.with_interval(d);
+        }
+        socket.set_tcp_keepalive(&k)
+    }
+}
+
+/// Makes the coming close send a RST and forget what was not acknowledged (`option nolinger`).
+pub fn reset_on_close(fd: &impl AsFd) -> io::Result<()> {
+    SockRef::from(fd).set_linger(Some(Duration::ZERO))
+}
+
+/// `mss`: positive values are announced, negative ones reduce what was negotiated (accepted sockets only).
+pub(crate) fn set_mss(fd: &impl AsFd, mss: u32) -> io::Result<()> {
+    SockRef::from(fd).set_tcp_mss(mss)
+}
+
+/// `defer-accept`: at most this many seconds until a silent connection is accepted nevertheless.
+pub(crate) fn set_defer_accept(fd: &impl AsFd, seconds: i32) -> io::Result<()> {
+    sys::set_int(fd, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, seconds)
+}
+
+/// `tfo` on a listener: at most this many connections that have not finished their handshake.
+pub(crate) fn set_fastopen(fd: &impl AsFd, pending: i32) -> io::Result<()> {
+    sys::set_int(fd, libc::IPPROTO_TCP, libc::TCP_FASTOPEN, pending)
+}
+
+/// `tfo` on a server: the first data goes out with the SYN.
+pub(crate) fn set_fastopen_connect(fd: &impl AsFd) -> io::Result<()> {
+    sys::set_int(fd, libc::IPPROTO_TCP, libc::TCP_FASTOPEN_CONNECT, 1)
+}
+
+/// Binding to an address leaves the choice of the port to the connect, so that ports are shared between destinations.
+pub(crate) fn set_bind_address_no_port(fd: &impl AsFd) -> io::Result<()> {
+    sys::set_int(fd, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)
+}
+
+/// Whether the socket listens.
+pub fn is_listening(fd: &impl AsFd) -> bool {
+    sys::get_int(fd, libc::SOL_SOCKET, libc::SO_ACCEPTCONN).is_ok_and(|v| v != 0)
+}

@@ -1,0 +1,16 @@
+//! The sample fetches, one file per topic, one row each (configuration manual, 7.3.2 to 7.3.6).
+
+mod constant;
+mod header;
+mod http_req;
+mod http_res;
+
+use crate::sample::FetchDef;
+
+/// Every row.
+pub const ALL: &[&[FetchDef]] = &[constant::FETCHES, http_req::FETCHES, http_res::FETCHES];
+
+/// The row called `name`.
+pub fn find(name: &str) -> Option<&'static FetchDef> {
+    ALL.iter().flat_map(|rows| rows.iter()).find(|def| def.name == name)
+}

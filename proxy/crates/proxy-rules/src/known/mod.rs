@@ -1,0 +1,86 @@
+//! The whole vocabulary of HAProxy 3.5 as its `-dK` lists it, so that a name which is not carried here can be
+//! told from a mistyped one.
+
+use proxy_types::{Diagnostic, text};
+
+const FETCHES: &str = include_str!("fetches.txt");
+const CONVERTERS: &str = include_str!("converters.txt");
+const ACLS: &str = include_str!("acls.txt");
+
+/// A kind of name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Acl,
+    Conv,
+    Fetch,
+}
+
+impl Kind {
+    fn list(self) -> &'static str {
+        match self {
+            Self::Acl => ACLS,
+            Self::Conv => CONVERTERS,
+            Self::Fetch => FETCHES,
+        }
+    }
+
+    fn noun(self) -> &'static str {
+        match self {
+            Self::Acl => "ACL keyword",
+            Self::Conv => "converter",
+            Self::Fetch => "fetch method",
+        }
+    }
+
+    /// Every name of this kind.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        self.entries().map(|entry| entry.split(['(', ':', ' ']).next().unwrap_or(entry))
+    }
+
+    /// Lines such as `ipmask(IPv4 mask[,IPv6 mask]): addr => addr`, without the matrix of fetches.
+    pub fn entries(self) -> impl Iterator<Item = &'static str> {
+        self.list().lines().filter(|line| !line.starts_with('#')).map(|line| {
+            line.split_once("] ").filter(|_| line.starts_with('[')).map_or(line, |(_, l)| l)
+        })
+    }
+
+    /// Why `name` cannot be used, given that no row has it.
+    pub fn unknown(self, name: &str) -> Diagnostic {
+        let noun = self.noun();
+        if self.names().any(|n| n == name) {
+            return Diagnostic::alert(format!("{noun} '{name}' is not supported yet"))
+                .note(format!("HAProxy 3.5 has this {noun}; Sluice does not carry it"));
+        }
+        Diagnostic::alert(format!("unknown {noun} '{name}'"))
+            .did_you_mean(text::nearest(name, self.names()))
+    }
+}
+
+/// The matrix of places of a fetch, for comparison with its row.
+pub fn fetch_matrix(name: &str) -> Option<String> {
+    FETCHES.lines().find_map(|line| {
+        let (matrix, entry) = line.strip_prefix("[ ")?.split_once("] ")?;
+        let found = entry.split(['(', ':']).next() == Some(name);
+        found.then(|| matrix.split_whitespace().collect())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(kind: Kind, name: &str, expected: &str) {
+        assert_eq!(kind.unknown(name).message, expected);
+    }
+
+    #[test]
+    fn known_and_mistyped_names() {
+        check(Kind::Fetch, "51d.all", "unknown fetch method '51d.all'");
+        check(Kind::Fetch, "ssl_c_serial", "fetch method 'ssl_c_serial' is not supported yet");
+        check(Kind::Fetch, "paht", "unknown fetch method 'paht'; did you mean 'path' maybe ?");
+        check(Kind::Conv, "protobuf", "converter 'protobuf' is not supported yet");
+        check(Kind::Conv, "lowr", "unknown converter 'lowr'; did you mean 'lower' maybe ?");
+        assert_eq!(Kind::Acl.names().next(), Some("base"));
+    }
+}

@@ -1,0 +1,160 @@
+//! What an expression sees of the stream it is evaluated for.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bumpalo::Bump;
+use proxy_http::{RequestHead, ResponseHead};
+use proxy_state::{Backend, Frontend, Listener, Now, Registry, Server};
+
+use super::value::Sample;
+use crate::logformat::LogFacts;
+use crate::vars::{ProcVars, Scope, StreamVars, VarRef, Vars};
+
+/// Facts of the worker that do not change, and what its threads share.
+#[derive(Debug)]
+pub struct Shared {
+    pub registry: Arc<Registry>,
+    pub proc_vars: ProcVars,
+    /// Of the machine, as logs show it.
+    pub hostname: Box<str>,
+    /// `node` of `global`, or the hostname.
+    pub node: Box<str>,
+    pub pid: u32,
+    pub nbthread: u32,
+    /// When the worker started.
+    pub started: Date,
+    /// `tune.bufsize`: no converter makes more bytes than this.
+    pub bufsize: usize,
+    /// Environment at the start, for `env()`.
+    pub env: Vec<(Box<str>, Box<[u8]>)>,
+}
+
+/// A point of calendar time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Date {
+    /// Seconds since 1970-01-01 UTC.
+    pub secs: i64,
+    /// Microseconds of the second, 0 to 999,999.
+    pub usec: u32,
+}
+
+/// The time an evaluation happens at; never read from a clock here.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Clock {
+    pub now: Now,
+    pub date: Date,
+    /// Seconds that local time is ahead of UTC.
+    pub utc_offset: i32,
+}
+
+/// A client connection.
+#[derive(Debug)]
+pub struct Session {
+    /// Client; `None` on unix sockets.
+    pub src: Option<SocketAddr>,
+    /// Address the client connected to; `None` on unix sockets.
+    pub dst: Option<SocketAddr>,
+    pub accepted: Date,
+    pub listener: Arc<Listener>,
+    pub vars: Vars,
+}
+
+/// Everything an expression may look at. `None` means that there is no such thing, or not yet.
+#[derive(Clone, Copy)]
+pub struct EvalCtx<'a> {
+    /// Takes the bytes that evaluation makes. The owner resets it when no value is in use.
+    pub scratch: &'a Bump,
+    pub shared: &'a Shared,
+    pub clock: Clock,
+    /// Index of the running thread.
+    pub thread: usize,
+    /// State of the thread's random sequence; any value but 0.
+    pub random: &'a Cell<u64>,
+    /// No more content will come: what is missing is missing for good.
+    pub complete: bool,
+    pub session: Option<&'a Session>,
+    pub frontend: Option<&'a Frontend>,
+    /// Once it was chosen.
+    pub backend: Option<&'a Backend>,
+    /// Once it was chosen.
+    pub server: Option<&'a Server>,
+    pub request: Option<&'a RequestHead>,
+    pub response: Option<&'a ResponseHead>,
+    /// Bytes received from the client and not passed on: raw in `mode tcp`, of the body in HTTP.
+    pub req_data: Option<&'a [u8]>,
+    /// Bytes received from the server and not passed on.
+    pub res_data: Option<&'a [u8]>,
+    pub vars: Option<&'a StreamVars>,
+    pub facts: Option<&'a LogFacts<'a>>,
+}
+
+impl<'a> EvalCtx<'a> {
+    /// A context that knows the process and the time only.
+    pub fn new(scratch: &'a Bump, shared: &'a Shared, clock: Clock, random: &'a Cell<u64>) -> Self {
+        Self {
+            scratch,
+            shared,
+            clock,
+            thread: 0,
+            random,
+            complete: false,
+            session: None,
+            frontend: None,
+            backend: None,
+            server: None,
+            request: None,
+            response: None,
+            req_data: None,
+            res_data: None,
+            vars: None,
+            facts: None,
+        }
+    }
+
+    /// The value of a variable.
+    pub fn var(&self, var: VarRef) -> Option<Sample<'a>> {
+        match var.scope {
+            Scope::Proc => self.shared.proc_vars.get(var.id, self.scratch),
+            _ => self.scope(var.scope)?.get(var.id, self.scratch),
+        }
+    }
+
+    /// Keeps a value; `false` when the scope does not exist here.
+    pub fn set_var(&self, var: VarRef, value: Sample<'_>) -> bool {
+        if var.scope == Scope::Proc {
+            self.shared.proc_vars.set(var.id, value);
+            return true;
+        }
+        self.scope(var.scope).inspect(|vars| vars.set(var.id, value)).is_some()
+    }
+
+    pub fn unset_var(&self, var: VarRef) {
+        if var.scope == Scope::Proc {
+            self.shared.proc_vars.unset(var.id);
+        } else if let Some(vars) = self.scope(var.scope) {
+            vars.unset(var.id);
+        }
+    }
+
+    fn scope(&self, scope: Scope) -> Option<&'a Vars> {
+        match scope {
+            Scope::Check | Scope::Proc => None,
+            Scope::Req => self.vars.map(|v| &v.req),
+            Scope::Res => self.vars.map(|v| &v.res),
+            Scope::Sess => self.session.map(|s| &s.vars),
+            Scope::Txn => self.vars.map(|v| &v.txn),
+        }
+    }
+
+    /// The next number of the thread's random sequence (xorshift64*).
+    pub fn next_random(&self) -> u32 {
+        let mut x = self.random.get().max(1);
+        x ^= x >> 12;
+        x ^= x << 25;
+        x ^= x >> 27;
+        self.random.set(x);
+        (x.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) as u32
+    }
+}

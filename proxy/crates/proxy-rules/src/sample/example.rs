@@ -1,0 +1,272 @@
+//! The traffic that examples of rows are evaluated on. Tests and the reference manual use it.
+
+use std::cell::Cell;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use bumpalo::Bump;
+use proxy_http::{Method, RequestHead, ResponseHead, h1};
+use proxy_state::registry::RegistrySpec;
+use proxy_state::{
+    Backend, BackendSpec, Frontend, FrontendSpec, ListenerSpec, Now, Registry, Server, ServerSpec,
+};
+use proxy_types::{Diagnostics, ListenerId, Mode, ProxyId, ServerId, Spanned};
+
+use super::context::{Clock, Date, EvalCtx, Session, Shared};
+use super::parse::{NoFiles, ParseCx};
+use super::place::Place;
+use super::value::Sample;
+use crate::logformat::LogFacts;
+use crate::vars::{ProcVars, StreamVars, VarNames, Vars};
+
+/// The request of the examples.
+pub const REQUEST: &str = "GET /a/b.png?x=1&y=two&x=3 HTTP/1.1\r\n\
+    Host: www.example.com:8080\r\n\
+    User-Agent: curl/8.0\r\n\
+    X-List: a, b ,c\r\n\
+    X-List: d\r\n\
+    Cookie: sid=abc123; theme=dark; sid=def\r\n\
+    X-Num: -42\r\n\
+    X-Forwarded-For: 192.0.2.33, 10.0.0.1\r\n\
+    \r\n";
+
+/// The response of the examples.
+pub const RESPONSE: &str = "HTTP/1.1 200 OK\r\n\
+    Date: Sun, 22 Nov 2026 10:00:00 GMT\r\n\
+    Content-Type: text/html\r\n\
+    Content-Length: 1234\r\n\
+    Set-Cookie: sid=xyz; Path=/; HttpOnly\r\n\
+    Set-Cookie: lang=en\r\n\
+    X-Served-By: 10.1.2.3\r\n\
+    \r\n";
+
+/// Owner of everything a context borrows. 2026-11-22 10:00:00.123456 UTC, one hour behind local time.
+pub struct Traffic {
+    pub scratch: Bump,
+    pub shared: Shared,
+    pub frontend: Arc<Frontend>,
+    pub backend: Arc<Backend>,
+    pub server: Arc<Server>,
+    pub random: Cell<u64>,
+    pub session: Session,
+    pub vars: StreamVars,
+    pub names: VarNames,
+    pub request: RequestHead,
+    pub response: ResponseHead,
+    pub req_data: Vec<u8>,
+    pub res_data: Vec<u8>,
+    pub facts: LogFacts<'static>,
+}
+
+/// The time of the examples.
+pub const CLOCK: Clock =
+    Clock { now: Now(60_000), date: Date { secs: 1_795_341_600, usec: 123_456 }, utc_offset: 3600 };
+
+impl Traffic {
+    /// The traffic above, with `txn.example` "value", `txn.number` 7.
+    pub fn new() -> Self {
+        let mut request = RequestHead::default();
+        let mut response = ResponseHead::default();
+        let limits = h1::Limits::default();
+        // The texts are constants that a test reads; failing leaves an empty head.
+        let _ = h1::parse_request(REQUEST.as_bytes(), &limits, &mut request);
+        let _ = h1::parse_response(RESPONSE.as_bytes(), &limits, Method::Get, &mut response);
+        let names = VarNames::default();
+        let vars = StreamVars::default();
+        for (name, value) in
+            [("txn.example", Sample::Str(b"value")), ("txn.number", Sample::Int(7))]
+        {
+            if let Ok(var) = names.parse(name) {
+                vars.txn.set(var.id, value);
+            }
+        }
+        let registry = registry();
+        let frontend = registry.frontends()[0].clone();
+        let backend = registry.backends()[0].clone();
+        let server = backend.servers()[0].clone();
+        frontend.begin_session(CLOCK.now);
+        Self {
+            scratch: Bump::new(),
+            shared: Shared {
+                registry,
+                proc_vars: ProcVars::default(),
+                hostname: "lb1".into(),
+                node: "lb1".into(),
+                pid: 4711,
+                nbthread: 2,
+                started: Date { secs: CLOCK.date.secs - 60, usec: 0 },
+                bufsize: 16384,
+                env: vec![("LANG".into(), b"C".as_slice().into())],
+            },
+            random: Cell::new(1),
+            session: Session {
+                src: Some(SocketAddr::from((Ipv4Addr::new(192, 0, 2, 10), 40000))),
+                dst: Some(SocketAddr::from((Ipv4Addr::new(198, 51, 100, 1), 80))),
+                accepted: CLOCK.date,
+                listener: frontend.listeners[0].clone(),
+                vars: Vars::default(),
+            },
+            frontend,
+            backend,
+            server,
+            vars,
+            names,
+            request,
+            response,
+            req_data: Vec::new(),
+            res_data: Vec::new(),
+            facts: LogFacts::default(),
+        }
+    }
+
+    /// All of it as a context.
+    pub fn context(&self) -> EvalCtx<'_> {
+        EvalCtx {
+            session: Some(&self.session),
+            frontend: Some(&self.frontend),
+            backend: Some(&self.backend),
+            server: Some(&self.server),
+            request: Some(&self.request),
+            response: Some(&self.response),
+            req_data: Some(&self.req_data),
+            res_data: Some(&self.res_data),
+            vars: Some(&self.vars),
+            facts: Some(&self.facts),
+            ..EvalCtx::new(&self.scratch, &self.shared, CLOCK, &self.random)
+        }
+    }
+
+    /// What an expression gives here, as text.
+    ///
+    /// # Errors
+    /// The message of the parser.
+    pub fn eval(&self, text: &str) -> Result<Option<String>, String> {
+        let mut diag = Diagnostics::new();
+        let mut refs = Vec::new();
+        let mut cx = ParseCx {
+            place: Place::Log,
+            vars: &self.names,
+            loader: &NoFiles,
+            diag: &mut diag,
+            refs: &mut refs,
+        };
+        let expr = super::Expr::parse_anywhere(Spanned::builtin(text.as_bytes()), &mut cx)
+            .map_err(|d| d.message)?;
+        let value = expr.eval_str(&self.context());
+        Ok(value.map(|v| String::from_utf8_lossy(v).into_owned()))
+    }
+}
+
+/// Frontend `fe` (2) with the listener `web`, backend `be` (3) with the servers `s1` and `s2`.
+fn registry() -> Arc<Registry> {
+    let listen = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 80));
+    let frontend = FrontendSpec {
+        name: "fe".to_owned(),
+        id: ProxyId(2),
+        mode: Mode::Http,
+        maxconn: 100,
+        listeners: vec![ListenerSpec {
+            id: ListenerId(1),
+            name: Some("web".to_owned()),
+            addr: listen.into(),
+            maxconn: 0,
+        }],
+        ..FrontendSpec::default()
+    };
+    let server = |id: u32| {
+        let addr = SocketAddr::from((Ipv4Addr::new(10, 0, 0, id as u8), 8080)).into();
+        ServerSpec { maxconn: 10, ..ServerSpec::new(format!("s{id}"), ServerId(id), addr) }
+    };
+    let backend = BackendSpec {
+        name: "be".to_owned(),
+        id: ProxyId(3),
+        mode: Mode::Http,
+        servers: vec![server(1), server(2)],
+        ..BackendSpec::default()
+    };
+    let spec = RegistrySpec { frontends: vec![frontend], backends: vec![backend], maxconn: 1000 };
+    Registry::new(spec).unwrap_or_else(|e| unreachable!("no server tracks another: {e}"))
+}
+
+impl Default for Traffic {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{conv, fetch, known};
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_row_has_examples_that_hold() {
+        let fetches = fetch::ALL.iter().flat_map(|r| r.iter()).map(|d| (d.name, d.examples));
+        let convs = conv::ALL.iter().flat_map(|r| r.iter()).map(|d| (d.name, d.examples));
+        let mut wrong = Vec::new();
+        for (name, examples) in fetches.chain(convs) {
+            if examples.is_empty() {
+                wrong.push(format!("{name} has no example"));
+            }
+            for &(text, expected) in examples {
+                let got = Traffic::new().eval(text);
+                if got.as_ref().map(|v| v.as_deref()) != Ok(expected) {
+                    wrong.push(format!("{text}: {got:?}, not {expected:?}"));
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    #[test]
+    fn names_are_unique_and_sorted() {
+        for rows in fetch::ALL {
+            assert!(rows.windows(2).all(|w| w[0].name < w[1].name), "{}", rows[0].name);
+        }
+        for rows in conv::ALL {
+            assert!(rows.windows(2).all(|w| w[0].name < w[1].name), "{}", rows[0].name);
+        }
+        let all: Vec<_> = fetch::ALL.iter().flat_map(|r| r.iter()).map(|d| d.name).collect();
+        assert_eq!(all.len(), all.iter().collect::<BTreeSet<_>>().len());
+        let all: Vec<_> = conv::ALL.iter().flat_map(|r| r.iter()).map(|d| d.name).collect();
+        assert_eq!(all.len(), all.iter().collect::<BTreeSet<_>>().len());
+    }
+
+    #[test]
+    fn fetches_are_valid_where_haproxy_says() {
+        let mut wrong = Vec::new();
+        for def in fetch::ALL.iter().flat_map(|r| r.iter()) {
+            let ours: String = def.at.letters().collect();
+            let theirs = known::fetch_matrix(def.name);
+            if theirs.as_deref() != Some(&ours) {
+                wrong.push(format!("{}: {ours}, not {theirs:?}", def.name));
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    #[test]
+    fn rows_have_the_types_haproxy_says() {
+        let mut wrong = Vec::new();
+        let fetches: Vec<_> = known::Kind::Fetch.entries().collect();
+        for def in fetch::ALL.iter().flat_map(|r| r.iter()) {
+            let tail = format!(": {}", def.out.name());
+            let start =
+                |e: &&str| e.strip_prefix(def.name).is_some_and(|r| r.starts_with([':', '(']));
+            if !fetches.iter().any(|e| start(e) && e.ends_with(&tail)) {
+                wrong.push(format!("{}{tail}: {:?}", def.name, fetches.iter().find(|e| start(e))));
+            }
+        }
+        let convs: Vec<_> = known::Kind::Conv.entries().collect();
+        for def in conv::ALL.iter().flat_map(|r| r.iter()) {
+            let tail = format!(": {} => {}", def.out.name(), def.input.name());
+            let start =
+                |e: &&str| e.strip_prefix(def.name).is_some_and(|r| r.starts_with([':', '(']));
+            if !convs.iter().any(|e| start(e) && e.ends_with(&tail)) {
+                wrong.push(format!("{}{tail}: {:?}", def.name, convs.iter().find(|e| start(e))));
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+}

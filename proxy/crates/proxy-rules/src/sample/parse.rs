@@ -1,0 +1,66 @@
+//! What parsers of this crate share: words with their places, and the surroundings of a parse.
+
+use proxy_types::{DiagSink, Diagnostic, Spanned};
+
+use super::place::Place;
+use crate::vars::VarNames;
+
+/// A word of a configuration line after its quotes were undone. Bytes, because `\xNN` may make any.
+pub type Word<'a> = Spanned<&'a [u8]>;
+
+/// Words of whichever type the caller keeps, as [`Word`]s.
+pub fn words<W: AsRef<[u8]>>(list: &[Spanned<W>]) -> Vec<Word<'_>> {
+    list.iter().map(|w| Spanned::new(w.value.as_ref(), w.span)).collect()
+}
+
+/// One error is one diagnostic; what can be said besides it goes to [`ParseCx::diag`].
+pub type Parsed<T> = Result<T, Box<Diagnostic>>;
+
+pub(crate) fn fail<T>(diagnostic: Diagnostic) -> Parsed<T> {
+    Err(Box::new(diagnostic))
+}
+
+/// The word as text for messages.
+pub(crate) fn show(word: &[u8]) -> std::borrow::Cow<'_, str> {
+    String::from_utf8_lossy(word)
+}
+
+/// A section that rules name; whoever knows all sections checks that it exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Named {
+    Backend(Box<str>),
+    Frontend(Box<str>),
+    /// A server of a backend, or of the proxy the rule is in.
+    Server(Option<Box<str>>, Box<str>),
+    Table(Box<str>),
+    Userlist(Box<str>),
+}
+
+/// Gives the content of files that rules name (`-f`, `lf-file`). Called while parsing, so that this crate
+/// opens nothing itself.
+pub trait Loader {
+    /// # Errors
+    /// Why there is no such content, as a fragment that fits "failed to open file 'x': {}".
+    fn load(&self, name: &str) -> Result<Vec<u8>, String>;
+}
+
+/// Has no files.
+pub struct NoFiles;
+
+impl Loader for NoFiles {
+    fn load(&self, _name: &str) -> Result<Vec<u8>, String> {
+        Err("files cannot be read here".to_owned())
+    }
+}
+
+/// The surroundings of a parse.
+pub struct ParseCx<'a> {
+    /// Which rule the expression is for; decides which fetches make sense.
+    pub place: Place,
+    pub vars: &'a VarNames,
+    pub loader: &'a dyn Loader,
+    /// Takes warnings, and errors of parsers that keep going.
+    pub diag: &'a mut dyn DiagSink,
+    /// Takes the sections that were named, for the check of cross-references.
+    pub refs: &'a mut Vec<Spanned<Named>>,
+}

@@ -1,0 +1,236 @@
+//! The server side of a proxy.
+
+use crate::counters::{BackendCounters, Counted, ExternalCounters, Gauge, Rate, Times};
+use crate::lb::{Balancer, ChooseInput, Farm, LbSpec, NoServer};
+use crate::registry::Hooks;
+use crate::{Now, ProxyOptions, Server, ServerSpec, Timeouts};
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use proxy_types::{Mode, ProxyId, ServerId};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// `cookie <name>` of a backend, as far as the statistics show it.
+pub type CookieName = String;
+
+/// What a [`Backend`] is built from.
+#[derive(Clone, Debug, Default)]
+pub struct BackendSpec {
+    pub name: String,
+    /// Explicit by `id` or counted; shared with the frontend of the same `listen` section.
+    pub id: ProxyId,
+    /// `id` was explicit (`bk_f_forced_id` of the server state).
+    pub forced_id: bool,
+    pub mode: Mode,
+    pub description: Option<String>,
+    pub timeouts: Timeouts,
+    pub options: ProxyOptions,
+    pub lb: LbSpec,
+    /// `retries`; HAProxy's default is 3.
+    pub retries: u32,
+    /// `option redispatch [interval]`; `None` without the option, -1 on the last retry.
+    pub redispatch: Option<i32>,
+    /// `fullconn`; 0 computes it.
+    pub fullconn: u32,
+    pub cookie: Option<CookieName>,
+    /// `disabled`.
+    pub disabled: bool,
+    pub servers: Vec<ServerSpec>,
+}
+
+/// The server side of a proxy: a `backend` section, or half of a `listen` section.
+#[derive(Debug)]
+pub struct Backend {
+    pub id: ProxyId,
+    pub forced_id: bool,
+    pub name: Arc<str>,
+    pub mode: Mode,
+    pub description: Option<String>,
+    pub timeouts: Timeouts,
+    pub options: ProxyOptions,
+    pub lb: LbSpec,
+    pub retries: u32,
+    pub redispatch: Option<i32>,
+    pub fullconn: u32,
+    pub cookie: Option<CookieName>,
+    pub disabled: bool,
+    /// Sessions that live now (`scur`).
+    pub sessions: Gauge,
+    /// Sessions waiting for any server (`qcur`).
+    pub queued: Gauge,
+    /// New sessions per second (`rate`).
+    pub session_rate: Rate,
+    pub counters: Counted<BackendCounters>,
+    pub times: Times,
+    servers: ArcSwap<Vec<Arc<Server>>>,
+    balancer: Balancer,
+    pub(crate) hooks: Arc<Hooks>,
+    inner: Mutex<Inner>,
+    last_session: AtomicU64,
+    external_sessions: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    last_change: Now,
+    downtime_ms: u64,
+}
+
+/// A reading of a backend's state.
+#[derive(Clone, Copy, Debug)]
+pub struct BackendView {
+    pub farm: Farm,
+    /// `UP`: some server can be balanced to, or there are none at all.
+    pub up: bool,
+    pub last_change: Now,
+    pub downtime_ms: u64,
+}
+
+impl Backend {
+    pub fn new(spec: BackendSpec, hooks: Arc<Hooks>) -> Arc<Self> {
+        let name: Arc<str> = spec.name.into();
+        let server_specs = spec.servers;
+        let backend = Arc::new_cyclic(|this| {
+            let servers: Vec<Arc<Server>> = server_specs
+                .into_iter()
+                .map(|s| Arc::new(Server::new(s, this.clone(), name.clone())))
+                .collect();
+            Self {
+                id: spec.id,
+                forced_id: spec.forced_id,
+                name,
+                mode: spec.mode,
+                description: spec.description,
+                timeouts: spec.timeouts,
+                balancer: Balancer::default(),
+                lb: spec.lb,
+                options: spec.options,
+                retries: spec.retries,
+                redispatch: spec.redispatch,
+                fullconn: spec.fullconn,
+                cookie: spec.cookie,
+                disabled: spec.disabled,
+                sessions: Gauge::default(),
+                queued: Gauge::default(),
+                session_rate: Rate::default(),
+                counters: Counted::default(),
+                times: Times::default(),
+                servers: ArcSwap::from_pointee(servers),
+                hooks,
+                inner: Mutex::default(),
+                last_session: AtomicU64::new(0),
+                external_sessions: AtomicU64::new(0),
+            }
+        });
+        backend.rebuild();
+        backend
+    }
+
+    /// The servers in the order of the configuration.
+    pub fn servers(&self) -> Arc<Vec<Arc<Server>>> {
+        self.servers.load_full()
+    }
+
+    pub fn server(&self, name: &str) -> Option<Arc<Server>> {
+        self.servers.load().iter().find(|s| *s.name == *name).cloned()
+    }
+
+    pub fn server_by_id(&self, id: ServerId) -> Option<Arc<Server>> {
+        self.servers.load().iter().find(|s| s.id == id).cloned()
+    }
+
+    /// Picks a server by the backend's algorithm. Neither locks nor allocates.
+    pub fn choose(&self, input: &ChooseInput<'_>) -> Result<Arc<Server>, NoServer> {
+        self.balancer.choose(&self.lb, input)
+    }
+
+    /// Counts a session that reached the backend. `Gauge::dec` on [`Backend::sessions`] ends it.
+    pub fn begin_session(&self, now: Now) {
+        self.sessions.inc();
+        self.counters.local().sess_tot.inc();
+        self.session_rate.inc(now);
+        let stamp = now.secs() + 1;
+        if self.last_session.load(Ordering::Relaxed) != stamp {
+            self.last_session.store(stamp, Ordering::Relaxed);
+        }
+    }
+
+    /// Seconds since the last session; `None` before the first.
+    pub fn last_session(&self, now: Now) -> Option<u64> {
+        let stamp = self.last_session.load(Ordering::Relaxed);
+        (stamp > 0).then(|| (now.secs() + 1).saturating_sub(stamp))
+    }
+
+    /// Usable servers and their weight.
+    pub fn farm(&self) -> Farm {
+        self.balancer.farm()
+    }
+
+    /// Whether a session has somewhere to go: some server is eligible, or there are none configured.
+    pub fn is_up(&self) -> bool {
+        self.farm().weight > 0 || self.servers.load().is_empty()
+    }
+
+    pub fn state(&self, now: Now) -> BackendView {
+        let inner = self.inner.lock();
+        let up = self.is_up();
+        let down = if up { 0 } else { now.ms_since(inner.last_change) };
+        BackendView {
+            farm: self.farm(),
+            up,
+            last_change: inner.last_change,
+            downtime_ms: inner.downtime_ms + down,
+        }
+    }
+
+    /// Rebuilds what the algorithm picks from, without counting a change.
+    pub(crate) fn rebuild(&self) -> Farm {
+        self.balancer.rebuild(&self.lb, &self.servers.load(), self.options.allbackups)
+    }
+
+    /// Rebuilds what the algorithm picks from after a server changed, and notes when that brought the backend up or down.
+    pub(crate) fn refresh(&self, now: Now) -> Farm {
+        let mut inner = self.inner.lock();
+        let was_up = self.is_up();
+        let mut farm = self.rebuild();
+        let is_up = self.is_up();
+        if was_up != is_up {
+            if is_up {
+                inner.downtime_ms += now.ms_since(inner.last_change);
+            } else {
+                self.counters.local().down_transitions.inc();
+                farm.went_down = true;
+            }
+            inner.last_change = now;
+        }
+        farm
+    }
+
+    /// Takes over what the kernel programs counted. Control thread only.
+    pub fn set_external(&self, totals: &ExternalCounters, now: Now) {
+        let external = self.counters.external();
+        external.sess_tot.set(totals.sessions);
+        external.lb_tot.set(totals.sessions);
+        external.connect.set(totals.sessions);
+        external.bytes_in.set(totals.bytes_in);
+        external.req_bytes_out.set(totals.bytes_in);
+        external.bytes_out.set(totals.bytes_out);
+        external.res_bytes_in.set(totals.bytes_out);
+        external.err_conn.set(totals.failed);
+        self.sessions.set_external(totals.current);
+        let before = self.external_sessions.swap(totals.sessions, Ordering::Relaxed);
+        let new = totals.sessions.saturating_sub(before);
+        if new > 0 {
+            self.session_rate.add(now, new);
+            self.last_session.store(now.secs() + 1, Ordering::Relaxed);
+        }
+    }
+
+    /// Keeps the highest rates, its servers' included.
+    pub fn observe_rates(&self, now: Now) {
+        self.session_rate.observe(now);
+        for server in self.servers.load().iter() {
+            server.session_rate.observe(now);
+        }
+    }
+}

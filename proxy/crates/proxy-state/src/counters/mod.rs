@@ -1,0 +1,165 @@
+//! Counting without sharing: each thread adds to a shard of its own, readers sum the shards.
+//!
+//! A shard has one writer, so an addition is a load and a store, without a locked instruction. Clearing does not
+//! touch the shards (their owner would overwrite it): it remembers the sums of that moment and reads subtract them.
+
+mod average;
+mod external;
+mod gauge;
+mod rate;
+mod sets;
+
+pub use average::{Average, Times};
+pub use external::ExternalCounters;
+pub use gauge::Gauge;
+pub use rate::Rate;
+pub use sets::{
+    BackendCounters, FrontendCounters, ListenerCounters, ProcessCounters, ServerCounters,
+};
+
+use crate::thread;
+use crossbeam_utils::CachePadded;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A 64-bit counter with one writer.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `n`. Only the owner of the shard calls this.
+    pub fn add(&self, n: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+    }
+
+    /// Adds one.
+    pub fn inc(&self) {
+        self.add(1);
+    }
+
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Replaces the value: for totals that are kept elsewhere (see [`Counted::external`]).
+    pub fn set(&self, n: u64) {
+        self.0.store(n, Ordering::Relaxed);
+    }
+}
+
+/// One `T` per thread.
+#[derive(Debug)]
+pub struct Sharded<T>(Box<[CachePadded<T>]>);
+
+impl<T: Default> Default for Sharded<T> {
+    fn default() -> Self {
+        Self((0..thread::shards()).map(|_| CachePadded::default()).collect())
+    }
+}
+
+impl<T> Sharded<T> {
+    /// The shard of the running thread.
+    pub fn local(&self) -> &T {
+        &self.0[thread::current().min(self.0.len() - 1)]
+    }
+
+    /// Every shard, for readers.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.0.iter().map(|shard| &**shard)
+    }
+}
+
+/// A struct made of [`Counter`]s, declared with the `counters!` macro.
+pub trait CounterSet: Default {
+    /// Every counter with the name of its field.
+    fn fields(&self) -> impl Iterator<Item = (&'static str, &Counter)>;
+}
+
+/// A counter set in shards, plus totals counted outside of the process and what clearing took away.
+#[derive(Debug, Default)]
+pub struct Counted<T: CounterSet> {
+    shards: Sharded<T>,
+    external: T,
+    base: T,
+}
+
+impl<T: CounterSet> Counted<T> {
+    /// The set the running thread adds to: `frontend.counters.local().bytes_in.add(n)`.
+    pub fn local(&self) -> &T {
+        self.shards.local()
+    }
+
+    /// Totals counted elsewhere (by the kernel programs), which the control thread copies in with [`Counter::set`].
+    pub fn external(&self) -> &T {
+        &self.external
+    }
+
+    /// Value of one counter since the last [`Counted::clear`].
+    pub fn total(&self, field: impl Fn(&T) -> &Counter) -> u64 {
+        self.raw(&field).wrapping_sub(field(&self.base).get())
+    }
+
+    fn raw(&self, field: impl Fn(&T) -> &Counter) -> u64 {
+        self.shards
+            .iter()
+            .fold(field(&self.external).get(), |sum, shard| sum.wrapping_add(field(shard).get()))
+    }
+
+    /// Makes every counter read as zero.
+    pub fn clear(&self) {
+        let mut sums: Vec<u64> = self.external.fields().map(|(_, c)| c.get()).collect();
+        for shard in self.shards.iter() {
+            for (sum, (_, counter)) in sums.iter_mut().zip(shard.fields()) {
+                *sum = sum.wrapping_add(counter.get());
+            }
+        }
+        for (sum, (_, base)) in sums.into_iter().zip(self.base.fields()) {
+            base.set(sum);
+        }
+    }
+}
+
+/// Declares a struct of [`Counter`]s and implements [`CounterSet`] for it.
+macro_rules! counters {
+    ($(#[$outer:meta])* pub struct $name:ident { $($(#[$doc:meta])* $field:ident,)* }) => {
+        $(#[$outer])*
+        #[derive(Debug, Default)]
+        pub struct $name { $($(#[$doc])* pub $field: $crate::counters::Counter,)* }
+
+        impl $crate::counters::CounterSet for $name {
+            fn fields(&self) -> impl Iterator<Item = (&'static str, &$crate::counters::Counter)> {
+                [$((stringify!($field), &self.$field),)*].into_iter()
+            }
+        }
+    };
+}
+use counters;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_are_summed_and_clearing_hides_the_past() {
+        thread::set_workers(2);
+        let counted: Counted<FrontendCounters> = Counted::default();
+        std::thread::scope(|scope| {
+            for index in 0..2 {
+                let counted = &counted;
+                scope.spawn(move || {
+                    thread::register(index);
+                    for _ in 0..1000 {
+                        counted.local().bytes_in.add(3);
+                    }
+                });
+            }
+        });
+        counted.external().bytes_in.set(500);
+        assert_eq!(counted.total(|c| &c.bytes_in), 6500);
+        assert_eq!(counted.total(|c| &c.bytes_out), 0);
+        counted.clear();
+        assert_eq!(counted.total(|c| &c.bytes_in), 0);
+        counted.local().bytes_in.inc();
+        counted.external().bytes_in.set(507);
+        assert_eq!(counted.total(|c| &c.bytes_in), 8);
+    }
+}

@@ -1,0 +1,194 @@
+//! Algorithms that hash: `source`, `uri`, `hdr` and the others, over `hash-type map-based|consistent`.
+
+use super::{LbSpec, Pick, PickCtx, Slot, sequence};
+use std::net::IpAddr;
+
+/// `hash-type <method>`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HashMethod {
+    /// An array of turns: smooth, but most keys move when the number of servers changes.
+    #[default]
+    MapBased,
+    /// A ring of many points per server: only the keys of the server that comes or goes move.
+    Consistent,
+}
+
+/// `hash-type <method> <function>`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HashFunction {
+    #[default]
+    Sdbm,
+    Djb2,
+    Wt6,
+    Crc32,
+    /// The key is a number and is used as it is.
+    None,
+}
+
+/// `hash-type`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HashSpec {
+    pub method: HashMethod,
+    pub function: HashFunction,
+    /// Whether the hash is mixed once more. The caller sets it for `consistent` without a function, as the manual says.
+    pub avalanche: bool,
+}
+
+impl HashSpec {
+    /// Hash of a key.
+    pub fn hash(&self, key: &[u8]) -> u32 {
+        let hash = match self.function {
+            HashFunction::Sdbm => sdbm(key),
+            HashFunction::Djb2 => djb2(key),
+            HashFunction::Wt6 => wt6(key),
+            HashFunction::Crc32 => crc32(key),
+            HashFunction::None => number(key),
+        };
+        if self.avalanche { avalanche(hash) } else { hash }
+    }
+}
+
+/// Hash of an address: the words of the address folded together, which keeps neighbours on neighbouring servers;
+/// a hash function applies only when the modifier asks for mixing.
+pub fn hash_addr(spec: &HashSpec, addr: IpAddr) -> u32 {
+    let folded = match addr {
+        IpAddr::V4(v4) => v4.to_bits(),
+        IpAddr::V6(v6) => {
+            let bits = v6.to_bits();
+            (0..4).fold(0, |fold, word| fold ^ (bits >> (32 * word)) as u32)
+        }
+    };
+    if spec.avalanche { avalanche(folded) } else { folded }
+}
+
+fn sdbm(key: &[u8]) -> u32 {
+    key.iter().fold(0_u32, |hash, &byte| {
+        u32::from(byte).wrapping_add(hash << 6).wrapping_add(hash << 16).wrapping_sub(hash)
+    })
+}
+
+fn djb2(key: &[u8]) -> u32 {
+    key.iter().fold(5381_u32, |hash, &byte| hash.wrapping_mul(33).wrapping_add(u32::from(byte)))
+}
+
+/// Two words stirred by rotations whose widths depend on the data.
+fn wt6(key: &[u8]) -> u32 {
+    let (mut h0, mut h1) = (0xa53c_965a_u32, 0x5ca6_953a_u32);
+    let (mut step0, mut step1) = (6_u32, 18_u32);
+    for &byte in key {
+        let byte = u32::from(byte);
+        h0 = !(h0 ^ byte);
+        h1 = !h1.wrapping_add(byte);
+        let turned = h1.rotate_left(step0);
+        h1 = h0.rotate_left(step1);
+        h0 = turned;
+        let steps = ((h0 >> 16) ^ h1) & 0xffff;
+        step0 = steps & 0x1f;
+        step1 = steps >> 11;
+    }
+    h0 ^ h1
+}
+
+/// The CRC of Ethernet, gzip and PNG, bit by bit: keys are short.
+fn crc32(key: &[u8]) -> u32 {
+    let crc = key.iter().fold(!0_u32, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| {
+            (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg())
+        })
+    });
+    !crc
+}
+
+/// Leading decimal digits of the key.
+fn number(key: &[u8]) -> u32 {
+    key.iter()
+        .take_while(|b| b.is_ascii_digit())
+        .fold(0_u32, |n, b| n.wrapping_mul(10).wrapping_add(u32::from(b - b'0')))
+}
+
+/// Bob Jenkins' full-avalanche mix of 32 bits.
+pub fn avalanche(mut a: u32) -> u32 {
+    a = a.wrapping_add(0x7ed5_5d16).wrapping_add(a << 12);
+    a = (a ^ 0xc761_c23c) ^ (a >> 19);
+    a = a.wrapping_add(0x1656_67b1).wrapping_add(a << 5);
+    a = a.wrapping_add(0xd3a2_646c) ^ (a << 9);
+    a = a.wrapping_add(0xfd70_46c5).wrapping_add(a << 3);
+    (a ^ 0xb55a_4f09) ^ (a >> 16)
+}
+
+pub(super) fn build(spec: &LbSpec, slots: &[Slot]) -> Box<dyn Pick> {
+    match spec.hash.method {
+        HashMethod::MapBased => Box::new(Map(sequence::spread_slots(slots))),
+        HashMethod::Consistent => Box::new(Ring::new(slots)),
+    }
+}
+
+/// One element per turn.
+#[derive(Debug)]
+struct Map(Box<[u32]>);
+
+impl Pick for Map {
+    fn pick(&self, ctx: &PickCtx<'_>) -> Option<usize> {
+        let length = self.0.len();
+        let start = ctx.hash.unwrap_or(0) as usize;
+        // A full server keeps its keys: they wait in its queue. Only the server that just failed is passed over.
+        (0..length)
+            .map(|step| self.0[(start % length + step) % length] as usize)
+            .find(|&index| ctx.exclude != Some(index))
+    }
+}
+
+/// Points per unit of weight.
+const POINTS: u32 = 16;
+
+/// Points of all servers around the circle of hashes, sorted.
+#[derive(Debug)]
+struct Ring(Box<[(u32, u32)]>);
+
+impl Ring {
+    fn new(slots: &[Slot]) -> Self {
+        let mut points: Vec<(u32, u32)> = Vec::new();
+        for (index, slot) in (0..).zip(slots) {
+            // Points depend on the id alone, so that every balancer with the same ids has the same ring.
+            let base = slot.server.id.0.wrapping_mul(POINTS * super::super::server::WEIGHT_MAX);
+            points.extend(
+                (0..slot.weight * POINTS).map(|k| (avalanche(base.wrapping_add(k)), index)),
+            );
+        }
+        points.sort_unstable();
+        Self(points.into())
+    }
+}
+
+impl Pick for Ring {
+    fn pick(&self, ctx: &PickCtx<'_>) -> Option<usize> {
+        let points = &self.0;
+        let hash = ctx.hash.unwrap_or(0);
+        let length = points.len();
+        if length == 0 {
+            return None;
+        }
+        let after = points.partition_point(|&(point, _)| point < hash) % length;
+        let before = (after + length - 1) % length;
+        let nearer_before =
+            hash.wrapping_sub(points[before].0) < points[after].0.wrapping_sub(hash);
+        let start = if nearer_before { before } else { after };
+        (0..length)
+            .map(|step| points[(start + step) % length].1 as usize)
+            .find(|&index| ctx.exclude != Some(index))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_have_their_known_values() {
+        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+        assert_eq!(djb2(b""), 5381);
+        assert_eq!(djb2(b"a"), 5381 * 33 + 97);
+        assert_eq!(sdbm(b"a"), 97);
+        assert_eq!(number(b"42abc"), 42);
+    }
+}

@@ -1,0 +1,48 @@
+//! `random(<draws>)`: draws servers at random by weight and takes the least loaded of them.
+
+use super::{LbSpec, Pick, PickCtx, Slot, avalanche};
+
+/// Running sums of the weights.
+#[derive(Debug)]
+struct Random {
+    sums: Box<[u32]>,
+    draws: u32,
+}
+
+pub(super) fn build(spec: &LbSpec, slots: &[Slot]) -> Box<dyn Pick> {
+    let mut total = 0;
+    let sums = slots
+        .iter()
+        .map(|slot| {
+            total += slot.weight;
+            total
+        })
+        .collect();
+    Box::new(Random { sums, draws: spec.draws.max(1) })
+}
+
+impl Pick for Random {
+    fn pick(&self, ctx: &PickCtx<'_>) -> Option<usize> {
+        let total = *self.sums.last()?;
+        let mut random = ctx.random;
+        let mut best: Option<usize> = None;
+        for _ in 0..self.draws {
+            random = avalanche(random);
+            let ticket = u32::try_from((u64::from(random) * u64::from(total)) >> 32).unwrap_or(0);
+            let drawn = self.sums.partition_point(|&sum| sum <= ticket);
+            if !ctx.is_open(drawn) {
+                continue;
+            }
+            let load = |i: usize| {
+                let slot = &ctx.slots[i];
+                let sessions = slot.server.sessions.get().saturating_add(slot.server.queued.get());
+                u64::from(sessions) * 256 / u64::from(slot.weight.max(1))
+            };
+            if best.is_none_or(|b| load(drawn) < load(b)) {
+                best = Some(drawn);
+            }
+        }
+        // Every draw hit a full server: any open one will do.
+        best.or_else(|| (0..ctx.slots.len()).find(|&i| ctx.is_open(i)))
+    }
+}

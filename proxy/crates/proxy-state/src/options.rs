@@ -1,0 +1,110 @@
+//! `option ...` and related settings of a proxy, typed (configuration manual, 4.2). Defaults are HAProxy's.
+
+use std::net::IpAddr;
+
+/// What happens to connections between requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HttpConnection {
+    /// `option http-keep-alive`, the default: both sides are kept.
+    #[default]
+    KeepAlive,
+    /// `option http-server-close`: the client's side is kept.
+    ServerClose,
+    /// `option httpclose`: neither is.
+    Close,
+}
+
+/// `http-reuse`: which idle server connections may serve another client's request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HttpReuse {
+    Never,
+    /// The first request of a session always opens a connection.
+    #[default]
+    Safe,
+    /// As safe, but connections that were reused before may serve first requests too.
+    Aggressive,
+    Always,
+}
+
+/// `option forwardfor` and `option originalto`: one header naming an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddressHeader {
+    /// Header name, as to be sent.
+    pub header: String,
+    /// Network whose addresses are not added: address and prefix length.
+    pub except: Option<(IpAddr, u8)>,
+    /// Only when the request has no such header yet.
+    pub if_none: bool,
+}
+
+/// Settings that both sides of a proxy may have. Each side reads its own and, where the manual says so,
+/// the other's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProxyOptions {
+    /// `option http-keep-alive|http-server-close|httpclose`; `None` when not said, which lets the other side decide.
+    pub http_connection: Option<HttpConnection>,
+    /// `option forwardfor`.
+    pub forwardfor: Option<AddressHeader>,
+    /// `option originalto`.
+    pub originalto: Option<AddressHeader>,
+    /// `option dontlognull`.
+    pub dontlognull: bool,
+    /// `option dontlog-normal`.
+    pub dontlog_normal: bool,
+    /// `option log-separate-errors`.
+    pub log_separate_errors: bool,
+    /// `option logasap`.
+    pub logasap: bool,
+    /// `option log-health-checks`.
+    pub log_health_checks: bool,
+    /// `option abortonclose`.
+    pub abortonclose: bool,
+    /// `option persist`.
+    pub persist: bool,
+    /// `option prefer-last-server`.
+    pub prefer_last_server: bool,
+    /// `option allbackups`.
+    pub allbackups: bool,
+    /// `option contstats`.
+    pub contstats: bool,
+    /// `option socket-stats`.
+    pub socket_stats: bool,
+    /// `option clitcpka`.
+    pub clitcpka: bool,
+    /// `option srvtcpka`.
+    pub srvtcpka: bool,
+    /// `option nolinger`.
+    pub nolinger: bool,
+    /// `option independent-streams`.
+    pub independent_streams: bool,
+    /// `option tcp-smart-accept`.
+    pub tcp_smart_accept: bool,
+    /// `option tcp-smart-connect`.
+    pub tcp_smart_connect: bool,
+    /// `option splice-auto`.
+    pub splice_auto: bool,
+    /// `option splice-request`.
+    pub splice_request: bool,
+    /// `option splice-response`.
+    pub splice_response: bool,
+    /// `option http-buffer-request`.
+    pub http_buffer_request: bool,
+    /// `option http-ignore-probes`.
+    pub http_ignore_probes: bool,
+    /// `option http-no-delay`.
+    pub http_no_delay: bool,
+    /// `option http-pretend-keepalive`.
+    pub http_pretend_keepalive: bool,
+    /// `option http-use-proxy-header`.
+    pub http_use_proxy_header: bool,
+    /// `option accept-unsafe-violations-in-http-request`.
+    pub accept_unsafe_request: bool,
+    /// `option accept-unsafe-violations-in-http-response`.
+    pub accept_unsafe_response: bool,
+    /// `option h1-case-adjust-bogus-client`.
+    pub h1_case_adjust_client: bool,
+    /// `option h1-case-adjust-bogus-server`.
+    pub h1_case_adjust_server: bool,
+    /// `http-reuse`.
+    pub http_reuse: HttpReuse,
+}

@@ -1,0 +1,93 @@
+//! What belongs to the worker as a whole.
+
+use crate::Now;
+use crate::counters::{Counted, Gauge, ProcessCounters, Rate};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Limits and counters of the worker.
+#[derive(Debug, Default)]
+pub struct Process {
+    /// Client connections that live now (`CurrConns`).
+    pub connections: Gauge,
+    /// New connections per second (`ConnRate`).
+    pub connection_rate: Rate,
+    /// New sessions per second (`SessRate`).
+    pub session_rate: Rate,
+    /// 32-byte blocks sent per second (`BytesOutRate` divided by 32, so that 1 Gbit/s per thread fits).
+    pub out_rate: Rate,
+    pub counters: Counted<ProcessCounters>,
+    maxconn: AtomicU32,
+    hard_maxconn: AtomicU32,
+    conn_rate_limit: AtomicU32,
+    sess_rate_limit: AtomicU32,
+}
+
+impl Process {
+    /// Bytes per unit of [`Process::out_rate`].
+    pub const OUT_UNIT: u64 = 32;
+
+    /// A process with the limit of `maxconn`, which is also the highest it may be set to at run time.
+    pub fn new(maxconn: u32) -> Self {
+        let process = Self::default();
+        process.maxconn.store(maxconn, Ordering::Relaxed);
+        process.hard_maxconn.store(maxconn, Ordering::Relaxed);
+        process
+    }
+
+    /// Limit on [`Process::connections`].
+    pub fn maxconn(&self) -> u32 {
+        self.maxconn.load(Ordering::Relaxed)
+    }
+
+    /// The limit the process started with.
+    pub fn hard_maxconn(&self) -> u32 {
+        self.hard_maxconn.load(Ordering::Relaxed)
+    }
+
+    /// Changes the limit; `false` when `maxconn` is above [`Process::hard_maxconn`].
+    pub fn set_maxconn(&self, maxconn: u32) -> bool {
+        let fits = maxconn <= self.hard_maxconn();
+        if fits {
+            self.maxconn.store(maxconn, Ordering::Relaxed);
+        }
+        fits
+    }
+
+    /// `maxconnrate`; 0 is no limit.
+    pub fn conn_rate_limit(&self) -> u32 {
+        self.conn_rate_limit.load(Ordering::Relaxed)
+    }
+
+    pub fn set_conn_rate_limit(&self, limit: u32) {
+        self.conn_rate_limit.store(limit, Ordering::Relaxed);
+    }
+
+    /// `maxsessrate`; 0 is no limit.
+    pub fn sess_rate_limit(&self) -> u32 {
+        self.sess_rate_limit.load(Ordering::Relaxed)
+    }
+
+    pub fn set_sess_rate_limit(&self, limit: u32) {
+        self.sess_rate_limit.store(limit, Ordering::Relaxed);
+    }
+
+    /// Counts an accepted client connection. `Gauge::dec` on [`Process::connections`] ends it.
+    pub fn begin_connection(&self, now: Now) {
+        self.connections.inc();
+        self.counters.local().conn_tot.inc();
+        self.connection_rate.inc(now);
+    }
+
+    /// Counts bytes sent to a client or server.
+    pub fn count_out(&self, now: Now, bytes: u64) {
+        self.counters.local().bytes_out.add(bytes);
+        self.out_rate.add(now, bytes.div_ceil(Self::OUT_UNIT));
+    }
+
+    /// Keeps the highest rates; once per second on the control thread.
+    pub fn observe_rates(&self, now: Now) {
+        for rate in [&self.connection_rate, &self.session_rate, &self.out_rate] {
+            rate.observe(now);
+        }
+    }
+}

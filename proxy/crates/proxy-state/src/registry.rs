@@ -1,0 +1,194 @@
+//! Every object of a worker, and who wants to hear of changes.
+
+use crate::backend::BackendSpec;
+use crate::frontend::{FrontendSpec, FrontendState};
+use crate::server::Transition;
+use crate::{Backend, Frontend, Now, Process, Server};
+use arc_swap::ArcSwap;
+use proxy_types::ProxyId;
+use rustc_hash::FxHashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Told of a change of a server's state, weight or address.
+pub type ServerHook = Box<dyn Fn(&Arc<Server>) + Send + Sync>;
+/// Told of a change that is worth a log line.
+pub type TransitionHook = Box<dyn Fn(&Transition) + Send + Sync>;
+/// Told of a frontend that was paused, resumed, stopped or limited.
+pub type FrontendHook = Box<dyn Fn(&Arc<Frontend>) + Send + Sync>;
+
+/// Callbacks run after a change, on the thread that made it (the control thread) and outside of every lock.
+#[derive(Default)]
+pub struct Hooks {
+    server: ArcSwap<Vec<Arc<ServerHook>>>,
+    transition: ArcSwap<Vec<Arc<TransitionHook>>>,
+    frontend: ArcSwap<Vec<Arc<FrontendHook>>>,
+    generation: AtomicU64,
+}
+
+impl fmt::Debug for Hooks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Hooks {{ generation: {:?} }}", self.generation)
+    }
+}
+
+fn push<T>(list: &ArcSwap<Vec<Arc<T>>>, hook: T) {
+    let hook = Arc::new(hook);
+    list.rcu(|hooks| {
+        let mut hooks = Vec::clone(hooks);
+        hooks.push(hook.clone());
+        hooks
+    });
+}
+
+impl Hooks {
+    pub(crate) fn server_changed(&self, server: &Arc<Server>) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        self.server.load().iter().for_each(|hook| hook(server));
+    }
+
+    pub(crate) fn transition(&self, transition: &Transition) {
+        self.transition.load().iter().for_each(|hook| hook(transition));
+    }
+}
+
+/// What a [`Registry`] is built from. A `listen` section appears in both lists, with one id.
+#[derive(Clone, Debug, Default)]
+pub struct RegistrySpec {
+    pub frontends: Vec<FrontendSpec>,
+    pub backends: Vec<BackendSpec>,
+    /// `maxconn` of the process.
+    pub maxconn: u32,
+}
+
+/// Why a [`Registry`] could not be built.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BuildError {
+    #[error("server {backend}/{server} tracks unknown server {target}")]
+    UnknownTracked { backend: String, server: String, target: String },
+    #[error("server {backend}/{server} cannot track {target}: that would be a circle")]
+    TrackCircle { backend: String, server: String, target: String },
+}
+
+/// Every live object of a worker.
+#[derive(Debug)]
+pub struct Registry {
+    pub process: Process,
+    frontends: Vec<Arc<Frontend>>,
+    backends: Vec<Arc<Backend>>,
+    frontend_names: FxHashMap<Arc<str>, usize>,
+    backend_names: FxHashMap<Arc<str>, usize>,
+    hooks: Arc<Hooks>,
+}
+
+impl Registry {
+    pub fn new(spec: RegistrySpec) -> Result<Arc<Self>, BuildError> {
+        let hooks = Arc::new(Hooks::default());
+        let frontends: Vec<_> = spec.frontends.into_iter().map(Frontend::new).collect();
+        let backends: Vec<_> =
+            spec.backends.into_iter().map(|b| Backend::new(b, hooks.clone())).collect();
+        let registry = Self {
+            process: Process::new(spec.maxconn),
+            frontend_names: (0..).zip(&frontends).map(|(i, f)| (f.name.clone(), i)).collect(),
+            backend_names: (0..).zip(&backends).map(|(i, b)| (b.name.clone(), i)).collect(),
+            frontends,
+            backends,
+            hooks,
+        };
+        registry.link_tracking()?;
+        Ok(Arc::new(registry))
+    }
+
+    fn link_tracking(&self) -> Result<(), BuildError> {
+        for backend in &self.backends {
+            for server in backend.servers().iter() {
+                let Some((farm, name)) = &server.spec.track else { continue };
+                let farm = farm.as_deref().unwrap_or(&backend.name);
+                let names = || {
+                    (backend.name.to_string(), server.name.to_string(), format!("{farm}/{name}"))
+                };
+                let target = self.backend(farm).and_then(|b| b.server(name)).ok_or_else(|| {
+                    let (backend, server, target) = names();
+                    BuildError::UnknownTracked { backend, server, target }
+                })?;
+                if !server.track(&target) {
+                    let (backend, server, target) = names();
+                    return Err(BuildError::TrackCircle { backend, server, target });
+                }
+            }
+        }
+        for backend in &self.backends {
+            backend.rebuild();
+        }
+        Ok(())
+    }
+
+    /// In the order of the configuration.
+    pub fn frontends(&self) -> &[Arc<Frontend>] {
+        &self.frontends
+    }
+
+    /// In the order of the configuration.
+    pub fn backends(&self) -> &[Arc<Backend>] {
+        &self.backends
+    }
+
+    pub fn frontend(&self, name: &str) -> Option<&Arc<Frontend>> {
+        self.frontend_names.get(name).map(|&i| &self.frontends[i])
+    }
+
+    pub fn backend(&self, name: &str) -> Option<&Arc<Backend>> {
+        self.backend_names.get(name).map(|&i| &self.backends[i])
+    }
+
+    pub fn frontend_by_id(&self, id: ProxyId) -> Option<&Arc<Frontend>> {
+        self.frontends.iter().find(|f| f.id == id)
+    }
+
+    pub fn backend_by_id(&self, id: ProxyId) -> Option<&Arc<Backend>> {
+        self.backends.iter().find(|b| b.id == id)
+    }
+
+    /// Changes whether a frontend accepts; `false` when it was so already, or is stopped for good.
+    pub fn set_frontend_state(&self, frontend: &Arc<Frontend>, to: FrontendState) -> bool {
+        let changed = frontend.set_state(to);
+        if changed {
+            self.frontend_changed(frontend);
+        }
+        changed
+    }
+
+    /// Tells those who listen that a frontend's state or limit changed.
+    pub fn frontend_changed(&self, frontend: &Arc<Frontend>) {
+        self.hooks.generation.fetch_add(1, Ordering::AcqRel);
+        self.hooks.frontend.load().iter().for_each(|hook| hook(frontend));
+    }
+
+    /// Grows with every change of a server or frontend.
+    pub fn generation(&self) -> u64 {
+        self.hooks.generation.load(Ordering::Acquire)
+    }
+
+    /// Runs `hook` after every change of a server's state, weight or address.
+    pub fn on_server_change(&self, hook: ServerHook) {
+        push(&self.hooks.server, hook);
+    }
+
+    /// Runs `hook` after every change of state that is worth a log line.
+    pub fn on_transition(&self, hook: TransitionHook) {
+        push(&self.hooks.transition, hook);
+    }
+
+    /// Runs `hook` after a frontend was paused, resumed, stopped or limited.
+    pub fn on_frontend_change(&self, hook: FrontendHook) {
+        push(&self.hooks.frontend, hook);
+    }
+
+    /// Keeps the highest rates. To be called once per second on the control thread; the statistics call it too.
+    pub fn observe_rates(&self, now: Now) {
+        self.process.observe_rates(now);
+        self.frontends.iter().for_each(|f| f.observe_rates(now));
+        self.backends.iter().for_each(|b| b.observe_rates(now));
+    }
+}

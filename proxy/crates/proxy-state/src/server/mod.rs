@@ -1,0 +1,337 @@
+//! A server of a backend: where it is, whether it is usable, and what it carries.
+//!
+//! The request path reads atomics ([`Server::is_usable`], [`Server::weight`], the address); changes go through the methods of
+//! `control`, which serialise on a lock, tell the backend and then the hooks of the registry.
+
+mod check;
+mod control;
+mod health;
+mod spec;
+mod states;
+mod transition;
+
+pub use check::{
+    CheckProgram, CheckResult, CheckSpec, CheckStatus, CheckVerdict, HttpCheck, HttpExpect,
+    HttpExpectKind, TcpCheckStep,
+};
+pub use control::{AddrChange, WeightError};
+pub use health::{Health, HealthChange};
+pub use spec::{Observe, OnError, PortMode, SendProxy, ServerSpec, Source, UseClient};
+pub use states::{Admin, OpState, Status};
+pub use transition::{Cause, Change, Transition};
+
+use crate::counters::{Counted, ExternalCounters, Gauge, Rate, ServerCounters, Times};
+use crate::{Backend, Now, SockAddr};
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use proxy_types::ServerId;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+
+/// Highest weight of a server.
+pub const WEIGHT_MAX: u32 = 256;
+
+/// A server.
+#[derive(Debug)]
+pub struct Server {
+    pub id: ServerId,
+    pub name: Arc<str>,
+    pub backend_name: Arc<str>,
+    /// The settings that never change. Address, weight, limits and states of the specification are only initial values: ask the methods.
+    pub spec: ServerSpec,
+    addr: ArcSwap<SockAddr>,
+    /// Sessions on the server (`scur`).
+    pub sessions: Gauge,
+    /// Sessions waiting for a slot of this server (`qcur`).
+    pub queued: Gauge,
+    /// Connections in use (`used_conn_cur`).
+    pub used_connections: Gauge,
+    /// Idle connections that may carry any request (`safe_conn_cur`).
+    pub idle_safe: Gauge,
+    /// Idle connections that were never reused (`idle_conn_cur`).
+    pub idle_unsafe: Gauge,
+    /// New sessions per second (`rate`).
+    pub session_rate: Rate,
+    pub counters: Counted<ServerCounters>,
+    pub times: Times,
+    /// Seconds of [`Now`] of the last session plus one; 0 before the first.
+    last_session: AtomicU64,
+    op: AtomicU8,
+    admin: AtomicU8,
+    weight: AtomicU32,
+    maxconn: AtomicU32,
+    check_enabled: AtomicBool,
+    shutdowns: AtomicU64,
+    external_sessions: AtomicU64,
+    inner: Mutex<Inner>,
+    backend: Weak<Backend>,
+    tracks: OnceLock<Weak<Self>>,
+    trackers: Mutex<Vec<Weak<Self>>>,
+}
+
+/// What changes together.
+#[derive(Debug)]
+struct Inner {
+    op: OpState,
+    admin: Admin,
+    weight: u32,
+    health: Health,
+    check_enabled: bool,
+    check_running: bool,
+    last_check: CheckResult,
+    last_change: Now,
+    downtime_ms: u64,
+    observed_errors: u32,
+}
+
+/// A reading of everything about a server's state that statistics show, taken at once.
+#[derive(Clone, Debug)]
+pub struct StateView {
+    pub op: OpState,
+    pub admin: Admin,
+    pub weight: u32,
+    pub health: Health,
+    /// A check is configured and runs (it pauses in maintenance).
+    pub check_enabled: bool,
+    /// A check is under way.
+    pub check_running: bool,
+    pub last_check: CheckResult,
+    /// Since the last change of state.
+    pub last_change: Now,
+    /// All the time spent down, up to now.
+    pub downtime_ms: u64,
+}
+
+impl Server {
+    pub(crate) fn new(spec: ServerSpec, backend: Weak<Backend>, backend_name: Arc<str>) -> Self {
+        let check = spec.check.clone().unwrap_or_default();
+        let mut admin = Admin::default();
+        if spec.disabled {
+            admin = admin.with(Admin::FORCED_MAINT).with(Admin::CONFIGURED_MAINT);
+        }
+        if spec.unresolved {
+            admin = admin.with(Admin::RESOLUTION_MAINT);
+        }
+        let op = if admin.is_maint() { OpState::Stopped } else { OpState::Running };
+        let mut health = Health::new(check.rise, check.fall);
+        if spec.check.is_none() {
+            health.force_up();
+        }
+        if admin.is_maint() {
+            health.force_down();
+        }
+        let inner = Inner {
+            op,
+            admin,
+            weight: spec.weight.min(WEIGHT_MAX),
+            health,
+            check_enabled: spec.check.is_some(),
+            check_running: false,
+            last_check: CheckResult { status: CheckStatus::Initializing, ..CheckResult::default() },
+            last_change: Now::default(),
+            downtime_ms: 0,
+            observed_errors: 0,
+        };
+        Self {
+            id: spec.id,
+            name: spec.name.as_str().into(),
+            backend_name,
+            addr: ArcSwap::from_pointee(spec.addr.clone()),
+            sessions: Gauge::default(),
+            queued: Gauge::default(),
+            used_connections: Gauge::default(),
+            idle_safe: Gauge::default(),
+            idle_unsafe: Gauge::default(),
+            session_rate: Rate::default(),
+            counters: Counted::default(),
+            times: Times::default(),
+            last_session: AtomicU64::new(0),
+            op: AtomicU8::new(op as u8),
+            admin: AtomicU8::new(admin.0),
+            weight: AtomicU32::new(inner.weight),
+            maxconn: AtomicU32::new(spec.maxconn),
+            check_enabled: AtomicBool::new(inner.check_enabled),
+            shutdowns: AtomicU64::new(0),
+            external_sessions: AtomicU64::new(0),
+            inner: Mutex::new(inner),
+            backend,
+            tracks: OnceLock::new(),
+            trackers: Mutex::default(),
+            spec,
+        }
+    }
+
+    /// The backend; `None` only while a worker is being taken down.
+    pub fn backend(&self) -> Option<Arc<Backend>> {
+        self.backend.upgrade()
+    }
+
+    /// The address in use. The guard is cheap; do not hold it across an await.
+    pub fn addr(&self) -> arc_swap::Guard<Arc<SockAddr>> {
+        self.addr.load()
+    }
+
+    pub fn op_state(&self) -> OpState {
+        OpState::from_u8(self.op.load(Ordering::Relaxed))
+    }
+
+    pub fn admin_state(&self) -> Admin {
+        Admin(self.admin.load(Ordering::Relaxed))
+    }
+
+    /// Weight set by the configuration or a command, 0 to 256 (`uweight`).
+    pub fn weight(&self) -> u32 {
+        self.weight.load(Ordering::Relaxed)
+    }
+
+    /// Whether the server may receive a session that was made for it (persistence, `use-server`):
+    /// it is not down and not in maintenance. Draining and stopping servers are usable in this sense.
+    pub fn is_usable(&self) -> bool {
+        self.op_state() != OpState::Stopped && !self.admin_state().is_maint()
+    }
+
+    /// Whether the server may receive new sessions by balancing.
+    pub fn is_eligible(&self) -> bool {
+        self.op_state() == OpState::Running
+            && !self.admin_state().is_maint()
+            && !self.admin_state().is_drain()
+            && self.weight() > 0
+    }
+
+    /// Limit on [`Server::sessions`]; 0 is no limit.
+    pub fn maxconn(&self) -> u32 {
+        self.maxconn.load(Ordering::Relaxed)
+    }
+
+    pub fn set_maxconn(&self, maxconn: u32) {
+        self.maxconn.store(maxconn, Ordering::Relaxed);
+    }
+
+    /// Whether a session would have to wait for a slot.
+    pub fn is_full(&self) -> bool {
+        let maxconn = self.maxconn();
+        maxconn != 0 && self.sessions.get() >= maxconn
+    }
+
+    /// Takes a slot and counts the session; `false` when the server is full. [`Server::end_session`] gives it back.
+    pub fn try_begin_session(&self, now: Now) -> bool {
+        let maxconn = self.maxconn();
+        if maxconn == 0 {
+            self.sessions.inc();
+        } else if !self.sessions.try_inc(maxconn) {
+            return false;
+        }
+        self.counters.local().sess_tot.inc();
+        self.session_rate.inc(now);
+        let stamp = now.secs() + 1;
+        if self.last_session.load(Ordering::Relaxed) != stamp {
+            self.last_session.store(stamp, Ordering::Relaxed);
+        }
+        true
+    }
+
+    /// Gives the slot of [`Server::try_begin_session`] back.
+    pub fn end_session(&self) {
+        self.sessions.dec();
+    }
+
+    /// Seconds since the last session began; `None` before the first.
+    pub fn last_session(&self, now: Now) -> Option<u64> {
+        let stamp = self.last_session.load(Ordering::Relaxed);
+        (stamp > 0).then(|| (now.secs() + 1).saturating_sub(stamp))
+    }
+
+    /// Whether checks are configured and not disabled. They pause while [`Admin::is_maint`].
+    pub fn check_enabled(&self) -> bool {
+        self.check_enabled.load(Ordering::Relaxed)
+    }
+
+    /// Grows each time all sessions of the server must end: `on-marked-down shutdown-sessions`, `shutdown sessions server`.
+    /// A session remembers the number at its start and ends when it differs.
+    pub fn shutdowns(&self) -> u64 {
+        self.shutdowns.load(Ordering::Acquire)
+    }
+
+    /// The server whose state this one follows.
+    pub fn tracked(&self) -> Option<Arc<Self>> {
+        self.tracks.get().and_then(Weak::upgrade)
+    }
+
+    /// The server at the end of the chain of `track`, itself when it tracks none.
+    fn checked(self: &Arc<Self>) -> Arc<Self> {
+        let mut server = self.clone();
+        while let Some(next) = server.tracked() {
+            server = next;
+        }
+        server
+    }
+
+    /// Reads the whole state at once.
+    pub fn state(&self, now: Now) -> StateView {
+        let inner = self.inner.lock();
+        let down = if inner.op == OpState::Stopped { now.ms_since(inner.last_change) } else { 0 };
+        StateView {
+            op: inner.op,
+            admin: inner.admin,
+            weight: inner.weight,
+            health: inner.health,
+            check_enabled: inner.check_enabled,
+            check_running: inner.check_running,
+            last_check: inner.last_check.clone(),
+            last_change: inner.last_change,
+            downtime_ms: inner.downtime_ms + down,
+        }
+    }
+
+    /// The `status` of the statistics.
+    pub fn status(self: &Arc<Self>) -> Status {
+        let (op, admin) = {
+            let inner = self.inner.lock();
+            (inner.op, inner.admin)
+        };
+        let checked = self.checked();
+        if admin.contains(Admin::RESOLUTION_MAINT) {
+            return Status::MaintResolution;
+        }
+        if admin.is_maint() {
+            let inherited =
+                admin.contains(Admin::INHERITED_MAINT) && !admin.contains(Admin::FORCED_MAINT);
+            return match self.tracked() {
+                Some(via) if inherited => {
+                    Status::MaintVia(format!("{}/{}", via.backend_name, via.name))
+                }
+                _ => Status::Maint,
+            };
+        }
+        let health = checked.inner.lock().health;
+        match op {
+            OpState::Stopped => Status::Down(health.progress().filter(|_| !health.is_up())),
+            OpState::Running if admin.is_drain() => Status::Drain,
+            OpState::Running if !checked.check_enabled() && self.tracked().is_none() => {
+                Status::NoCheck
+            }
+            OpState::Running => Status::Up(health.progress().filter(|_| health.is_up())),
+            OpState::Stopping => Status::NoLb(health.progress().filter(|_| health.is_up())),
+        }
+    }
+
+    /// Takes over what the kernel programs counted. Control thread only.
+    pub fn set_external(&self, totals: &ExternalCounters, now: Now) {
+        let external = self.counters.external();
+        external.sess_tot.set(totals.sessions);
+        external.lb_tot.set(totals.sessions);
+        external.connect.set(totals.sessions);
+        external.bytes_in.set(totals.bytes_in);
+        external.req_bytes_out.set(totals.bytes_in);
+        external.bytes_out.set(totals.bytes_out);
+        external.res_bytes_in.set(totals.bytes_out);
+        external.err_conn.set(totals.failed);
+        self.sessions.set_external(totals.current);
+        let before = self.external_sessions.swap(totals.sessions, Ordering::Relaxed);
+        let new = totals.sessions.saturating_sub(before);
+        if new > 0 {
+            self.session_rate.add(now, new);
+            self.last_session.store(now.secs() + 1, Ordering::Relaxed);
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! What a server is built from.
+
+use super::CheckSpec;
+use crate::SockAddr;
+use proxy_types::ServerId;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// The port of a server (configuration manual, 5.2 `server`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PortMode {
+    /// The port of the address.
+    #[default]
+    Fixed,
+    /// No port was given: the one the client connected to.
+    Client,
+    /// `+n` or `-n`: the one the client connected to plus this.
+    Offset(i32),
+}
+
+/// Which PROXY protocol header opens a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendProxy {
+    V1,
+    V2,
+}
+
+/// `source <addr>` with its options.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Source {
+    /// Address and port to bind; port 0 lets the kernel choose.
+    pub addr: Option<SocketAddr>,
+    /// Port range, both ends included.
+    pub ports: Option<(u16, u16)>,
+    /// `usesrc clientip` (port 0 chosen by the kernel) or `usesrc client` (the client's port too).
+    pub use_client: Option<UseClient>,
+    /// `interface`.
+    pub interface: Option<String>,
+}
+
+/// `usesrc`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UseClient {
+    Address,
+    AddressAndPort,
+}
+
+/// `observe`, `error-limit` and `on-error`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Observe {
+    /// Count wrong HTTP answers, not only connection errors.
+    pub layer7: bool,
+    /// Errors in a row that trigger `on_error`.
+    pub error_limit: u32,
+    pub on_error: OnError,
+}
+
+/// `on-error`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnError {
+    Fastinter,
+    /// Counts as a failed check.
+    #[default]
+    FailCheck,
+    /// As a failed check that is the last one before the server falls.
+    SuddenDeath,
+    MarkDown,
+}
+
+/// What a [`Server`](super::Server) is built from: a `server` line with its defaults resolved.
+#[derive(Clone, Debug)]
+pub struct ServerSpec {
+    pub name: String,
+    /// Explicit by `id` or counted from 1 within the backend.
+    pub id: ServerId,
+    /// `id` was explicit (`srv_f_forced_id` of the server state).
+    pub forced_id: bool,
+    /// The address; the unspecified one while a name is unresolved.
+    pub addr: SockAddr,
+    /// The host name the address came from.
+    pub fqdn: Option<String>,
+    /// The name could not be resolved: the server waits in `MAINT (resolution)`.
+    pub unresolved: bool,
+    pub port_mode: PortMode,
+    /// 0 to 256.
+    pub weight: u32,
+    pub backup: bool,
+    pub disabled: bool,
+    /// 0 is no limit.
+    pub maxconn: u32,
+    /// Limit at no load when `maxconn` is dynamic; 0 is `maxconn`.
+    pub minconn: u32,
+    /// 0 is no limit.
+    pub maxqueue: u32,
+    pub cookie: Option<String>,
+    pub check: Option<CheckSpec>,
+    /// `track [backend/]server`.
+    pub track: Option<(Option<String>, String)>,
+    pub observe: Option<Observe>,
+    pub shutdown_sessions_on_down: bool,
+    pub shutdown_backup_sessions_on_up: bool,
+    pub send_proxy: Option<SendProxy>,
+    pub source: Option<Source>,
+    pub tcp_user_timeout: Option<Duration>,
+    /// `namespace`.
+    pub namespace: Option<String>,
+    /// `pool-max-conn`; `None` is no limit.
+    pub pool_max_conn: Option<u32>,
+    /// `pool-purge-delay`.
+    pub pool_purge_delay: Duration,
+    /// `max-reuse`.
+    pub max_reuse: Option<u32>,
+    /// `redir`.
+    pub redir: Option<String>,
+}
+
+impl ServerSpec {
+    /// A server with HAProxy's defaults: weight 1, no check, no limit.
+    pub fn new(name: impl Into<String>, id: ServerId, addr: SockAddr) -> Self {
+        Self {
+            name: name.into(),
+            id,
+            forced_id: false,
+            addr,
+            fqdn: None,
+            unresolved: false,
+            port_mode: PortMode::Fixed,
+            weight: 1,
+            backup: false,
+            disabled: false,
+            maxconn: 0,
+            minconn: 0,
+            maxqueue: 0,
+            cookie: None,
+            check: None,
+            track: None,
+            observe: None,
+            shutdown_sessions_on_down: false,
+            shutdown_backup_sessions_on_up: false,
+            send_proxy: None,
+            source: None,
+            tcp_user_timeout: None,
+            namespace: None,
+            pool_max_conn: None,
+            pool_purge_delay: Duration::from_secs(5),
+            max_reuse: None,
+            redir: None,
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The index of the running thread. Worker threads take 0..n, the control thread takes n.
+//!
+//! The index selects the shard of a counter, so every thread that counts must have an index of its
+//! own; threads without one (start-up, tests) share the last shard and may lose counts among each other.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+thread_local! {
+    static INDEX: Cell<usize> = const { Cell::new(usize::MAX) };
+}
+
+/// Shards of every counter: worker threads plus the control thread.
+static SHARDS: AtomicUsize = AtomicUsize::new(2);
+
+/// Says how many worker threads there will be. Call it once, before any object is built: objects
+/// built earlier keep the former number of shards.
+pub fn set_workers(workers: usize) {
+    SHARDS.store(workers + 1, Ordering::Relaxed);
+}
+
+/// Number of worker threads.
+pub fn workers() -> usize {
+    shards() - 1
+}
+
+/// Number of shards: one per worker thread and one for the control thread.
+pub fn shards() -> usize {
+    SHARDS.load(Ordering::Relaxed)
+}
+
+/// Index of the control thread.
+pub fn control() -> usize {
+    shards() - 1
+}
+
+/// Gives the running thread its index.
+pub fn register(index: usize) {
+    INDEX.set(index);
+}
+
+/// Index of the running thread; that of the control thread when it never registered.
+pub fn current() -> usize {
+    let index = INDEX.get();
+    if index == usize::MAX { control() } else { index }
+}

@@ -1,0 +1,499 @@
+//! The command line: HAProxy's flags, one row each, and Sluice's own subcommands.
+//!
+//! Management manual, section 3 "Starting".
+
+use std::ffi::{OsStr, OsString};
+use std::fmt::Write;
+use std::path::PathBuf;
+
+/// What the process was started to do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// No configuration was given.
+    #[default]
+    Usage,
+    Version {
+        verbose: bool,
+    },
+    /// `-cc`: evaluate one condition.
+    Condition(String),
+    /// `-c`: check the configuration.
+    Check,
+    /// `sluice explain`.
+    Explain {
+        json: bool,
+    },
+    Run,
+}
+
+/// How old processes are asked to leave once the new one serves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum StopStyle {
+    /// `-sf`: finish what is in progress.
+    #[default]
+    Finish,
+    /// `-st`: terminate at once.
+    Terminate,
+}
+
+/// The parsed command line.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Args {
+    pub(crate) action: Action,
+    /// `-f`, and what follows `--`.
+    pub(crate) files: Vec<PathBuf>,
+    pub(crate) master: bool,
+    pub(crate) systemd: bool,
+    /// `-S`, as written: address and options separated by commas.
+    pub(crate) master_sockets: Vec<String>,
+    pub(crate) daemon: bool,
+    /// `-db` or `-d`: never go to background.
+    pub(crate) foreground: bool,
+    /// `-d`: foreground, and a trace of what happens on standard output.
+    pub(crate) debug: bool,
+    /// `-db` also keeps the process single.
+    pub(crate) foreground_debug: bool,
+    pub(crate) quiet: bool,
+    pub(crate) verbose: bool,
+    pub(crate) chdir: Option<PathBuf>,
+    /// Where the process was started: a reload starts from there again.
+    pub(crate) initial_dir: Option<PathBuf>,
+    pub(crate) pidfile: Option<PathBuf>,
+    pub(crate) local_peer: Option<String>,
+    pub(crate) maxconn: Option<u32>,
+    pub(crate) proxy_maxconn: Option<u32>,
+    pub(crate) memory_mb: Option<u32>,
+    pub(crate) old_pids: Vec<i32>,
+    pub(crate) stop_style: StopStyle,
+    /// `-x`: where to ask for the listening sockets of the old process.
+    pub(crate) listeners_from: Option<String>,
+    /// `-dW`: refuse to start after any warning.
+    pub(crate) zero_warning: bool,
+    /// `-dD`: diagnostics about suspicious statements.
+    pub(crate) diagnostics: bool,
+    /// `-dr`: failed address resolution of a server is not an error.
+    pub(crate) ignore_resolution: bool,
+    /// `-dS`: no splice(2).
+    pub(crate) no_splice: bool,
+    /// `-dR`: no SO_REUSEPORT.
+    pub(crate) no_reuseport: bool,
+    /// `-4`: resolve names to IPv4 only.
+    pub(crate) ipv4_only: bool,
+    /// What the user should know about flags that mean nothing here.
+    pub(crate) notices: Vec<String>,
+}
+
+/// A command line that cannot be used, in words.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub(crate) enum ArgsError {
+    #[error("unknown option '{0}'")]
+    Unknown(String),
+    #[error("'{flag}' expects {expected}")]
+    Missing { flag: String, expected: &'static str },
+    #[error("'{flag}' expects {expected}, not '{found}'")]
+    Invalid { flag: String, expected: &'static str, found: String },
+    #[error("'{flag}' is known, not carried yet: {instead}")]
+    NotYet { flag: String, instead: &'static str },
+}
+
+type Apply = fn(&mut Args, &str) -> Result<(), &'static str>;
+
+/// How a flag takes its value.
+enum Takes {
+    /// None.
+    Nothing(fn(&mut Args)),
+    /// The next word; what is expected, and what to do with it.
+    Word(&'static str, Apply),
+    /// Any number of words up to the next one that starts with a dash.
+    Words(Apply),
+    /// A C-internal or removed knob: accepted, and the user is told why it does nothing.
+    NoEffect(&'static str),
+    /// As `NoEffect`, with a value glued to the flag.
+    NoEffectGlued(&'static str),
+    /// Belongs to a part that is not carried yet.
+    NotYet(&'static str),
+    /// As `NotYet`, with a value glued to the flag.
+    NotYetGlued(&'static str),
+}
+
+/// One row per flag.
+struct Flag {
+    name: &'static str,
+    takes: Takes,
+    doc: &'static str,
+}
+
+const fn flag(name: &'static str, takes: Takes, doc: &'static str) -> Flag {
+    Flag { name, takes, doc }
+}
+
+const NO_POLLER: &str = "there is a single poller, epoll";
+
+fn number(text: &str) -> Result<u32, &'static str> {
+    text.parse().map_err(|_| "a number")
+}
+
+fn run(args: &mut Args) {
+    if matches!(args.action, Action::Usage) {
+        args.action = Action::Run;
+    }
+}
+
+/// Every flag. Longer names stand before their prefixes.
+static FLAGS: &[Flag] = &[
+    flag(
+        "-f",
+        Takes::Word("a file or a directory", |a, v| {
+            a.files.push(v.into());
+            run(a);
+            Ok(())
+        }),
+        "<file|dir>  read this configuration; repeatable",
+    ),
+    flag(
+        "-cc",
+        Takes::Word("a condition", |a, v| {
+            a.action = Action::Condition(v.to_owned());
+            Ok(())
+        }),
+        "<condition>  evaluate a condition and exit",
+    ),
+    flag("-c", Takes::Nothing(|a| a.action = Action::Check), "check the configuration and exit"),
+    flag(
+        "-vv",
+        Takes::Nothing(|a| a.action = Action::Version { verbose: true }),
+        "show version and build details",
+    ),
+    flag(
+        "-v",
+        Takes::Nothing(|a| a.action = Action::Version { verbose: false }),
+        "show the version",
+    ),
+    flag(
+        "-V",
+        Takes::Nothing(|a| {
+            a.verbose = true;
+            a.quiet = false;
+        }),
+        "verbose (reverts -q)",
+    ),
+    flag(
+        "-q",
+        Takes::Nothing(|a| {
+            a.quiet = true;
+            a.verbose = false;
+        }),
+        "quiet",
+    ),
+    flag("-W", Takes::Nothing(|a| a.master = true), "master-worker mode"),
+    flag(
+        "-Ws",
+        Takes::Nothing(|a| {
+            a.master = true;
+            a.systemd = true;
+        }),
+        "master-worker mode with systemd notifications",
+    ),
+    flag(
+        "-S",
+        Takes::Word("an address", |a, v| {
+            a.master_sockets.push(v.to_owned());
+            Ok(())
+        }),
+        "<bind>[,<option>...]  master CLI",
+    ),
+    flag("-D", Takes::Nothing(|a| a.daemon = true), "go to background"),
+    flag(
+        "-db",
+        Takes::Nothing(|a| {
+            a.foreground = true;
+            a.foreground_debug = true;
+        }),
+        "stay in foreground, without a master",
+    ),
+    flag(
+        "-d",
+        Takes::Nothing(|a| {
+            a.foreground = true;
+            a.debug = true;
+        }),
+        "debug: foreground, show events",
+    ),
+    flag(
+        "-p",
+        Takes::Word("a file", |a, v| {
+            a.pidfile = Some(v.into());
+            Ok(())
+        }),
+        "<file>  write the pid here",
+    ),
+    flag(
+        "-sf",
+        Takes::Words(|a, v| {
+            a.stop_style = StopStyle::Finish;
+            pid(a, v)
+        }),
+        "<pid>*  ask old processes to finish",
+    ),
+    flag(
+        "-st",
+        Takes::Words(|a, v| {
+            a.stop_style = StopStyle::Terminate;
+            pid(a, v)
+        }),
+        "<pid>*  terminate old processes",
+    ),
+    flag(
+        "-x",
+        Takes::Word("a socket", |a, v| {
+            a.listeners_from = Some(v.to_owned());
+            Ok(())
+        }),
+        "<socket>  get listening sockets from an old process",
+    ),
+    flag(
+        "-C",
+        Takes::Word("a directory", |a, v| {
+            a.chdir = Some(v.into());
+            Ok(())
+        }),
+        "<dir>  change directory first",
+    ),
+    flag(
+        "-L",
+        Takes::Word("a name", |a, v| {
+            a.local_peer = Some(v.to_owned());
+            Ok(())
+        }),
+        "<name>  local peer name",
+    ),
+    flag(
+        "-n",
+        Takes::Word("a number", |a, v| {
+            a.maxconn = Some(number(v)?);
+            Ok(())
+        }),
+        "<n>  process-wide maxconn",
+    ),
+    flag(
+        "-N",
+        Takes::Word("a number", |a, v| {
+            a.proxy_maxconn = Some(number(v)?);
+            Ok(())
+        }),
+        "<n>  default maxconn of a proxy",
+    ),
+    flag(
+        "-m",
+        Takes::Word("a number", |a, v| {
+            a.memory_mb = Some(number(v)?);
+            Ok(())
+        }),
+        "<MB>  memory limit",
+    ),
+    flag("-4", Takes::Nothing(|a| a.ipv4_only = true), "resolve names to IPv4 only"),
+    flag("-dW", Takes::Nothing(|a| a.zero_warning = true), "refuse to start after a warning"),
+    flag("-dD", Takes::Nothing(|a| a.diagnostics = true), "warn about suspicious statements"),
+    flag(
+        "-dr",
+        Takes::Nothing(|a| a.ignore_resolution = true),
+        "ignore failures to resolve server names",
+    ),
+    flag("-dS", Takes::Nothing(|a| a.no_splice = true), "no splice(2)"),
+    flag("-dR", Takes::Nothing(|a| a.no_reuseport = true), "no SO_REUSEPORT"),
+    flag(
+        "-dM",
+        Takes::NoEffectGlued("memory is not poisoned: uninitialised memory cannot be read"),
+        "memory debugging",
+    ),
+    flag("-dI", Takes::NoEffect("forking is not restricted"), "insecure fork"),
+    flag("-dF", Takes::NoEffect("there is no fast-forward mode to disable"), "no fast-forward"),
+    flag("-dG", Takes::NoEffect("getaddrinfo() is the only resolver at start"), "no getaddrinfo()"),
+    flag("-dZ", Takes::NoEffect("there is no zero-copy mode to disable"), "no zero-copy"),
+    flag("-dT", Takes::NoEffect("kTLS is not used"), "no kTLS"),
+    flag("-dV", Takes::NotYet("TLS is not carried yet"), "no TLS verification of servers"),
+    flag(
+        "-dK",
+        Takes::NotYetGlued("keywords are listed in docs/reference"),
+        "<class>  list keywords",
+    ),
+    flag("-dC", Takes::NotYet("the configuration cannot be dumped yet"), "dump the configuration"),
+    flag(
+        "-dA",
+        Takes::NotYet("there are no plug-in libraries to archive"),
+        "archive of dependencies",
+    ),
+    flag("-dL", Takes::NotYet("there are no plug-in libraries to list"), "list dependencies"),
+    flag("-dc", Takes::NotYet("CPU binding is not carried yet"), "CPU affinity debugging"),
+    flag("-dt", Takes::NoEffectGlued("traces are set with SLUICE_LOG"), "traces"),
+    flag("-de", Takes::NoEffect(NO_POLLER), "no epoll"),
+    flag("-dk", Takes::NoEffect(NO_POLLER), "no kqueue"),
+    flag("-dp", Takes::NoEffect(NO_POLLER), "no poll"),
+    flag("-dv", Takes::NoEffect(NO_POLLER), "no event ports"),
+];
+
+fn pid(args: &mut Args, text: &str) -> Result<(), &'static str> {
+    args.old_pids.push(text.parse().ok().filter(|pid| *pid > 0).ok_or("process ids")?);
+    Ok(())
+}
+
+/// Parses the whole command line, the program's name included.
+///
+/// # Errors
+/// The first word that cannot be used.
+pub(crate) fn parse(argv: &[OsString]) -> Result<Args, ArgsError> {
+    if argv.get(1).is_some_and(|word| word == "explain") {
+        return explain(&argv[2..]);
+    }
+    parse_flags(argv.get(1..).unwrap_or_default())
+}
+
+fn parse_flags(words: &[OsString]) -> Result<Args, ArgsError> {
+    let mut args = Args::default();
+    let mut rest = words.iter().map(OsString::as_os_str).peekable();
+    while let Some(word) = rest.next() {
+        if word == "--" {
+            for file in rest.by_ref() {
+                args.files.push(file.into());
+                run(&mut args);
+            }
+            break;
+        }
+        let text = word.to_string_lossy();
+        let found = FLAGS.iter().find(|flag| match flag.takes {
+            Takes::NotYetGlued(_) | Takes::NoEffectGlued(_) => text.starts_with(flag.name),
+            _ => text == flag.name,
+        });
+        let Some(flag) = found else { return Err(ArgsError::Unknown(text.into_owned())) };
+        match &flag.takes {
+            Takes::Nothing(apply) => apply(&mut args),
+            Takes::Word(expected, apply) => {
+                let Some(value) = rest.next() else {
+                    return Err(ArgsError::Missing { flag: flag.name.into(), expected });
+                };
+                apply_word(&mut args, flag, value, *apply)?;
+            }
+            Takes::Words(apply) => {
+                while let Some(value) = rest.next_if(|next| !starts_with_dash(next)) {
+                    apply_word(&mut args, flag, value, *apply)?;
+                }
+            }
+            Takes::NoEffect(why) | Takes::NoEffectGlued(why) => {
+                args.notices.push(format!("option {text} has no effect: {why}"));
+            }
+            Takes::NotYet(instead) | Takes::NotYetGlued(instead) => {
+                return Err(ArgsError::NotYet { flag: flag.name.into(), instead });
+            }
+        }
+    }
+    if matches!(args.action, Action::Check) && args.files.is_empty() {
+        args.action = Action::Usage;
+    }
+    Ok(args)
+}
+
+fn starts_with_dash(word: &OsStr) -> bool {
+    word.to_string_lossy().starts_with('-')
+}
+
+fn apply_word(args: &mut Args, flag: &Flag, value: &OsStr, apply: Apply) -> Result<(), ArgsError> {
+    let text = value.to_string_lossy();
+    apply(args, &text).map_err(|expected| ArgsError::Invalid {
+        flag: flag.name.into(),
+        expected,
+        found: text.into_owned(),
+    })
+}
+
+/// `sluice explain [--json] -f file ...`
+fn explain(words: &[OsString]) -> Result<Args, ArgsError> {
+    let json = words.iter().any(|word| word == "--json");
+    let flags: Vec<_> = words.iter().filter(|word| *word != "--json").cloned().collect();
+    let mut args = parse_flags(&flags)?;
+    args.action = if args.files.is_empty() { Action::Usage } else { Action::Explain { json } };
+    Ok(args)
+}
+
+/// The usage text.
+pub(crate) fn usage() -> String {
+    let mut out = String::from(
+        "Usage : sluice [-f <file|dir>]* [options] [-- <file>*]\n\
+         \x20       sluice explain [--json] -f <file|dir>   which path each frontend takes, and why\n",
+    );
+    for flag in FLAGS {
+        let note = match flag.takes {
+            Takes::NoEffect(_) | Takes::NoEffectGlued(_) => " (no effect)",
+            Takes::NotYet(_) | Takes::NotYetGlued(_) => " (not carried yet)",
+            _ => "",
+        };
+        let _ = writeln!(out, "        {:<4} {}{note}", flag.name, flag.doc);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(line: &str) -> Result<Args, ArgsError> {
+        let words: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
+        parse(&words)
+    }
+
+    #[test]
+    fn files_and_modes() {
+        let args = check("sluice -W -f a.cfg -f dir -p /run/x.pid -- b.cfg -c.cfg").unwrap();
+        assert_eq!(args.action, Action::Run);
+        assert!(args.master);
+        assert_eq!(args.files.len(), 4);
+        assert_eq!(args.pidfile.as_deref(), Some(std::path::Path::new("/run/x.pid")));
+        assert_eq!(check("sluice").unwrap().action, Action::Usage);
+        assert_eq!(check("sluice -c -f x").unwrap().action, Action::Check);
+        assert_eq!(check("sluice -f x -c").unwrap().action, Action::Check);
+        assert_eq!(
+            check("sluice explain -f x --json").unwrap().action,
+            Action::Explain { json: true }
+        );
+    }
+
+    #[test]
+    fn old_pids_end_at_the_next_flag() {
+        let args = check("sluice -sf 12 13 -f a.cfg -st").unwrap();
+        assert_eq!(args.old_pids, [12, 13]);
+        assert_eq!(args.stop_style, StopStyle::Finish);
+        assert_eq!(check("sluice -st 7 -f a").unwrap().stop_style, StopStyle::Terminate);
+    }
+
+    #[test]
+    fn flags_without_effect_say_so() {
+        let args = check("sluice -dM -dI -dMno-merge -dW -f a").unwrap();
+        assert!(args.zero_warning);
+        assert_eq!(args.notices.len(), 3);
+    }
+
+    #[test]
+    fn bad_words_are_named() {
+        assert_eq!(check("sluice -Z").unwrap_err(), ArgsError::Unknown("-Z".into()));
+        assert_eq!(
+            check("sluice -n many -f a").unwrap_err().to_string(),
+            "'-n' expects a number, not 'many'"
+        );
+        assert_eq!(
+            check("sluice -f").unwrap_err().to_string(),
+            "'-f' expects a file or a directory"
+        );
+        assert!(check("sluice -dV -f a").unwrap_err().to_string().contains("not carried yet"));
+    }
+
+    #[test]
+    fn names_are_unique_and_none_hides_another() {
+        for (i, flag) in FLAGS.iter().enumerate() {
+            for other in &FLAGS[..i] {
+                assert_ne!(flag.name, other.name);
+                let glued = matches!(other.takes, Takes::NotYetGlued(_) | Takes::NoEffectGlued(_));
+                assert!(!(glued && flag.name.starts_with(other.name)), "{}", flag.name);
+            }
+        }
+    }
+}

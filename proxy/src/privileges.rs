@@ -1,0 +1,98 @@
+//! Limits, chroot and identity of the worker (configuration manual, 3.1).
+//!
+//! Order matters: descriptors and limits first, then the jail, then groups, then the user. When
+//! the kernel path is in use, the capabilities that updating its maps needs stay with the worker
+//! after the change of user; everything else goes.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use caps::{CapSet, Capability, CapsHashSet};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::unistd::{Gid, Uid, chdir, chroot, setgid, setgroups, setuid};
+
+/// Who the worker becomes, and where.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Identity {
+    pub(crate) uid: Option<u32>,
+    pub(crate) gid: Option<u32>,
+    pub(crate) chroot: Option<PathBuf>,
+}
+
+/// A step of dropping privileges that failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PrivilegeError {
+    #[error("cannot chroot to {path} : {source}. Start as root, or remove 'chroot'")]
+    Chroot { path: PathBuf, source: io::Error },
+    #[error("cannot change to group {gid} : {source}. Start as root, or remove 'group' and 'gid'")]
+    Group { gid: u32, source: io::Error },
+    #[error("cannot change to user {uid} : {source}. Start as root, or remove 'user' and 'uid'")]
+    User { uid: u32, source: io::Error },
+    #[error("cannot keep the capabilities of the kernel path : {0}")]
+    Capabilities(String),
+}
+
+/// Raises the descriptor limit to `wanted`, as far as the process may.
+///
+/// # Errors
+/// `Err(limit)` is the limit that stays in force when it is below `wanted`.
+pub(crate) fn raise_descriptor_limit(wanted: u64) -> Result<(), u64> {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return Ok(()) };
+    if soft >= wanted {
+        return Ok(());
+    }
+    if setrlimit(Resource::RLIMIT_NOFILE, wanted, hard.max(wanted)).is_ok() {
+        return Ok(());
+    }
+    let _ = setrlimit(Resource::RLIMIT_NOFILE, hard.min(wanted), hard);
+    if hard >= wanted { Ok(()) } else { Err(hard) }
+}
+
+impl Identity {
+    /// Gives up what this identity does not have. Must run while the process has one thread.
+    ///
+    /// # Errors
+    /// The step that failed; the process must not go on, since it would run with more rights than
+    /// the configuration allows.
+    pub(crate) fn assume(&self, keep_kernel_path: bool) -> Result<(), PrivilegeError> {
+        if let Some(path) = &self.chroot {
+            enter(path).map_err(|source| PrivilegeError::Chroot { path: path.clone(), source })?;
+        }
+        let changes_user = self.uid.is_some_and(|uid| uid != Uid::effective().as_raw());
+        if changes_user && keep_kernel_path && Uid::effective().is_root() {
+            nix::sys::prctl::set_keepcaps(true)
+                .map_err(|error| PrivilegeError::Capabilities(error.to_string()))?;
+        }
+        if let Some(gid) = self.gid.filter(|gid| *gid != Gid::effective().as_raw()) {
+            let group = Gid::from_raw(gid);
+            // Without root the supplementary groups cannot be dropped, and need not be.
+            if Uid::effective().is_root() {
+                setgroups(&[group]).map_err(|e| PrivilegeError::Group { gid, source: e.into() })?;
+            }
+            setgid(group).map_err(|e| PrivilegeError::Group { gid, source: e.into() })?;
+        }
+        if let Some(uid) = self.uid.filter(|_| changes_user) {
+            let was_root = Uid::effective().is_root();
+            setuid(Uid::from_raw(uid))
+                .map_err(|e| PrivilegeError::User { uid, source: e.into() })?;
+            if keep_kernel_path && was_root {
+                keep_only(&[Capability::CAP_BPF, Capability::CAP_NET_ADMIN])
+                    .map_err(|error| PrivilegeError::Capabilities(error.to_string()))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn enter(path: &Path) -> io::Result<()> {
+    chroot(path)?;
+    chdir("/")?;
+    Ok(())
+}
+
+fn keep_only(wanted: &[Capability]) -> Result<(), caps::errors::CapsError> {
+    let wanted: CapsHashSet = wanted.iter().copied().collect();
+    caps::set(None, CapSet::Effective, &wanted)?;
+    caps::set(None, CapSet::Inheritable, &CapsHashSet::new())?;
+    caps::set(None, CapSet::Permitted, &wanted)
+}

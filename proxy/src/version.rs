@@ -1,0 +1,88 @@
+//! What `-v`, `-vv` and `show version` say.
+
+use std::fmt::Write;
+
+/// Version of Sluice itself.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The HAProxy version whose surface is implemented, as `version_atleast` and clients compare it.
+pub(crate) const COMPATIBLE_WITH: &str = "3.5";
+
+/// The first line of `-v` and of the usage text.
+pub(crate) fn banner() -> String {
+    format!("Sluice version {VERSION} (HAProxy {COMPATIBLE_WITH} configuration language)")
+}
+
+/// The whole text of `-v`, or of `-vv`.
+pub(crate) fn report(verbose: bool) -> String {
+    let mut out = banner();
+    out.push('\n');
+    if let Ok(os) = nix::sys::utsname::uname() {
+        let _ = writeln!(
+            out,
+            "Running on: {} {} {} {}",
+            os.sysname().to_string_lossy(),
+            os.release().to_string_lossy(),
+            os.version().to_string_lossy(),
+            os.machine().to_string_lossy()
+        );
+    }
+    if verbose {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let _ = writeln!(out, "Build options :");
+        let _ = writeln!(
+            out,
+            "  TARGET  = {}-{}\n  PROFILE = {}",
+            std::env::consts::OS,
+            std::env::consts::ARCH,
+            if cfg!(debug_assertions) { "debug" } else { "release" }
+        );
+        let _ = write!(out, "\nFeature list :");
+        for (name, present) in features() {
+            let _ = write!(out, " {}{name}", if present { '+' } else { '-' });
+        }
+        let _ = writeln!(out, "\n\nDefault settings :\n  bufsize = 16384, maxrewrite = 1024");
+        let _ = writeln!(out, "\nBuilt with multi-threading support (default={threads}).");
+        let _ = match object() {
+            Ok(object) => {
+                writeln!(out, "Built with layer 4 kernel programs ({} bytes).", object.len())
+            }
+            Err(reason) => writeln!(out, "Built without layer 4 kernel programs: {reason}."),
+        };
+        let _ = writeln!(
+            out,
+            "\nAvailable polling systems :\n      epoll : pref=300,  test result OK\n\
+             Total: 1 (1 usable), will use epoll."
+        );
+    }
+    out
+}
+
+/// Features by HAProxy's names, for scripts that grep the list and for the `feature()` predicate.
+pub(crate) fn features() -> Vec<(&'static str, bool)> {
+    let kernel_programs = object().is_ok();
+    vec![
+        ("ACCEPT4", true),
+        ("BPF", kernel_programs),
+        ("CPU_AFFINITY", false),
+        ("EPOLL", true),
+        ("GETADDRINFO", true),
+        ("KTLS", false),
+        ("LINUX_SPLICE", true),
+        ("LINUX_TPROXY", false),
+        ("LUA", false),
+        ("NS", false),
+        ("OPENSSL", false),
+        ("POLL", false),
+        ("PROMEX", false),
+        ("QUIC", false),
+        ("SYSTEMD", true),
+        ("TFO", true),
+        ("THREAD", true),
+    ]
+}
+
+/// The kernel programs that were built in, or why there are none.
+fn object() -> Result<&'static [u8], String> {
+    Err("not linked".into())
+}

@@ -1,0 +1,158 @@
+//! The stats socket: forms that tools read.
+
+use anyhow::Result;
+use tests::Sluice;
+use tests::client::get;
+use tests::net::free_port;
+use tests::peer::HttpServer;
+
+fn start() -> Result<(Sluice, std::net::SocketAddr, HttpServer)> {
+    let server = HttpServer::start("s1")?;
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let config = format!(
+        "
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 20s
+    timeout server 20s
+frontend web
+    bind {address}
+    default_backend app
+backend app
+    server s1 {}
+    server s2 {} disabled
+",
+        server.address(),
+        server.address()
+    );
+    Ok((Sluice::config(config).start()?, address, server))
+}
+
+#[test]
+fn show_info_has_the_lines_tools_read() -> Result<()> {
+    let (mut sluice, _, _server) = start()?;
+    let pid = sluice.program().pid().to_string();
+    let stats = sluice.stats();
+    let info = stats.command("show info")?;
+    for name in [
+        "Name",
+        "Version",
+        "Nbthread",
+        "Process_num",
+        "Pid",
+        "Uptime",
+        "Uptime_sec",
+        "Maxconn",
+        "CurrConns",
+        "CumConns",
+        "CumReq",
+        "Idle_pct",
+        "node",
+    ] {
+        assert!(info.lines().any(|line| line.starts_with(&format!("{name}: "))), "{name}\n{info}");
+    }
+    assert_eq!(stats.info("Pid")?, pid);
+    Ok(())
+}
+
+#[test]
+fn show_stat_is_csv_with_a_row_per_proxy_and_server() -> Result<()> {
+    let (sluice, address, _server) = start()?;
+    for _ in 0..3 {
+        get(address, "/")?;
+    }
+    let stats = sluice.stats();
+    let csv = stats.command("show stat")?;
+    let header = csv.lines().next().unwrap_or_default();
+    assert!(
+        header.starts_with(
+            "# pxname,svname,qcur,qmax,scur,smax,slim,stot,bin,bout,dreq,dresp,ereq,econ,eresp,\
+             wretr,wredis,status,weight,act,bck,chkfail,chkdown,lastchg,downtime,qlimit,pid,iid,\
+             sid,throttle,lbtot,tracked,type,rate,rate_lim,rate_max,check_status,check_code,\
+             check_duration,hrsp_1xx,hrsp_2xx,hrsp_3xx,hrsp_4xx,hrsp_5xx,hrsp_other,hanafail,\
+             req_rate,req_rate_max,req_tot,cli_abrt,srv_abrt,"
+        ),
+        "{header}"
+    );
+    let columns = header.split(',').count();
+    for line in csv.lines().skip(1) {
+        assert_eq!(line.split(',').count(), columns, "{line}");
+    }
+    assert_eq!(stats.stat("web", "FRONTEND", "status")?, "OPEN");
+    assert_eq!(stats.stat("app", "BACKEND", "status")?, "UP");
+    assert_eq!(stats.stat("app", "s1", "status")?, "no check");
+    assert_eq!(stats.stat("app", "s2", "status")?, "MAINT");
+    assert_eq!(stats.count("web", "FRONTEND", "hrsp_2xx")?, 3);
+    assert_eq!(stats.count("app", "s1", "stot")?, 3);
+    assert_eq!(stats.count("app", "s1", "lbtot")?, 3);
+    Ok(())
+}
+
+#[test]
+fn errors_are_told_in_the_known_words() -> Result<()> {
+    let (sluice, _, _server) = start()?;
+    let rows = [
+        ("disable server app/nope", "No such server."),
+        ("disable server nope/s1", "No such backend."),
+        ("enable server app", "Require 'backend/server'."),
+        ("get weight app/nope", "No such server."),
+    ];
+    for (command, answer) in rows {
+        assert_eq!(sluice.stats().command(command)?.trim(), answer, "{command}");
+    }
+    let unknown = sluice.stats().command("frobnicate")?;
+    assert!(unknown.starts_with("Unknown command"), "{unknown}");
+    Ok(())
+}
+
+#[test]
+fn several_commands_on_a_line_and_weights() -> Result<()> {
+    let (sluice, _, _server) = start()?;
+    let stats = sluice.stats();
+    assert_eq!(stats.command("get weight app/s1")?, "1 (initial 1)");
+    stats.quiet("set weight app/s1 5")?;
+    assert_eq!(stats.command("get weight app/s1")?, "5 (initial 1)");
+    let both = stats.command("get weight app/s1; get weight app/s2")?;
+    assert_eq!(both.lines().filter(|line| line.contains("initial")).count(), 2, "{both}");
+    assert!(stats.command("set weight app/s1 300")?.contains("0 and 256"));
+    Ok(())
+}
+
+#[test]
+fn show_servers_state_lists_every_server() -> Result<()> {
+    let (sluice, _, server) = start()?;
+    let state = sluice.stats().command("show servers state")?;
+    let mut lines = state.lines();
+    assert_eq!(lines.next(), Some("1"), "format version");
+    assert!(
+        lines.next().unwrap_or_default().starts_with("# be_id be_name srv_id srv_name srv_addr")
+    );
+    let rows: Vec<Vec<&str>> = lines.map(|line| line.split(' ').collect()).collect();
+    assert_eq!(rows.len(), 2, "{state}");
+    assert_eq!(rows[0][1..5].join(" "), "app 1 s1 127.0.0.1");
+    assert!(rows[0].contains(&&*server.address().port().to_string()));
+    Ok(())
+}
+
+#[test]
+fn a_frontend_can_be_stopped_and_opened_by_command() -> Result<()> {
+    let (sluice, address, _server) = start()?;
+    sluice.stats().quiet("disable frontend web")?;
+    assert_eq!(sluice.stats().stat("web", "FRONTEND", "status")?, "PAUSED");
+    assert!(get(address, "/").is_err());
+    sluice.stats().quiet("enable frontend web")?;
+    assert_eq!(get(address, "/")?.status, 200);
+    Ok(())
+}
+
+#[test]
+fn counters_are_cleared() -> Result<()> {
+    let (sluice, address, _server) = start()?;
+    get(address, "/")?;
+    sluice.stats().quiet("clear counters all")?;
+    assert_eq!(sluice.stats().count("web", "FRONTEND", "req_tot")?, 0);
+    get(address, "/")?;
+    assert_eq!(sluice.stats().count("web", "FRONTEND", "req_tot")?, 1);
+    Ok(())
+}

@@ -1,0 +1,102 @@
+//! `-c`: what a good configuration prints, and what ten mistakes do.
+
+use anyhow::Result;
+use tests::Sluice;
+use tests::net::free_port;
+use tests::sluice::{Peer, peer, workspace};
+
+const GOOD: &str = "
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 20s
+    timeout server 20s
+frontend web
+    bind 127.0.0.1:0
+    default_backend app
+backend app
+    server s1 127.0.0.1:80
+";
+
+/// Checks `config`; returns the exit code and both outputs.
+#[track_caller]
+fn check(config: &str) -> (Option<i32>, String) {
+    let output = Sluice::config(config).arg("-c").run().expect("run");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned()
+        + &String::from_utf8_lossy(&output.stderr);
+    (output.status.code(), text)
+}
+
+#[test]
+fn a_good_configuration_is_valid() -> Result<()> {
+    let good = GOOD.replace(":0\n", &format!(":{}\n", free_port()?));
+    let (code, text) = check(&good);
+    assert_eq!(code, Some(0), "{text}");
+    if peer() == Peer::Haproxy {
+        // 2.6 says it unasked; later versions only with -V.
+        assert!(text.contains("Configuration file is valid"), "{text}");
+    }
+    let output = Sluice::config(good).arg("-c").arg("-V").run()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("Configuration file is valid"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn ten_mistakes_are_found_with_file_and_line() -> Result<()> {
+    let good = GOOD.replace(":0\n", &format!(":{}\n", free_port()?));
+    // What to replace, by what, and what the message must name.
+    let rows = [
+        ("mode http", "mode htpt", "htpt"),
+        ("timeout connect", "timeout conect", "conect"),
+        ("timeout client 20s", "timeout client 20x", "timeout client"),
+        ("bind 127", "bnid 127", "bnid"),
+        ("default_backend app", "default_backend ap", "ap"),
+        ("server s1 127.0.0.1:80", "server s1 127.0.0.1:99999", "99999"),
+        ("server s1 127.0.0.1:80", "server s1 127.0.0.1:80 chekc", "chekc"),
+        ("server s1", "balance roundrobbin\n    server s1", "balance"),
+        (
+            "default_backend app",
+            "use_backend app if { nofetch }\n    default_backend app",
+            "nofetch",
+        ),
+        ("backend app", "bakend app", "bakend"),
+    ];
+    for (old, new, named) in rows {
+        let (code, text) = check(&good.replacen(old, new, 1));
+        assert_eq!(code, Some(1), "{new}:\n{text}");
+        assert!(text.contains("[ALERT]"), "{new}:\n{text}");
+        assert!(text.contains(named), "{new}:\n{text}");
+        if named != "ap" {
+            assert!(text.contains("sluice.cfg:"), "{new} without file and line:\n{text}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_missing_file_is_an_error() -> Result<()> {
+    let output = Sluice::config(GOOD).arg("-c").arg("-f").arg("/nonexistent.cfg").run()?;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("/nonexistent.cfg"));
+    Ok(())
+}
+
+#[test]
+fn all_examples_are_valid() -> Result<()> {
+    if peer() == Peer::Haproxy {
+        return Ok(());
+    }
+    let mut seen = 0;
+    for entry in std::fs::read_dir(workspace().join("examples"))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "cfg") {
+            let output = Sluice::config("").arg("-c").arg("-f").arg(&path).run()?;
+            let text = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{}:\n{text}", path.display());
+            seen += 1;
+        }
+    }
+    assert!(seen >= 3, "{seen} examples");
+    Ok(())
+}

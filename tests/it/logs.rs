@@ -1,0 +1,203 @@
+//! Log lines, to the letter.
+
+use std::net::SocketAddr;
+
+use anyhow::Result;
+use tests::client::{Client, get, raw};
+use tests::net::free_port;
+use tests::peer::{HttpServer, ScriptServer, Syslog};
+use tests::{PATIENCE, Sluice};
+
+/// Replaces what differs from run to run: times by `T`, the client's port by `P`, dates by `D`.
+fn normal(line: &str) -> String {
+    // Timers come first, then the counters of connections, which look alike.
+    let mut timed = false;
+    let text = line
+        .split(' ')
+        .map(|word| {
+            let inner = word.trim_start_matches('[').trim_end_matches(']');
+            let is_date = word.starts_with('[') && inner.matches('/').count() == 2;
+            let is_times = inner.contains('/')
+                && inner.split('/').all(|part| part.trim_start_matches('+').parse::<i64>().is_ok());
+            if let Some(port) = word.strip_prefix("127.0.0.1:")
+                && port.parse::<u16>().is_ok()
+            {
+                "127.0.0.1:P".to_owned()
+            } else if is_date {
+                "[D]".to_owned()
+            } else if is_times && inner.matches('/').count() >= 2 && !timed {
+                timed = true;
+                timers(inner)
+            } else {
+                word.to_owned()
+            }
+        })
+        .collect::<Vec<_>>()
+        .join(" ");
+    // The process's own connection count includes those of a client that is about to leave.
+    text.replace(" 2/1/", " 1/1/").replace(" 2/2/", " 1/1/")
+}
+
+/// Timers keep their sign: -1 means "never got there".
+fn timers(text: &str) -> String {
+    text.split('/')
+        .map(|part| if part.starts_with('-') { "-1" } else { "T" })
+        .collect::<Vec<_>>()
+        .join("/")
+}
+
+fn proxy(log: &Syslog, mode: &str, lines: &str, server: &str) -> Result<(Sluice, SocketAddr)> {
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let config = format!(
+        "
+defaults
+    mode {mode}
+    timeout connect 5s
+    timeout client 20s
+    timeout server 20s
+    retries 0
+frontend web
+    bind {address}
+    log {} local0
+    {lines}
+    default_backend app
+backend app
+    {server}
+",
+        log.address()
+    );
+    Ok((Sluice::config(config).start()?, address))
+}
+
+#[test]
+fn httplog_lines() -> Result<()> {
+    let log = Syslog::start()?;
+    let server = HttpServer::start("s1")?;
+    let (_sluice, address) = proxy(
+        &log,
+        "http",
+        "option httplog\n    capture request header Host len 20\n    \
+         http-request deny if { path /denied }",
+        &format!("server s1 {}", server.address()),
+    )?;
+    get(address, "/bytes/10?q=1")?;
+    assert_eq!(
+        normal(&log.next_with("/bytes/10", PATIENCE)?),
+        "127.0.0.1:P [D] web app/s1 T/T/T/T/T 200 70 - - ---- 1/1/0/0/0 0/0 {sluice.test} \
+         \"GET /bytes/10?q=1 HTTP/1.1\""
+    );
+    get(address, "/denied")?;
+    assert_eq!(
+        normal(&log.next_with("/denied", PATIENCE)?),
+        "127.0.0.1:P [D] web web/<NOSRV> T/-1/-1/-1/T 403 192 - - PR-- 1/1/0/0/0 0/0 \
+         {sluice.test} \"GET /denied HTTP/1.1\""
+    );
+    raw(address, "nonsense\r\n\r\n")?;
+    assert_eq!(
+        normal(&log.next_with("<BADREQ>", PATIENCE)?),
+        "127.0.0.1:P [D] web web/<NOSRV> -1/-1/-1/-1/T 400 0 - - PR-- 1/1/0/0/0 0/0 \
+         \"<BADREQ>\""
+    );
+    get(address, "/reset")?;
+    assert_eq!(
+        normal(&log.next_with("/reset", PATIENCE)?),
+        "127.0.0.1:P [D] web app/s1 T/T/T/-1/T 502 208 - - SH-- 1/1/0/0/0 0/0 {sluice.test} \
+         \"GET /reset HTTP/1.1\""
+    );
+    Ok(())
+}
+
+#[test]
+fn httplog_of_a_refused_server() -> Result<()> {
+    let log = Syslog::start()?;
+    let nobody = free_port()?;
+    let (_sluice, address) =
+        proxy(&log, "http", "option httplog", &format!("server s1 127.0.0.1:{nobody}"))?;
+    get(address, "/")?;
+    assert_eq!(
+        normal(&log.next_with("GET /", PATIENCE)?),
+        "127.0.0.1:P [D] web app/s1 T/T/-1/-1/T 503 217 - - SC-- 1/1/0/0/0 0/0 \"GET / HTTP/1.1\""
+    );
+    Ok(())
+}
+
+#[test]
+fn tcplog_line() -> Result<()> {
+    let log = Syslog::start()?;
+    let server = ScriptServer::start(|stream| {
+        let _ = std::io::copy(&mut &stream, &mut &stream);
+    })?;
+    let (_sluice, address) =
+        proxy(&log, "tcp", "option tcplog", &format!("server s1 {}", server.address()))?;
+    let mut client = Client::connect(address)?;
+    client.send("hello\n")?;
+    client.line()?;
+    client.stream().shutdown(std::net::Shutdown::Write)?;
+    client.rest()?;
+    assert_eq!(
+        normal(&log.next_with("app/s1", PATIENCE)?),
+        "127.0.0.1:P [D] web app/s1 T/T/T 6 -- 1/1/0/0/0 0/0"
+    );
+    Ok(())
+}
+
+#[test]
+fn custom_log_format() -> Result<()> {
+    let log = Syslog::start()?;
+    let server = HttpServer::start("s1")?;
+    let (_sluice, address) = proxy(
+        &log,
+        "http",
+        "log-format \"%ci %fp %b %s %ST %HM %HU %HV [%[var(txn.host),upper]] %{+Q}r\"\n    \
+         http-request set-var(txn.host) req.hdr(host)",
+        &format!("server s1 {}", server.address()),
+    )?;
+    get(address, "/x?y=1")?;
+    let line = log.next_with("127.0.0.1", PATIENCE)?;
+    assert!(
+        line.starts_with(&format!(
+            "127.0.0.1 {} app s1 200 GET /x?y=1 HTTP/1.1 [SLUICE.TEST]",
+            address.port()
+        )),
+        "{line}"
+    );
+    assert!(line.ends_with("] \"GET /x?y=1 HTTP/1.1\""), "{line}");
+    Ok(())
+}
+
+#[test]
+fn dontlognull_and_dont_log_normal() -> Result<()> {
+    let log = Syslog::start()?;
+    let server = HttpServer::start("s1")?;
+    let (_sluice, address) = proxy(
+        &log,
+        "http",
+        "option httplog\n    option dontlognull\n    option dontlog-normal",
+        &format!("server s1 {}", server.address()),
+    )?;
+    drop(Client::connect(address)?);
+    get(address, "/good")?;
+    get(address, "/reset")?;
+    // Lines come in order, so the first being that of the failure says the others were left out.
+    let line = log.next_with("web", PATIENCE)?;
+    assert!(line.contains("/reset"), "{line}");
+    Ok(())
+}
+
+#[test]
+fn server_state_changes_are_logged() -> Result<()> {
+    let log = Syslog::start()?;
+    let server = HttpServer::start("s1")?;
+    let (sluice, _) = proxy(
+        &log,
+        "http",
+        "",
+        &format!("log {} local0\n    server s1 {}", log.address(), server.address()),
+    )?;
+    sluice.stats().quiet("disable server app/s1")?;
+    log.next_with("Server app/s1 is going DOWN for maintenance", PATIENCE)?;
+    log.next_with("backend app has no server available!", PATIENCE)?;
+    sluice.stats().quiet("enable server app/s1")?;
+    log.next_with("Server app/s1 is UP", PATIENCE)?;
+    Ok(())
+}

@@ -1,0 +1,11 @@
+//! The other ends: servers and receivers that run on threads of the test process.
+//!
+//! They live in the network namespace of the thread that starts them; use `NetNs::enter`.
+
+pub mod http;
+pub mod script;
+pub mod syslog;
+
+pub use http::HttpServer;
+pub use script::ScriptServer;
+pub use syslog::Syslog;
