@@ -1,0 +1,266 @@
+//! The words of one line, read from left to right by parse functions.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use proxy_types::time::{Unit, parse_timer_in};
+use proxy_types::{Address, Diagnostic, Span, Spanned, size, text, time};
+
+use crate::context::{Context, Parsed, Reported};
+use crate::lexer::{Word, sub_span};
+
+/// `no` or `default` in front of a keyword.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Polarity {
+    /// Restores the built-in setting.
+    Default,
+    No,
+    Set,
+}
+
+/// A cursor over the words of a line. The words before the first argument are the keyword that messages name.
+#[derive(Clone, Debug)]
+pub(crate) struct Args<'a> {
+    words: &'a [Word],
+    pos: usize,
+    pub(crate) polarity: Polarity,
+    /// What messages call the keyword.
+    name: String,
+}
+
+impl<'a> Args<'a> {
+    /// Takes `no` or `default` and the first word of the line as keyword. `words` must not be empty.
+    pub(crate) fn new(words: &'a [Word]) -> Self {
+        let polarity = match words.first().map(|w| w.value.as_str()) {
+            Some("no") if words.len() > 1 => Polarity::No,
+            Some("default") if words.len() > 1 => Polarity::Default,
+            _ => Polarity::Set,
+        };
+        let at = usize::from(polarity != Polarity::Set);
+        let name = words.get(at).map(|w| w.value.clone()).unwrap_or_default();
+        Self { words, pos: at + 1, polarity, name }
+    }
+
+    /// The whole directive.
+    pub(crate) fn span(&self) -> Span {
+        match (self.words.first(), self.words.last()) {
+            (Some(first), Some(last)) => first.span.to(last.span),
+            _ => Span::NONE,
+        }
+    }
+
+    /// The keyword, or its last word.
+    pub(crate) fn keyword_span(&self) -> Span {
+        self.words.get(self.pos - 1).map_or(Span::NONE, |w| w.span)
+    }
+
+    /// The keyword as messages name it: `timeout client`.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Makes the next word part of the keyword: `timeout` becomes `timeout client`.
+    pub(crate) fn deepen(&mut self) -> Option<&'a Word> {
+        let word = self.optional()?;
+        self.name = format!("{} {}", self.name, word.value);
+        Some(word)
+    }
+
+    /// Gives messages another name for the keyword.
+    pub(crate) fn rename(&mut self, name: impl Into<String>) {
+        self.name = name.into();
+    }
+
+    pub(crate) fn peek(&self) -> Option<&'a Word> {
+        self.words.get(self.pos)
+    }
+
+    pub(crate) fn optional(&mut self) -> Option<&'a Word> {
+        let word = self.words.get(self.pos)?;
+        self.pos += 1;
+        Some(word)
+    }
+
+    /// Takes the next word when it is this one.
+    pub(crate) fn accept(&mut self, word: &str) -> Option<Span> {
+        let next = self.peek().filter(|w| w.value == word)?;
+        self.pos += 1;
+        Some(next.span)
+    }
+
+    /// All words that are left.
+    pub(crate) fn rest(&mut self) -> &'a [Word] {
+        let rest = self.words.get(self.pos..).unwrap_or_default();
+        self.pos = self.words.len();
+        rest
+    }
+
+    /// Right behind the last word: where something is missing.
+    fn missing_span(&self) -> Span {
+        let end = self.words.last().map_or(Span::NONE, |w| w.span);
+        Span { start: end.end, end: end.end + 1, ..end }
+    }
+
+    /// Tells that `what` is expected and nothing, or an empty word, is there.
+    pub(crate) fn missing(&self, cx: &mut Context<'_>, what: &str) -> Reported {
+        let message = format!("'{}' expects {what}", self.name);
+        let span = self.peek().map_or_else(|| self.missing_span(), |word| word.span);
+        cx.report(Diagnostic::alert(message).at(span).expected(format!("expected {what}")))
+    }
+
+    /// Tells what is wrong with a word.
+    pub(crate) fn wrong(
+        &self,
+        cx: &mut Context<'_>,
+        span: Span,
+        message: impl Display,
+    ) -> Reported {
+        cx.alert(span, format!("'{}' : {message}", self.name))
+    }
+
+    /// The next word, which must be there and not be empty.
+    pub(crate) fn word(&mut self, cx: &mut Context<'_>, what: &str) -> Parsed<&'a Word> {
+        match self.peek() {
+            Some(word) if !word.value.is_empty() => {
+                self.pos += 1;
+                Ok(word)
+            }
+            _ => Err(self.missing(cx, what)),
+        }
+    }
+
+    pub(crate) fn string(&mut self, cx: &mut Context<'_>, what: &str) -> Parsed<Spanned<String>> {
+        self.word(cx, what).cloned()
+    }
+
+    /// An integer in `range`.
+    pub(crate) fn number<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        range: RangeInclusive<T>,
+    ) -> Parsed<Spanned<T>>
+    where
+        T: Copy + Into<i64> + TryFrom<i64> + Display + PartialOrd,
+    {
+        let what = format!("an integer between {} and {}", range.start(), range.end());
+        let word = self.word(cx, &what)?;
+        let bounds = (*range.start()).into()..=(*range.end()).into();
+        let value = word.value.parse::<i64>().ok().filter(|v| bounds.contains(v));
+        match value.and_then(|v| T::try_from(v).ok()) {
+            Some(value) => Ok(Spanned::new(value, word.span)),
+            None => {
+                let message = format!("'{}' expects {what}, got '{}'", self.name, word.value);
+                Err(cx.report(
+                    Diagnostic::alert(message).at(word.span).expected(format!("expected {what}")),
+                ))
+            }
+        }
+    }
+
+    /// A timer in milliseconds unless it has another unit.
+    pub(crate) fn timer(&mut self, cx: &mut Context<'_>) -> Parsed<Spanned<Duration>> {
+        self.timer_in(cx, Unit::Millisecond)
+    }
+
+    pub(crate) fn timer_in(
+        &mut self,
+        cx: &mut Context<'_>,
+        unit: Unit,
+    ) -> Parsed<Spanned<Duration>> {
+        let default = match unit {
+            Unit::Second => "in seconds",
+            _ => "in milliseconds",
+        };
+        let what = format!("an integer value ({default})");
+        let word = self.word(cx, &what)?;
+        parse_timer_in(&word.value, unit).map(|v| Spanned::new(v, word.span)).map_err(|error| {
+            let (span, text) = match error {
+                time::TimeError::Unexpected { found, offset } => (
+                    sub_span(word, offset, found.len_utf8()),
+                    format!("unexpected character '{found}' in '{}'", self.name),
+                ),
+                other => {
+                    (word.span, format!("{other} in argument '{}' to '{}'", word.value, self.name))
+                }
+            };
+            let units = format!("expected {what} or a number followed by us, ms, s, m, h or d");
+            cx.report(Diagnostic::alert(text).at(span).expected(units))
+        })
+    }
+
+    /// A size in bytes in `range`.
+    pub(crate) fn size(
+        &mut self,
+        cx: &mut Context<'_>,
+        range: RangeInclusive<u32>,
+    ) -> Parsed<Spanned<u32>> {
+        let what = format!("a size in bytes between {} and {}", range.start(), range.end());
+        let word = self.word(cx, &what)?;
+        let value = size::parse_size(&word.value)
+            .map_err(|error| error.to_string())
+            .and_then(|v| u32::try_from(v).map_err(|_| "value too large".to_owned()))
+            .and_then(|v| {
+                if range.contains(&v) { Ok(v) } else { Err("value out of range".to_owned()) }
+            });
+        value.map(|v| Spanned::new(v, word.span)).map_err(|error| {
+            let message = format!("'{}' : {error} in '{}'", self.name, word.value);
+            cx.report(Diagnostic::alert(message).at(word.span).expected(format!("expected {what}")))
+        })
+    }
+
+    /// One word of a closed list.
+    pub(crate) fn choice<T: Copy>(
+        &mut self,
+        cx: &mut Context<'_>,
+        choices: &[(&'static str, T)],
+    ) -> Parsed<Spanned<T>> {
+        let names: Vec<String> = choices.iter().map(|(name, _)| format!("'{name}'")).collect();
+        let what = match names.as_slice() {
+            [only] => only.clone(),
+            _ => format!("one of {}", names.join(", ")),
+        };
+        let word = self.word(cx, &what)?;
+        match choices.iter().find(|(name, _)| *name == word.value) {
+            Some(&(_, value)) => Ok(Spanned::new(value, word.span)),
+            None => {
+                let message = format!("'{}' expects {what}, got '{}'", self.name, word.value);
+                let near = text::nearest(&word.value, choices.iter().map(|(name, _)| *name));
+                Err(cx.report(Diagnostic::alert(message).at(word.span).did_you_mean(near)))
+            }
+        }
+    }
+
+    pub(crate) fn address(&mut self, cx: &mut Context<'_>, what: &str) -> Parsed<Spanned<Address>> {
+        let word = self.word(cx, what)?;
+        self.parse_address(cx, word, 0, &word.value)
+    }
+
+    /// An address that is the part of `word` from `offset` on.
+    pub(crate) fn parse_address(
+        &self,
+        cx: &mut Context<'_>,
+        word: &Word,
+        offset: usize,
+        text: &str,
+    ) -> Parsed<Spanned<Address>> {
+        Address::parse(text)
+            .map(|address| Spanned::new(address, sub_span(word, offset, text.len())))
+            .map_err(|error| {
+                let span = sub_span(word, offset + error.offset, error.len.max(1));
+                self.wrong(cx, span, format!("{error} in '{text}'"))
+            })
+    }
+
+    /// Nothing may follow.
+    pub(crate) fn end(&mut self, cx: &mut Context<'_>) -> Parsed {
+        match self.peek() {
+            None => Ok(()),
+            Some(word) => {
+                let message =
+                    format!("'{}' cannot handle unexpected argument '{}'", self.name, word.value);
+                Err(cx.alert(word.span, message))
+            }
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What every parse function gets: the sink of diagnostics, the environment, what was said already.
+
+use proxy_types::{DiagSink, Diagnostic, Diagnostics, Span};
+use rustc_hash::FxHashSet;
+
+use crate::keyword::{Row, Support};
+use crate::{Environment, Options};
+
+/// A mistake that has been told to the user: nothing more to say about this line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reported;
+
+/// What a parse function returns.
+pub(crate) type Parsed<T = ()> = Result<T, Reported>;
+
+/// The state of one [`load`](crate::load).
+pub(crate) struct Context<'a> {
+    pub(crate) diagnostics: Diagnostics,
+    pub(crate) env: Environment,
+    pub(crate) options: &'a Options,
+    told: FxHashSet<&'static str>,
+}
+
+impl<'a> Context<'a> {
+    pub(crate) fn new(env: Environment, options: &'a Options) -> Self {
+        Self { diagnostics: Diagnostics::new(), env, options, told: FxHashSet::default() }
+    }
+
+    /// Tells a diagnostic and returns the mark that it was told.
+    pub(crate) fn report(&mut self, diagnostic: Diagnostic) -> Reported {
+        self.diagnostics.push(diagnostic);
+        Reported
+    }
+
+    pub(crate) fn alert(&mut self, span: Span, message: impl Into<String>) -> Reported {
+        self.report(Diagnostic::alert(message).at(span))
+    }
+
+    pub(crate) fn warn(&mut self, span: Span, message: impl Into<String>) {
+        self.diagnostics.push(Diagnostic::warning(message).at(span));
+    }
+
+    /// The function of a carried row; otherwise says why there is none. `place` completes the message, e.g.
+    /// `in 'global' section`.
+    pub(crate) fn carried<F: Copy>(
+        &mut self,
+        row: &Row<F>,
+        what: &str,
+        place: &str,
+        span: Span,
+    ) -> Parsed<F> {
+        match row.support {
+            Support::Carried(f) => Ok(f),
+            Support::NoEffect => {
+                if self.told.insert(row.name) {
+                    self.warn(
+                        span,
+                        format!(
+                            "{what} '{}' {place}: tunes HAProxy's internals, no effect here",
+                            row.name
+                        ),
+                    );
+                }
+                Err(Reported)
+            }
+            Support::NotYet => {
+                let message = format!("{what} '{}' {place}: known, not carried yet", row.name);
+                let note =
+                    format!("topic: {}; configuration manual, section {}", row.doc, row.manual);
+                Err(self.report(Diagnostic::alert(message).at(span).note(note)))
+            }
+            Support::Removed { since, instead } => {
+                let message = format!(
+                    "{what} '{}' {place}: not supported anymore since version {since}",
+                    row.name
+                );
+                Err(self.report(Diagnostic::alert(message).at(span).help(instead)))
+            }
+        }
+    }
+}

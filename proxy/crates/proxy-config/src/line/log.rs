@@ -1,0 +1,91 @@
+//! `log <target> [len <n>] [format <f>] <facility> [<level> [<minlevel>]]` (configuration manual, 4.2 "log").
+
+use proxy_types::{Address, Diagnostic, Endpoint, Host, PortSpec, Spanned, Transport, text};
+
+use crate::args::Args;
+use crate::context::{Context, Parsed};
+use crate::lexer::Word;
+use crate::model::{Facility, LogDestination, LogFormat, LogLevel, LogTarget};
+
+/// Port of syslog over UDP.
+const SYSLOG_PORT: u16 = 514;
+
+pub(crate) fn target(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<LogTarget> {
+    let word = args.word(cx, "<address> and <facility> or 'global' as arguments")?;
+    let destination = destination(cx, args, word)?;
+    let mut max_len = 1024;
+    let mut format = None;
+    let facility = loop {
+        let word = args.word(cx, "a facility")?;
+        match word.value.as_str() {
+            "len" => max_len = args.number(cx, 80..=65535)?.value,
+            "format" => format = Some(args.choice(cx, LogFormat::ALL)?),
+            "sample" | "profile" => {
+                let message =
+                    format!("'{}' option '{}': known, not carried yet", args.name(), word.value);
+                return Err(cx.alert(word.span, message));
+            }
+            name => match Facility::from_name(name) {
+                Some(facility) => break facility,
+                None => {
+                    let near = text::nearest(name, Facility::NAMES.iter().copied());
+                    let message = format!("'{}' : unknown log facility '{name}'", args.name());
+                    let known = format!("expected one of {}", Facility::NAMES.join(", "));
+                    return Err(cx.report(
+                        Diagnostic::alert(message).at(word.span).expected(known).did_you_mean(near),
+                    ));
+                }
+            },
+        }
+    };
+    let level = match args.peek() {
+        Some(_) => args.choice(cx, LogLevel::ALL)?.value,
+        None => LogLevel::Debug,
+    };
+    let min_level = match args.peek() {
+        Some(_) => args.choice(cx, LogLevel::ALL)?.value,
+        None => LogLevel::Emerg,
+    };
+    args.end(cx)?;
+    Ok(LogTarget { span: args.span(), destination, max_len, format, facility, level, min_level })
+}
+
+fn destination(
+    cx: &mut Context<'_>,
+    args: &Args<'_>,
+    word: &Word,
+) -> Parsed<Spanned<LogDestination>> {
+    let at = |value| Ok(Spanned::new(value, word.span));
+    match word.value.as_str() {
+        "stdout" => return at(LogDestination::Stdout),
+        "stderr" => return at(LogDestination::Stderr),
+        name if name.starts_with("ring@") || name.starts_with("backend@") => {
+            let message = format!("'{}' target '{name}': known, not carried yet", args.name());
+            return Err(cx.alert(word.span, message));
+        }
+        _ => {}
+    }
+    let address = args.parse_address(cx, word, 0, &word.value)?.value;
+    match (&address.endpoint, address.transport) {
+        (Endpoint::Fd(fd), None) => at(LogDestination::Fd(*fd)),
+        (_, Some(Transport::Stream | Transport::Mptcp | Transport::Quic)) => {
+            let message = format!("'{}' over a stream: known, not carried yet", args.name());
+            Err(cx.alert(word.span, message))
+        }
+        (Endpoint::Inet { port: PortSpec::Offset(_) | PortSpec::Range { .. }, .. }, _) => {
+            Err(args.wrong(cx, word.span, format!("a single port is expected in '{}'", word.value)))
+        }
+        (Endpoint::Inet { family, host, port: PortSpec::None }, transport) => {
+            let (family, host): (_, Host) = (*family, host.clone());
+            let port = PortSpec::Port(SYSLOG_PORT);
+            let endpoint = Endpoint::Inet { family, host, port };
+            at(LogDestination::Datagram(Address { transport, endpoint }))
+        }
+        (Endpoint::Inet { .. } | Endpoint::Unix(_) | Endpoint::Abstract { .. }, _) => {
+            at(LogDestination::Datagram(address))
+        }
+        (Endpoint::Fd(_) | Endpoint::SockPair(_), _) => {
+            Err(args.wrong(cx, word.span, format!("cannot log to '{}'", word.value)))
+        }
+    }
+}

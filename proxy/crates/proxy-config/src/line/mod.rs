@@ -1,0 +1,9 @@
+//! Lines that more than one section has, or that are languages of their own.
+
+pub(crate) mod balance;
+pub(crate) mod bind;
+pub(crate) mod log;
+pub(crate) mod option;
+pub(crate) mod rules;
+pub(crate) mod server;
+pub(crate) mod timeout;

@@ -1,0 +1,334 @@
+//! `option <name>` (configuration manual, 4.2).
+
+use std::net::IpAddr;
+
+use proxy_types::{Diagnostic, Spanned};
+
+use crate::args::{Args, Polarity};
+use crate::context::{Context, Parsed};
+use crate::keyword::{On, Row, Table, find, no_effect, not_yet, removed, row, suggest};
+use crate::lexer::Word;
+use crate::model::{Except, Flag, ForwardFor, HttpConnectionMode, LogOption, Proxy, Redispatch};
+use crate::section::proxy::check_section;
+
+#[derive(Clone, Copy)]
+pub(crate) enum Kind {
+    /// On or off.
+    Flag(Flag),
+    /// Three names for one setting.
+    Connection(HttpConnectionMode),
+    /// With arguments of its own.
+    Parse(fn(&mut Context<'_>, &mut Proxy, &mut Args<'_>) -> Parsed),
+}
+
+const M: &str = "4.2";
+
+const fn flag(name: &'static str, on: On, doc: &'static str, flag: Flag) -> Row<Kind> {
+    row(name, on, "", M, doc, Kind::Flag(flag)).negatable()
+}
+
+pub(crate) const OPTIONS: Table<Kind> = &[
+    &[
+        flag(
+            "abortonclose",
+            On::ALL,
+            "drops queued requests of clients that left",
+            Flag::AbortOnClose,
+        ),
+        flag("allbackups", On::DEF_BE, "uses all backup servers at once", Flag::AllBackups),
+        flag("clitcpka", On::DEF_FE, "TCP keep-alive toward clients", Flag::CliTcpKa),
+        flag("dontlognull", On::DEF_FE, "does not log connections without data", Flag::DontLogNull),
+        row(
+            "forwardfor",
+            On::ALL,
+            "[except <network>] [header <name>] [if-none]",
+            M,
+            "adds the client's address",
+            Kind::Parse(forwardfor),
+        ),
+        row(
+            "http-keep-alive",
+            On::ALL,
+            "",
+            M,
+            "keeps connections open",
+            Kind::Connection(HttpConnectionMode::KeepAlive),
+        )
+        .negatable(),
+        row(
+            "http-server-close",
+            On::ALL,
+            "",
+            M,
+            "closes server connections after a response",
+            Kind::Connection(HttpConnectionMode::ServerClose),
+        )
+        .negatable(),
+        row(
+            "httpclose",
+            On::ALL,
+            "",
+            M,
+            "closes both connections after a response",
+            Kind::Connection(HttpConnectionMode::Close),
+        )
+        .negatable(),
+        row("httplog", On::DEF_FE, "[clf]", M, "the log format of HTTP", Kind::Parse(httplog)),
+        flag(
+            "log-health-checks",
+            On::DEF_BE,
+            "logs changes of check results",
+            Flag::LogHealthChecks,
+        ),
+        flag("logasap", On::DEF_FE, "logs without waiting for the end", Flag::LogAsap),
+        flag("nolinger", On::ALL, "resets connections instead of lingering", Flag::NoLinger),
+        row(
+            "redispatch",
+            On::DEF_BE,
+            "[<interval>]",
+            M,
+            "retries on other servers",
+            Kind::Parse(redispatch),
+        )
+        .negatable(),
+        flag("splice-auto", On::ALL, "lets the kernel move bytes when it pays", Flag::SpliceAuto),
+        flag(
+            "splice-request",
+            On::ALL,
+            "lets the kernel move bytes of requests",
+            Flag::SpliceRequest,
+        ),
+        flag(
+            "splice-response",
+            On::ALL,
+            "lets the kernel move bytes of responses",
+            Flag::SpliceResponse,
+        ),
+        flag("srvtcpka", On::DEF_BE, "TCP keep-alive toward servers", Flag::SrvTcpKa),
+        row("tcp-check", On::DEF_BE, "", M, "checks by connecting", Kind::Parse(tcp_check)),
+        flag("tcp-smart-accept", On::DEF_FE, "spares an ACK when accepting", Flag::TcpSmartAccept),
+        flag(
+            "tcp-smart-connect",
+            On::DEF_BE,
+            "spares an ACK when connecting",
+            Flag::TcpSmartConnect,
+        ),
+        row("tcpka", On::ALL, "", M, "TCP keep-alive on both sides", Kind::Parse(tcpka)),
+        row("tcplog", On::DEF_FE, "[clf]", M, "the log format of TCP", Kind::Parse(tcplog)),
+        removed(
+            "accept-invalid-http-request",
+            "3.2",
+            "use 'option accept-unsafe-violations-in-http-request'",
+        ),
+        removed(
+            "accept-invalid-http-response",
+            "3.2",
+            "use 'option accept-unsafe-violations-in-http-response'",
+        ),
+        removed("forceclose", "2.0", "use 'option httpclose'"),
+        removed("http-tunnel", "2.1", "remove it, tunnels are established by CONNECT and upgrades"),
+        removed("http-use-htx", "2.0", "remove it, there is no other mode"),
+        removed("http_proxy", "2.5", "use 'http-request set-dst' with 'http-request set-uri'"),
+        removed("tcpsplice", "1.5", "use 'option splice-auto'"),
+        removed("transparent", "3.5", "use 'server <name> 0.0.0.0'"),
+    ],
+    &no_effect(On::DEF_FE, M, ["contstats"]),
+    &not_yet(
+        On::ALL,
+        M,
+        "HTTP",
+        [
+            "accept-unsafe-violations-in-http-request",
+            "accept-unsafe-violations-in-http-response",
+            "checkcache",
+            "disable-h2-upgrade",
+            "forwarded",
+            "h1-case-adjust-bogus-client",
+            "h1-case-adjust-bogus-server",
+            "http-buffer-request",
+            "http-drop-request-trailers",
+            "http-drop-response-trailers",
+            "http-ignore-probes",
+            "http-no-delay",
+            "http-pretend-keepalive",
+            "http-restrict-req-hdr-names",
+            "http-use-proxy-header",
+            "idle-close-on-response",
+            "originalto",
+            "use-small-buffers",
+        ],
+    ),
+    &not_yet(
+        On::DEF_BE,
+        M,
+        "health checks",
+        [
+            "external-check",
+            "httpchk",
+            "ldap-check",
+            "mysql-check",
+            "pgsql-check",
+            "redis-check",
+            "smtpchk",
+            "spop-check",
+            "ssl-hello-chk",
+        ],
+    ),
+    &not_yet(On::DEF_FE, M, "logs", ["dontlog-normal", "httpslog", "log-separate-errors"]),
+    &not_yet(On::DEF_BE, M, "persistence", ["persist", "prefer-last-server"]),
+    &not_yet(On::ALL, M, "connections", ["independent-streams", "socket-stats"]),
+];
+
+pub(crate) fn option(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
+    let Some(word) = args.deepen().filter(|w| !w.value.is_empty()) else {
+        return Err(args.missing(cx, "an option name"));
+    };
+    let Some(row) = find(OPTIONS, &word.value) else {
+        let message = format!("unknown option '{}'", word.value);
+        let near = suggest(OPTIONS, &word.value);
+        return Err(cx.report(Diagnostic::alert(message).at(word.span).did_you_mean(near)));
+    };
+    if args.polarity != Polarity::Set && !row.negatable {
+        let message = format!("negation/default is not supported for option '{}'", row.name);
+        return Err(cx.alert(args.span(), message));
+    }
+    check_section(cx, row, proxy, args)?;
+    match cx.carried(row, "'option'", "", word.span)? {
+        Kind::Flag(flag) => {
+            args.end(cx)?;
+            set_flag(proxy, flag, args);
+            Ok(())
+        }
+        Kind::Connection(mode) => {
+            args.end(cx)?;
+            let current = proxy.settings.http_connection_mode;
+            proxy.settings.http_connection_mode = match args.polarity {
+                Polarity::Set => Some(Spanned::new(mode, args.span())),
+                // Only what is in force can be taken back.
+                _ => current.filter(|current| current.value != mode),
+            };
+            Ok(())
+        }
+        Kind::Parse(parse) => parse(cx, proxy, args),
+    }
+}
+
+fn set_flag(proxy: &mut Proxy, flag: Flag, args: &Args<'_>) {
+    match args.polarity {
+        Polarity::Default => proxy.settings.flags.reset(flag),
+        polarity => {
+            proxy.settings.flags.set(flag, Spanned::new(polarity == Polarity::Set, args.span()));
+        }
+    }
+}
+
+fn tcpka(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
+    args.end(cx)?;
+    set_flag(proxy, Flag::CliTcpKa, args);
+    set_flag(proxy, Flag::SrvTcpKa, args);
+    Ok(())
+}
+
+fn tcp_check(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
+    args.end(cx)?;
+    proxy.settings.tcp_check = Some(args.span());
+    Ok(())
+}
+
+fn httplog(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
+    log_option(cx, proxy, args, |clf| LogOption::Http { clf })
+}
+
+fn tcplog(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
+    log_option(cx, proxy, args, |clf| LogOption::Tcp { clf })
+}
+
+fn log_option(
+    cx: &mut Context<'_>,
+    proxy: &mut Proxy,
+    args: &mut Args<'_>,
+    format: fn(bool) -> LogOption,
+) -> Parsed {
+    let clf = args.peek().is_some();
+    if clf {
+        args.choice(cx, &[("clf", ())])?;
+    }
+    args.end(cx)?;
+    proxy.settings.log_option = Some(Spanned::new(format(clf), args.span()));
+    proxy.settings.log_format = None;
+    Ok(())
+}
+
+fn redispatch(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
+    let span = args.span();
+    let value = match args.polarity {
+        Polarity::Default => None,
+        Polarity::No => Some(Redispatch(0)),
+        Polarity::Set if args.peek().is_some() => {
+            Some(Redispatch(args.number(cx, i32::MIN..=i32::MAX)?.value))
+        }
+        Polarity::Set => Some(Redispatch(-1)),
+    };
+    args.end(cx)?;
+    proxy.settings.redispatch = value.map(|v| Spanned::new(v, span));
+    Ok(())
+}
+
+fn forwardfor(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
+    let span = args.span();
+    let mut value = ForwardFor { except: None, header: None, if_none: None };
+    while let Some(word) = args.optional() {
+        match word.value.as_str() {
+            "except" => {
+                let network = args.word(cx, "<address>[/mask] after 'except'")?;
+                value.except = Some(except(cx, args, network)?);
+            }
+            "header" => {
+                let name = args.string(cx, "a header name after 'header'")?;
+                let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+                if !name.bytes().all(is_token) {
+                    let message = format!("'{name}' is not a header name");
+                    return Err(args.wrong(cx, name.span, message));
+                }
+                value.header = Some(name);
+            }
+            "if-none" => value.if_none = Some(word.span),
+            other => {
+                let message = format!(
+                    "'{}' expects 'except', 'header' or 'if-none', got '{other}'",
+                    args.name()
+                );
+                return Err(cx.alert(word.span, message));
+            }
+        }
+    }
+    proxy.settings.forwardfor = Some(Spanned::new(value, span));
+    Ok(())
+}
+
+/// `address`, `address/bits` or `address/mask`.
+fn except(cx: &mut Context<'_>, args: &Args<'_>, word: &Word) -> Parsed<Spanned<Except>> {
+    let (ip, mask) = match word.value.split_once('/') {
+        Some((ip, mask)) => (ip, Some(mask)),
+        None => (word.value.as_str(), None),
+    };
+    let parsed = ip.parse::<IpAddr>().ok().and_then(|address| {
+        let bits = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = match mask {
+            None => Some(bits),
+            Some(mask) if mask.bytes().all(|b| b.is_ascii_digit()) => {
+                mask.parse::<u8>().ok().filter(|prefix| *prefix <= bits)
+            }
+            Some(mask) => mask.parse::<std::net::Ipv4Addr>().ok().and_then(|mask| {
+                let mask = mask.to_bits();
+                (address.is_ipv4() && mask.leading_ones() == mask.count_ones())
+                    .then_some(mask.leading_ones() as u8)
+            }),
+        };
+        prefix.map(|prefix| Except { address, prefix })
+    });
+    match parsed {
+        Some(value) => Ok(Spanned::new(value, word.span)),
+        None => Err(args.wrong(cx, word.span, format!("'{}' is not <address>[/mask]", word.value))),
+    }
+}

@@ -1,0 +1,481 @@
+//! `server` and `default-server` (configuration manual, 5.2).
+
+use std::net::IpAddr;
+
+use proxy_types::{Address, Diagnostic, Endpoint, Host, PortSpec, Span, Spanned, Transport};
+
+use crate::args::Args;
+use crate::context::{Context, Parsed, Reported};
+use crate::keyword::{On, Row, Table, find, not_yet, removed, row, suggest};
+use crate::lexer::sub_span;
+use crate::line::bind::interface;
+use crate::model::{
+    InitAddr, OnMarkedDown, OnMarkedUp, Proxy, Server, ServerOptions, SourceAddress,
+};
+
+/// A server being read.
+pub(crate) struct Draft {
+    options: ServerOptions,
+    id: Option<Spanned<u32>>,
+    is_default: bool,
+}
+
+type Parse = fn(&mut Context<'_>, &mut Draft, &mut Args<'_>) -> Parsed;
+
+const M: &str = "5.2";
+
+/// One bool of a pair such as `check` and `no-check`.
+fn here(args: &Args<'_>, value: bool) -> Option<Spanned<bool>> {
+    Some(Spanned::new(value, args.keyword_span()))
+}
+
+pub(crate) const OPTIONS: Table<Parse> = &[
+    &[
+        row("addr", On::HERE, "<ipv4|ipv6>", M, "address of the checks", |cx, s, args| {
+            let address = args.address(cx, "an IP address")?;
+            let fits = matches!(
+                address.endpoint,
+                Endpoint::Inet { host: Host::Ip(_), port: PortSpec::None | PortSpec::Port(_), .. }
+            );
+            if !fits {
+                return Err(args.wrong(cx, address.span, "an IP address is expected"));
+            }
+            s.options.check_addr = Some(address);
+            Ok(())
+        }),
+        row("backup", On::HERE, "", M, "used when all others are down", |_, s, args| {
+            s.options.backup = here(args, true);
+            Ok(())
+        }),
+        row("check", On::HERE, "", M, "health checks on", |_, s, args| {
+            s.options.check = here(args, true);
+            Ok(())
+        }),
+        row("disabled", On::HERE, "", M, "starts in maintenance", |_, s, args| {
+            s.options.disabled = here(args, true);
+            Ok(())
+        }),
+        row("downinter", On::HERE, "<delay>", M, "check interval while down", |cx, s, args| {
+            s.options.downinter = Some(interval(cx, args)?);
+            Ok(())
+        }),
+        row("enabled", On::HERE, "", M, "cancels disabled", |_, s, args| {
+            s.options.disabled = here(args, false);
+            Ok(())
+        }),
+        row("fall", On::HERE, "<count>", M, "failures that make a server down", |cx, s, args| {
+            s.options.fall = Some(args.number(cx, 1..=i32::MAX as u32)?);
+            Ok(())
+        }),
+        row(
+            "fastinter",
+            On::HERE,
+            "<delay>",
+            M,
+            "check interval while the state changes",
+            |cx, s, args| {
+                s.options.fastinter = Some(interval(cx, args)?);
+                Ok(())
+            },
+        ),
+        row("id", On::HERE, "<value>", M, "number in the statistics", |cx, s, args| {
+            if s.is_default {
+                return Err(args.wrong(cx, args.keyword_span(), "not allowed in 'default-server'"));
+            }
+            s.id = Some(args.number(cx, 1..=i32::MAX as u32)?);
+            Ok(())
+        }),
+        row(
+            "init-addr",
+            On::HERE,
+            "{last|libc|none|<ip>},[...]*",
+            M,
+            "where the first address comes from",
+            init_addr,
+        ),
+        row("inter", On::HERE, "<delay>", M, "check interval", |cx, s, args| {
+            s.options.inter = Some(interval(cx, args)?);
+            Ok(())
+        }),
+        row("maxconn", On::HERE, "<maxconn>", M, "connections at once", |cx, s, args| {
+            s.options.maxconn = Some(args.number(cx, 0..=i32::MAX as u32)?);
+            Ok(())
+        }),
+        row("maxqueue", On::HERE, "<maxqueue>", M, "requests waiting", |cx, s, args| {
+            s.options.maxqueue = Some(args.number(cx, 0..=i32::MAX as u32)?);
+            Ok(())
+        }),
+        row("minconn", On::HERE, "<minconn>", M, "maxconn under low load", |cx, s, args| {
+            s.options.minconn = Some(args.number(cx, 0..=i32::MAX as u32)?);
+            Ok(())
+        }),
+        row("no-backup", On::HERE, "", M, "cancels backup", |_, s, args| {
+            s.options.backup = here(args, false);
+            Ok(())
+        }),
+        row("no-check", On::HERE, "", M, "health checks off", |_, s, args| {
+            s.options.check = here(args, false);
+            Ok(())
+        }),
+        row("no-tfo", On::HERE, "", M, "cancels tfo", |_, s, args| {
+            s.options.tfo = here(args, false);
+            Ok(())
+        }),
+        row(
+            "on-marked-down",
+            On::HERE,
+            "shutdown-sessions",
+            M,
+            "what happens to sessions of a server that fails",
+            |cx, s, args| {
+                const ACTIONS: &[(&str, OnMarkedDown)] =
+                    &[("shutdown-sessions", OnMarkedDown::ShutdownSessions)];
+                s.options.on_marked_down = Some(args.choice(cx, ACTIONS)?);
+                Ok(())
+            },
+        ),
+        row(
+            "on-marked-up",
+            On::HERE,
+            "shutdown-backup-sessions",
+            M,
+            "what happens to sessions of backup servers",
+            |cx, s, args| {
+                const ACTIONS: &[(&str, OnMarkedUp)] =
+                    &[("shutdown-backup-sessions", OnMarkedUp::ShutdownBackupSessions)];
+                s.options.on_marked_up = Some(args.choice(cx, ACTIONS)?);
+                Ok(())
+            },
+        ),
+        row("port", On::HERE, "<port>", M, "port of the checks", |cx, s, args| {
+            s.options.check_port = Some(args.number(cx, 1..=u16::MAX)?);
+            Ok(())
+        }),
+        row("rise", On::HERE, "<count>", M, "successes that make a server up", |cx, s, args| {
+            s.options.rise = Some(args.number(cx, 1..=i32::MAX as u32)?);
+            Ok(())
+        }),
+        row(
+            "source",
+            On::HERE,
+            "<addr>[:<pl>[-<ph>]] [interface <name>]",
+            M,
+            "where connections come from",
+            |cx, s, args| {
+                s.options.source = Some(source_address(cx, args)?);
+                Ok(())
+            },
+        ),
+        row(
+            "tcp-ut",
+            On::HERE,
+            "<delay>",
+            M,
+            "how long sent data may stay unacknowledged",
+            |cx, s, args| {
+                s.options.tcp_ut = Some(args.timer(cx)?);
+                Ok(())
+            },
+        ),
+        row("tfo", On::HERE, "", M, "TCP fast open", |_, s, args| {
+            s.options.tfo = here(args, true);
+            Ok(())
+        }),
+        row("weight", On::HERE, "<weight>", M, "share of the load, 0 to 256", |cx, s, args| {
+            s.options.weight = Some(args.number(cx, 0..=256)?);
+            Ok(())
+        }),
+        removed("redir", "3.3", "use 'http-request redirect'"),
+    ],
+    &not_yet(
+        On::HERE,
+        M,
+        "health checks",
+        [
+            "agent-addr",
+            "agent-check",
+            "agent-inter",
+            "agent-port",
+            "agent-send",
+            "check-alpn",
+            "check-pool-conn-name",
+            "check-proto",
+            "check-reuse-pool",
+            "check-send-proxy",
+            "check-sni",
+            "check-sni-auto",
+            "check-ssl",
+            "check-via-socks4",
+            "error-limit",
+            "healthcheck",
+            "init-state",
+            "no-agent-check",
+            "no-check-reuse-pool",
+            "no-check-send-proxy",
+            "no-check-sni-auto",
+            "no-check-ssl",
+            "observe",
+            "on-error",
+            "slowstart",
+            "track",
+        ],
+    ),
+    &not_yet(
+        On::HERE,
+        M,
+        "persistence and queueing",
+        ["cookie", "hash-key", "non-stick", "shard", "stick", "strict-maxconn"],
+    ),
+    &not_yet(
+        On::HERE,
+        M,
+        "server connections",
+        [
+            "cc",
+            "from",
+            "guid",
+            "idle-ping",
+            "log-bufsize",
+            "log-proto",
+            "max-reuse",
+            "namespace",
+            "pool-conn-name",
+            "pool-low-conn",
+            "pool-max-conn",
+            "pool-purge-delay",
+            "proto",
+            "quic-cc-algo",
+            "socks4",
+            "tcp-md5sig",
+            "usesrc",
+            "ws",
+        ],
+    ),
+    &not_yet(
+        On::HERE,
+        M,
+        "PROXY protocol",
+        [
+            "no-send-proxy",
+            "no-send-proxy-v2",
+            "no-send-proxy-v2-ssl",
+            "no-send-proxy-v2-ssl-cn",
+            "proxy-v2-options",
+            "send-proxy",
+            "send-proxy-v2",
+            "send-proxy-v2-ssl",
+            "send-proxy-v2-ssl-cn",
+            "set-proxy-v2-tlv-fmt",
+        ],
+    ),
+    &not_yet(On::HERE, M, "DNS", ["resolve-net", "resolve-opts", "resolve-prefer", "resolvers"]),
+    TLS,
+];
+
+const TLS: &[Row<Parse>] = &not_yet(
+    On::HERE,
+    M,
+    "TLS",
+    [
+        "allow-0rtt",
+        "alpn",
+        "ca-file",
+        "ciphers",
+        "ciphersuites",
+        "client-sigalgs",
+        "crl-file",
+        "crt",
+        "curves",
+        "force-sslv3",
+        "force-tlsv10",
+        "force-tlsv11",
+        "force-tlsv12",
+        "force-tlsv13",
+        "ktls",
+        "no-renegotiate",
+        "no-sni-auto",
+        "no-ssl",
+        "no-ssl-reuse",
+        "no-sslv3",
+        "no-tls-tickets",
+        "no-tlsv10",
+        "no-tlsv11",
+        "no-tlsv12",
+        "no-tlsv13",
+        "no-verifyhost",
+        "npn",
+        "renegotiate",
+        "sigalgs",
+        "sni",
+        "sni-auto",
+        "ssl",
+        "ssl-max-ver",
+        "ssl-min-ver",
+        "ssl-reuse",
+        "tls-tickets",
+        "verify",
+        "verifyhost",
+    ],
+);
+
+/// A check interval: zero would be a busy loop.
+fn interval(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<Spanned<std::time::Duration>> {
+    let value = args.timer(cx)?;
+    if value.is_zero() {
+        return Err(args.wrong(cx, value.span, "the interval has to be longer than 0"));
+    }
+    Ok(value)
+}
+
+fn init_addr(cx: &mut Context<'_>, s: &mut Draft, args: &mut Args<'_>) -> Parsed {
+    let word = args.word(cx, "a list of 'last', 'libc', 'none' and IP addresses")?;
+    let mut list = Vec::new();
+    let mut offset = 0;
+    for text in word.value.split(',') {
+        list.push(match text {
+            "last" => InitAddr::Last,
+            "libc" => InitAddr::Libc,
+            "none" => InitAddr::None,
+            ip => match ip.parse::<IpAddr>() {
+                Ok(ip) => InitAddr::Ip(ip),
+                Err(_) => {
+                    let message = format!("unknown method '{ip}'");
+                    return Err(cx.report(
+                        Diagnostic::alert(format!("'{}' : {message}", args.name()))
+                            .at(sub_span(word, offset, ip.len().max(1)))
+                            .expected("expected 'last', 'libc', 'none' or an IP address"),
+                    ));
+                }
+            },
+        });
+        offset += text.len() + 1;
+    }
+    s.options.init_addr = Some(Spanned::new(list, word.span));
+    Ok(())
+}
+
+/// `<addr>[:<port>[-<port>]] [interface <name>]`, of a server or of a backend.
+pub(crate) fn source_address(
+    cx: &mut Context<'_>,
+    args: &mut Args<'_>,
+) -> Parsed<Spanned<SourceAddress>> {
+    let address =
+        args.address(cx, "<addr>[:<port>[-<port>]], optionally followed by 'interface' <name>")?;
+    match address.endpoint {
+        Endpoint::Inet { port: PortSpec::Offset(_), .. } => {
+            return Err(args.wrong(cx, address.span, "port offset not permitted here"));
+        }
+        Endpoint::Inet { .. } => {}
+        _ => return Err(args.wrong(cx, address.span, "an IP address is expected")),
+    }
+    let mut interface_name = None;
+    if let Some(span) = args.accept("usesrc") {
+        return Err(
+            cx.alert(span, format!("'{}' option 'usesrc': known, not carried yet", args.name()))
+        );
+    }
+    if args.accept("interface").is_some() {
+        interface_name = Some(interface(cx, args)?);
+    }
+    let span = address.span;
+    let value = SourceAddress { address: address.value, interface: interface_name };
+    Ok(Spanned::new(value, span))
+}
+
+/// Options up to the end of the line, all looked at even when one is wrong.
+fn options(cx: &mut Context<'_>, draft: &mut Draft, args: &mut Args<'_>, name: &str) -> Parsed {
+    let mut result = Ok(());
+    while let Some(word) = args.optional() {
+        let plain = word.value.split('(').next().unwrap_or_default();
+        let Some(row) = find(OPTIONS, plain) else {
+            let message = format!("'{name}' : unknown keyword '{}'", word.value);
+            let near = suggest(OPTIONS, &word.value);
+            result = Err(cx.report(Diagnostic::alert(message).at(word.span).did_you_mean(near)));
+            continue;
+        };
+        args.rename(format!("{name}' : '{}", row.name));
+        let parsed = cx
+            .carried(row, &format!("'{name}' : option"), "", word.span)
+            .and_then(|parse| parse(cx, draft, args));
+        if let Err(reported) = parsed {
+            // Behind an option that is not carried its arguments cannot be told from options.
+            args.rest();
+            result = Err(reported);
+        }
+    }
+    result
+}
+
+pub(crate) fn server(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
+    const WHAT: &str = "<name> and <addr>[:<port>] as arguments";
+    let name = args.string(cx, WHAT)?;
+    let address_word = args.word(cx, WHAT)?;
+    let label = format!("server {}/{}", proxy.name.value, name.value);
+    args.rename(label.clone());
+    let bad = name.value.char_indices().find(|(_, c)| !is_name_char(*c));
+    let mut result = Ok(());
+    if let Some((at, c)) = bad {
+        let message = format!("character '{c}' is not permitted in server name '{name}'");
+        result = Err(cx.alert(sub_span(&name, at, c.len_utf8()), message));
+    }
+    let address = args.parse_address(cx, address_word, 0, &address_word.value).and_then(
+        |address| match misfit(&address) {
+            None => Ok(address),
+            Some(text) => {
+                Err(args.wrong(cx, address.span, format!("{text} in '{}'", address_word.value)))
+            }
+        },
+    );
+    let mut draft =
+        Draft { options: proxy.settings.default_server.clone(), id: None, is_default: false };
+    let parsed = options(cx, &mut draft, args, &label);
+    result?;
+    let address = address?;
+    parsed?;
+    let span = args.span();
+    proxy.servers.push(Server { span, name, address, id: draft.id, options: draft.options });
+    Ok(())
+}
+
+pub(crate) fn default_server(
+    cx: &mut Context<'_>,
+    proxy: &mut Proxy,
+    args: &mut Args<'_>,
+) -> Parsed {
+    if args.peek().is_none() {
+        return Err(args.missing(cx, "options of 'server'"));
+    }
+    let options_before = proxy.settings.default_server.clone();
+    let mut draft = Draft { options: options_before, id: None, is_default: true };
+    let name = args.name().to_owned();
+    options(cx, &mut draft, args, &name)?;
+    proxy.settings.default_server = draft.options;
+    Ok(())
+}
+
+/// Letters, digits, `-`, `_`, `.` and `:` (configuration manual, 4).
+pub(crate) fn is_name_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':')
+}
+
+/// What makes an address unfit to connect to.
+fn misfit(address: &Address) -> Option<&'static str> {
+    match (&address.endpoint, address.transport) {
+        (_, Some(Transport::Datagram)) => Some("datagram address not acceptable"),
+        (_, Some(Transport::Quic)) => Some("QUIC: known, not carried yet,"),
+        (_, Some(Transport::Mptcp)) => Some("MPTCP: known, not carried yet,"),
+        (Endpoint::Inet { port: PortSpec::Range { .. }, .. }, _) => {
+            Some("port range not permitted here")
+        }
+        (Endpoint::Fd(_), _) => Some("a file descriptor is not acceptable here"),
+        (Endpoint::SockPair(_), _) => Some("sockpair@: known, not carried yet,"),
+        (Endpoint::Abstract { .. } | Endpoint::Inet { .. } | Endpoint::Unix(_), _) => None,
+    }
+}
+
+/// Reports a line that only sections with servers may have.
+pub(crate) fn not_allowed(cx: &mut Context<'_>, proxy: &Proxy, name: &str, span: Span) -> Reported {
+    let message =
+        format!("'{name}' not allowed because {} has no backend capability", proxy.label());
+    cx.alert(span, message)
+}

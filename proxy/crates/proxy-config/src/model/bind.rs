@@ -1,0 +1,62 @@
+//! `bind` and `stats socket` lines (configuration manual, 5.1).
+
+use std::time::Duration;
+
+use proxy_types::{Address, Span, Spanned};
+
+/// One line; each of its addresses and each port of a range is a listener of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bind {
+    /// The whole directive.
+    pub span: Span,
+    /// At least one. IP addresses have a port or range; host names are resolved at start.
+    pub addresses: Vec<Spanned<Address>>,
+    pub name: Option<Spanned<String>>,
+    /// `id`: the `sid` of the first listener.
+    pub id: Option<Spanned<u32>>,
+    pub interface: Option<Spanned<String>>,
+    /// Connections on each listener. The proxy's `maxconn` by default.
+    pub maxconn: Option<Spanned<u32>>,
+    /// Listen queue. The proxy's `backlog` by default.
+    pub backlog: Option<Spanned<u32>>,
+    /// Access to the sockets of UNIX addresses.
+    pub unix: UnixAccess,
+    /// IPv6 addresses take IPv4 clients, too.
+    pub v4v6: Option<Span>,
+    /// IPv6 addresses take IPv6 clients only.
+    pub v6only: Option<Span>,
+    /// Addresses that do not belong to this host may be bound.
+    pub transparent: Option<Span>,
+    /// TCP fast open.
+    pub tfo: Option<Span>,
+    pub defer_accept: Option<Span>,
+    /// Largest TCP segment; negative values ask for that much less than the default.
+    pub mss: Option<Spanned<i32>>,
+    /// TCP_USER_TIMEOUT.
+    pub tcp_ut: Option<Spanned<Duration>>,
+    /// What the runtime API allows on this socket. [`CliLevel::Operator`] by default.
+    pub level: Option<Spanned<CliLevel>>,
+    /// `expose-fd listeners`: a new process may fetch the listening sockets here.
+    pub expose_fd_listeners: Option<Span>,
+}
+
+/// Owner and mode of a UNIX socket file. The process's own by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UnixAccess {
+    /// Permission bits, at most 0o7777.
+    pub mode: Option<Spanned<u32>>,
+    /// User name; looked up at start.
+    pub user: Option<Spanned<String>>,
+    pub uid: Option<Spanned<u32>>,
+    /// Group name; looked up at start.
+    pub group: Option<Spanned<String>>,
+    pub gid: Option<Spanned<u32>>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CliLevel {
+    User,
+    #[default]
+    Operator,
+    Admin,
+}

@@ -1,0 +1,140 @@
+//! The `global` section (configuration manual, 3).
+
+use std::time::Duration;
+
+use proxy_types::{Span, Spanned};
+
+use super::{Bind, L4Hook, L4Mode, L4Policy, LogTarget};
+
+/// Process-wide settings. Several `global` sections add up.
+#[derive(Clone, Debug, Default)]
+pub struct Global {
+    // 3.1, process management and security.
+    pub chroot: Option<Spanned<String>>,
+    pub daemon: Option<Span>,
+    pub default_path: Option<Spanned<DefaultPath>>,
+    pub description: Option<Spanned<String>>,
+    pub expose_deprecated_directives: Option<Span>,
+    pub expose_experimental_directives: Option<Span>,
+    pub fd_hard_limit: Option<Spanned<u32>>,
+    pub gid: Option<Spanned<u32>>,
+    /// Group name; looked up at start.
+    pub group: Option<Spanned<String>>,
+    /// How long a soft stop may take.
+    pub hard_stop_after: Option<Spanned<Duration>>,
+    /// Delay between SIGUSR1 and the stop.
+    pub grace: Option<Spanned<Duration>>,
+    pub localpeer: Option<Spanned<String>>,
+    pub logs: Vec<LogTarget>,
+    /// `log-send-hostname [name]`: `Some(None)` asks for the host's own name.
+    pub log_send_hostname: Option<Spanned<Option<String>>>,
+    pub log_tag: Option<Spanned<String>>,
+    pub master_worker: Option<Spanned<MasterWorker>>,
+    /// 50 by default.
+    pub mworker_max_reloads: Option<Spanned<u32>>,
+    /// Threads; the number of CPUs the process may use by default.
+    pub nbthread: Option<Spanned<u32>>,
+    pub node: Option<Spanned<String>>,
+    pub pidfile: Option<Spanned<String>>,
+    pub stats: StatsGlobal,
+    pub uid: Option<Spanned<u32>>,
+    /// RLIMIT_NOFILE; computed by default.
+    pub ulimit_n: Option<Spanned<u32>>,
+    /// User name; looked up at start.
+    pub user: Option<Spanned<String>>,
+
+    // 3.2, performance tuning.
+    /// Connections of the process; computed from the descriptor limit by default.
+    pub maxconn: Option<Spanned<u32>>,
+    /// Connections per second.
+    pub maxconnrate: Option<Spanned<u32>>,
+    /// `nosplice`.
+    pub nosplice: Option<Span>,
+    /// Percentage of random change of check intervals, 0 to 50.
+    pub spread_checks: Option<Spanned<u32>>,
+    pub tune: Tune,
+
+    // 3.3, debugging.
+    pub quiet: Option<Span>,
+    pub zero_warning: Option<Span>,
+
+    // Sluice's own.
+    pub l4: Option<Spanned<L4Policy>>,
+    pub l4_hook: Option<Spanned<L4Hook>>,
+    /// Name that keeps the pinned maps of several balancers on one host apart.
+    pub l4_instance: Option<Spanned<String>>,
+    /// Interfaces to attach to; those that carry the addresses of eligible listeners by default.
+    pub l4_interfaces: Vec<Spanned<String>>,
+    pub l4_mode: Option<Spanned<L4Mode>>,
+}
+
+/// `master-worker [exit-on-failure|no-exit-on-failure]`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MasterWorker {
+    /// Whether the crash of a worker ends the master and all other workers. Not by default: the worker is started again.
+    pub exit_on_failure: bool,
+}
+
+/// `stats ...` of the `global` section: the runtime API.
+#[derive(Clone, Debug, Default)]
+pub struct StatsGlobal {
+    pub sockets: Vec<Bind>,
+    /// 10 by default.
+    pub maxconn: Option<Spanned<u32>>,
+    /// 10 s by default.
+    pub timeout: Option<Spanned<Duration>>,
+}
+
+/// Where relative paths start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DefaultPath {
+    /// The directory of the configuration file.
+    Config,
+    /// The directory the process was started in. The default.
+    Current,
+    Origin(String),
+    /// The parent of the directory of the configuration file.
+    Parent,
+}
+
+/// The `tune.*` settings that mean something outside HAProxy.
+#[derive(Clone, Debug, Default)]
+pub struct Tune {
+    /// `tune.bufsize`: 16384 bytes by default.
+    pub bufsize: Option<Spanned<u32>>,
+    /// `tune.http.logurilen`: 1024 bytes by default.
+    pub http_logurilen: Option<Spanned<u32>>,
+    /// `tune.http.maxhdr`: 101 by default.
+    pub http_maxhdr: Option<Spanned<u32>>,
+    /// `tune.maxaccept`: connections taken in a row, -1 without limit.
+    pub maxaccept: Option<Spanned<i32>>,
+    /// `tune.maxrewrite`: 1024 bytes by default, at most half of `bufsize`.
+    pub maxrewrite: Option<Spanned<u32>>,
+    /// `tune.pipesize`, in bytes.
+    pub pipesize: Option<Spanned<u32>>,
+    /// `tune.rcvbuf.client`, in bytes: SO_RCVBUF of client connections.
+    pub rcvbuf_client: Option<Spanned<u32>>,
+    /// `tune.rcvbuf.server`.
+    pub rcvbuf_server: Option<Spanned<u32>>,
+    /// `tune.sndbuf.client`, in bytes: SO_SNDBUF of client connections.
+    pub sndbuf_client: Option<Spanned<u32>>,
+    /// `tune.sndbuf.server`.
+    pub sndbuf_server: Option<Spanned<u32>>,
+}
+
+impl Tune {
+    /// 3.2 "tune.bufsize".
+    pub fn bufsize(&self) -> u32 {
+        self.bufsize.map_or(16_384, |v| v.value)
+    }
+
+    /// 3.2 "tune.maxrewrite": readjusted to half of the buffer.
+    pub fn maxrewrite(&self) -> u32 {
+        self.maxrewrite.map_or(1024, |v| v.value).min(self.bufsize() / 2)
+    }
+
+    /// 3.2 "tune.http.maxhdr".
+    pub fn http_maxhdr(&self) -> u32 {
+        self.http_maxhdr.map_or(101, |v| v.value)
+    }
+}

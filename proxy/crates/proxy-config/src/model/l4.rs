@@ -1,0 +1,30 @@
+//! Sluice's own keywords: when and how the kernel carries a proxy.
+
+/// `l4 off|auto|require`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum L4Policy {
+    /// The kernel carries what qualifies, userspace the rest.
+    #[default]
+    Auto,
+    Off,
+    /// A proxy that does not qualify makes the start fail.
+    Require,
+}
+
+/// `l4-mode fullnat|nat`: whether servers see the balancer's address or the client's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum L4Mode {
+    #[default]
+    FullNat,
+    Nat,
+}
+
+/// `l4-hook auto|xdp|xdp-generic|tc`: where the programs are attached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum L4Hook {
+    #[default]
+    Auto,
+    Tc,
+    Xdp,
+    XdpGeneric,
+}

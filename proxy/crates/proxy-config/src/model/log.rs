@@ -1,0 +1,105 @@
+//! Log targets (configuration manual, 4.2 "log" and 3.1 "log").
+
+use proxy_types::{Address, Span, Spanned};
+
+/// One `log` line of a proxy, in the order written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogEntry {
+    /// `log global`: the targets of the `global` section.
+    Global(Span),
+    Target(LogTarget),
+}
+
+/// Where log lines go, and which.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogTarget {
+    /// The whole directive.
+    pub span: Span,
+    pub destination: Spanned<LogDestination>,
+    /// `len`: bytes of a line at most, 80 to 65535, 1024 by default.
+    pub max_len: u16,
+    /// `None` means [`LogFormat::Rfc3164`] for syslog destinations and [`LogFormat::Raw`] for descriptors.
+    pub format: Option<Spanned<LogFormat>>,
+    pub facility: Facility,
+    /// Lines that are less severe are not sent. All are by default.
+    pub level: LogLevel,
+    /// Lines that are more severe are sent with this level. [`LogLevel::Emerg`] changes none.
+    pub min_level: LogLevel,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogDestination {
+    /// UDP address (port 514 when none was written) or UNIX datagram socket. A host name is resolved at start.
+    Datagram(Address),
+    Fd(i32),
+    Stderr,
+    Stdout,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Iso,
+    Local,
+    Priority,
+    Raw,
+    Rfc3164,
+    Rfc5424,
+    Short,
+    Timed,
+}
+
+impl LogFormat {
+    pub const ALL: &'static [(&'static str, Self)] = &[
+        ("iso", Self::Iso),
+        ("local", Self::Local),
+        ("priority", Self::Priority),
+        ("raw", Self::Raw),
+        ("rfc3164", Self::Rfc3164),
+        ("rfc5424", Self::Rfc5424),
+        ("short", Self::Short),
+        ("timed", Self::Timed),
+    ];
+}
+
+/// Syslog facility: its number (RFC 5424, 6.2.1; HAProxy's names, which call 12 to 15 after their Solaris use).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facility(pub u8);
+
+impl Facility {
+    /// Index is the number.
+    pub const NAMES: &'static [&'static str] = &[
+        "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "auth2",
+        "ftp", "ntp", "audit", "alert", "cron2", "local0", "local1", "local2", "local3", "local4",
+        "local5", "local6", "local7",
+    ];
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::NAMES.iter().position(|&n| n == name).map(|n| Self(n as u8))
+    }
+}
+
+/// Syslog severity, most severe first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    Emerg,
+    Alert,
+    Crit,
+    Err,
+    Warning,
+    Notice,
+    Info,
+    Debug,
+}
+
+impl LogLevel {
+    pub const ALL: &'static [(&'static str, Self)] = &[
+        ("emerg", Self::Emerg),
+        ("alert", Self::Alert),
+        ("crit", Self::Crit),
+        ("err", Self::Err),
+        ("warning", Self::Warning),
+        ("notice", Self::Notice),
+        ("info", Self::Info),
+        ("debug", Self::Debug),
+    ];
+}

@@ -1,0 +1,89 @@
+//! The typed configuration: what [`load`](crate::load) returns and `assemble` turns into live objects.
+//!
+//! - A field is `Option` when nothing was written; the default is then told by the accessor or the doc comment,
+//!   with the section of HAProxy's configuration manual it comes from.
+//! - Everything a message may have to point at is [`Spanned`]; [`Config::place`] is not needed for that, the
+//!   [`Sources`](crate::Sources) turn a span into `file:line`.
+//! - `defaults` are already applied: [`Proxy::settings`] of a frontend or backend is complete. Only the rules of a
+//!   named `defaults` section stay there, because they are evaluated with the ACLs of that section:
+//!   see [`Config::rules`].
+//! - Rules, ACLs and conditions are kept as the words that were written ([`RuleLine`], [`AclLine`],
+//!   [`Condition`]); `proxy-rules` compiles them.
+
+mod balance;
+mod bind;
+mod global;
+mod l4;
+mod log;
+mod option;
+mod proxy;
+mod rule;
+mod server;
+mod timeout;
+
+pub use balance::{Balance, HashFunction, HashType};
+pub use bind::{Bind, CliLevel, UnixAccess};
+pub use global::{DefaultPath, Global, MasterWorker, StatsGlobal, Tune};
+pub use l4::{L4Hook, L4Mode, L4Policy};
+pub use log::{Facility, LogDestination, LogEntry, LogFormat, LogLevel, LogTarget};
+pub use option::{Except, Flag, FlagSet, ForwardFor, HttpConnectionMode, LogOption, Redispatch};
+pub use proxy::{DefaultsId, ErrorFile, Proxy, ProxyKind, Settings};
+pub use rule::{AclLine, Condition, ConditionKind, RuleLine, RuleSet, Scope, UseBackend};
+pub use server::{InitAddr, OnMarkedDown, OnMarkedUp, Server, ServerOptions, SourceAddress};
+pub use timeout::Timeouts;
+
+use crate::Environment;
+
+/// A whole configuration without errors.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    pub global: Global,
+    /// `defaults` sections in the order of the sources.
+    pub defaults: Vec<Proxy>,
+    /// `frontend`, `backend` and `listen` sections in the order of the sources.
+    pub proxies: Vec<Proxy>,
+    /// The environment after `setenv` and its kin.
+    pub environment: Environment,
+}
+
+impl Config {
+    /// The frontend, backend or listen section of this name.
+    pub fn proxy(&self, name: &str) -> Option<&Proxy> {
+        self.proxies.iter().find(|p| p.name.value == name)
+    }
+
+    /// Sections that accept connections: `frontend` and `listen`.
+    pub fn frontends(&self) -> impl Iterator<Item = &Proxy> {
+        self.proxies.iter().filter(|p| p.kind.is_frontend())
+    }
+
+    /// Sections that have servers: `backend` and `listen`.
+    pub fn backends(&self) -> impl Iterator<Item = &Proxy> {
+        self.proxies.iter().filter(|p| p.kind.is_backend())
+    }
+
+    /// The rules of one set in the order of evaluation, each with the section whose ACLs it sees: first those of
+    /// the `defaults` section that the proxy uses, then its own.
+    pub fn rules<'a>(
+        &'a self,
+        proxy: &'a Proxy,
+        set: RuleSet,
+    ) -> impl Iterator<Item = (Scope<'a>, &'a RuleLine)> {
+        let inherited = proxy.defaults.and_then(|id| self.defaults.get(id.0));
+        let of = move |section: &'a Proxy| {
+            section.rules.iter().filter(move |r| r.set == set).map(move |r| (Scope(section), r))
+        };
+        inherited.into_iter().flat_map(of).chain(of(proxy))
+    }
+
+    /// Log targets of a proxy, those of `log global` put in place.
+    pub fn log_targets<'a>(&'a self, proxy: &'a Proxy) -> impl Iterator<Item = &'a LogTarget> {
+        proxy.settings.logs.iter().flat_map(|entry| {
+            let (global, own) = match entry {
+                LogEntry::Global(_) => (self.global.logs.as_slice(), None),
+                LogEntry::Target(target) => (&[][..], Some(target)),
+            };
+            global.iter().chain(own)
+        })
+    }
+}

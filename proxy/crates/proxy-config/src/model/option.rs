@@ -1,0 +1,95 @@
+//! `option` lines (configuration manual, 4.2).
+
+use proxy_types::{Span, Spanned};
+
+/// Options that are on or off, named as in the manual with `-` left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Flag {
+    AbortOnClose,
+    AllBackups,
+    CliTcpKa,
+    DontLogNull,
+    LogAsap,
+    LogHealthChecks,
+    NoLinger,
+    SpliceAuto,
+    SpliceRequest,
+    SpliceResponse,
+    SrvTcpKa,
+    TcpSmartAccept,
+    TcpSmartConnect,
+}
+
+/// The flags that were written, in a section or in the `defaults` it uses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FlagSet {
+    list: Vec<(Flag, Spanned<bool>)>,
+}
+
+impl FlagSet {
+    /// Whether the flag is on. All are off when nothing was written.
+    pub fn is_on(&self, flag: Flag) -> bool {
+        self.get(flag).is_some_and(|v| v.value)
+    }
+
+    /// What was written last about the flag, and where.
+    pub fn get(&self, flag: Flag) -> Option<Spanned<bool>> {
+        self.list.iter().find(|(f, _)| *f == flag).map(|(_, v)| *v)
+    }
+
+    pub fn set(&mut self, flag: Flag, value: Spanned<bool>) {
+        self.reset(flag);
+        self.list.push((flag, value));
+    }
+
+    /// Forgets the flag (`default option`).
+    pub fn reset(&mut self, flag: Flag) {
+        self.list.retain(|(f, _)| *f != flag);
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (Flag, Spanned<bool>)> {
+        self.list.iter().copied()
+    }
+}
+
+/// What happens to connections after a response; the strongest of frontend and backend counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum HttpConnectionMode {
+    /// `option http-keep-alive`, the default.
+    #[default]
+    KeepAlive,
+    /// `option http-server-close`.
+    ServerClose,
+    /// `option httpclose`.
+    Close,
+}
+
+/// `option httplog [clf]`, `option tcplog [clf]`: a built-in log format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogOption {
+    Http { clf: bool },
+    Tcp { clf: bool },
+}
+
+/// `option forwardfor`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForwardFor {
+    /// Source addresses that add nothing.
+    pub except: Option<Spanned<Except>>,
+    /// The header's name, `X-Forwarded-For` when none was written.
+    pub header: Option<Spanned<String>>,
+    /// Adds nothing when the header is there.
+    pub if_none: Option<Span>,
+}
+
+/// An IP network in prefix form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Except {
+    pub address: std::net::IpAddr,
+    pub prefix: u8,
+}
+
+/// `option redispatch [interval]`: on which retries another server is chosen. A negative number counts from the
+/// last retry: -1, the value without argument, is the last one only; 0 switches it off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Redispatch(pub i32);

@@ -1,0 +1,181 @@
+//! `defaults`, `frontend`, `backend` and `listen` sections (configuration manual, 4).
+
+use std::time::Duration;
+
+use proxy_types::{Mode, Span, Spanned};
+
+use super::{
+    AclLine, Balance, Bind, FlagSet, ForwardFor, HashType, HttpConnectionMode, L4Mode, L4Policy,
+    LogEntry, LogOption, Redispatch, RuleLine, Server, ServerOptions, SourceAddress, Timeouts,
+    UseBackend,
+};
+use crate::lexer::Word;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ProxyKind {
+    Backend,
+    Defaults,
+    Frontend,
+    Listen,
+}
+
+impl ProxyKind {
+    /// The keyword of the section.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Backend => "backend",
+            Self::Defaults => "defaults",
+            Self::Frontend => "frontend",
+            Self::Listen => "listen",
+        }
+    }
+
+    /// How messages call such a section.
+    pub fn noun(self) -> &'static str {
+        match self {
+            Self::Listen => "proxy",
+            other => other.as_str(),
+        }
+    }
+
+    /// Accepts connections.
+    pub fn is_frontend(self) -> bool {
+        matches!(self, Self::Frontend | Self::Listen)
+    }
+
+    /// Has servers.
+    pub fn is_backend(self) -> bool {
+        matches!(self, Self::Backend | Self::Listen)
+    }
+}
+
+/// Index into [`Config::defaults`](super::Config::defaults).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct DefaultsId(pub usize);
+
+/// One section.
+#[derive(Clone, Debug)]
+pub struct Proxy {
+    pub kind: ProxyKind,
+    /// Empty for an anonymous `defaults` section.
+    pub name: Spanned<String>,
+    /// The line that opens the section.
+    pub span: Span,
+    /// The `defaults` section that the settings come from.
+    pub defaults: Option<DefaultsId>,
+    /// Whether `from` named it.
+    pub explicit_defaults: bool,
+    pub settings: Settings,
+
+    // What no section inherits.
+    pub acls: Vec<AclLine>,
+    pub binds: Vec<Bind>,
+    pub description: Option<Spanned<String>>,
+    pub guid: Option<Spanned<String>>,
+    /// `id`: the `iid` of the statistics. The first free number from 2 by default, see
+    /// [`ProxyId`](proxy_types::ProxyId).
+    pub id: Option<Spanned<u32>>,
+    /// All rule sets in the order written; see [`Config::rules`](super::Config::rules).
+    pub rules: Vec<RuleLine>,
+    pub servers: Vec<Server>,
+    pub use_backends: Vec<UseBackend>,
+}
+
+impl Proxy {
+    pub fn new(kind: ProxyKind, name: Spanned<String>, span: Span) -> Self {
+        Self {
+            kind,
+            name,
+            span,
+            defaults: None,
+            explicit_defaults: false,
+            settings: Settings::default(),
+            acls: Vec::new(),
+            binds: Vec::new(),
+            description: None,
+            guid: None,
+            id: None,
+            rules: Vec::new(),
+            servers: Vec::new(),
+            use_backends: Vec::new(),
+        }
+    }
+
+    /// How messages name the section: `frontend 'www'`.
+    pub fn label(&self) -> String {
+        format!("{} '{}'", self.kind.noun(), self.name.value)
+    }
+}
+
+/// What a `defaults` section passes on.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Listen queue of the frontend's sockets. `maxconn` by default.
+    pub backlog: Option<Spanned<u32>>,
+    pub balance: Option<Spanned<Balance>>,
+    pub default_backend: Option<Spanned<String>>,
+    /// What the following `server` lines start from.
+    pub default_server: ServerOptions,
+    /// `disabled` (true) or `enabled` (false): whether the section takes part at all.
+    pub disabled: Option<Spanned<bool>>,
+    /// Replies by status, the last for a status counts.
+    pub error_files: Vec<ErrorFile>,
+    pub flags: FlagSet,
+    /// `option forwardfor`.
+    pub forwardfor: Option<Spanned<ForwardFor>>,
+    pub hash_type: Option<Spanned<HashType>>,
+    pub http_connection_mode: Option<Spanned<HttpConnectionMode>>,
+    pub l4: Option<Spanned<L4Policy>>,
+    pub l4_mode: Option<Spanned<L4Mode>>,
+    /// `log-format`: the text, to be compiled by `proxy-rules`. The later of this and [`Settings::log_option`] counts;
+    /// setting one clears the other.
+    pub log_format: Option<Word>,
+    pub log_option: Option<Spanned<LogOption>>,
+    pub log_tag: Option<Spanned<String>>,
+    /// `log` lines in order.
+    pub logs: Vec<LogEntry>,
+    /// Connections of the frontend; the global `maxconn` by default.
+    pub maxconn: Option<Spanned<u32>>,
+    pub mode: Option<Spanned<Mode>>,
+    /// Path that is answered with 200 without a server.
+    pub monitor_uri: Option<Spanned<String>>,
+    /// `option redispatch`. 4.2 "option redispatch": off by default.
+    pub redispatch: Option<Spanned<Redispatch>>,
+    pub retries: Option<Spanned<u32>>,
+    pub source: Option<Spanned<SourceAddress>>,
+    /// `option tcp-check` without rules: a check is a connection.
+    pub tcp_check: Option<Span>,
+    /// `tcp-request inspect-delay`.
+    pub tcp_request_inspect_delay: Option<Spanned<Duration>>,
+    pub timeouts: Timeouts,
+}
+
+impl Settings {
+    /// 4.2 "mode": tcp by default.
+    pub fn mode(&self) -> Mode {
+        self.mode.map_or(Mode::Tcp, |m| m.value)
+    }
+
+    /// 4.2 "balance": roundrobin by default.
+    pub fn balance(&self) -> Balance {
+        self.balance.map_or(Balance::RoundRobin, |b| b.value)
+    }
+
+    /// 4.2 "retries": 3 by default.
+    pub fn retries(&self) -> u32 {
+        self.retries.map_or(3, |r| r.value)
+    }
+
+    /// `disabled` sections neither listen nor serve.
+    pub fn is_disabled(&self) -> bool {
+        self.disabled.is_some_and(|d| d.value)
+    }
+}
+
+/// `errorfile <status> <file>`: the complete answer, head included. Opened at start, not while parsing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErrorFile {
+    pub span: Span,
+    pub status: Spanned<u16>,
+    pub path: Spanned<String>,
+}

@@ -1,0 +1,131 @@
+//! `server` and `default-server` lines (configuration manual, 5.2).
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use proxy_types::{Address, Span, Spanned};
+
+/// A server of a backend, with the settings of `default-server` applied.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// The whole directive.
+    pub span: Span,
+    pub name: Spanned<String>,
+    /// A port may be missing (the client's port is used then) or relative to it; never a range.
+    pub address: Spanned<Address>,
+    /// `id`: the `sid` of the statistics. The first free number from 1 by default.
+    pub id: Option<Spanned<u32>>,
+    pub options: ServerOptions,
+}
+
+/// Everything that `default-server` can set.
+#[derive(Clone, Debug, Default)]
+pub struct ServerOptions {
+    /// 0 to 256; see [`ServerOptions::weight`].
+    pub weight: Option<Spanned<u16>>,
+    /// `check` or `no-check`.
+    pub check: Option<Spanned<bool>>,
+    pub inter: Option<Spanned<Duration>>,
+    /// While the state is changing. Falls back to `inter`.
+    pub fastinter: Option<Spanned<Duration>>,
+    /// While the server is down. Falls back to `inter`.
+    pub downinter: Option<Spanned<Duration>>,
+    pub rise: Option<Spanned<u32>>,
+    pub fall: Option<Spanned<u32>>,
+    /// `backup` or `no-backup`.
+    pub backup: Option<Spanned<bool>>,
+    /// `disabled` (true) or `enabled` (false).
+    pub disabled: Option<Spanned<bool>>,
+    /// Port of the checks. The server's by default.
+    pub check_port: Option<Spanned<u16>>,
+    /// Address of the checks. The server's by default.
+    pub check_addr: Option<Spanned<Address>>,
+    /// Connections at once; zero or nothing means no limit.
+    pub maxconn: Option<Spanned<u32>>,
+    pub minconn: Option<Spanned<u32>>,
+    /// Requests waiting; zero or nothing means no limit.
+    pub maxqueue: Option<Spanned<u32>>,
+    pub source: Option<Spanned<SourceAddress>>,
+    /// How a host name gets its address at start; empty means `last,libc`.
+    pub init_addr: Option<Spanned<Vec<InitAddr>>>,
+    pub on_marked_down: Option<Spanned<OnMarkedDown>>,
+    pub on_marked_up: Option<Spanned<OnMarkedUp>>,
+    /// `tfo` or `no-tfo`.
+    pub tfo: Option<Spanned<bool>>,
+    /// TCP_USER_TIMEOUT.
+    pub tcp_ut: Option<Spanned<Duration>>,
+}
+
+impl ServerOptions {
+    /// 5.2 "weight": 1 by default, of 256 at most.
+    pub fn weight(&self) -> u16 {
+        self.weight.map_or(1, |w| w.value)
+    }
+
+    pub fn is_checked(&self) -> bool {
+        self.check.is_some_and(|c| c.value)
+    }
+
+    pub fn is_backup(&self) -> bool {
+        self.backup.is_some_and(|b| b.value)
+    }
+
+    /// Whether the server starts in maintenance.
+    pub fn is_disabled(&self) -> bool {
+        self.disabled.is_some_and(|d| d.value)
+    }
+
+    /// 5.2 "inter": 2 s by default.
+    pub fn inter(&self) -> Duration {
+        self.inter.map_or(Duration::from_secs(2), |v| v.value)
+    }
+
+    pub fn fastinter(&self) -> Duration {
+        self.fastinter.map_or_else(|| self.inter(), |v| v.value)
+    }
+
+    pub fn downinter(&self) -> Duration {
+        self.downinter.map_or_else(|| self.inter(), |v| v.value)
+    }
+
+    /// 5.2 "rise": 2 successes by default.
+    pub fn rise(&self) -> u32 {
+        self.rise.map_or(2, |v| v.value)
+    }
+
+    /// 5.2 "fall": 3 failures by default.
+    pub fn fall(&self) -> u32 {
+        self.fall.map_or(3, |v| v.value)
+    }
+}
+
+/// One step of `init-addr`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InitAddr {
+    /// This address.
+    Ip(IpAddr),
+    /// The address of the state file.
+    Last,
+    /// The system's resolver.
+    Libc,
+    /// No address: the server starts in maintenance.
+    None,
+}
+
+/// `source`: where connections to servers come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceAddress {
+    /// IP address, with a port or a range of ports to use when one was written.
+    pub address: Address,
+    pub interface: Option<Spanned<String>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnMarkedDown {
+    ShutdownSessions,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnMarkedUp {
+    ShutdownBackupSessions,
+}

@@ -1,0 +1,372 @@
+//! Lines to sections: conditional blocks, directives such as `.notice`, the lines that open sections, and the
+//! dispatch of all others to the tables.
+
+use proxy_types::{Diagnostic, FileId, Severity, Span, Spanned, text};
+
+use crate::Environment;
+use crate::args::{Args, Polarity};
+use crate::cond::{Blocks, Facts, evaluate};
+use crate::context::{Context, Parsed};
+use crate::keyword::{Row, Support};
+use crate::lexer::{self, Variables, Word, sub_span};
+use crate::line::server::is_name_char;
+use crate::model::{Config, DefaultsId, Proxy, ProxyKind};
+use crate::section::{global, other, proxy};
+use crate::source::{Source, Sources};
+
+/// The section that lines belong to.
+enum Current {
+    Global,
+    /// Before the first section.
+    None,
+    /// Known, not carried: its lines are skipped, the section itself was reported.
+    Other(&'static str),
+    Proxy(Box<Proxy>),
+}
+
+/// Every section that has a table here.
+const PROXY_SECTIONS: &[(&str, ProxyKind)] = &[
+    ("backend", ProxyKind::Backend),
+    ("defaults", ProxyKind::Defaults),
+    ("frontend", ProxyKind::Frontend),
+    ("listen", ProxyKind::Listen),
+];
+
+/// Names of all sections, for "did you mean".
+pub(crate) fn section_names() -> impl Iterator<Item = &'static str> {
+    let proxies = PROXY_SECTIONS.iter().map(|(name, _)| *name);
+    proxies.chain(["global"]).chain(other::SECTIONS.iter().map(|s| s.name))
+}
+
+/// `no` and `default` only where they mean something.
+pub(crate) fn check_polarity<F>(cx: &mut Context<'_>, row: &Row<F>, args: &Args<'_>) -> Parsed {
+    if args.polarity == Polarity::Set || row.negatable || matches!(row.support, Support::NotYet) {
+        return Ok(());
+    }
+    let message = format!("negation/default is not supported for '{}'", row.name);
+    Err(cx.alert(args.span(), message))
+}
+
+/// Variables of one line: the environment and the pseudo-variables.
+struct LineVariables<'a> {
+    env: &'a Environment,
+    source: &'a str,
+    line: u32,
+    section: &'a str,
+}
+
+impl Variables for LineVariables<'_> {
+    fn variable(&self, name: &str) -> Option<String> {
+        match name {
+            ".FILE" => Some(self.source.to_owned()),
+            ".LINE" => Some(self.line.to_string()),
+            ".SECTION" => Some(self.section.to_owned()),
+            _ => self.env.get(name).map(str::to_owned),
+        }
+    }
+}
+
+struct Reader<'a, 'c> {
+    cx: &'c mut Context<'a>,
+    sources: &'c Sources,
+    config: Config,
+    current: Current,
+}
+
+/// Reads all sources into a model whose cross references are not checked yet.
+pub(crate) fn read(cx: &mut Context<'_>, sources: &Sources) -> Config {
+    let mut reader = Reader { cx, sources, config: Config::default(), current: Current::None };
+    for (file, source) in sources.iter() {
+        reader.source(file, source);
+    }
+    reader.config
+}
+
+impl Reader<'_, '_> {
+    fn source(&mut self, file: FileId, source: &Source) {
+        let mut blocks = Blocks::default();
+        let count = source.line_count() as u32;
+        for number in 1..=count {
+            let line = source.line(number);
+            let section = match &self.current {
+                Current::Global => "global",
+                Current::None => "",
+                Current::Other(name) => name,
+                Current::Proxy(p) if p.name.value.is_empty() => p.kind.as_str(),
+                Current::Proxy(p) => p.name.value.as_str(),
+            };
+            let variables =
+                LineVariables { env: &self.cx.env, source: &source.name, line: number, section };
+            match lexer::words(line, file, number, &variables) {
+                Ok(words) if words.is_empty() => {}
+                Ok(words) => self.line(&mut blocks, &words),
+                Err(error) => {
+                    self.cx.report(error.into());
+                }
+            }
+        }
+        let last = source.line(count);
+        let end = Span::new(file, count, last.len() as u32, last.len() as u32 + 1);
+        if source.is_truncated() {
+            let message = format!(
+                "Missing LF on last line, file might have been truncated at position {}",
+                last.len() + 1
+            );
+            self.cx.alert(end, message);
+        }
+        if let Some(line) = blocks.open_line() {
+            let opened = Span::new(file, line, 0, source.line(line).len() as u32);
+            let message = "non-terminated '.if' block";
+            self.cx.report(Diagnostic::alert(message).at(end).label(opened, "opened here"));
+        }
+        self.close_section();
+    }
+
+    fn close_section(&mut self) {
+        if let Current::Proxy(proxy) = std::mem::replace(&mut self.current, Current::None) {
+            match proxy.kind {
+                ProxyKind::Defaults => self.config.defaults.push(*proxy),
+                _ => self.config.proxies.push(*proxy),
+            }
+        }
+    }
+
+    /// One line with at least one word.
+    fn line(&mut self, blocks: &mut Blocks, words: &[Word]) {
+        if words[0].value.starts_with('.') {
+            // The mistake, if any, has been told.
+            let _ = self.directive(blocks, words);
+            return;
+        }
+        if !blocks.active() || self.opens_section(words) {
+            return;
+        }
+        let mut args = Args::new(words);
+        let _ = match &mut self.current {
+            Current::Global => global::line(self.cx, &mut self.config.global, &mut args),
+            Current::Proxy(proxy) => proxy::line(self.cx, proxy, &mut args),
+            Current::Other(_) => Ok(()),
+            Current::None => {
+                let word = &words[0];
+                let message = format!("unknown keyword '{}' out of section", word.value);
+                let near = text::nearest(&word.value, section_names());
+                Err(self.cx.report(Diagnostic::alert(message).at(word.span).did_you_mean(near)))
+            }
+        };
+    }
+
+    fn directive(&mut self, blocks: &mut Blocks, words: &[Word]) -> Parsed {
+        let (first, rest) = (&words[0], &words[1..]);
+        let misplaced = |cx: &mut Context<'_>, text: &str| cx.alert(first.span, text);
+        let severity = match first.value.as_str() {
+            ".if" => {
+                let line = first.span.line;
+                return blocks.on_if(line, || condition(self.cx, first, rest));
+            }
+            ".elif" => {
+                let result = blocks.on_elif(|| condition(self.cx, first, rest));
+                return result.map_err(|text| misplaced(self.cx, text))?;
+            }
+            ".else" => {
+                blocks.on_else().map_err(|text| misplaced(self.cx, text))?;
+                return self.no_arguments(first, rest);
+            }
+            ".endif" => {
+                blocks.on_endif().map_err(|text| misplaced(self.cx, text))?;
+                return self.no_arguments(first, rest);
+            }
+            ".alert" => Severity::Alert,
+            ".diag" => Severity::Diag,
+            ".notice" => Severity::Notice,
+            ".warning" => Severity::Warning,
+            name => {
+                if !blocks.active() {
+                    return Ok(());
+                }
+                const KNOWN: [&str; 8] =
+                    [".if", ".elif", ".else", ".endif", ".alert", ".diag", ".notice", ".warning"];
+                let message = format!("unknown directive '{name}'");
+                let near = text::nearest(name, KNOWN);
+                return Err(self
+                    .cx
+                    .report(Diagnostic::alert(message).at(first.span).did_you_mean(near)));
+            }
+        };
+        if !blocks.active() {
+            return Ok(());
+        }
+        if let Some(extra) = rest.get(1) {
+            let message = format!("unexpected argument '{}' for '{}'", extra.value, first.value);
+            let help = "use quotes if the message should contain spaces";
+            return Err(self.cx.report(Diagnostic::alert(message).at(extra.span).help(help)));
+        }
+        let said = rest.first().map_or("", |word| word.value.as_str());
+        let mut diagnostic = Diagnostic::alert(format!("'{said}'")).at(first.span);
+        diagnostic.severity = severity;
+        self.cx.report(diagnostic);
+        Ok(())
+    }
+
+    fn no_arguments(&mut self, first: &Word, rest: &[Word]) -> Parsed {
+        match rest.first() {
+            None => Ok(()),
+            Some(extra) => {
+                let message =
+                    format!("unexpected argument '{}' for '{}'", extra.value, first.value);
+                Err(self.cx.alert(extra.span, message))
+            }
+        }
+    }
+
+    /// Opens the section that the line starts, if it starts one.
+    fn opens_section(&mut self, words: &[Word]) -> bool {
+        let first = &words[0];
+        let name = first.value.as_str();
+        if name == "global" {
+            self.close_section();
+            self.current = Current::Global;
+            let mut args = Args::new(words);
+            let _ = args.end(self.cx);
+            return true;
+        }
+        if let Some(&(_, kind)) = PROXY_SECTIONS.iter().find(|(n, _)| *n == name) {
+            // `default` and `no` never reach this point: they are no section names.
+            self.close_section();
+            let proxy = self.open_proxy(kind, words);
+            self.current = Current::Proxy(Box::new(proxy));
+            return true;
+        }
+        if let Some(section) = other::find(name) {
+            self.close_section();
+            let message = if section.name == "program" {
+                "section 'program': not supported anymore since version 3.3".to_owned()
+            } else {
+                format!("section '{name}': known, not carried yet")
+            };
+            let mut diagnostic = Diagnostic::alert(message).at(first.span);
+            if !section.manual.is_empty() {
+                diagnostic =
+                    diagnostic.note(format!("configuration manual, section {}", section.manual));
+            }
+            self.cx.report(diagnostic);
+            self.current = Current::Other(section.name);
+            return true;
+        }
+        false
+    }
+
+    /// A section that lacks a name or has a wrong one is opened all the same: its lines are worth looking at.
+    fn open_proxy(&mut self, kind: ProxyKind, words: &[Word]) -> Proxy {
+        let mut args = Args::new(words);
+        let span = args.span();
+        let is_from = args.peek().is_some_and(|w| w.value == "from");
+        let name = match kind {
+            ProxyKind::Defaults if is_from => None,
+            ProxyKind::Defaults => args.optional().cloned(),
+            _ => args.string(self.cx, "a name as argument").ok(),
+        };
+        let name = name.unwrap_or_else(|| Spanned::new(String::new(), words[0].span));
+        if kind != ProxyKind::Defaults {
+            self.check_name(kind, &name);
+        }
+        let mut proxy = Proxy::new(kind, name, span);
+        match args.accept("from") {
+            Some(_) => {
+                if let Ok(from) =
+                    args.string(self.cx, "the name of a 'defaults' section after 'from'")
+                {
+                    proxy.defaults = self.find_defaults(&proxy, &from);
+                    proxy.explicit_defaults = true;
+                }
+            }
+            None if kind == ProxyKind::Defaults => {}
+            None => proxy.defaults = self.config.defaults.len().checked_sub(1).map(DefaultsId),
+        }
+        if let Some(extra) = args.peek() {
+            let message =
+                format!("'{}' cannot handle unexpected argument '{}'", kind.as_str(), extra.value);
+            let mut diagnostic = Diagnostic::alert(message).at(extra.span);
+            if kind.is_frontend() && extra.value.contains(':') {
+                diagnostic =
+                    diagnostic.help(format!("use a 'bind {}' line in the section", extra.value));
+            }
+            self.cx.report(diagnostic);
+        }
+        if let Some(defaults) = proxy.defaults.and_then(|id| self.config.defaults.get(id.0)) {
+            proxy.settings = defaults.settings.clone();
+        }
+        proxy
+    }
+
+    fn check_name(&mut self, kind: ProxyKind, name: &Word) {
+        if let Some((at, c)) = name.value.char_indices().find(|(_, c)| !is_name_char(*c)) {
+            let message =
+                format!("character '{c}' is not permitted in '{}' name '{name}'", kind.as_str());
+            let expected = "expected letters, digits, '-', '_', '.' and ':'";
+            let span = sub_span(name, at, c.len_utf8());
+            self.cx.report(Diagnostic::alert(message).at(span).expected(expected));
+        }
+    }
+
+    fn find_defaults(&mut self, proxy: &Proxy, from: &Word) -> Option<DefaultsId> {
+        let named = |(_, d): &(usize, &Proxy)| d.name.value == from.value;
+        let found: Vec<(usize, &Proxy)> =
+            self.config.defaults.iter().enumerate().filter(named).collect();
+        match found.as_slice() {
+            [(index, _)] => Some(DefaultsId(*index)),
+            [] => {
+                let message =
+                    format!("defaults section '{}' not found for {}", from.value, proxy.label());
+                let names = self.config.defaults.iter().map(|d| d.name.value.as_str());
+                let near = text::nearest(&from.value, names).map(str::to_owned);
+                let diagnostic =
+                    Diagnostic::alert(message).at(from.span).did_you_mean(near.as_deref());
+                self.cx.report(diagnostic);
+                None
+            }
+            [(_, first), (_, second), ..] => {
+                let message = format!(
+                    "ambiguous defaults section name '{}' referenced by {} exists at least at {} and {}",
+                    from.value,
+                    proxy.label(),
+                    self.sources.place(first.span),
+                    self.sources.place(second.span)
+                );
+                let diagnostic = Diagnostic::alert(message)
+                    .at(from.span)
+                    .label(first.span, "one of them")
+                    .label(second.span, "another one");
+                self.cx.report(diagnostic);
+                None
+            }
+        }
+    }
+}
+
+/// The value of `.if` or `.elif`: the words are joined by single spaces, as the manual says.
+fn condition(cx: &mut Context<'_>, directive: &Word, words: &[Word]) -> Parsed<bool> {
+    let mut joined = String::new();
+    // Where each word starts in the joined text.
+    let mut starts = Vec::with_capacity(words.len());
+    for word in words {
+        if !joined.is_empty() {
+            joined.push(' ');
+        }
+        starts.push(joined.len());
+        joined.push_str(&word.value);
+    }
+    let facts = Facts { env: &cx.env, program: &cx.options.program };
+    evaluate(&joined, &facts).map_err(|error| {
+        let at = starts.partition_point(|&start| start <= error.offset).saturating_sub(1);
+        let span = match (words.get(at), starts.get(at)) {
+            (Some(word), Some(start)) => {
+                let offset = (error.offset - start).min(word.value.len().saturating_sub(1));
+                sub_span(word, offset, word.value.len() - offset)
+            }
+            _ => directive.span,
+        };
+        let message =
+            format!("{} in '{}' at position {}", error.message, directive.value, error.offset + 1);
+        cx.alert(span, message)
+    })
+}

@@ -1,0 +1,38 @@
+//! What no single line can tell: names that are referred to, duplicates, settings that do not fit together.
+
+mod identity;
+mod modes;
+mod servers;
+mod targets;
+mod timeouts;
+
+use proxy_types::Diagnostic;
+
+use crate::context::Context;
+use crate::model::{Config, Proxy};
+use crate::source::Sources;
+
+/// Checks the whole model, and settles what depends on more than one section.
+pub(crate) fn resolve(cx: &mut Context<'_>, sources: &Sources, config: &mut Config) {
+    identity::check(cx, sources, config);
+    targets::check(cx, sources, config);
+    servers::check(cx, config);
+    for proxy in &config.proxies {
+        // A section that is switched off may be incomplete.
+        if !proxy.settings.is_disabled() {
+            binds(cx, proxy);
+            timeouts::check(cx, proxy);
+        }
+    }
+    modes::check(cx, config);
+}
+
+fn binds(cx: &mut Context<'_>, proxy: &Proxy) {
+    if proxy.kind.is_frontend() && proxy.binds.is_empty() {
+        let message = format!(
+            "{} has no 'bind' directive. Please declare it as a backend if this was intended",
+            proxy.label()
+        );
+        cx.report(Diagnostic::warning(message).at(proxy.span));
+    }
+}

@@ -1,0 +1,74 @@
+//! Settings that only mean something in HTTP, or with a log target.
+
+use proxy_types::{Diagnostic, Mode, Span, Spanned};
+
+use crate::context::Context;
+use crate::model::{Config, LogOption, Proxy, RuleSet};
+
+pub(super) fn check(cx: &mut Context<'_>, config: &mut Config) {
+    for proxy in &config.proxies {
+        if proxy.settings.is_disabled() {
+            continue;
+        }
+        if proxy.settings.mode() == Mode::Tcp {
+            needs_http(cx, proxy);
+        }
+        let format = match (&proxy.settings.log_format, proxy.settings.log_option) {
+            (Some(format), _) => Some(format.span),
+            (None, option) => option.map(|o| o.span),
+        };
+        if let Some(span) = format
+            && proxy.kind.is_frontend()
+            && config.log_targets(proxy).next().is_none()
+        {
+            let message =
+                format!("log format ignored for {} since it has no log address", proxy.label());
+            cx.report(Diagnostic::warning(message).at(proxy.span).label(span, "log format"));
+        }
+    }
+    for proxy in &mut config.proxies {
+        let settings = &mut proxy.settings;
+        if settings.mode() == Mode::Tcp
+            && let Some(Spanned { value: LogOption::Http { clf }, span }) = settings.log_option
+        {
+            settings.log_option = Some(Spanned::new(LogOption::Tcp { clf }, span));
+        }
+    }
+}
+
+fn needs_http(cx: &mut Context<'_>, proxy: &Proxy) {
+    let label = proxy.label();
+    let settings = &proxy.settings;
+    let mut ignored = |span: Span, text: String| {
+        let mut diagnostic = Diagnostic::warning(text).at(proxy.span).label(span, "set here");
+        if settings.mode.is_none() {
+            diagnostic = diagnostic.help("add 'mode http'");
+        }
+        cx.report(diagnostic);
+    };
+    if let Some(uri) = settings.monitor_uri.as_ref().filter(|_| proxy.kind.is_frontend()) {
+        ignored(uri.span, format!("monitor-uri will be ignored for {label} (needs 'mode http')"));
+    }
+    if let Some(Spanned { value: LogOption::Http { .. }, span }) = settings.log_option
+        && proxy.kind.is_frontend()
+    {
+        let text = "Falling back to 'option tcplog'";
+        ignored(
+            span,
+            format!("'option httplog' not usable with {label} (needs 'mode http'). {text}"),
+        );
+    }
+    if let Some(forwardfor) = &settings.forwardfor {
+        let text = format!("'option forwardfor' ignored for {label} as it requires HTTP mode");
+        ignored(forwardfor.span, text);
+    }
+    for set in
+        [RuleSet::HttpRequest, RuleSet::HttpResponse, RuleSet::HttpAfterResponse, RuleSet::Redirect]
+    {
+        if let Some(rule) = proxy.rules.iter().find(|rule| rule.set == set) {
+            let name = set.as_str();
+            let text = format!("'{name}' rules ignored for {label} as they require HTTP mode");
+            ignored(rule.span, text);
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Sections: what opens one, and a table of keywords for each.
+
+pub(crate) mod global;
+pub(crate) mod other;
+pub(crate) mod proxy;

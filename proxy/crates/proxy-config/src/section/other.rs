@@ -1,0 +1,189 @@
+//! Sections that are known and not carried yet. Their keywords are listed for "did you mean" and coverage.
+
+use crate::keyword::{On, Table, not_yet, removed};
+
+/// A section that this program cannot carry.
+pub(crate) struct OtherSection {
+    pub(crate) name: &'static str,
+    /// Section of the configuration manual.
+    pub(crate) manual: &'static str,
+    pub(crate) keywords: Table<()>,
+}
+
+const fn section(name: &'static str, manual: &'static str, keywords: Table<()>) -> OtherSection {
+    OtherSection { name, manual, keywords }
+}
+
+pub(crate) const SECTIONS: &[OtherSection] = &[
+    section(
+        "acme",
+        "12.8",
+        &[&not_yet(
+            On::HERE,
+            "12.8",
+            "TLS",
+            [
+                "account-key",
+                "acme-vars",
+                "bits",
+                "challenge",
+                "challenge-ready",
+                "contact",
+                "curves",
+                "directory",
+                "dns-delay",
+                "dns-timeout",
+                "eab-key-id",
+                "eab-mac-alg",
+                "eab-mac-key",
+                "keytype",
+                "map",
+                "profile",
+                "provider-name",
+                "reuse-key",
+            ],
+        )],
+    ),
+    section(
+        "cache",
+        "6.2",
+        &[&not_yet(
+            On::HERE,
+            "6.2",
+            "cache",
+            [
+                "max-age",
+                "max-object-size",
+                "max-secondary-entries",
+                "process-vary",
+                "total-max-size",
+            ],
+        )],
+    ),
+    section(
+        "crt-list",
+        "5.1",
+        &[&not_yet(
+            On::HERE,
+            "5.1",
+            "TLS",
+            [
+                "allow-0rtt",
+                "alpn",
+                "ca-file",
+                "ca-verify-file",
+                "ciphers",
+                "ciphersuites",
+                "client-sigalgs",
+                "crl-file",
+                "curves",
+                "ecdhe",
+                "ktls",
+                "no-alpn",
+                "no-ca-names",
+                "npn",
+                "sigalgs",
+                "ssl-max-ver",
+                "ssl-min-ver",
+                "verify",
+            ],
+        )],
+    ),
+    section(
+        "crt-store",
+        "12.7",
+        &[&not_yet(On::HERE, "12.7", "TLS", ["crt-base", "key-base", "load"])],
+    ),
+    section(
+        "fcgi-app",
+        "10.1",
+        &[&not_yet(
+            On::HERE,
+            "10.1",
+            "FastCGI",
+            [
+                "acl",
+                "docroot",
+                "index",
+                "log-stderr",
+                "option",
+                "pass-header",
+                "path-info",
+                "set-param",
+            ],
+        )],
+    ),
+    section("healthcheck", "12.9", &[&not_yet(On::HERE, "12.9", "health checks", ["type"])]),
+    section("http-errors", "12.4", &[&not_yet(On::HERE, "12.4", "HTTP", ["errorfile"])]),
+    section(
+        "log-forward",
+        "12.6",
+        &[&not_yet(
+            On::HERE,
+            "12.6",
+            "logs",
+            ["backlog", "bind", "dgram-bind", "log", "maxconn", "option", "timeout"],
+        )],
+    ),
+    section("log-profile", "8.3.5", &[&not_yet(On::HERE, "8.3.5", "logs", ["log-tag", "on"])]),
+    section("mailers", "12.3", &[&not_yet(On::HERE, "12.3", "mail", ["mailer", "timeout"])]),
+    section(
+        "peers",
+        "11.2",
+        &[&not_yet(
+            On::HERE,
+            "11.2",
+            "stick tables",
+            [
+                "bind",
+                "default-bind",
+                "default-server",
+                "disabled",
+                "enabled",
+                "log",
+                "peer",
+                "server",
+                "shards",
+                "table",
+            ],
+        )],
+    ),
+    section(
+        "program",
+        "",
+        &[&[removed("command", "3.3", "run the program from the service manager")]],
+    ),
+    section(
+        "resolvers",
+        "5.3.2",
+        &[&not_yet(
+            On::HERE,
+            "5.3.2",
+            "DNS",
+            [
+                "accepted_payload_size",
+                "hold",
+                "nameserver",
+                "parse-resolv-conf",
+                "resolve_retries",
+                "timeout",
+            ],
+        )],
+    ),
+    section(
+        "ring",
+        "12.5",
+        &[&not_yet(
+            On::HERE,
+            "12.5",
+            "logs",
+            ["backing-file", "description", "format", "maxlen", "server", "size", "timeout"],
+        )],
+    ),
+    section("traces", "12.1", &[&not_yet(On::HERE, "12.1", "debugging", ["trace"])]),
+    section("userlist", "12.2", &[&not_yet(On::HERE, "12.2", "users", ["group", "user"])]),
+];
+
+pub(crate) fn find(name: &str) -> Option<&'static OtherSection> {
+    SECTIONS.iter().find(|section| section.name == name)
+}

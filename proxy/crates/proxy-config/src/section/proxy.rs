@@ -1,0 +1,462 @@
+//! `defaults`, `frontend`, `backend` and `listen` sections (configuration manual, 4.2).
+
+use proxy_types::{Diagnostic, Mode, Spanned};
+
+use crate::args::{Args, Polarity};
+use crate::context::{Context, Parsed, Reported};
+use crate::keyword::{On, Row, Table, find, not_yet, removed, row, suggest};
+use crate::line::{balance, bind, log, option, rules, server, timeout};
+use crate::model::{ErrorFile, LogEntry, Proxy, ProxyKind, RuleSet};
+use crate::section::global::{l4_mode, l4_policy, last_string, rest_text};
+
+pub(crate) type Parse = fn(&mut Context<'_>, &mut Proxy, &mut Args<'_>) -> Parsed;
+
+const M: &str = "4.2";
+
+pub(crate) const PROXY: Table<Parse> = &[
+    CARRIED,
+    SLUICE,
+    REMOVED,
+    &not_yet(On::ALL, M, "statistics page", ["stats"]),
+    &not_yet(
+        On::ALL,
+        M,
+        "replies",
+        ["errorfiles", "errorloc", "errorloc302", "errorloc303", "http-error"],
+    ),
+    &not_yet(On::DEF_BE, M, "health checks", ["external-check", "http-check", "tcp-check"]),
+    &not_yet(
+        On::DEF_BE,
+        M,
+        "load balancing",
+        [
+            "fullconn",
+            "hash-balance-factor",
+            "hash-preserve-affinity",
+            "max-keep-alive-queue",
+            "retry-on",
+        ],
+    ),
+    &not_yet(On::BE, M, "load balancing", ["be-unpublished", "server-template", "use-server"]),
+    &not_yet(On::FE, M, "load balancing", ["force-be-switch"]),
+    &not_yet(On::DEF_BE, M, "persistence", ["cookie", "dynamic-cookie-key", "persist"]),
+    &not_yet(On::BE, M, "persistence", ["force-persist", "ignore-persist", "stick"]),
+    &not_yet(On::FE_BE, M, "stick tables", ["stick-table"]),
+    &not_yet(
+        On::DEF_BE,
+        M,
+        "server state",
+        ["load-server-state-from-file", "server-state-file-name"],
+    ),
+    &not_yet(On::DEF_BE, M, "server connections", ["http-reuse", "http-send-name-header"]),
+    &not_yet(
+        On::DEF_FE,
+        M,
+        "connections",
+        ["clitcpka-cnt", "clitcpka-idle", "clitcpka-intvl", "max-session-srv-conns", "rate-limit"],
+    ),
+    &not_yet(On::DEF_BE, M, "connections", ["srvtcpka-cnt", "srvtcpka-idle", "srvtcpka-intvl"]),
+    &not_yet(
+        On::DEF_FE,
+        M,
+        "logs",
+        ["error-log-format", "log-format-sd", "log-steps", "unique-id-header"],
+    ),
+    &not_yet(On::ALL, M, "logs", ["unique-id-format"]),
+    &not_yet(On::FE, M, "logs", ["capture", "declare", "monitor"]),
+    &not_yet(On::FE_BE, M, "filters", ["filter", "filter-sequence"]),
+    &not_yet(On::ALL, M, "compression", ["compression"]),
+    &not_yet(On::BE, M, "FastCGI", ["use-fcgi-app"]),
+    &not_yet(On::ALL, M, "mail", ["email-alert"]),
+    &not_yet(On::FE, M, "TLS", ["crt", "ssl-f-use"]),
+    &not_yet(On::NAMED_FE, M, "QUIC", ["quic-initial"]),
+];
+
+const CARRIED: &[Row<Parse>] = &[
+    row(
+        "acl",
+        On::NAMED_FE_BE,
+        "<aclname> <criterion> [flags] [operator] <value> ...",
+        M,
+        "names a condition",
+        rules::acl,
+    ),
+    row("backlog", On::DEF_FE, "<conns>", M, "length of the listen queues", |cx, p, args| {
+        p.settings.backlog = Some(args.number(cx, 0..=i32::MAX as u32)?);
+        args.end(cx)
+    }),
+    row(
+        "balance",
+        On::DEF_BE,
+        "<algorithm> [<arguments>]",
+        M,
+        "how a server is chosen",
+        balance::balance,
+    ),
+    row(
+        "bind",
+        On::FE,
+        "[<address>]:<port_range> [, ...] [param*]",
+        M,
+        "where clients connect",
+        |cx, p, args| {
+            let bind = bind::bind(cx, args, &format!("in {}", p.label()))?;
+            p.binds.push(bind);
+            Ok(())
+        },
+    ),
+    row(
+        "default-server",
+        On::DEF_BE,
+        "[param*]",
+        M,
+        "options of the servers that follow",
+        server::default_server,
+    ),
+    row(
+        "default_backend",
+        On::DEF_FE,
+        "<backend>",
+        M,
+        "backend when no use_backend holds",
+        |cx, p, args| {
+            p.settings.default_backend = Some(last_string(cx, args, "a backend name")?);
+            Ok(())
+        },
+    ),
+    row("description", On::FE_BE, "<string>", M, "text of the statistics", |cx, p, args| {
+        p.description = Some(rest_text(cx, args, "a text")?);
+        Ok(())
+    }),
+    row("disabled", On::ALL, "", M, "switches the section off", |cx, p, args| {
+        p.settings.disabled = Some(Spanned::new(true, args.span()));
+        args.end(cx)
+    }),
+    row("enabled", On::ALL, "", M, "cancels disabled", |cx, p, args| {
+        p.settings.disabled = Some(Spanned::new(false, args.span()));
+        args.end(cx)
+    }),
+    row("errorfile", On::ALL, "<code> <file>", M, "reply of a file instead of an error", errorfile),
+    row("guid", On::FE_BE, "<string>", M, "identifier that is unique in the configuration", guid),
+    row(
+        "hash-type",
+        On::DEF_BE,
+        "<method> [<function> [<modifier>]]",
+        M,
+        "how a hash maps to servers",
+        balance::hash_type,
+    ),
+    row(
+        "http-after-response",
+        On::NAMED_FE_BE,
+        "<action> [{if|unless} <condition>]",
+        M,
+        "rules on every response",
+        |cx, p, args| rules::rule(cx, p, args, RuleSet::HttpAfterResponse),
+    ),
+    row(
+        "http-request",
+        On::NAMED_FE_BE,
+        "<action> [{if|unless} <condition>]",
+        M,
+        "rules on requests",
+        |cx, p, args| rules::rule(cx, p, args, RuleSet::HttpRequest),
+    ),
+    row(
+        "http-response",
+        On::NAMED_FE_BE,
+        "<action> [{if|unless} <condition>]",
+        M,
+        "rules on responses of servers",
+        |cx, p, args| rules::rule(cx, p, args, RuleSet::HttpResponse),
+    ),
+    row("id", On::FE_BE, "<value>", M, "number in the statistics", |cx, p, args| {
+        p.id = Some(args.number(cx, 1..=i32::MAX as u32)?);
+        args.end(cx)
+    }),
+    row(
+        "log",
+        On::ALL,
+        "global | <target> [len <length>] [format <format>] <facility> [<level> [<minlevel>]]",
+        M,
+        "adds a log target",
+        log_line as Parse,
+    )
+    .negatable(),
+    row("log-format", On::DEF_FE, "<fmt>", M, "text of log lines", |cx, p, args| {
+        let text = last_string(cx, args, "a log format (quote it when it has spaces)")?;
+        p.settings.log_format = Some(text);
+        p.settings.log_option = None;
+        Ok(())
+    }),
+    row("log-tag", On::ALL, "<string>", M, "tag in syslog headers", |cx, p, args| {
+        p.settings.log_tag = Some(last_string(cx, args, "a tag")?);
+        Ok(())
+    }),
+    row("maxconn", On::DEF_FE, "<conns>", M, "connections of the frontend", |cx, p, args| {
+        p.settings.maxconn = Some(args.number(cx, 0..=i32::MAX as u32)?);
+        args.end(cx)
+    }),
+    row("mode", On::ALL, "{tcp|http}", M, "what the proxy speaks", mode),
+    row(
+        "monitor-uri",
+        On::DEF_FE,
+        "<uri>",
+        M,
+        "path that tells that the balancer lives",
+        |cx, p, args| {
+            p.settings.monitor_uri = Some(last_string(cx, args, "a URI")?);
+            Ok(())
+        },
+    ),
+    row("option", On::ALL, "<name> [<arguments>]", M, "sets an option", option::option as Parse)
+        .negatable(),
+    row(
+        "redirect",
+        On::FE_BE,
+        "{location|prefix|scheme} <to> [code <code>] <option> [{if|unless} <condition>]",
+        M,
+        "redirects after the http-request rules",
+        |cx, p, args| rules::rule(cx, p, args, RuleSet::Redirect),
+    ),
+    row(
+        "retries",
+        On::DEF_BE,
+        "<value>",
+        M,
+        "attempts after a failed connection",
+        |cx, p, args| {
+            p.settings.retries = Some(args.number(cx, 0..=1000)?);
+            args.end(cx)
+        },
+    ),
+    row("server", On::BE, "<name> <address>[:[port]] [param*]", M, "adds a server", server::server),
+    row(
+        "source",
+        On::DEF_BE,
+        "<addr>[:<port>] [interface <name>]",
+        M,
+        "where connections to servers come from",
+        |cx, p, args| {
+            p.settings.source = Some(server::source_address(cx, args)?);
+            args.end(cx)
+        },
+    ),
+    row(
+        "tcp-request",
+        On::ALL,
+        "{connection|session|content} <action> ... | inspect-delay <timeout>",
+        M,
+        "rules on connections",
+        rules::tcp_request,
+    ),
+    row(
+        "tcp-response",
+        On::DEF_BE,
+        "content <action> ... | inspect-delay <timeout>",
+        M,
+        "rules on responses over TCP",
+        rules::tcp_response,
+    ),
+    row("timeout", On::ALL, "<name> <timeout>", M, "how long to wait", timeout::timeout),
+    row(
+        "use_backend",
+        On::FE,
+        "<backend> [{if|unless} <condition>]",
+        M,
+        "backend when a condition holds",
+        rules::use_backend,
+    ),
+];
+
+const SLUICE: &[Row<Parse>] = &[
+    row(
+        "l4",
+        On::DEF_FE,
+        "{off|auto|require}",
+        "Sluice",
+        "whether the kernel carries the proxy",
+        |cx, p, args| {
+            p.settings.l4 = Some(l4_policy(cx, args)?);
+            Ok(())
+        },
+    ),
+    row(
+        "l4-mode",
+        On::DEF_FE,
+        "{fullnat|nat}",
+        "Sluice",
+        "whether servers see the balancer's address",
+        |cx, p, args| {
+            p.settings.l4_mode = Some(l4_mode(cx, args)?);
+            Ok(())
+        },
+    ),
+];
+
+const REMOVED: &[Row<Parse>] = &[
+    removed("appsession", "1.6", "use 'cookie' or a stick table"),
+    removed("bind-process", "2.5", "use 'thread' on 'bind' lines"),
+    removed("block", "2.1", "use 'http-request deny'"),
+    removed("clitimeout", "2.1", "use 'timeout client'"),
+    removed("contimeout", "2.1", "use 'timeout connect', 'timeout queue' or 'timeout tarpit'"),
+    removed("dispatch", "3.5", "use a 'server' line with the address"),
+    removed("grace", "2.5", "use 'grace' in the global section"),
+    removed("monitor-net", "2.5", "use 'http-request return status 200 if { src <network> }'"),
+    removed("redispatch", "2.1", "use 'option redispatch'"),
+    removed("reqadd", "2.1", "use 'http-request add-header'"),
+    removed("reqallow", "2.1", "use 'http-request allow'"),
+    removed("reqdel", "2.1", "use 'http-request del-header'"),
+    removed("reqdeny", "2.1", "use 'http-request deny'"),
+    removed("reqiallow", "2.1", "use 'http-request allow'"),
+    removed("reqidel", "2.1", "use 'http-request del-header'"),
+    removed("reqideny", "2.1", "use 'http-request deny'"),
+    removed("reqipass", "2.1", "use 'http-request' with a condition"),
+    removed("reqirep", "2.1", "use 'http-request replace-header' or 'replace-uri'"),
+    removed("reqitarpit", "2.1", "use 'http-request tarpit'"),
+    removed("reqpass", "2.1", "use 'http-request' with a condition"),
+    removed("reqrep", "2.1", "use 'http-request replace-header' or 'replace-uri'"),
+    removed("reqtarpit", "2.1", "use 'http-request tarpit'"),
+    removed("rspadd", "2.1", "use 'http-response add-header'"),
+    removed("rspdel", "2.1", "use 'http-response del-header'"),
+    removed("rspdeny", "2.1", "use 'http-response deny'"),
+    removed("rspidel", "2.1", "use 'http-response del-header'"),
+    removed("rspideny", "2.1", "use 'http-response deny'"),
+    removed("rspirep", "2.1", "use 'http-response replace-header'"),
+    removed("rsprep", "2.1", "use 'http-response replace-header'"),
+    removed("srvtimeout", "2.1", "use 'timeout server'"),
+    removed("transparent", "3.5", "use 'server <name> 0.0.0.0'"),
+];
+
+/// Keywords that a section without the capability must not even have; others are ignored there with a warning.
+const STRICT: &[&str] = &["default-server", "server", "server-template"];
+
+/// Whether the keyword of `args` is valid in the section of `proxy`. HAProxy ignores most keywords of the other
+/// side with a warning, and so configurations have them.
+pub(crate) fn check_section<F>(
+    cx: &mut Context<'_>,
+    row: &Row<F>,
+    proxy: &Proxy,
+    args: &Args<'_>,
+) -> Parsed {
+    let name = args.name();
+    let span = args.keyword_span();
+    if proxy.kind == ProxyKind::Defaults {
+        if !row.on.defaults() {
+            return Err(cx.alert(span, format!("'{name}' not allowed in 'defaults' section")));
+        }
+        if row.on.only_named_defaults() && proxy.name.value.is_empty() {
+            let message = format!("'{name}' not allowed in anonymous 'defaults' section");
+            let help = "give the section a name: 'defaults <name>'";
+            return Err(cx.report(Diagnostic::alert(message).at(span).help(help)));
+        }
+        return Ok(());
+    }
+    let missing = match (row.on.frontend(), row.on.backend()) {
+        (true, false) if !proxy.kind.is_frontend() => "frontend",
+        (false, true) if !proxy.kind.is_backend() => "backend",
+        _ => return Ok(()),
+    };
+    if STRICT.contains(&row.name) {
+        return Err(server::not_allowed(cx, proxy, name, span));
+    }
+    let message = format!("'{name}' ignored because {} has no {missing} capability", proxy.label());
+    cx.warn(span, message);
+    Err(Reported)
+}
+
+fn log_line(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
+    if args.polarity != Polarity::Set {
+        args.end(cx)?;
+        proxy.settings.logs.clear();
+        return Ok(());
+    }
+    let entry = match args.accept("global") {
+        Some(_) => {
+            args.end(cx)?;
+            LogEntry::Global(args.span())
+        }
+        None => LogEntry::Target(log::target(cx, args)?),
+    };
+    proxy.settings.logs.push(entry);
+    Ok(())
+}
+
+fn mode(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
+    let word = args.word(cx, "'tcp' or 'http'")?;
+    let value = match word.value.as_str() {
+        "tcp" => Mode::Tcp,
+        "http" => Mode::Http,
+        "health" => {
+            let text = "'mode health' is not supported anymore since version 2.5";
+            let help = "use 'http-request return status 200' in a frontend of 'mode http'";
+            return Err(cx.report(Diagnostic::alert(text).at(word.span).help(help)));
+        }
+        "log" | "spop" | "haterm" => {
+            return Err(
+                cx.alert(word.span, format!("'mode {}': known, not carried yet", word.value))
+            );
+        }
+        other => {
+            let near = proxy_types::text::nearest(other, ["tcp", "http"]);
+            let message = format!("unknown proxy mode '{other}'");
+            return Err(cx.report(
+                Diagnostic::alert(message)
+                    .at(word.span)
+                    .expected("expected 'tcp' or 'http'")
+                    .did_you_mean(near),
+            ));
+        }
+    };
+    args.end(cx)?;
+    proxy.settings.mode = Some(Spanned::new(value, word.span));
+    Ok(())
+}
+
+/// 4.2 "errorfile": the statuses that HAProxy itself may answer with.
+pub(crate) const ERROR_STATUSES: &[u16] = &[
+    200, 400, 401, 403, 404, 405, 407, 408, 410, 413, 414, 425, 429, 431, 500, 501, 502, 503, 504,
+];
+
+fn errorfile(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
+    let status = args.number(cx, 200..=599)?;
+    if !ERROR_STATUSES.contains(&status.value) {
+        let known: Vec<String> = ERROR_STATUSES.iter().map(u16::to_string).collect();
+        let message = format!("errorfile : status code '{}' not handled", status.value);
+        return Err(cx.report(
+            Diagnostic::alert(message)
+                .at(status.span)
+                .expected(format!("expected one of {}", known.join(", "))),
+        ));
+    }
+    let path = args.string(cx, "a file name after the status")?;
+    args.end(cx)?;
+    proxy.settings.error_files.retain(|file| file.status.value != status.value);
+    proxy.settings.error_files.push(ErrorFile { span: args.span(), status, path });
+    Ok(())
+}
+
+fn guid(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
+    let value = last_string(cx, args, "an identifier")?;
+    if value.len() > 127 || !value.chars().all(server::is_name_char) {
+        let text = "letters, digits, '.', ':', '-' and '_' are expected, 127 at most";
+        return Err(args.wrong(cx, value.span, text));
+    }
+    proxy.guid = Some(value);
+    Ok(())
+}
+
+/// One line of such a section.
+pub(crate) fn line(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
+    let place = format!("in '{}' section", proxy.kind.as_str());
+    let Some(row) = find(PROXY, args.name()) else {
+        let message = format!("unknown keyword '{}' {place}", args.name());
+        let near = suggest(PROXY, args.name());
+        let span = args.keyword_span();
+        return Err(cx.report(Diagnostic::alert(message).at(span).did_you_mean(near)));
+    };
+    crate::reader::check_polarity(cx, row, args)?;
+    check_section(cx, row, proxy, args)?;
+    let parse = cx.carried(row, "keyword", &place, args.keyword_span())?;
+    parse(cx, proxy, args)
+}
