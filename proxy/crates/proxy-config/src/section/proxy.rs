@@ -357,7 +357,7 @@ pub(crate) fn check_section<F>(
         (false, true) if !proxy.kind.is_backend() => "backend",
         _ => return Ok(()),
     };
-    if STRICT.contains(&row.name) {
+    if STRICT.contains(&name) {
         return Err(server::not_allowed(cx, proxy, name, span));
     }
     let message = format!("'{name}' ignored because {} has no {missing} capability", proxy.label());
