@@ -323,11 +323,13 @@ fn leastconn_avoids_the_busy_server() -> Result<()> {
     let (sluice, address) = proxy("", &backend)?;
     let mut busy = Client::connect(address)?;
     busy.send("GET /delay/6000 HTTP/1.1\r\nhost: a\r\n\r\n")?;
-    eventually("the slow request", PATIENCE, || {
-        sluice.stats().count("app", "BACKEND", "scur").is_ok_and(|count| count == 1)
+    let mut slow = None;
+    eventually("the slow request at a server", PATIENCE, || {
+        slow = servers.iter().position(|server| server.requests() == 1);
+        let in_use = |name| sluice.stats().count("app", name, "scur").unwrap_or(0);
+        slow.is_some() && in_use("s1") + in_use("s2") == 1
     })?;
-    let slow = servers.iter().position(|server| server.connections() == 1);
-    let slow = slow.expect("one server has the request");
+    let slow = slow.expect("found above");
     for _ in 0..6 {
         get(address, "/quick")?;
     }

@@ -101,7 +101,7 @@ fn httplog_lines() -> Result<()> {
     get(address, "/reset")?;
     assert_eq!(
         normal(&log.next_with("/reset", PATIENCE)?),
-        "127.0.0.1:P [D] web app/s1 T/T/T/-1/T 502 208 - - SH-- 1/1/0/0/0 0/0 {sluice.test} \
+        "127.0.0.1:P [D] web app/s1 T/T/T/-1/T 502 209 - - SH-- 1/1/0/0/0 0/0 {sluice.test} \
          \"GET /reset HTTP/1.1\""
     );
     Ok(())

@@ -1,1 +1,58 @@
-fn main() {}
+//! Project automation. `cargo xtask` lists the commands.
+
+#![forbid(unsafe_code)]
+
+mod gate;
+mod product;
+mod setup;
+mod shell;
+mod topology;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Everything that is done to this project is done by one of these.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Find what building and testing need, and install what is missing
+    Setup(setup::Arguments),
+    /// Build Sluice for use (release profile), kernel programs included
+    Build,
+    /// Format check, lints and every test: what continuous integration runs
+    Test(gate::Arguments),
+    /// The demo's network, to play with: namespaces of a client, a balancer and servers
+    #[command(subcommand)]
+    Netns(topology::Command),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Setup(arguments) => setup::main(&arguments),
+        Command::Build => build(),
+        Command::Test(arguments) => gate::main(&arguments),
+        Command::Netns(command) => topology::main(&command),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn build() -> Result<()> {
+    setup::prepare(setup::Scope::Build)?;
+    let path = product::build(product::Profile::Release)?;
+    println!("{}", path.display());
+    Ok(())
+}
