@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`sample`] | value types, rows of fetches and converters, expressions, the context of an evaluation |
 //! | [`fetch`], [`conv`] | the rows, by topic |
+//! | [`acl`] | patterns, named and anonymous ACLs, conditions |
 //! | [`vars`] | variables of the process, session and stream |
 //! | [`logformat`] | log formats: parser, aliases, rendering, built-in formats |
 //! | [`known`] | HAProxy's whole vocabulary, to tell what is not carried from what is mistyped |
@@ -12,6 +13,7 @@
 //! only from the scratch arena of the context.
 #![forbid(unsafe_code)]
 
+pub mod acl;
 pub mod conv;
 pub mod fetch;
 pub mod hash;

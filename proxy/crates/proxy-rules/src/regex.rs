@@ -65,7 +65,7 @@ pub(crate) fn hex(digit: u8) -> u8 {
 
 /// The bytes of an even number of hexadecimal digits.
 pub(crate) fn unhex(digits: &[u8]) -> Option<Vec<u8>> {
-    let valid = digits.len() % 2 == 0 && digits.iter().all(u8::is_ascii_hexdigit);
+    let valid = digits.len().is_multiple_of(2) && digits.iter().all(u8::is_ascii_hexdigit);
     valid.then(|| digits.chunks_exact(2).map(|d| hex(d[0]) << 4 | hex(d[1])).collect())
 }
 

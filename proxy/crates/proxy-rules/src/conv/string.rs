@@ -110,7 +110,7 @@ pub(super) fn made<'a>(
 ) -> Option<&'a [u8]> {
     let mut text = out(cx.scratch, capacity);
     f(&mut text);
-    (text.len() <= cx.shared.bufsize).then(|| &*text.into_bump_slice())
+    (text.len() <= cx.shared.bufsize).then(|| text.into_bump_slice() as &[u8])
 }
 
 fn bytes<'a>(cx: &EvalCtx<'a>, args: &'a Args, value: Sample<'a>) -> Option<Sample<'a>> {
@@ -151,12 +151,12 @@ fn check_part(args: &mut Args) -> Result<(), String> {
 
 /// The `first`-th of the parts that `cut` yields in order (from the end when negative), and those after it up to
 /// `count` in all; 0 takes the rest. A part is a range of `text`.
-fn part<'a>(
-    text: &'a [u8],
+fn part(
+    text: &[u8],
     first: i64,
     count: i64,
     cut: impl Iterator<Item = (usize, usize)> + Clone,
-) -> Option<&'a [u8]> {
+) -> Option<&[u8]> {
     let total = cut.clone().count();
     let at = usize::try_from(first.unsigned_abs()).ok()?;
     let count = usize::try_from(count).ok()?;
@@ -171,7 +171,8 @@ fn part<'a>(
         (if count == 0 { 0 } else { to.saturating_sub(count) }, to)
     };
     let start = cut.clone().nth(from)?.0;
-    let end = cut.clone().nth(to - 1)?.1;
+    let mut cut = cut;
+    let end = cut.nth(to - 1)?.1;
     Some(&text[start..end])
 }
 

@@ -4,11 +4,13 @@ mod constant;
 mod header;
 mod http_req;
 mod http_res;
+mod l4;
 
 use crate::sample::FetchDef;
 
 /// Every row.
-pub const ALL: &[&[FetchDef]] = &[constant::FETCHES, http_req::FETCHES, http_res::FETCHES];
+pub const ALL: &[&[FetchDef]] =
+    &[constant::FETCHES, http_req::FETCHES, http_res::FETCHES, l4::FETCHES];
 
 /// The row called `name`.
 pub fn find(name: &str) -> Option<&'static FetchDef> {
