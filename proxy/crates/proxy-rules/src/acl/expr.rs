@@ -27,10 +27,8 @@ impl AclExpr {
         let (expr, implied) = parse_criterion(criterion, cx)?;
         let (flags, rest) = Flags::parse(rest, cx)?;
         let ty = expr.out();
-        let method = match flags.method.or(implied).or_else(|| Method::default_for(ty)) {
-            Some(method) => method,
-            None => {
-                return fail(
+        let Some(method) = flags.method.or(implied).or_else(|| Method::default_for(ty)) else {
+            return fail(
                     Diagnostic::alert(format!(
                         "matching method must be specified first (using '-m') when using a sample fetch of \
                          this type ('{}')",
@@ -39,7 +37,6 @@ impl AclExpr {
                     .at(criterion.span)
                     .help("add for example '-m str', '-m bin' or '-m found'"),
                 );
-            }
         };
         if let Some(takes) = method.takes()
             && !ty.can_become(takes)

@@ -82,6 +82,9 @@ impl TextSet {
 /// Up to this many strings are compared one by one: that is faster than hashing.
 const LINEAR_MAX: usize = 8;
 
+/// Strings of one length.
+type SameLen = (usize, FxHashSet<Box<[u8]>>);
+
 #[derive(Debug)]
 enum Index {
     Anywhere(AhoCorasick),
@@ -89,7 +92,7 @@ enum Index {
     /// Strings of equal length are looked up together, at the start, the end or both.
     Hashed {
         at: Where,
-        by_len: Box<[(usize, FxHashSet<Box<[u8]>>)]>,
+        by_len: Box<[SameLen]>,
     },
     Linear {
         at: Where,
@@ -110,7 +113,7 @@ impl Index {
         if list.len() <= LINEAR_MAX || matches!(at, Where::Parts(_)) {
             return Ok(Self::Linear { at, list: list.into() });
         }
-        let mut by_len: Vec<(usize, FxHashSet<Box<[u8]>>)> = Vec::new();
+        let mut by_len: Vec<SameLen> = Vec::new();
         for pattern in list {
             let len = pattern.len();
             match by_len.iter_mut().find(|(l, _)| *l == len) {
