@@ -11,6 +11,7 @@
 //! | [`listener`] | `bind` lines to listening sockets; sockets of an old process |
 //! | [`netns`] | making sockets in another network namespace |
 //! | [`sockopt`] | socket options by configuration name |
+//! | [`splice`] | carrying bytes between two sockets |
 //! | [`stop`] | soft and hard stop of a worker, its jobs |
 //! | [`timer`] | per-thread deadlines that cost a store to move |
 //!
@@ -24,6 +25,7 @@ pub mod fdpass;
 pub mod listener;
 pub mod netns;
 pub mod sockopt;
+pub mod splice;
 pub mod stop;
 mod stream;
 mod sys;

@@ -150,6 +150,19 @@ impl Stream {
     }
 }
 
+impl From<TcpStream> for Stream {
+    fn from(io: TcpStream) -> Self {
+        Self { io }
+    }
+}
+
+impl From<Stream> for TcpStream {
+    /// The same descriptor; for a unix socket only reading, writing and shutting down make sense on it.
+    fn from(stream: Stream) -> Self {
+        stream.io
+    }
+}
+
 impl AsFd for Stream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.io.as_fd()
