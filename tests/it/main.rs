@@ -5,6 +5,7 @@
 
 mod cli;
 mod config;
+mod datapath;
 mod http;
 mod logs;
 mod master;

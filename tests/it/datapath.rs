@@ -1,0 +1,411 @@
+//! Layer 4 in the kernel, between namespaces: what a client and a server see of it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use proxy_datapath::plan::plan;
+use proxy_datapath::{
+    Datapath, EndFlows, EndReason, EndedFlow, FlowStatus, Hook, Mode, NetFacts, OpenOptions,
+    Policy, ServerChange, ServerSpec, ServiceSpec, Usable, object,
+};
+use tests::guardian::{Registration, Resource};
+use tests::wait::PATIENCE;
+use tests::{Lab, NetNs, eventually, net};
+
+const PORT: u16 = 80;
+
+/// Client, balancer and two servers (see [`Lab`] for the addresses), with the data path of the balancer's namespace.
+struct World {
+    lab: Lab,
+    options: OpenOptions,
+    _pins: Registration,
+}
+
+impl World {
+    /// `None`, with the reason printed, where there can be no layer 4.
+    fn new() -> Result<Option<Self>> {
+        if !net::is_root() {
+            eprintln!("skipped: needs root");
+            return Ok(None);
+        }
+        if let Err(reason) = object::bytes() {
+            eprintln!("skipped: {reason}");
+            return Ok(None);
+        }
+        let lab = Lab::new(2)?;
+        for (index, server) in lab.servers.iter().enumerate() {
+            serve(server, index + 1)?;
+        }
+        let name = format!("it-{}", lab.balancer.inode()?);
+        let pins = Registration::new(Resource::Dir(format!("/sys/fs/bpf/sluice/{name}")));
+        let options =
+            OpenOptions { instance: Some(name), connections: 2000, ..OpenOptions::default() };
+        Ok(Some(Self { lab, options, _pins: pins }))
+    }
+
+    fn open(&self) -> Result<Datapath> {
+        Ok(self.lab.balancer.enter(|| Datapath::open(&self.options))??.0)
+    }
+
+    fn apply(&self, datapath: &mut Datapath, services: &[ServiceSpec]) -> Result<()> {
+        self.lab.balancer.enter(|| {
+            let servers = services.iter().flat_map(|s| s.servers.iter().map(|s| s.addr.ip()));
+            let plan = plan(services, &NetFacts::gather(servers)?);
+            ensure!(plan.rejected.is_empty(), "{:?}", plan.rejected);
+            let report = datapath.apply(&plan)?;
+            ensure!(report.left_out.is_empty(), "{:?}", report.left_out);
+            Ok(())
+        })?
+    }
+
+    fn connect(&self, vip: SocketAddr) -> Result<Peer> {
+        self.lab.client.enter(|| {
+            let stream = TcpStream::connect_timeout(&vip, PATIENCE).context("connect")?;
+            Peer::new(stream)
+        })?
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let _ = Datapath::detach_instance(self.options.instance.as_deref(), None);
+    }
+}
+
+/// The client's end of a connection; the server has introduced itself.
+struct Peer {
+    reader: BufReader<TcpStream>,
+    /// Number of the server.
+    server: usize,
+    /// Whom the server believes to talk to.
+    seen_as: IpAddr,
+}
+
+impl Peer {
+    fn new(stream: TcpStream) -> Result<Self> {
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_nodelay(true)?;
+        let mut reader = BufReader::new(stream);
+        let mut hello = String::new();
+        reader.read_line(&mut hello).context("server's greeting")?;
+        let (server, seen_as) = hello.trim().split_once(' ').context("greeting")?;
+        Ok(Self { server: server.parse()?, seen_as: seen_as.parse()?, reader })
+    }
+
+    /// Sends so many bytes and reads them back.
+    fn echo(&mut self, length: usize) -> Result<()> {
+        let sent: Vec<u8> = (0..length).map(|i| (i % 251) as u8).collect();
+        let mut stream = self.reader.get_ref().try_clone()?;
+        let copy = sent.clone();
+        let writer = std::thread::spawn(move || stream.write_all(&copy));
+        let mut received = vec![0; length];
+        self.reader.read_exact(&mut received).context("echo")?;
+        writer.join().map_err(|_| anyhow::anyhow!("writer"))??;
+        ensure!(sent == received, "other bytes came back");
+        Ok(())
+    }
+}
+
+/// Servers that say `<number> <client address>` and echo what they get, on both families.
+fn serve(namespace: &NetNs, number: usize) -> Result<()> {
+    for any in ["0.0.0.0", "::"] {
+        let any: IpAddr = any.parse()?;
+        let listener = namespace.enter(|| bind(any))??;
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                std::thread::spawn(move || greet_and_echo(stream, number));
+            }
+        });
+    }
+    Ok(())
+}
+
+fn bind(ip: IpAddr) -> Result<TcpListener> {
+    use nix::sys::socket::{
+        AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, listen, setsockopt,
+        socket, sockopt,
+    };
+    let family = if ip.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let fd = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    if ip.is_ipv6() {
+        setsockopt(&fd, sockopt::Ipv6V6Only, &true)?;
+    }
+    use std::os::fd::AsRawFd;
+    bind(fd.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(ip, PORT)))?;
+    listen(&fd, Backlog::new(128)?)?;
+    Ok(fd.into())
+}
+
+fn greet_and_echo(mut stream: TcpStream, number: usize) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let client = stream.peer_addr()?.ip().to_canonical();
+    stream.write_all(format!("{number} {client}\n").as_bytes())?;
+    let mut reader = stream.try_clone()?;
+    std::io::copy(&mut reader, &mut stream)?;
+    Ok(())
+}
+
+fn vip4() -> SocketAddr {
+    SocketAddr::from(([10, 1, 0, 1], PORT))
+}
+
+fn vip6() -> SocketAddr {
+    SocketAddr::from(([0xfd01, 0, 0, 0, 0, 0, 0, 1], PORT))
+}
+
+fn service(name: &str, vip: SocketAddr) -> ServiceSpec {
+    let servers = (1..=2_u8).map(|n| {
+        let addr = if vip.is_ipv4() {
+            SocketAddr::from(([10, 2, n, 2], PORT))
+        } else {
+            SocketAddr::from(([0xfd02, n.into(), 0, 0, 0, 0, 0, 2], PORT))
+        };
+        ServerSpec {
+            name: format!("s{n}"),
+            addr,
+            weight: 1,
+            usable: Usable::Up,
+            backup: false,
+            maxconn: 0,
+            source: None,
+        }
+    });
+    ServiceSpec {
+        name: name.to_owned(),
+        frontend: name.to_owned(),
+        backend: name.to_owned(),
+        vips: vec![vip],
+        mode: Mode::FullNat,
+        policy: Policy::RoundRobin,
+        maxconn: 0,
+        client_idle: Duration::from_secs(50),
+        server_idle: Duration::from_secs(50),
+        connect: Duration::from_secs(5),
+        log: true,
+        servers: servers.collect(),
+        all_backups: false,
+    }
+}
+
+/// Runs in every hook.
+fn in_each_hook(test: impl Fn(&World) -> Result<()>) -> Result<()> {
+    for hook in [Hook::Tc, Hook::XdpGeneric] {
+        let Some(mut world) = World::new()? else { return Ok(()) };
+        world.options.hook = hook;
+        test(&world).with_context(|| format!("{hook:?}"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn connections_reach_servers_in_turns() -> Result<()> {
+    in_each_hook(|world| {
+        let mut datapath = world.open()?;
+        world.apply(&mut datapath, &[service("four", vip4()), service("six", vip6())])?;
+        for vip in [vip4(), vip6()] {
+            let mut peers = (0..4).map(|_| world.connect(vip)).collect::<Result<Vec<_>>>()?;
+            let mut servers: Vec<usize> = peers.iter().map(|p| p.server).collect();
+            servers.sort_unstable();
+            ensure!(servers == [1, 1, 2, 2], "{servers:?}");
+            for peer in &mut peers {
+                let n = peer.server;
+                let expected = match vip {
+                    SocketAddr::V4(_) => format!("10.2.{n}.1"),
+                    SocketAddr::V6(_) => format!("fd02:{n}::1"),
+                };
+                ensure!(peer.seen_as == expected.parse::<IpAddr>()?, "seen as {}", peer.seen_as);
+                peer.echo(100)?;
+                peer.echo(3_000_000)?;
+            }
+        }
+        let counters = datapath.counters()?;
+        ensure!(counters.services.len() == 2);
+        for service in &counters.services {
+            ensure!(service.current == 4, "{service:?}");
+            ensure!(service.traffic.flows_new == 4 && service.traffic.flows_established == 4);
+            ensure!(service.traffic.bytes_in >= 12_000_400, "{service:?}");
+            ensure!(service.traffic.bytes_out >= 12_000_400, "{service:?}");
+            ensure!(service.servers.iter().all(|s| s.current == 2), "{service:?}");
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn connections_outlive_the_process_that_made_them() -> Result<()> {
+    in_each_hook(|world| {
+        let services = [service("four", vip4()), service("six", vip6())];
+        let mut datapath = world.open()?;
+        world.apply(&mut datapath, &services)?;
+        let mut peers = vec![world.connect(vip4())?, world.connect(vip6())?];
+        drop(datapath);
+        peers.iter_mut().try_for_each(|p| p.echo(100_000))?;
+        // New ones too.
+        peers.push(world.connect(vip4())?);
+        peers.push(world.connect(vip6())?);
+
+        let mut datapath = world.open()?;
+        peers.iter_mut().try_for_each(|p| p.echo(100_000))?;
+        world.apply(&mut datapath, &services)?;
+        peers.iter_mut().try_for_each(|p| p.echo(100_000))?;
+        let current: Vec<u32> = datapath.counters()?.services.iter().map(|s| s.current).collect();
+        ensure!(current == [2, 2], "{current:?}");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_server_going_down_or_away_leaves_other_connections_alone() -> Result<()> {
+    in_each_hook(|world| {
+        let mut datapath = world.open()?;
+        world.apply(&mut datapath, &[service("web", vip4())])?;
+        let mut peers = (0..4).map(|_| world.connect(vip4())).collect::<Result<Vec<_>>>()?;
+        let down = ServerChange { usable: Usable::Down, weight: 1 };
+        datapath.set_server("web", "s1", down)?;
+        for _ in 0..4 {
+            ensure!(world.connect(vip4())?.server == 2);
+        }
+        peers.iter_mut().filter(|p| p.server == 2).try_for_each(|p| p.echo(10_000))?;
+
+        let mut without = service("web", vip4());
+        without.servers.remove(0);
+        world.apply(&mut datapath, &[without])?;
+        // The server still lives: its connections go on.
+        peers.iter_mut().try_for_each(|p| p.echo(10_000))?;
+        ensure!(world.connect(vip4())?.server == 2);
+
+        let report = datapath.end_flows(EndFlows::Server("web", "s1"))?;
+        ensure!(report.ended == 2, "{report:?}");
+        for peer in &mut peers {
+            ensure!(peer.echo(100).is_ok() == (peer.server == 2));
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn nat_shows_the_client_to_the_server() -> Result<()> {
+    in_each_hook(|world| {
+        let mut datapath = world.open()?;
+        let services = [vip4(), vip6()].map(|vip| {
+            let mut service = service(&vip.to_string(), vip);
+            service.mode = Mode::Nat;
+            service
+        });
+        world.apply(&mut datapath, &services)?;
+        for (vip, client) in [(vip4(), "10.1.0.2"), (vip6(), "fd01::2")] {
+            let mut peer = world.connect(vip)?;
+            ensure!(peer.seen_as == client.parse::<IpAddr>()?, "seen as {}", peer.seen_as);
+            peer.echo(1_000_000)?;
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn ended_connections_are_reported_and_no_longer_counted() -> Result<()> {
+    in_each_hook(|world| {
+        let mut datapath = world.open()?;
+        world.apply(&mut datapath, &[service("web", vip4())])?;
+        let mut peer = world.connect(vip4())?;
+        peer.echo(5000)?;
+        let flows = datapath.flows().collect::<Result<Vec<_>, _>>()?;
+        ensure!(flows.len() == 1, "{flows:?}");
+        ensure!(flows[0].vip == vip4() && *flows[0].service == *"web", "{flows:?}");
+        ensure!(flows[0].status == FlowStatus::Established, "{flows:?}");
+        ensure!(*flows[0].server == *format!("s{}", peer.server), "{flows:?}");
+        let client = peer.reader.get_ref().local_addr()?;
+        drop(peer);
+
+        let mut ended: Vec<EndedFlow> = Vec::new();
+        eventually("the end is reported", PATIENCE, || {
+            datapath.drain_events(|event| ended.push(event));
+            !ended.is_empty()
+        })?;
+        ensure!(ended.len() == 1, "{ended:?}");
+        let event = &ended[0];
+        ensure!(event.client == client && event.vip == vip4(), "{event:?}");
+        ensure!(event.reason == EndReason::ClientFin && event.established, "{event:?}");
+        ensure!(*event.service == *"web", "{event:?}");
+        ensure!(event.bytes_in <= 5000, "{event:?}");
+        let counters = datapath.counters()?;
+        ensure!(counters.services[0].current == 0, "{counters:?}");
+        ensure!(counters.services[0].traffic.flows_ended == 1, "{counters:?}");
+        Ok(())
+    })
+}
+
+#[test]
+fn silent_connections_are_ended() -> Result<()> {
+    in_each_hook(|world| {
+        let mut datapath = world.open()?;
+        let mut short = service("short", vip4());
+        short.client_idle = Duration::from_secs(1);
+        let long = service("long", vip6());
+        world.apply(&mut datapath, &[short, long])?;
+        let mut silent = world.connect(vip4())?;
+        let mut patient = world.connect(vip6())?;
+        silent.echo(100)?;
+        patient.echo(100)?;
+        let mut ended = 0;
+        eventually("idle expiry", PATIENCE, || {
+            ended += datapath.expire_idle().map_or(0, |r| r.ended);
+            ended > 0
+        })?;
+        ensure!(ended == 1);
+        let mut events = Vec::new();
+        datapath.drain_events(|event| events.push(event));
+        ensure!(events.len() == 1 && events[0].reason == EndReason::Idle, "{events:?}");
+        let counters = datapath.counters()?;
+        let current: Vec<_> =
+            counters.services.iter().map(|s| (s.name.as_str(), s.current)).collect();
+        ensure!(current == [("long", 1), ("short", 0)], "{current:?}");
+        patient.echo(100)?;
+        ensure!(silent.echo(100).is_err());
+        Ok(())
+    })
+}
+
+/// What the kernel does not take is left to the host: here nobody listens, so it refuses.
+#[test]
+fn what_is_not_carried_reaches_the_host() -> Result<()> {
+    in_each_hook(|world| {
+        let mut datapath = world.open()?;
+        let mut limited = service("limited", vip4());
+        limited.maxconn = 1;
+        world.apply(&mut datapath, &[limited])?;
+        let mut first = world.connect(vip4())?;
+        ensure!(world.connect(vip4()).is_err());
+        first.echo(100)?;
+        drop(first);
+        eventually("room for another", PATIENCE, || world.connect(vip4()).is_ok())?;
+
+        let down = ServerChange { usable: Usable::Down, weight: 1 };
+        datapath.set_server("limited", "s1", down)?;
+        datapath.set_server("limited", "s2", down)?;
+        ensure!(world.connect(vip4()).is_err());
+        let passed = datapath.counters()?.services[0].traffic;
+        ensure!(passed.passed_full >= 1 && passed.passed_no_server >= 1, "{passed:?}");
+        Ok(())
+    })
+}
+
+/// A connection userspace already carries is not torn by a service that comes up under it.
+#[test]
+fn connections_of_userspace_go_on_when_the_kernel_takes_over() -> Result<()> {
+    in_each_hook(|world| {
+        serve(&world.lab.balancer, 9)?;
+        let mut earlier = world.connect(vip4())?;
+        ensure!(earlier.server == 9);
+        let mut datapath = world.open()?;
+        world.apply(&mut datapath, &[service("web", vip4())])?;
+        earlier.echo(100_000)?;
+        ensure!(world.connect(vip4())?.server != 9);
+        datapath.detach()?;
+        ensure!(world.connect(vip4())?.server == 9);
+        earlier.echo(100_000)
+    })
+}
