@@ -205,6 +205,7 @@ fn connections_reach_servers_in_turns() -> Result<()> {
     in_each_hook(|world| {
         let mut datapath = world.open()?;
         world.apply(&mut datapath, &[service("four", vip4()), service("six", vip6())])?;
+        let mut connected = Vec::new();
         for vip in [vip4(), vip6()] {
             let mut peers = (0..4).map(|_| world.connect(vip)).collect::<Result<Vec<_>>>()?;
             let mut servers: Vec<usize> = peers.iter().map(|p| p.server).collect();
@@ -220,6 +221,7 @@ fn connections_reach_servers_in_turns() -> Result<()> {
                 peer.echo(100)?;
                 peer.echo(3_000_000)?;
             }
+            connected.extend(peers);
         }
         let counters = datapath.counters()?;
         ensure!(counters.services.len() == 2);
@@ -382,6 +384,9 @@ fn what_is_not_carried_reaches_the_host() -> Result<()> {
         first.echo(100)?;
         drop(first);
         eventually("room for another", PATIENCE, || world.connect(vip4()).is_ok())?;
+
+        let current = || datapath.counters().map_or(9, |c| c.services[0].current);
+        eventually("the end of that", PATIENCE, || current() == 0)?;
 
         let down = ServerChange { usable: Usable::Down, weight: 1 };
         datapath.set_server("limited", "s1", down)?;

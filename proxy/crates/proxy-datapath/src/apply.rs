@@ -12,13 +12,13 @@ use aya::maps::{Array, Map, MapData, MapError, PerCpuValues};
 use proxy_common::maps::{self as names, PREFILTER_WORDS, prefilter_server, prefilter_vip};
 use proxy_common::{
     Addr, Config, Live, POLICY_HASH_FLOW, POLICY_HASH_SOURCE, POLICY_LEASTCONN, POLICY_ROUNDROBIN,
-    Port, REAL_DRAIN, REAL_UP, RING_SLOTS, RealEntry, SERVICE_FULLNAT, SERVICE_LOG, SERVICE_UP,
-    ServiceEntry, Traffic, VipEntry, VipKey,
+    Port, REAL_DRAIN, REAL_UP, RealEntry, SERVICE_FULLNAT, SERVICE_LOG, SERVICE_UP, ServiceEntry,
+    Traffic, VipEntry, VipKey,
 };
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::datapath::Datapath;
-use crate::maps::{Adoption, Maps, Meta, Pins, RingValue, map_error};
+use crate::maps::{Adoption, Maps, Meta, Pins, map_error};
 use crate::names::{Assigned, Names, Record};
 use crate::net::NetFacts;
 use crate::plan::{Plan, PlannedServer, PlannedService};
@@ -157,7 +157,7 @@ impl Tables {
         let server_names = maps.server_names.iter().map(|r| r.map(|r| Record::decode(&r)));
         let server_names = server_names.collect::<Result<_, _>>().map_err(read("SRV_NAMES"))?;
         let mut tables = Self {
-            rings_used: vec![false; maps.rings.len() as usize],
+            rings_used: vec![false; maps.ring_room() as usize],
             services: Vec::new(),
             service_names: Names::new(service_names),
             server_names: Names::new(server_names),
@@ -386,8 +386,9 @@ impl Tables {
         if entry.flags & SERVICE_UP == 0 || entry.ring_len == 0 {
             return Ok(Vec::new());
         }
-        let slots = self.maps.rings.get(&entry.ring, 0).map_err(at(names::RINGS))?;
-        Ok(slots[..(entry.ring_len as usize).min(RING_SLOTS)].to_vec())
+        let mut slots = self.maps.ring(entry.ring).map_err(at(names::RINGS))?;
+        slots.truncate(entry.ring_len as usize);
+        Ok(slots)
     }
 
     fn write_servers(&mut self, service: &Installed) -> Result<usize, ApplyError> {
@@ -436,9 +437,7 @@ impl Tables {
         let same_ring = up && content == service.ring && before.ring_len == entry.ring_len;
         if !same_ring && !content.is_empty() {
             entry.ring = self.spare_ring()?;
-            let mut slots: Box<RingValue> = Box::new([0; RING_SLOTS]);
-            slots[..content.len()].copy_from_slice(&content);
-            self.maps.rings.set(entry.ring, slots.as_ref(), 0).map_err(at(names::RINGS))?;
+            self.maps.set_ring(entry.ring, &content).map_err(at(names::RINGS))?;
             report.rings_set += 1;
         }
         if entry != before {

@@ -12,6 +12,7 @@ use aya::programs::tc::TcAttachOptions;
 use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode};
 use proxy_common::maps::{PROGRAM_TC, PROGRAM_XDP};
 
+use crate::instance::remove_pin;
 use crate::net::{Choice, Hook, LinkFacts, NetFacts, choose};
 use crate::unavailable::chain;
 
@@ -121,7 +122,7 @@ impl Links {
         if let Choice::None(why) = choice {
             report.note = Some((*why).to_owned());
             for kind in [XDP, XDP_GENERIC, TC] {
-                remove_if_there(&pin(kind))?;
+                remove_pin(&pin(kind))?;
             }
             return Ok(report);
         }
@@ -141,7 +142,7 @@ impl Links {
         };
         for kind in [XDP, XDP_GENERIC] {
             if wanted.is_none_or(|(wanted, ..)| wanted != kind) {
-                remove_if_there(&pin(kind))?;
+                remove_pin(&pin(kind))?;
             }
         }
         if let Some((kind, mode, hook)) = wanted {
@@ -164,7 +165,7 @@ impl Links {
         self.interfaces.retain(|index, _| here(*index));
         for (kind, ifindex) in self.pinned()? {
             if !here(ifindex) {
-                remove_if_there(&self.pin(&kind, ifindex))?;
+                remove_pin(&self.pin(&kind, ifindex))?;
             }
         }
         Ok(())
@@ -239,7 +240,7 @@ fn attach_tc(ebpf: &mut Ebpf, name: &str, pin: &Path) -> Result<(), ProgramError
         }
         // Its interface went away and came back under the same index.
     }
-    remove_if_there(pin)?;
+    remove_pin(pin)?;
     let order = TcAttachOptions::TcxOrder(LinkOrder::first());
     let id = program.attach_with_options(name, TcAttachType::Ingress, order)?;
     let link: FdLink =
@@ -264,7 +265,7 @@ fn attach_xdp(
             return Ok(());
         }
     }
-    remove_if_there(pin)?;
+    remove_pin(pin)?;
     let id = program.attach_to_if_index(ifindex, mode)?;
     let link: FdLink =
         program.take_link(id)?.try_into().map_err(|_| ProgramError::UnexpectedProgramType)?;
@@ -283,12 +284,5 @@ fn keep(link: FdLink, pin: &Path) -> Result<(), ProgramError> {
         Ok(_) => Ok(()),
         Err(aya::pin::PinError::SyscallError(error)) => Err(error.into()),
         Err(error) => Err(ProgramError::IOError(io::Error::other(error.to_string()))),
-    }
-}
-
-fn remove_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
     }
 }

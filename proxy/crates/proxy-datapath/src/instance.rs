@@ -21,6 +21,8 @@ use crate::unavailable::Unavailable;
 const BPFFS: &str = "/sys/fs/bpf";
 /// The directory of all instances below the BPF file system.
 const PARENT: &str = "sluice";
+/// The directory of links below that of an instance.
+pub(crate) const LINKS: &str = "links";
 /// The cookie of the initial network namespace.
 const INITIAL_COOKIE: u64 = 1;
 
@@ -98,18 +100,31 @@ impl Instance {
     }
 }
 
-/// Removes a directory of pins; links go first so that no program runs on maps being removed.
+/// Removes a directory of pins and what they hold.
 pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
     let mut entries: Vec<_> = fs::read_dir(path)?.collect::<Result<_, _>>()?;
-    entries.sort_by_key(|entry| !entry.file_name().to_string_lossy().contains("link"));
+    // Links go first, so that no program meets a packet on its way out.
+    entries.sort_by_key(|entry| entry.file_name() != *LINKS);
     for entry in entries {
         if entry.file_type()?.is_dir() {
             remove_tree(&entry.path())?;
         } else {
-            fs::remove_file(entry.path())?;
+            remove_pin(&entry.path())?;
         }
     }
     fs::remove_dir(path)
+}
+
+/// Removes a pin, and detaches it when it is a link. A missing one is fine.
+pub(crate) fn remove_pin(path: &Path) -> io::Result<()> {
+    if path.parent().is_some_and(|directory| directory.ends_with(LINKS)) {
+        // Fails when its interface is gone, and then there is nothing to detach.
+        let _ = sys::detach_link(path);
+    }
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Locks the directory at `path`; `Ok(None)` when it is no longer the one that was locked.

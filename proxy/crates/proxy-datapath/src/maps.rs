@@ -8,16 +8,18 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use aya::Pod;
 use aya::maps::{Array, HashMap, IterableMap, Map, MapData, MapError, PerCpuArray, RingBuf};
 use proxy_common::{
-    ABI_VERSION, Config, FlowEntry, FlowKey, Live, RING_SLOTS, RealEntry, ServiceEntry, Traffic,
+    ABI_VERSION, Config, FlowEntry, FlowKey, Live, RealEntry, Ring, ServiceEntry, Traffic,
     VipEntry, VipKey, maps as names,
 };
 
 use crate::names::RECORD_LEN;
+use crate::sys;
 use crate::unavailable::Unavailable;
 
 /// Tables the user side fills: made again when they are too small. They refer to each other by
@@ -117,7 +119,7 @@ impl Pins {
     }
 
     pub(crate) fn links(&self) -> PathBuf {
-        self.root.join("links")
+        self.root.join(crate::instance::LINKS)
     }
 
     /// Looks at what is pinned, wipes what is of no use, and says what to make of the rest.
@@ -267,16 +269,13 @@ impl Meta {
     }
 }
 
-/// A ring as the map holds it.
-pub(crate) type RingValue = [u16; RING_SLOTS];
-
 /// Typed handles of all maps.
 pub(crate) struct Maps {
     pub(crate) config: Array<MapData, Config>,
     pub(crate) prefilter: Array<MapData, u64>,
     pub(crate) vips: HashMap<MapData, VipKey, VipEntry>,
     pub(crate) services: Array<MapData, ServiceEntry>,
-    pub(crate) rings: Array<MapData, RingValue>,
+    rings: Array<MapData, Ring>,
     pub(crate) reals: Array<MapData, RealEntry>,
     pub(crate) flows: HashMap<MapData, FlowKey, FlowEntry>,
     pub(crate) interfaces: Array<MapData, u32>,
@@ -364,9 +363,23 @@ impl Maps {
         self.reals.len().min(counted).min(u32::from(u16::MAX))
     }
 
+    /// How many rings there are.
+    pub(crate) fn ring_room(&self) -> u32 {
+        self.rings.len()
+    }
+
+    /// What a ring holds.
+    pub(crate) fn ring(&self, index: u32) -> Result<Vec<u16>, MapError> {
+        Ok(sys::read_ring(self.rings.map().fd().as_fd(), index)?)
+    }
+
+    /// Fills a ring.
+    pub(crate) fn set_ring(&mut self, index: u32, content: &[u16]) -> Result<(), MapError> {
+        Ok(sys::write_ring(self.rings.map().fd().as_fd(), index, content)?)
+    }
+
     /// The file descriptor of the flow table, for batch reads.
-    pub(crate) fn flows_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        use std::os::fd::AsFd;
+    pub(crate) fn flows_fd(&self) -> BorrowedFd<'_> {
         self.flows.map().fd().as_fd()
     }
 }

@@ -87,7 +87,7 @@ impl Datapath {
                     maps.service_room(),
                 ),
                 table(names::REALS, count(tables.server_names.iter().count()), maps.server_room()),
-                table(names::RINGS, tables.rings_in_use(), maps.rings.len()),
+                table(names::RINGS, tables.rings_in_use(), maps.ring_room()),
                 table(names::FLOWS, count(flows), maps.entries.flows),
             ],
             nat_ports: nat,

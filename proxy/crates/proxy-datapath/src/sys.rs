@@ -1,11 +1,14 @@
 //! The system calls no safe crate offers. This file holds the crate's only `unsafe`.
 
+use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use aya::Pod;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType};
-use proxy_common::{ExpireRequest, FlowEvent};
+use proxy_common::{ExpireRequest, FlowEvent, RING_SLOTS};
 
 /// The cookie of the calling thread's network namespace: unique until reboot, and 1 for the
 /// initial one (Linux 5.14).
@@ -31,7 +34,80 @@ pub(crate) fn netns_cookie() -> io::Result<u64> {
     if rc == 0 { Ok(cookie) } else { Err(io::Error::last_os_error()) }
 }
 
+const BPF_MAP_LOOKUP_ELEM: libc::c_long = 1;
+const BPF_MAP_UPDATE_ELEM: libc::c_long = 2;
+const BPF_OBJ_GET: libc::c_long = 7;
 const BPF_MAP_LOOKUP_BATCH: libc::c_long = 24;
+const BPF_LINK_DETACH: libc::c_long = 34;
+
+/// Takes a pinned link off its interface at once (Linux 5.9). Removing the pin alone does so some
+/// time later.
+pub(crate) fn detach_link(pin: &Path) -> io::Result<()> {
+    let path = CString::new(pin.as_os_str().as_bytes())?;
+    // `union bpf_attr`, the member of `BPF_OBJ_*`: path, descriptor, flags.
+    let mut get = [path.as_ptr() as u64, 0];
+    // SAFETY: the attribute is as long as said, and the path a live, terminated string.
+    let fd =
+        unsafe { libc::syscall(libc::SYS_bpf, BPF_OBJ_GET, get.as_mut_ptr(), size_of_val(&get)) };
+    let fd = RawFd::try_from(fd).unwrap_or(-1);
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made this descriptor for us.
+    let link = unsafe { OwnedFd::from_raw_fd(fd) };
+    let mut detach = link.as_raw_fd() as u32;
+    // SAFETY: the attribute's member for this command is one descriptor, which is open.
+    let rc =
+        unsafe { libc::syscall(libc::SYS_bpf, BPF_LINK_DETACH, &raw mut detach, size_of::<u32>()) };
+    if rc == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// `union bpf_attr`, the member of `BPF_MAP_*_ELEM` commands.
+#[repr(C)]
+struct ElementAttr {
+    map_fd: u32,
+    padding: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
+
+/// Reads one ring. The typed maps would put its 128 KB on the stack, several times over.
+pub(crate) fn read_ring(map: BorrowedFd<'_>, index: u32) -> io::Result<Vec<u16>> {
+    let mut slots = vec![0; RING_SLOTS];
+    let mut attr = ElementAttr {
+        map_fd: map.as_raw_fd() as u32,
+        padding: 0,
+        key: (&raw const index) as u64,
+        value: slots.as_mut_ptr() as u64,
+        flags: 0,
+    };
+    // SAFETY: key and value point to live memory of the map's key size (4) and value size (those
+    // of `Ring`, checked when the map was opened); the kernel writes no more than that.
+    let rc = unsafe {
+        libc::syscall(libc::SYS_bpf, BPF_MAP_LOOKUP_ELEM, &raw mut attr, size_of::<ElementAttr>())
+    };
+    if rc == 0 { Ok(slots) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Writes one ring; missing places are zero.
+pub(crate) fn write_ring(map: BorrowedFd<'_>, index: u32, content: &[u16]) -> io::Result<()> {
+    let mut slots = vec![0; RING_SLOTS];
+    let used = content.len().min(RING_SLOTS);
+    slots[..used].copy_from_slice(&content[..used]);
+    let mut attr = ElementAttr {
+        map_fd: map.as_raw_fd() as u32,
+        padding: 0,
+        key: (&raw const index) as u64,
+        value: slots.as_ptr() as u64,
+        flags: 0,
+    };
+    // SAFETY: as in `read_ring`; the kernel only reads key and value.
+    let rc = unsafe {
+        libc::syscall(libc::SYS_bpf, BPF_MAP_UPDATE_ELEM, &raw mut attr, size_of::<ElementAttr>())
+    };
+    if rc == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
 
 /// `union bpf_attr`, member `batch` (`include/uapi/linux/bpf.h`).
 #[repr(C)]
