@@ -106,14 +106,15 @@ fn number(key: &[u8]) -> u32 {
         .fold(0_u32, |n, b| n.wrapping_mul(10).wrapping_add(u32::from(b - b'0')))
 }
 
-/// Bob Jenkins' full-avalanche mix of 32 bits.
+/// Bob Jenkins' full-avalanche mix of 32 bits, spread further by a prime near three quarters of the space as HAProxy does.
 pub fn avalanche(mut a: u32) -> u32 {
     a = a.wrapping_add(0x7ed5_5d16).wrapping_add(a << 12);
     a = (a ^ 0xc761_c23c) ^ (a >> 19);
     a = a.wrapping_add(0x1656_67b1).wrapping_add(a << 5);
     a = a.wrapping_add(0xd3a2_646c) ^ (a << 9);
     a = a.wrapping_add(0xfd70_46c5).wrapping_add(a << 3);
-    (a ^ 0xb55a_4f09) ^ (a >> 16)
+    a = (a ^ 0xb55a_4f09) ^ (a >> 16);
+    a.wrapping_mul(3_221_225_473)
 }
 
 pub(super) fn build(spec: &LbSpec, slots: &[Slot]) -> Box<dyn Pick> {
@@ -183,12 +184,58 @@ impl Pick for Ring {
 mod tests {
     use super::*;
 
+    /// Rows asked of HAProxy's converters `sdbm`, `djb2`, `wt6`, `crc32`, plain and with avalanche.
     #[test]
-    fn functions_have_their_known_values() {
-        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
-        assert_eq!(djb2(b""), 5381);
-        assert_eq!(djb2(b"a"), 5381 * 33 + 97);
-        assert_eq!(sdbm(b"a"), 97);
+    fn functions_give_what_haproxy_gives() {
+        let functions =
+            [HashFunction::Sdbm, HashFunction::Djb2, HashFunction::Wt6, HashFunction::Crc32];
+        let rows: [(&[u8], [u32; 8]); 5] = [
+            (
+                b"a",
+                [
+                    97, 177670, 1900802597, 3904355907, 1830748055, 3548763807, 1986649387,
+                    1288200982,
+                ],
+            ),
+            (
+                b"foo",
+                [
+                    849955110, 193491849, 3349746274, 2356372769, 2735148936, 1117544652,
+                    1053410400, 889128046,
+                ],
+            ),
+            (
+                b"123456789",
+                [
+                    1755344949, 902675330, 2225171485, 3421780262, 3400502718, 2717138294,
+                    4053691039, 1130417534,
+                ],
+            ),
+            (
+                b"hello-world",
+                [
+                    971994359, 1403312366, 2238057508, 2983461467, 758954906, 2633604929,
+                    1142189580, 2033588571,
+                ],
+            ),
+            (
+                b"/index.html",
+                [
+                    858007926, 3776231887, 822151038, 3928116034, 4217574924, 1889807916,
+                    2986733765, 571229468,
+                ],
+            ),
+        ];
+        for (key, expected) in rows {
+            for (n, value) in expected.into_iter().enumerate() {
+                let spec = HashSpec {
+                    function: functions[n % 4],
+                    avalanche: n >= 4,
+                    ..HashSpec::default()
+                };
+                assert_eq!(spec.hash(key), value, "{:?} of {}", spec, key.escape_ascii());
+            }
+        }
         assert_eq!(number(b"42abc"), 42);
     }
 }

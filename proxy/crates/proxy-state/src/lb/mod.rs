@@ -11,6 +11,8 @@ pub mod key;
 mod leastconn;
 mod random;
 mod sequence;
+#[cfg(test)]
+mod tests;
 
 pub use farm::{Balancer, Farm};
 pub use hash::{HashFunction, HashMethod, HashSpec, avalanche, hash_addr};

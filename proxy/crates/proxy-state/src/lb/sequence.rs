@@ -8,13 +8,44 @@ use std::sync::atomic::Ordering;
 #[derive(Debug)]
 struct Sequence(Box<[u32]>);
 
-/// Spreads the turns: the k-th of w turns of a server stands at (2k+1)/2w of the cycle, equal places
-/// in the order of the configuration. Weights are divided by their greatest common divisor first.
+/// Work above which [`spread`] sorts instead of counting credits: some tens of milliseconds.
+const CREDIT_STEPS_MAX: u64 = 20_000_000;
+
+/// The turns of one cycle. Weights are divided by their greatest common divisor first.
+///
+/// At each turn every server earns its weight and the one owed most pays the sum of all weights. What is owed is rounded
+/// down to whole turns and the first in the order of the configuration wins among equals, which gives the very sequence
+/// that HAProxy's static maps have: clients hashed by address meet the same server behind either.
 fn spread(weights: &[u32]) -> Box<[u32]> {
     let divisor = weights.iter().fold(0, |a, &b| gcd(a, b)).max(1);
-    let mut turns: Vec<(u64, u64, u32)> = Vec::new();
+    let weights: Vec<i64> = weights.iter().map(|w| i64::from(w / divisor)).collect();
+    let total: i64 = weights.iter().sum();
+    let steps = total.unsigned_abs().saturating_mul(weights.len() as u64);
+    if steps > CREDIT_STEPS_MAX {
+        return spread_sorted(&weights);
+    }
+    let mut credits = vec![0; weights.len()];
+    let mut turns = Vec::new();
+    for _ in 0..total {
+        let mut best = (0, i64::MIN);
+        for (index, (credit, weight)) in credits.iter_mut().zip(&weights).enumerate() {
+            *credit += weight;
+            let owed = (*credit + total) / total;
+            if *weight > 0 && owed > best.1 {
+                best = (index, owed);
+            }
+        }
+        credits[best.0] -= total;
+        turns.push(u32::try_from(best.0).unwrap_or(u32::MAX));
+    }
+    turns.into()
+}
+
+/// The same without the walk over all servers per turn: the k-th of w turns of a server stands at (2k+1)/2w of the cycle,
+/// equal places in the order of the configuration.
+fn spread_sorted(weights: &[i64]) -> Box<[u32]> {
+    let mut turns: Vec<(i64, i64, u32)> = Vec::new();
     for (index, &weight) in (0..).zip(weights) {
-        let weight = u64::from(weight / divisor);
         turns.extend((0..weight).map(|k| (2 * k + 1, 2 * weight, index)));
     }
     // Places compare as fractions: a/b < c/d when ad < cb.
@@ -72,10 +103,20 @@ mod tests {
     fn turns_are_spread_by_weight() {
         check(&[1, 1, 1], &[0, 1, 2]);
         check(&[100, 100], &[0, 1]);
-        check(&[1, 2, 3], &[2, 1, 0, 2, 1, 2]);
-        check(&[10, 20, 30], &[2, 1, 0, 2, 1, 2]);
-        check(&[1, 4], &[1, 1, 0, 1, 1]);
+        check(&[1, 2, 3], &[0, 2, 1, 2, 1, 2]);
+        check(&[10, 20, 30], &[0, 2, 1, 2, 1, 2]);
+        check(&[1, 4], &[0, 1, 1, 1, 1]);
+        check(&[0, 3], &[1]);
         check(&[256], &[0]);
         check(&[], &[]);
+    }
+
+    #[test]
+    fn large_farms_are_spread_by_sorting() {
+        assert_eq!(&*spread_sorted(&[1, 2, 3]), &[2, 1, 0, 2, 1, 2]);
+        let weights: Vec<u32> = (0..4095).map(|i| 100 + i % 157).collect();
+        let turns = spread(&weights);
+        assert_eq!(turns.len(), weights.iter().sum::<u32>() as usize);
+        assert_eq!(turns.iter().filter(|&&i| i == 7).count(), 107);
     }
 }

@@ -4,7 +4,7 @@
 //!  0 ... rise-1 | rise ... rise+fall-1
 //!      down     |        up
 //! ```
-//! A success adds one, and the success that reaches `rise` jumps to the top: the server is up with all its credit. A failure takes
+//! A success adds one, and a success at or above `rise` jumps to the top: the server is up with all its credit. A failure takes
 //! one away, and the failure at `rise` drops to 0: the server is down and has to earn `rise` successes in a row.
 
 /// Health of a server between 0 and `rise + fall - 1`.
@@ -75,7 +75,7 @@ impl Health {
         }
         let was_up = self.is_up();
         self.value += 1;
-        if self.value == self.rise {
+        if self.is_up() {
             self.value = self.top();
         }
         if !was_up && self.is_up() { HealthChange::WentUp } else { HealthChange::None }
@@ -141,13 +141,14 @@ mod tests {
     #[test]
     fn rises_and_falls() {
         check(2, 3, "-", "0v");
-        check(2, 3, "+", "3");
-        check(2, 3, "++++", "3 4 4 4");
-        check(2, 3, "++---", "3 4 3 2 0v");
+        check(2, 3, "+", "4");
+        check(2, 3, "--++++", "0v 0 1 4^ 4 4");
+        check(2, 3, "+---", "4 3 2 0v");
+        check(2, 3, "+--+-", "4 3 2 4 3");
         check(2, 3, "-++", "0v 1 4^");
         check(2, 3, "-+-++", "0v 1 0 1 4^");
         check(1, 1, "-+-+", "0v 1^ 0v 1^");
-        check(1, 3, "-+--+---", "0v 3^ 2 1 2 1 0v 0");
+        check(1, 3, "-+--+---", "0v 3^ 2 1 3 2 1 0v");
         check(3, 1, "-+++-", "0v 1 2 3^ 0v");
     }
 

@@ -8,6 +8,8 @@ mod control;
 mod health;
 mod spec;
 mod states;
+#[cfg(test)]
+mod tests;
 mod transition;
 
 pub use check::{

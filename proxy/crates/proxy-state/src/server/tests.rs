@@ -1,0 +1,292 @@
+//! Life of a server as HAProxy 2.6 was seen to live it: statuses, log lines, counters.
+
+use super::{Admin, CheckResult, CheckSpec, CheckStatus, OpState, Server, WeightError};
+use crate::backend::BackendSpec;
+use crate::registry::{Registry, RegistrySpec};
+use crate::{Now, ServerSpec, SockAddr};
+use parking_lot::Mutex;
+use proxy_types::{ProxyId, ServerId};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+struct World {
+    registry: Arc<Registry>,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl World {
+    /// Backend `be` with a checked `s1` and an unchecked `s2`, and backend `tr` whose `b` tracks `be/s1`.
+    fn new() -> Self {
+        let server = |name: &str, id| {
+            let addr = SockAddr::Inet(SocketAddr::from(([127, 0, 0, 1], 8000)));
+            ServerSpec::new(name, ServerId(id), addr)
+        };
+        let s1 = ServerSpec { check: Some(CheckSpec::default()), weight: 10, ..server("s1", 1) };
+        let b = ServerSpec { track: Some((Some("be".into()), "s1".into())), ..server("b", 1) };
+        let backend = |name: &str, id, servers| BackendSpec {
+            name: name.into(),
+            id: ProxyId(id),
+            servers,
+            ..BackendSpec::default()
+        };
+        let backends = vec![backend("be", 2, vec![s1, server("s2", 2)]), backend("tr", 3, vec![b])];
+        let registry = Registry::new(RegistrySpec { backends, ..RegistrySpec::default() }).unwrap();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let sink = log.clone();
+        registry.on_transition(Box::new(move |t| {
+            let mut sink = sink.lock();
+            sink.push(t.to_string());
+            sink.extend(t.backend_line());
+        }));
+        Self { registry, log }
+    }
+
+    fn server(&self, backend: &str, name: &str) -> Arc<Server> {
+        self.registry.backend(backend).unwrap().server(name).unwrap()
+    }
+
+    /// Statuses of s1, s2 and b.
+    #[track_caller]
+    fn check(&self, expected: &str) {
+        let seen = [("be", "s1"), ("be", "s2"), ("tr", "b")]
+            .map(|(b, s)| self.server(b, s).status().to_string());
+        assert_eq!(seen.join(", "), expected);
+    }
+
+    #[track_caller]
+    fn check_log(&self, expected: &[&str]) {
+        assert_eq!(*self.log.lock(), expected);
+        self.log.lock().clear();
+    }
+
+    fn report(&self, status: CheckStatus, info: &str, secs: u64) {
+        let result = CheckResult { status, info: info.into(), ..CheckResult::default() };
+        self.server("be", "s1").report_check(result, Now::from_secs(secs));
+    }
+}
+
+#[test]
+fn checks_move_the_server_and_who_tracks_it() {
+    let w = World::new();
+    w.check("UP 1/3, no check, UP 1/3");
+    w.report(CheckStatus::L4Ok, "", 1);
+    w.check("UP, no check, UP");
+    w.report(CheckStatus::L4Connection, "Connection refused", 2);
+    w.report(CheckStatus::L4Connection, "Connection refused", 4);
+    w.check("UP 1/3, no check, UP 1/3");
+    w.check_log(&[]);
+    w.report(CheckStatus::L4Connection, "Connection refused", 6);
+    w.check("DOWN, no check, DOWN");
+    w.check_log(&[
+        "Server be/s1 is DOWN, reason: Layer4 connection problem, info: \"Connection refused\", check duration: 0ms. \
+         1 active and 0 backup servers left. 0 sessions active, 0 requeued, 0 remaining in queue.",
+        "Server tr/b is DOWN via be/s1. 0 active and 0 backup servers left. 0 sessions active, 0 requeued, 0 remaining in queue.",
+        "backend tr has no server available!",
+    ]);
+    let s1 = w.server("be", "s1");
+    assert_eq!(s1.counters.total(|c| &c.failed_checks), 3);
+    assert_eq!(s1.counters.total(|c| &c.down_transitions), 1);
+    assert_eq!(s1.state(Now::from_secs(9)).downtime_ms, 3000);
+    w.report(CheckStatus::L4Ok, "", 10);
+    w.check("DOWN 1/2, no check, DOWN 1/2");
+    w.report(CheckStatus::L4Ok, "", 12);
+    w.check("UP, no check, UP");
+    w.check_log(&[
+        "Server be/s1 is UP, reason: Layer4 check passed, check duration: 0ms. \
+         2 active and 0 backup servers online. 0 sessions requeued, 0 total in queue.",
+        "Server tr/b is UP via be/s1. 1 active and 0 backup servers online. 0 sessions requeued, 0 total in queue.",
+    ]);
+    let view = s1.state(Now::from_secs(20));
+    assert_eq!((view.downtime_ms, view.last_change), (6000, Now::from_secs(12)));
+    let tr = w.registry.backend("tr").unwrap().state(Now::from_secs(20));
+    assert_eq!((tr.up, tr.downtime_ms, tr.last_change), (true, 6000, Now::from_secs(12)));
+}
+
+#[test]
+fn a_404_stops_new_sessions_only() {
+    let w = World::new();
+    let result = |status, code| CheckResult { status, code: Some(code), ..CheckResult::default() };
+    let s1 = w.server("be", "s1");
+    s1.report_check(result(CheckStatus::L7OkConditional, 404), Now(1));
+    w.check("NOLB, no check, NOLB");
+    assert!(s1.is_usable() && !s1.is_eligible());
+    assert_eq!(
+        w.log.lock()[0],
+        "Server be/s1 is stopping, reason: Layer7 check conditionally passed, code: 404, check duration: 0ms. \
+         1 active and 0 backup servers online. 0 sessions requeued, 0 total in queue."
+    );
+    s1.report_check(result(CheckStatus::L7Ok, 200), Now(2));
+    w.check("UP, no check, UP");
+    for n in 3..6 {
+        s1.report_check(result(CheckStatus::L7Status, 503), Now(n));
+    }
+    w.check("DOWN, no check, DOWN");
+    s1.report_check(result(CheckStatus::L7OkConditional, 404), Now(7));
+    s1.report_check(result(CheckStatus::L7OkConditional, 404), Now(8));
+    assert_eq!(s1.op_state(), OpState::Stopped, "a stopping server is not brought up");
+}
+
+#[test]
+fn maintenance_and_drain() {
+    let w = World::new();
+    let s1 = w.server("be", "s1");
+    w.report(CheckStatus::L4Ok, "", 1);
+    s1.set_maint(Now::from_secs(2));
+    w.check("MAINT, no check, MAINT (via be/s1)");
+    assert_eq!((s1.admin_state(), s1.op_state()), (Admin(1), OpState::Stopped));
+    assert_eq!(w.server("tr", "b").admin_state(), Admin(2));
+    assert!(s1.set_maint(Now::from_secs(2)).is_none(), "nothing changes");
+    w.report(CheckStatus::L4Connection, "", 2);
+    w.check_log(&[
+        "Server be/s1 is going DOWN for maintenance. 1 active and 0 backup servers left. \
+         0 sessions active, 0 requeued, 0 remaining in queue.",
+        "Server tr/b is going DOWN for maintenance via be/s1. 0 active and 0 backup servers left. \
+         0 sessions active, 0 requeued, 0 remaining in queue.",
+        "backend tr has no server available!",
+    ]);
+    s1.set_ready(Now::from_secs(5));
+    w.check("UP 1/3, no check, UP 1/3");
+    w.check_log(&[
+        "Server be/s1 is UP/READY (leaving forced maintenance).",
+        "Server tr/b is UP/READY (leaving maintenance).",
+    ]);
+    s1.set_drain(Now::from_secs(6));
+    w.check("DRAIN, no check, DRAIN");
+    assert!(s1.is_usable() && !s1.is_eligible());
+    assert_eq!(w.server("tr", "b").admin_state(), Admin(16));
+    s1.set_maint(Now::from_secs(7));
+    assert_eq!(s1.admin_state(), Admin(1), "drain is forgotten");
+    s1.set_ready(Now::from_secs(8));
+    assert_eq!(s1.counters.total(|c| &c.down_transitions), 2);
+}
+
+#[test]
+fn drain_is_logged() {
+    let w = World::new();
+    let s2 = w.server("be", "s2");
+    s2.set_drain(Now(1));
+    s2.set_ready(Now(2));
+    w.check_log(&[
+        "Server be/s2 enters drain state. 1 active and 0 backup servers online. 0 sessions requeued, 0 total in queue.",
+        "Server be/s2 is UP (leaving forced drain).",
+    ]);
+}
+
+#[test]
+fn health_can_be_forced() {
+    let w = World::new();
+    let s1 = w.server("be", "s1");
+    s1.force_health(OpState::Stopped, Now(1));
+    w.check("DOWN, no check, DOWN");
+    w.check_log(&[
+        "Server be/s1 is DOWN, changed from CLI. 1 active and 0 backup servers left. \
+         0 sessions active, 0 requeued, 0 remaining in queue.",
+        "Server tr/b is DOWN via be/s1. 0 active and 0 backup servers left. 0 sessions active, 0 requeued, 0 remaining in queue.",
+        "backend tr has no server available!",
+    ]);
+    s1.force_health(OpState::Stopping, Now(2));
+    w.check("NOLB, no check, NOLB");
+    s1.force_health(OpState::Running, Now(3));
+    w.check("UP, no check, UP");
+    assert!(w.server("tr", "b").force_health(OpState::Stopped, Now(4)).is_none(), "it tracks");
+    s1.set_maint(Now(5));
+    assert!(s1.force_health(OpState::Stopped, Now(6)).is_none());
+}
+
+#[test]
+fn disabled_checks_keep_the_state() {
+    let w = World::new();
+    let s1 = w.server("be", "s1");
+    assert!(s1.set_check_enabled(false));
+    for n in 0..5 {
+        w.report(CheckStatus::L4Connection, "", n);
+    }
+    assert_eq!(s1.op_state(), OpState::Running);
+    assert!(!w.server("be", "s2").set_check_enabled(true), "no check is configured");
+}
+
+#[test]
+fn weights_are_read_from_text() {
+    let w = World::new();
+    let s1 = w.server("be", "s1");
+    let rows: [(&str, Result<u32, WeightError>); 11] = [
+        ("5", Ok(5)),
+        ("256", Ok(256)),
+        ("50%", Ok(5)),
+        ("200%", Ok(20)),
+        ("0", Ok(0)),
+        ("100%", Ok(10)),
+        ("300", Err(WeightError::OutOfRange)),
+        ("-3", Err(WeightError::OutOfRange)),
+        ("x", Err(WeightError::NotANumber)),
+        ("5x", Err(WeightError::Trailing)),
+        ("", Err(WeightError::Missing)),
+    ];
+    for (text, expected) in rows {
+        let seen = s1.set_weight_text(text, Now(1)).map(|()| s1.weight());
+        assert_eq!(seen, expected, "{text}");
+    }
+}
+
+#[test]
+fn errors_in_traffic_count_as_failed_checks() {
+    let mut spec = ServerSpec::new(
+        "s1",
+        ServerId(1),
+        SockAddr::Inet(SocketAddr::from(([127, 0, 0, 1], 8000))),
+    );
+    spec.check = Some(CheckSpec::default());
+    spec.observe =
+        Some(super::Observe { layer7: false, error_limit: 3, on_error: super::OnError::MarkDown });
+    let backend = BackendSpec { name: "be".into(), servers: vec![spec], ..BackendSpec::default() };
+    let registry =
+        Registry::new(RegistrySpec { backends: vec![backend], ..RegistrySpec::default() }).unwrap();
+    let s1 = registry.backend("be").unwrap().server("s1").unwrap();
+    let error = || CheckResult { status: CheckStatus::Observed, ..CheckResult::default() };
+    s1.observe_error(error(), Now(1));
+    s1.observe_error(error(), Now(1));
+    s1.observe_success();
+    s1.observe_error(error(), Now(1));
+    s1.observe_error(error(), Now(1));
+    assert_eq!(s1.op_state(), OpState::Running);
+    assert!(s1.observe_error(error(), Now(1)).is_some());
+    assert_eq!(s1.op_state(), OpState::Stopped);
+    assert_eq!(s1.counters.total(|c| &c.failed_hana), 5);
+}
+
+#[test]
+fn changes_are_told() {
+    let w = World::new();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let sink = told.clone();
+    w.registry.on_server_change(Box::new(move |s| sink.lock().push(s.name.to_string())));
+    let before = w.registry.generation();
+    let s2 = w.server("be", "s2");
+    s2.set_weight(7, Now(1)).unwrap();
+    s2.set_weight(7, Now(1)).unwrap();
+    s2.set_addr(SockAddr::Inet(SocketAddr::from(([127, 0, 0, 2], 1)))).unwrap();
+    s2.set_maint(Now(2));
+    assert_eq!(*told.lock(), ["s2", "s2", "s2"]);
+    assert_eq!(w.registry.generation() - before, 3);
+}
+
+#[test]
+fn tracking_errors_are_found() {
+    let server = |name: &str, id, track: &str| {
+        let addr = SockAddr::Inet(SocketAddr::from(([127, 0, 0, 1], 8000)));
+        ServerSpec {
+            track: Some((None, track.into())),
+            ..ServerSpec::new(name, ServerId(id), addr)
+        }
+    };
+    let build = |servers| {
+        let backend = BackendSpec { name: "be".into(), servers, ..BackendSpec::default() };
+        let spec = RegistrySpec { backends: vec![backend], ..RegistrySpec::default() };
+        Registry::new(spec).map(drop).unwrap_err().to_string()
+    };
+    assert_eq!(build(vec![server("a", 1, "x")]), "server be/a tracks unknown server be/x");
+    assert_eq!(
+        build(vec![server("a", 1, "b"), server("b", 2, "a")]),
+        "server be/b cannot track be/a: that would be a circle"
+    );
+}
