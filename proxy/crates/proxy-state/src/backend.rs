@@ -2,6 +2,7 @@
 
 use crate::counters::{BackendCounters, Counted, ExternalCounters, Gauge, Rate, Times};
 use crate::lb::{Balancer, ChooseInput, Farm, LbSpec, NoServer};
+use crate::queue::Queue;
 use crate::registry::Hooks;
 use crate::{Now, ProxyOptions, Server, ServerSpec, Timeouts};
 use arc_swap::ArcSwap;
@@ -68,6 +69,7 @@ pub struct Backend {
     inner: Mutex<Inner>,
     last_session: AtomicU64,
     external_sessions: AtomicU64,
+    pub(crate) queue: Queue,
 }
 
 #[derive(Debug, Default)]
@@ -120,6 +122,7 @@ impl Backend {
                 inner: Mutex::default(),
                 last_session: AtomicU64::new(0),
                 external_sessions: AtomicU64::new(0),
+                queue: Queue::default(),
             }
         });
         backend.rebuild();

@@ -8,6 +8,7 @@
 //! | [`timeouts`], [`options`] | settings of a proxy, typed |
 //! | [`frontend`], [`listener`], [`backend`], [`server`] | the objects and the `*Spec` each is built from |
 //! | [`lb`] | the balancing algorithms, one row each |
+//! | [`queue`] | waiting for a slot of a full server |
 //! | [`registry`] | every object of a worker, by name and id, and the hooks told of changes |
 //!
 //! Objects are built once from specs and then shared behind `Arc`. The request path reads them
@@ -25,6 +26,7 @@ pub mod listener;
 pub mod now;
 pub mod options;
 pub mod process;
+pub mod queue;
 pub mod registry;
 pub mod server;
 pub mod thread;

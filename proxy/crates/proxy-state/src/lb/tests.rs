@@ -82,8 +82,8 @@ fn round_robin_follows_weights() {
 fn round_robin_is_strict_over_threads() {
     let (_r, be) = farm("roundrobin", &[1, 2, 3]);
     let counts: Vec<u32> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| picks(&be, 6000))).collect();
-        let all: String = threads.into_iter().map(|t| t.join().unwrap()).collect();
+        let threads = [(); 4].map(|()| scope.spawn(|| picks(&be, 6000)));
+        let all = threads.map(|t| t.join().unwrap()).concat();
         ['1', '2', '3'].map(|d| all.chars().filter(|&c| c == d).count() as u32).to_vec()
     });
     assert_eq!(counts, [4000, 8000, 12000]);

@@ -311,6 +311,8 @@ impl Server {
         }
         let backend = self.backend()?;
         let farm = backend.refresh(now);
+        let requeued = if self.is_usable() { 0 } else { self.queue.dissolve(&self.queued) };
+        backend.grant();
         backend.hooks.server_changed(self);
         let change = change?;
         let transition = Transition {
@@ -319,7 +321,7 @@ impl Server {
             active: farm.active,
             backup: farm.backup,
             sessions: self.sessions.get(),
-            requeued: 0,
+            requeued,
             queued: backend.queued.get(),
             backend_down: farm.went_down,
         };

@@ -23,11 +23,12 @@ pub use states::{Admin, OpState, Status};
 pub use transition::{Cause, Change, Transition};
 
 use crate::counters::{Counted, ExternalCounters, Gauge, Rate, ServerCounters, Times};
+use crate::queue::Queue;
 use crate::{Backend, Now, SockAddr};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use proxy_types::ServerId;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, OnceLock, Weak};
 
 /// Highest weight of a server.
@@ -69,6 +70,7 @@ pub struct Server {
     backend: Weak<Backend>,
     tracks: OnceLock<Weak<Self>>,
     trackers: Mutex<Vec<Weak<Self>>>,
+    pub(crate) queue: Queue,
 }
 
 /// What changes together.
@@ -159,6 +161,7 @@ impl Server {
             backend,
             tracks: OnceLock::new(),
             trackers: Mutex::default(),
+            queue: Queue::default(),
             spec,
         }
     }
@@ -200,41 +203,85 @@ impl Server {
             && self.weight() > 0
     }
 
-    /// Limit on [`Server::sessions`]; 0 is no limit.
+    /// `maxconn`: the highest limit on [`Server::sessions`]; 0 is no limit.
     pub fn maxconn(&self) -> u32 {
         self.maxconn.load(Ordering::Relaxed)
     }
 
+    /// Changes `maxconn`, and lets waiting sessions in when there is more room.
     pub fn set_maxconn(&self, maxconn: u32) {
         self.maxconn.store(maxconn, Ordering::Relaxed);
+        if let Some(backend) = self.backend() {
+            backend.grant();
+        }
+    }
+
+    /// The limit that holds now; 0 is no limit. With `minconn` it grows from there to `maxconn` as the backend fills to
+    /// its `fullconn`.
+    pub fn limit(&self) -> u32 {
+        let maxconn = self.maxconn();
+        let minconn = self.spec.minconn;
+        if minconn == 0 || minconn >= maxconn {
+            return maxconn;
+        }
+        let Some(backend) = self.backend() else { return maxconn };
+        let (load, full) = (backend.sessions.get(), backend.fullconn);
+        if load >= full {
+            return maxconn;
+        }
+        let share = u64::from(maxconn) * u64::from(load) / u64::from(full);
+        u32::try_from(share).unwrap_or(maxconn).max(minconn)
     }
 
     /// Whether a session would have to wait for a slot.
     pub fn is_full(&self) -> bool {
-        let maxconn = self.maxconn();
-        maxconn != 0 && self.sessions.get() >= maxconn
+        let limit = self.limit();
+        limit != 0 && self.sessions.get() >= limit
     }
 
-    /// Takes a slot and counts the session; `false` when the server is full. [`Server::end_session`] gives it back.
-    pub fn try_begin_session(&self, now: Now) -> bool {
-        let maxconn = self.maxconn();
-        if maxconn == 0 {
-            self.sessions.inc();
-        } else if !self.sessions.try_inc(maxconn) {
-            return false;
+    /// Takes a slot; `false` when the server is full. [`Server::end_session`] gives it back.
+    pub fn take_slot(&self) -> bool {
+        match self.limit() {
+            0 => {
+                self.sessions.inc();
+                true
+            }
+            limit => self.sessions.try_inc(limit),
         }
+    }
+
+    /// Counts the session that holds a slot.
+    pub fn count_session(&self, now: Now) {
         self.counters.local().sess_tot.inc();
         self.session_rate.inc(now);
         let stamp = now.secs() + 1;
         if self.last_session.load(Ordering::Relaxed) != stamp {
             self.last_session.store(stamp, Ordering::Relaxed);
         }
-        true
     }
 
-    /// Gives the slot of [`Server::try_begin_session`] back.
-    pub fn end_session(&self) {
+    /// [`Server::take_slot`] and [`Server::count_session`].
+    pub fn try_begin_session(&self, now: Now) -> bool {
+        let taken = self.take_slot();
+        if taken {
+            self.count_session(now);
+        }
+        taken
+    }
+
+    /// Gives a slot back; it goes to whoever waits longest.
+    pub fn end_session(self: &Arc<Self>) {
         self.sessions.dec();
+        if self.maxconn() == 0 {
+            return;
+        }
+        // Pairs with the fence in `Backend::enqueue`: this thread sees the waiter, or the waiter sees the slot.
+        fence(Ordering::SeqCst);
+        if let Some(backend) = self.backend()
+            && (self.queued.own() > 0 || backend.queued.own() > 0)
+        {
+            self.grant(&backend);
+        }
     }
 
     /// Seconds since the last session began; `None` before the first.
