@@ -1,6 +1,6 @@
 //! What every parse function gets: the sink of diagnostics, the environment, what was said already.
 
-use proxy_types::{DiagSink, Diagnostic, Diagnostics, Span};
+use proxy_types::{DiagSink, Diagnostic, Diagnostics, Severity, Span};
 use rustc_hash::FxHashSet;
 
 use crate::keyword::{Row, Support};
@@ -19,17 +19,30 @@ pub(crate) struct Context<'a> {
     pub(crate) env: Environment,
     pub(crate) options: &'a Options,
     told: FxHashSet<&'static str>,
+    alerts: usize,
 }
 
 impl<'a> Context<'a> {
     pub(crate) fn new(env: Environment, options: &'a Options) -> Self {
-        Self { diagnostics: Diagnostics::new(), env, options, told: FxHashSet::default() }
+        Self {
+            diagnostics: Diagnostics::new(),
+            env,
+            options,
+            told: FxHashSet::default(),
+            alerts: 0,
+        }
     }
 
     /// Tells a diagnostic and returns the mark that it was told.
     pub(crate) fn report(&mut self, diagnostic: Diagnostic) -> Reported {
+        self.alerts += usize::from(diagnostic.severity == Severity::Alert);
         self.diagnostics.push(diagnostic);
         Reported
+    }
+
+    /// Alerts so far.
+    pub(crate) fn alerts(&self) -> usize {
+        self.alerts
     }
 
     pub(crate) fn alert(&mut self, span: Span, message: impl Into<String>) -> Reported {

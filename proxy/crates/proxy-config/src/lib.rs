@@ -15,6 +15,7 @@
 mod args;
 pub mod cond;
 mod context;
+pub mod discovery;
 mod env;
 pub mod keyword;
 pub mod lexer;

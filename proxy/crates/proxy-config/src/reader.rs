@@ -101,6 +101,9 @@ impl Reader<'_, '_> {
                 Ok(words) if words.is_empty() => {}
                 Ok(words) => self.line(&mut blocks, &words),
                 Err(error) => {
+                    if let Current::Proxy(proxy) = &mut self.current {
+                        proxy.has_errors = true;
+                    }
                     self.cx.report(error.into());
                 }
             }
@@ -144,7 +147,12 @@ impl Reader<'_, '_> {
         let mut args = Args::new(words);
         let _ = match &mut self.current {
             Current::Global => global::line(self.cx, &mut self.config.global, &mut args),
-            Current::Proxy(proxy) => proxy::line(self.cx, proxy, &mut args),
+            Current::Proxy(proxy) => {
+                let alerts = self.cx.alerts();
+                let result = proxy::line(self.cx, proxy, &mut args);
+                proxy.has_errors |= self.cx.alerts() > alerts;
+                result
+            }
             Current::Other(_) => Ok(()),
             Current::None => {
                 let word = &words[0];
@@ -294,6 +302,7 @@ impl Reader<'_, '_> {
         }
         if let Some(defaults) = proxy.defaults.and_then(|id| self.config.defaults.get(id.0)) {
             proxy.settings = defaults.settings.clone();
+            proxy.has_errors |= defaults.has_errors;
         }
         proxy
     }

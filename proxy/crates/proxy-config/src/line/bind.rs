@@ -258,6 +258,10 @@ pub(crate) fn bind(cx: &mut Context<'_>, args: &mut Args<'_>, place: &str) -> Pa
             let message = format!("'{name}' {place}: unknown keyword '{}'", word.value);
             let near = suggest(OPTIONS, &word.value);
             result = Err(cx.report(Diagnostic::alert(message).at(word.span).did_you_mean(near)));
+            // Probably its argument.
+            if args.peek().is_some_and(|word| find(OPTIONS, &word.value).is_none()) {
+                args.optional();
+            }
             continue;
         };
         args.rename(format!("{name} {}", row.name));

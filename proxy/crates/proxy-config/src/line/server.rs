@@ -391,6 +391,10 @@ fn options(cx: &mut Context<'_>, draft: &mut Draft, args: &mut Args<'_>, name: &
             let message = format!("'{name}' : unknown keyword '{}'", word.value);
             let near = suggest(OPTIONS, &word.value);
             result = Err(cx.report(Diagnostic::alert(message).at(word.span).did_you_mean(near)));
+            // Probably its argument.
+            if args.peek().is_some_and(|word| find(OPTIONS, &word.value).is_none()) {
+                args.optional();
+            }
             continue;
         };
         args.rename(format!("{name}' : '{}", row.name));

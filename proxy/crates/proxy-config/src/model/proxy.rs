@@ -65,6 +65,8 @@ pub struct Proxy {
     pub defaults: Option<DefaultsId>,
     /// Whether `from` named it.
     pub explicit_defaults: bool,
+    /// Whether a line of the section, or of its `defaults`, could not be read: what seems to be missing may be there.
+    pub has_errors: bool,
     pub settings: Settings,
 
     // What no section inherits.
@@ -89,6 +91,7 @@ impl Proxy {
             span,
             defaults: None,
             explicit_defaults: false,
+            has_errors: false,
             settings: Settings::default(),
             acls: Vec::new(),
             binds: Vec::new(),

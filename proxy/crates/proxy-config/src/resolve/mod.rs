@@ -18,8 +18,8 @@ pub(crate) fn resolve(cx: &mut Context<'_>, sources: &Sources, config: &mut Conf
     targets::check(cx, sources, config);
     servers::check(cx, config);
     for proxy in &config.proxies {
-        // A section that is switched off may be incomplete.
-        if !proxy.settings.is_disabled() {
+        // A section that is switched off may be incomplete, and in one with mistakes what is missing may be just them.
+        if !proxy.settings.is_disabled() && !proxy.has_errors {
             binds(cx, proxy);
             timeouts::check(cx, proxy);
         }
