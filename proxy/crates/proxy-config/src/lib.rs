@@ -20,6 +20,7 @@ mod env;
 pub mod keyword;
 pub mod lexer;
 mod line;
+pub mod listing;
 pub mod model;
 mod options;
 mod reader;
