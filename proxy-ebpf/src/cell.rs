@@ -9,6 +9,28 @@ use proxy_common::{Addr, EpochLine, FlowEntry, FlowKey, FlowState, Live, Port};
 
 use crate::atomic::{add_u64, fetch_add_u32, fetch_or_u32};
 
+/// Reads an address word by word: as a whole, the compiler may turn a copy from one map value to another
+/// into a call of `memmove`, which goes byte by byte on BPF.
+///
+/// # Safety
+///
+/// `addr` is valid and aligned.
+#[inline(always)]
+unsafe fn read_addr(addr: *const Addr) -> Addr {
+    let words = addr.cast::<u32>();
+    // SAFETY: by the caller.
+    unsafe {
+        Addr {
+            words: [
+                words.read_volatile(),
+                words.add(1).read_volatile(),
+                words.add(2).read_volatile(),
+                words.add(3).read_volatile(),
+            ],
+        }
+    }
+}
+
 /// A [`FlowEntry`] in the flow table.
 #[repr(transparent)]
 pub struct FlowCell(UnsafeCell<FlowEntry>);
@@ -35,10 +57,22 @@ impl FlowCell {
         Self(UnsafeCell::new(entry))
     }
 
+    /// Source to rewrite to.
+    #[inline(always)]
+    pub fn new_src(&self) -> Addr {
+        // SAFETY: the field does not change after the entry was inserted.
+        unsafe { read_addr(addr_of!((*self.0.get()).new_src)) }
+    }
+
+    /// Destination to rewrite to.
+    #[inline(always)]
+    pub fn new_dst(&self) -> Addr {
+        // SAFETY: as for `new_src`.
+        unsafe { read_addr(addr_of!((*self.0.get()).new_dst)) }
+    }
+
     fixed! {
         created_ns: u64,
-        new_src: Addr,
-        new_dst: Addr,
         new_sport: Port,
         new_dport: Port,
         service: u32,

@@ -122,6 +122,9 @@ fn build(
         "-Ctarget-cpu=v3".into(),
         "-Cdebuginfo=2".into(),
         "-Clink-arg=--btf".into(),
+        // With that option on, which is bpf-linker's default, small memset and memmove become calls of
+        // loops over single bytes.
+        "-Clink-arg=--disable-expand-memcpy-in-order".into(),
         format!("-Clinker={}", linker.display()),
     ];
     let mut command = toolchain.command("cargo");

@@ -1,0 +1,10 @@
+//! Packet-in, packet-out: the programs run by the kernel on single frames (`BPF_PROG_TEST_RUN`), with
+//! every byte of the answer compared. Needs root; Linux 5.18 for `ctx_in` of XDP (ec94670fcb3b) and of
+//! tc with an interface (21594c44083c).
+
+mod bed;
+mod errors;
+mod frame;
+mod lifetime;
+mod pass;
+mod translate;
