@@ -4,11 +4,13 @@
 //! see [`master`]. Everything a worker does starts in [`worker::run`].
 
 mod args;
+mod assemble;
 mod daemon;
 mod discovery;
 mod ipc;
 mod master;
 mod messages;
+mod paths;
 mod privileges;
 mod sys;
 mod version;

@@ -1,6 +1,7 @@
 //! What `-v`, `-vv` and `show version` say.
 
 use std::fmt::Write;
+use std::sync::OnceLock;
 
 /// Version of Sluice itself.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -38,12 +39,12 @@ pub(crate) fn report(verbose: bool) -> String {
             if cfg!(debug_assertions) { "debug" } else { "release" }
         );
         let _ = write!(out, "\nFeature list :");
-        for (name, present) in features() {
+        for (name, present) in feature_list() {
             let _ = write!(out, " {}{name}", if present { '+' } else { '-' });
         }
         let _ = writeln!(out, "\n\nDefault settings :\n  bufsize = 16384, maxrewrite = 1024");
         let _ = writeln!(out, "\nBuilt with multi-threading support (default={threads}).");
-        let _ = match object() {
+        let _ = match proxy_datapath::object::bytes() {
             Ok(object) => {
                 writeln!(out, "Built with layer 4 kernel programs ({} bytes).", object.len())
             }
@@ -58,9 +59,9 @@ pub(crate) fn report(verbose: bool) -> String {
     out
 }
 
-/// Features by HAProxy's names, for scripts that grep the list and for the `feature()` predicate.
-pub(crate) fn features() -> Vec<(&'static str, bool)> {
-    let kernel_programs = object().is_ok();
+/// Features by HAProxy's names, with whether each is there, as `-vv` lists them.
+fn feature_list() -> Vec<(&'static str, bool)> {
+    let kernel_programs = proxy_datapath::object::bytes().is_ok();
     vec![
         ("ACCEPT4", true),
         ("BPF", kernel_programs),
@@ -74,6 +75,7 @@ pub(crate) fn features() -> Vec<(&'static str, bool)> {
         ("NS", false),
         ("OPENSSL", false),
         ("POLL", false),
+        ("PRCTL", true),
         ("PROMEX", false),
         ("QUIC", false),
         ("SYSTEMD", true),
@@ -82,7 +84,10 @@ pub(crate) fn features() -> Vec<(&'static str, bool)> {
     ]
 }
 
-/// The kernel programs that were built in, or why there are none.
-fn object() -> Result<&'static [u8], String> {
-    Err("not linked".into())
+/// The features that are there, for the `feature()` predicate.
+pub(crate) fn features() -> &'static [&'static str] {
+    static NAMES: OnceLock<Vec<&'static str>> = OnceLock::new();
+    NAMES.get_or_init(|| {
+        feature_list().into_iter().filter(|(_, present)| *present).map(|(name, _)| name).collect()
+    })
 }

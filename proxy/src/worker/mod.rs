@@ -1,4 +1,8 @@
 //! The worker: the configuration becomes live objects, and they serve.
+mod handover;
+mod l4;
+mod link;
+
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 

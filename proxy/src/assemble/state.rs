@@ -1,0 +1,407 @@
+//! The configuration as specs of live objects.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use proxy_config::model::{
+    Balance, Config, Flag, FlagSet, HashFunction, HttpConnectionMode, InitAddr, Proxy, Server,
+    ServerOptions, Settings, SourceAddress,
+};
+use proxy_state::backend::BackendSpec;
+use proxy_state::frontend::FrontendSpec;
+use proxy_state::lb::{self, HashMethod, HashSpec, LbSpec};
+use proxy_state::options::{AddressHeader, HttpConnection, ProxyOptions};
+use proxy_state::registry::RegistrySpec;
+use proxy_state::server::{CheckSpec, PortMode, ServerSpec, Source};
+use proxy_state::{ListenerSpec, SockAddr, Timeouts};
+use proxy_types::{
+    DiagSink, Diagnostic, Diagnostics, Endpoint, Host, ListenerId, PortSpec, ProxyId, ServerId,
+    Spanned,
+};
+
+use super::addresses::{Resolver, abstract_name};
+
+/// The first id that is given to a section without one; 1 is the runtime API's own proxy.
+const FIRST_PROXY_ID: u32 = 2;
+/// Connections of the process when neither a limit nor enough descriptors say otherwise.
+const DEFAULT_MAXCONN: u32 = 2000;
+
+/// What the command line has to say about assembly.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Overrides {
+    pub(crate) resolver: Resolver,
+    /// `-dr`.
+    pub(crate) ignore_resolution: bool,
+    /// `-n`.
+    pub(crate) maxconn: Option<u32>,
+    /// `-N`.
+    pub(crate) proxy_maxconn: Option<u32>,
+}
+
+/// Builds the specs of everything that lives in the registry, and reports names that do not resolve.
+pub(crate) fn registry(
+    config: &Config,
+    overrides: &Overrides,
+    diagnostics: &mut Diagnostics,
+) -> RegistrySpec {
+    let maxconn = process_maxconn(config, overrides);
+    let mut ids = Ids::new(config.proxies.iter().filter_map(|proxy| proxy.id), FIRST_PROXY_ID);
+    let mut spec = RegistrySpec { maxconn, ..RegistrySpec::default() };
+    for proxy in &config.proxies {
+        let id = ProxyId(ids.take(proxy.id));
+        if proxy.kind.is_frontend() {
+            spec.frontends.push(frontend(proxy, id, maxconn, overrides, diagnostics));
+        }
+        if proxy.kind.is_backend() {
+            spec.backends.push(backend(proxy, id, overrides, diagnostics));
+        }
+    }
+    spec
+}
+
+/// `-n`, `maxconn`, or what the descriptor limit allows: two descriptors a connection, and some for
+/// everything else (configuration manual, 3.2 "maxconn").
+pub(crate) fn process_maxconn(config: &Config, overrides: &Overrides) -> u32 {
+    if let Some(limit) = overrides.maxconn.or(config.global.maxconn.map(|limit| limit.value)) {
+        return limit;
+    }
+    let wanted = config.global.ulimit_n.map(|limit| u64::from(limit.value));
+    let descriptors = wanted.or_else(|| {
+        nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE)
+            .ok()
+            .map(|(_, hard)| hard)
+    });
+    descriptors.map_or(DEFAULT_MAXCONN, |limit| {
+        u32::try_from(limit.saturating_sub(100) / 2).unwrap_or(u32::MAX).max(1)
+    })
+}
+
+/// Gives out numbers that nobody asked for explicitly.
+struct Ids {
+    taken: HashSet<u32>,
+    next: u32,
+}
+
+impl Ids {
+    fn new(explicit: impl Iterator<Item = Spanned<u32>>, first: u32) -> Self {
+        Self { taken: explicit.map(|id| id.value).collect(), next: first }
+    }
+
+    fn take(&mut self, explicit: Option<Spanned<u32>>) -> u32 {
+        if let Some(id) = explicit {
+            return id.value;
+        }
+        while self.taken.contains(&self.next) {
+            self.next += 1;
+        }
+        self.next += 1;
+        self.next - 1
+    }
+}
+
+fn frontend(
+    proxy: &Proxy,
+    id: ProxyId,
+    process_maxconn: u32,
+    overrides: &Overrides,
+    diagnostics: &mut Diagnostics,
+) -> FrontendSpec {
+    let settings = &proxy.settings;
+    FrontendSpec {
+        name: proxy.name.value.clone(),
+        id,
+        mode: settings.mode(),
+        description: proxy.description.as_ref().map(|text| text.value.clone()),
+        maxconn: settings
+            .maxconn
+            .map(|limit| limit.value)
+            .or(overrides.proxy_maxconn)
+            .unwrap_or(process_maxconn),
+        rate_limit_sessions: 0,
+        timeouts: timeouts(settings),
+        options: options(settings),
+        backlog: settings.backlog.map(|backlog| backlog.value),
+        disabled: settings.is_disabled(),
+        listeners: listeners(proxy, overrides, diagnostics),
+    }
+}
+
+/// Each address and each port of a range is a listener of its own, numbered through the section.
+fn listeners(
+    proxy: &Proxy,
+    overrides: &Overrides,
+    diagnostics: &mut Diagnostics,
+) -> Vec<ListenerSpec> {
+    let mut ids = Ids::new(proxy.binds.iter().filter_map(|bind| bind.id), 1);
+    let mut specs = Vec::new();
+    for bind in &proxy.binds {
+        let mut explicit = bind.id;
+        for address in &bind.addresses {
+            for addr in bind_addresses(address, overrides, diagnostics) {
+                specs.push(ListenerSpec {
+                    id: ListenerId(ids.take(explicit.take())),
+                    name: bind.name.as_ref().map(|name| name.value.clone()),
+                    addr,
+                    maxconn: bind.maxconn.map_or(0, |limit| limit.value),
+                });
+            }
+        }
+    }
+    specs
+}
+
+/// The addresses one word of a `bind` line stands for, in the order of their ports.
+pub(crate) fn bind_addresses(
+    address: &Spanned<proxy_types::Address>,
+    overrides: &Overrides,
+    diagnostics: &mut Diagnostics,
+) -> Vec<SockAddr> {
+    match &address.value.endpoint {
+        Endpoint::Inet { family, host, port } => {
+            let ip = match overrides.resolver.host(host, *family) {
+                Ok(ip) => ip,
+                Err(error) => {
+                    diagnostics.push(Diagnostic::alert(error.to_string()).at(address.span));
+                    return Vec::new();
+                }
+            };
+            let (first, last) = port.range().unwrap_or((0, 0));
+            (first..=last).map(|port| std::net::SocketAddr::new(ip, port).into()).collect()
+        }
+        Endpoint::Unix(path) => vec![SockAddr::Unix(path.into())],
+        Endpoint::Abstract { name, zero_terminated } => {
+            vec![SockAddr::Abstract(abstract_name(name, *zero_terminated))]
+        }
+        Endpoint::Fd(fd) | Endpoint::SockPair(fd) => {
+            vec![SockAddr::Unix(format!("fd@{fd}").into())]
+        }
+    }
+}
+
+fn backend(
+    proxy: &Proxy,
+    id: ProxyId,
+    overrides: &Overrides,
+    diagnostics: &mut Diagnostics,
+) -> BackendSpec {
+    let settings = &proxy.settings;
+    let mut ids = Ids::new(proxy.servers.iter().filter_map(|server| server.id), 1);
+    let servers = proxy
+        .servers
+        .iter()
+        .map(|server| {
+            let id = ServerId(ids.take(server.id));
+            self::server(settings, server, id, overrides, diagnostics)
+        })
+        .collect();
+    BackendSpec {
+        name: proxy.name.value.clone(),
+        id,
+        forced_id: proxy.id.is_some(),
+        mode: settings.mode(),
+        description: proxy.description.as_ref().map(|text| text.value.clone()),
+        timeouts: timeouts(settings),
+        options: options(settings),
+        lb: balancing(settings),
+        retries: settings.retries(),
+        redispatch: settings.redispatch.as_ref().map(|r| r.value.0).filter(|interval| *interval != 0),
+        fullconn: 0,
+        cookie: None,
+        disabled: settings.is_disabled(),
+        servers,
+    }
+}
+
+fn balancing(settings: &Settings) -> LbSpec {
+    // "random" with two draws when no `balance` was written (configuration manual, 4.2 "balance").
+    let name = settings.balance.map_or("random", |balance| match balance.value {
+        Balance::LeastConn => "leastconn",
+        Balance::RoundRobin => "roundrobin",
+        Balance::Source => "source",
+        Balance::StaticRr => "static-rr",
+    });
+    let mut spec = LbSpec::default();
+    if let Some(row) = lb::algorithm(name) {
+        spec.algorithm = row;
+    }
+    if let Some(hash) = settings.hash_type {
+        spec.hash = HashSpec {
+            method: if hash.value.consistent {
+                HashMethod::Consistent
+            } else {
+                HashMethod::MapBased
+            },
+            function: match hash.value.function {
+                HashFunction::Crc32 => lb::HashFunction::Crc32,
+                HashFunction::Djb2 => lb::HashFunction::Djb2,
+                HashFunction::None => lb::HashFunction::None,
+                HashFunction::Sdbm => lb::HashFunction::Sdbm,
+                HashFunction::Wt6 => lb::HashFunction::Wt6,
+            },
+            avalanche: hash.value.avalanche,
+        };
+    }
+    spec
+}
+
+fn server(
+    settings: &Settings,
+    server: &Server,
+    id: ServerId,
+    overrides: &Overrides,
+    diagnostics: &mut Diagnostics,
+) -> ServerSpec {
+    let options = &server.options;
+    let (addr, unresolved) = server_address(server, overrides, diagnostics);
+    let mut spec = ServerSpec::new(server.name.value.clone(), id, addr);
+    spec.forced_id = server.id.is_some();
+    spec.unresolved = unresolved;
+    if let Endpoint::Inet { host: Host::Name(name), .. } = &server.address.value.endpoint {
+        spec.fqdn = Some(name.clone());
+    }
+    spec.port_mode = match server.address.value.port() {
+        PortSpec::None => PortMode::Client,
+        PortSpec::Offset(by) => PortMode::Offset(by),
+        PortSpec::Port(_) | PortSpec::Range { .. } => PortMode::Fixed,
+    };
+    spec.weight = u32::from(options.weight());
+    spec.backup = options.is_backup();
+    spec.disabled = options.is_disabled();
+    spec.maxconn = options.maxconn.map_or(0, |limit| limit.value);
+    spec.minconn = options.minconn.map_or(0, |limit| limit.value);
+    spec.maxqueue = options.maxqueue.map_or(0, |limit| limit.value);
+    spec.check = options.is_checked().then(|| check(options));
+    spec.shutdown_sessions_on_down = options.on_marked_down.is_some();
+    spec.shutdown_backup_sessions_on_up = options.on_marked_up.is_some();
+    spec.source = options.source.as_ref().or(settings.source.as_ref()).map(|s| source(&s.value));
+    spec.tcp_user_timeout = options.tcp_ut.map(|limit| limit.value);
+    spec
+}
+
+fn check(options: &ServerOptions) -> CheckSpec {
+    CheckSpec {
+        inter: options.inter(),
+        fastinter: options.fastinter.map(|value| value.value),
+        downinter: options.downinter.map(|value| value.value),
+        rise: options.rise(),
+        fall: options.fall(),
+        port: options.check_port.map(|port| port.value),
+        addr: options.check_addr.as_ref().and_then(|address| match &address.value.endpoint {
+            Endpoint::Inet { host: Host::Ip(ip), .. } => Some(*ip),
+            _ => None,
+        }),
+        ..CheckSpec::default()
+    }
+}
+
+fn source(source: &SourceAddress) -> Source {
+    let (ip, ports) = match &source.address.endpoint {
+        Endpoint::Inet { host: Host::Ip(ip), port, .. } => (Some(*ip), port.range()),
+        _ => (None, None),
+    };
+    let single = ports.filter(|(first, last)| first == last).map_or(0, |(port, _)| port);
+    Source {
+        addr: ip.map(|ip| std::net::SocketAddr::new(ip, single)),
+        ports: ports.filter(|(first, last)| first != last),
+        use_client: None,
+        interface: source.interface.as_ref().map(|name| name.value.clone()),
+    }
+}
+
+/// The address a server starts with, by its `init-addr` steps, and whether it has none.
+fn server_address(
+    server: &Server,
+    overrides: &Overrides,
+    diagnostics: &mut Diagnostics,
+) -> (SockAddr, bool) {
+    const DEFAULT: [InitAddr; 2] = [InitAddr::Last, InitAddr::Libc];
+    let address = &server.address.value;
+    let nowhere = || SockAddr::from(std::net::SocketAddr::from(([0, 0, 0, 0], 0)));
+    let resolve = || overrides.resolver.target(address, 0);
+    if !matches!(&address.endpoint, Endpoint::Inet { host: Host::Name(_), .. }) {
+        return (resolve().unwrap_or_else(|_| nowhere()), false);
+    }
+    let steps = server.options.init_addr.as_ref().map_or(&DEFAULT[..], |steps| &steps.value);
+    let mut failure = None;
+    for step in steps {
+        match step {
+            InitAddr::Last => {}
+            InitAddr::Ip(ip) => {
+                let port = address.port().range().map_or(0, |(port, _)| port);
+                return (std::net::SocketAddr::new(*ip, port).into(), false);
+            }
+            InitAddr::Libc => match resolve() {
+                Ok(addr) => return (addr, false),
+                Err(error) => failure = Some(error),
+            },
+            InitAddr::None => return (nowhere(), true),
+        }
+    }
+    if !overrides.ignore_resolution {
+        let text = failure.map_or_else(
+            || format!("server '{}' has no address", server.name.value),
+            |error| format!("server '{}' : {error}", server.name.value),
+        );
+        diagnostics.push(
+            Diagnostic::alert(text)
+                .at(server.address.span)
+                .help("'init-addr libc,none' lets the server start without an address"),
+        );
+    }
+    (nowhere(), true)
+}
+
+/// Timeouts that apply: zero switches one off.
+fn timeouts(settings: &Settings) -> Timeouts {
+    use proxy_config::model::Timeouts as Written;
+    let of = |value: Option<Spanned<Duration>>| Written::effective(value);
+    let written = &settings.timeouts;
+    Timeouts {
+        client: of(written.client),
+        client_fin: of(written.client_fin),
+        client_hs: None,
+        server: of(written.server),
+        server_fin: of(written.server_fin),
+        connect: of(written.connect),
+        queue: of(written.queue),
+        http_request: of(written.http_request),
+        http_keep_alive: of(written.http_keep_alive),
+        tunnel: of(written.tunnel),
+        tarpit: of(written.tarpit),
+        check: of(written.check),
+    }
+}
+
+fn options(settings: &Settings) -> ProxyOptions {
+    let flags: &FlagSet = &settings.flags;
+    ProxyOptions {
+        http_connection: settings.http_connection_mode.map(|mode| match mode.value {
+            HttpConnectionMode::KeepAlive => HttpConnection::KeepAlive,
+            HttpConnectionMode::ServerClose => HttpConnection::ServerClose,
+            HttpConnectionMode::Close => HttpConnection::Close,
+        }),
+        forwardfor: settings.forwardfor.as_ref().map(|option| AddressHeader {
+            header: option
+                .value
+                .header
+                .as_ref()
+                .map_or_else(|| "X-Forwarded-For".to_owned(), |name| name.value.clone()),
+            except: option.value.except.as_ref().map(|net| (net.value.address, net.value.prefix)),
+            if_none: option.value.if_none.is_some(),
+        }),
+        dontlognull: flags.is_on(Flag::DontLogNull),
+        logasap: flags.is_on(Flag::LogAsap),
+        log_health_checks: flags.is_on(Flag::LogHealthChecks),
+        abortonclose: flags.is_on(Flag::AbortOnClose),
+        allbackups: flags.is_on(Flag::AllBackups),
+        clitcpka: flags.is_on(Flag::CliTcpKa),
+        srvtcpka: flags.is_on(Flag::SrvTcpKa),
+        nolinger: flags.is_on(Flag::NoLinger),
+        tcp_smart_accept: flags.is_on(Flag::TcpSmartAccept),
+        tcp_smart_connect: flags.is_on(Flag::TcpSmartConnect),
+        splice_auto: flags.is_on(Flag::SpliceAuto),
+        splice_request: flags.is_on(Flag::SpliceRequest),
+        splice_response: flags.is_on(Flag::SpliceResponse),
+        ..ProxyOptions::default()
+    }
+}

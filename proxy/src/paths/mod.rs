@@ -1,0 +1,206 @@
+//! Which path each frontend takes, and the directive that keeps it off a faster one.
+//!
+//! The decision is a pure function of the configuration and of the addresses that names resolved to;
+//! whether the kernel path is there at all is known only when it is opened, see [`Decision::blocker`]
+//! against [`crate::worker::l4`].
+
+mod report;
+mod rules;
+
+use std::net::{IpAddr, SocketAddr};
+
+use proxy_config::Sources;
+use proxy_config::model::{Balance, Config, L4Mode, L4Policy, Proxy};
+use proxy_datapath as l4;
+use proxy_types::{Mode, Span};
+
+pub(crate) use report::{Row, json, table};
+
+/// Who carries the bytes of a frontend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Path {
+    /// The kernel programs.
+    L4,
+    /// The worker, with splice(2).
+    Splice,
+    /// The HTTP engine.
+    Userspace,
+}
+
+impl Path {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::L4 => "l4",
+            Self::Splice => "splice",
+            Self::Userspace => "userspace",
+        }
+    }
+}
+
+/// What keeps a frontend in userspace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Blocker {
+    /// The directive, as short as it can be named.
+    pub(crate) directive: String,
+    /// Why it needs userspace.
+    pub(crate) reason: &'static str,
+    pub(crate) span: Span,
+}
+
+/// The path of one frontend.
+#[derive(Clone, Debug)]
+pub(crate) struct Decision {
+    pub(crate) frontend: String,
+    pub(crate) path: Path,
+    /// `None` for a frontend the kernel carries.
+    pub(crate) blocker: Option<Blocker>,
+    /// `l4 require`: it is an error when the kernel does not carry it.
+    pub(crate) required: Option<Span>,
+    /// What the kernel is asked to do, for [`Path::L4`].
+    pub(crate) service: Option<l4::ServiceSpec>,
+    /// Listeners of the frontend that stay in userspace although the frontend qualifies.
+    pub(crate) left_out: Vec<String>,
+}
+
+/// The address of a server as it was resolved, by backend and server name; `None` when it has none.
+pub(crate) type ServerAddress<'a> = &'a dyn Fn(&str, &str) -> Option<SocketAddr>;
+
+/// Decides for every frontend that is not disabled, in the order of the configuration.
+pub(crate) fn decide(config: &Config, addresses: ServerAddress<'_>) -> Vec<Decision> {
+    config
+        .frontends()
+        .filter(|proxy| !proxy.settings.is_disabled())
+        .map(|proxy| decide_one(config, proxy, addresses))
+        .collect()
+}
+
+fn decide_one(config: &Config, proxy: &Proxy, addresses: ServerAddress<'_>) -> Decision {
+    let mode = proxy.settings.mode();
+    let policy = proxy.settings.l4.or(config.global.l4);
+    let mut decision = Decision {
+        frontend: proxy.name.value.clone(),
+        path: if mode == Mode::Http { Path::Userspace } else { Path::Splice },
+        blocker: None,
+        required: policy.filter(|p| p.value == L4Policy::Require).map(|p| p.span),
+        service: None,
+        left_out: Vec::new(),
+    };
+    match rules::service_backend(config, proxy) {
+        Err(blocker) => decision.blocker = Some(blocker),
+        Ok(backend) => match service(config, proxy, backend, addresses, &mut decision.left_out) {
+            Err(blocker) => decision.blocker = Some(blocker),
+            Ok(service) => {
+                decision.path = Path::L4;
+                decision.service = Some(service);
+            }
+        },
+    }
+    decision
+}
+
+/// Builds what the kernel is asked to do.
+fn service(
+    config: &Config,
+    proxy: &Proxy,
+    backend: &Proxy,
+    addresses: ServerAddress<'_>,
+    left_out: &mut Vec<String>,
+) -> Result<l4::ServiceSpec, Blocker> {
+    let mut servers = Vec::with_capacity(backend.servers.len());
+    for server in &backend.servers {
+        // A server without an address starts in maintenance; it joins when it gets one.
+        let Some(address) = addresses(&backend.name.value, &server.name.value) else { continue };
+        let options = &server.options;
+        let source = options.source.as_ref().or(backend.settings.source.as_ref());
+        servers.push(l4::ServerSpec {
+            name: server.name.value.clone(),
+            addr: address,
+            weight: options.weight(),
+            usable: if options.is_disabled() { l4::Usable::Down } else { l4::Usable::Up },
+            backup: options.is_backup(),
+            maxconn: 0,
+            source: source.and_then(|source| rules::source_ip(&source.value)),
+        });
+    }
+    let Some(first) = servers.first() else {
+        return Err(Blocker {
+            directive: format!("{} '{}'", backend.kind.as_str(), backend.name.value),
+            reason: "no server of it has an address",
+            span: backend.span,
+        });
+    };
+    let v4 = first.addr.is_ipv4();
+    if let Some(other) = servers.iter().find(|server| server.addr.is_ipv4() != v4) {
+        let span = backend.servers.iter().find(|s| s.name.value == other.name).map(|s| s.span);
+        return Err(Blocker {
+            directive: format!("server {}", other.name),
+            reason: "servers of both address families cannot share a kernel service",
+            span: span.unwrap_or(backend.span),
+        });
+    }
+    let vips = rules::vips(proxy, v4, left_out)?;
+    let [connect, client_idle, server_idle] = rules::limits(proxy, backend);
+    Ok(l4::ServiceSpec {
+        name: proxy.name.value.clone(),
+        frontend: proxy.name.value.clone(),
+        backend: backend.name.value.clone(),
+        vips,
+        mode: match proxy.settings.l4_mode.or(config.global.l4_mode).map(|mode| mode.value) {
+            Some(L4Mode::Nat) => l4::Mode::Nat,
+            Some(L4Mode::FullNat) | None => l4::Mode::FullNat,
+        },
+        policy: match backend.settings.balance.map(|balance| balance.value) {
+            Some(Balance::RoundRobin | Balance::StaticRr) => l4::Policy::RoundRobin,
+            Some(Balance::Source) => l4::Policy::HashSource,
+            // Without `balance` HAProxy takes the less loaded of two servers drawn at random.
+            Some(Balance::LeastConn) | None => l4::Policy::LeastConn,
+        },
+        maxconn: proxy.settings.maxconn.map_or(0, |maxconn| maxconn.value),
+        client_idle,
+        server_idle,
+        connect,
+        log: config.log_targets(proxy).next().is_some(),
+        servers,
+        all_backups: backend.settings.flags.is_on(proxy_config::model::Flag::AllBackups),
+    })
+}
+
+impl Decision {
+    /// One sentence: why this path.
+    pub(crate) fn why(&self, sources: &Sources) -> String {
+        match (&self.blocker, &self.service) {
+            (Some(blocker), _) if blocker.span.is_none() => {
+                format!("{}: {}", blocker.directive, blocker.reason)
+            }
+            (Some(blocker), _) => format!(
+                "{} ({}): {}",
+                blocker.directive,
+                sources.place(blocker.span),
+                blocker.reason
+            ),
+            (None, Some(service)) => {
+                let mut why = format!(
+                    "mode tcp, nothing to inspect, backend {} with {} server{}",
+                    service.backend,
+                    service.servers.len(),
+                    if service.servers.len() == 1 { "" } else { "s" }
+                );
+                if !self.left_out.is_empty() {
+                    why.push_str(&format!("; in userspace: {}", self.left_out.join(", ")));
+                }
+                why
+            }
+            (None, None) => String::new(),
+        }
+    }
+
+    /// The listener addresses the kernel is to carry.
+    pub(crate) fn vips(&self) -> &[SocketAddr] {
+        self.service.as_ref().map_or(&[], |service| &service.vips)
+    }
+}
+
+/// Whether an address stands for all local addresses.
+fn is_wildcard(ip: IpAddr) -> bool {
+    ip.is_unspecified()
+}

@@ -1,0 +1,214 @@
+//! The checks, one function per kind of directive, each naming what it found.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use proxy_config::model::{
+    Bind, Config, Flag, L4Policy, Proxy, ProxyKind, RuleSet, Server, SourceAddress,
+};
+use proxy_types::{Endpoint, Host, Mode, PortSpec, Span, Spanned, Transport};
+
+use super::{Blocker, is_wildcard};
+
+fn block<T>(directive: impl Into<String>, reason: &'static str, span: Span) -> Result<T, Blocker> {
+    Err(Blocker { directive: directive.into(), reason, span })
+}
+
+/// The one backend that all connections of the frontend go to, when nothing in either of them needs
+/// a byte of the connection.
+pub(super) fn service_backend<'a>(
+    config: &'a Config,
+    proxy: &'a Proxy,
+) -> Result<&'a Proxy, Blocker> {
+    if let Some(policy) = proxy.settings.l4.or(config.global.l4)
+        && policy.value == L4Policy::Off
+    {
+        return block("l4 off", "asked for", policy.span);
+    }
+    if proxy.settings.mode() == Mode::Http {
+        let span = proxy.settings.mode.map_or(proxy.span, |mode| mode.span);
+        return block("mode http", "requests are parsed", span);
+    }
+    no_rules(config, proxy)?;
+    if let Some(rule) = proxy.use_backends.first() {
+        return block("use_backend", "the backend is chosen for each connection", rule.span);
+    }
+    if let Some(asap) = proxy.settings.flags.get(Flag::LogAsap).filter(|flag| flag.value) {
+        return block("option logasap", "a line is due before the connection ends", asap.span);
+    }
+    if let Some(format) = proxy.settings.log_format.as_ref().filter(|f| f.value.contains("%[")) {
+        return block("log-format", "its expressions are evaluated in userspace", format.span);
+    }
+    let backend = match (&proxy.settings.default_backend, proxy.kind) {
+        (Some(name), _) => match config.proxy(&name.value) {
+            Some(backend) => backend,
+            None => return block("default_backend", "there is no such backend", name.span),
+        },
+        (None, ProxyKind::Listen) => proxy,
+        (None, _) => return block("default_backend", "there is none", Span::NONE),
+    };
+    if !std::ptr::eq(backend, proxy) {
+        if backend.settings.mode() == Mode::Http {
+            let span = backend.settings.mode.map_or(backend.span, |mode| mode.span);
+            return block("mode http", "requests are parsed", span);
+        }
+        no_rules(config, backend)?;
+    }
+    if backend.settings.is_disabled() {
+        let span = backend.settings.disabled.map_or(backend.span, |disabled| disabled.span);
+        return block("disabled", "the backend takes no part", span);
+    }
+    for server in &backend.servers {
+        plain_server(proxy, server)?;
+    }
+    if let Some(source) = &backend.settings.source {
+        plain_source(source)?;
+    }
+    if backend.servers.is_empty() {
+        return block(backend.label(), "it has no server", backend.span);
+    }
+    Ok(backend)
+}
+
+fn no_rules(config: &Config, proxy: &Proxy) -> Result<(), Blocker> {
+    const SETS: [RuleSet; 4] = [
+        RuleSet::TcpRequestConnection,
+        RuleSet::TcpRequestSession,
+        RuleSet::TcpRequestContent,
+        RuleSet::TcpResponseContent,
+    ];
+    for set in SETS {
+        if let Some((_, rule)) = config.rules(proxy, set).next() {
+            return block(set.as_str(), "rules run in userspace", rule.span);
+        }
+    }
+    Ok(())
+}
+
+/// A server whose connections need nothing but an address and a port.
+fn plain_server(proxy: &Proxy, server: &Server) -> Result<(), Blocker> {
+    let name = |what: &str| format!("server {} {what}", server.name.value);
+    match &server.address.value.endpoint {
+        Endpoint::Inet { port, .. } => match port {
+            PortSpec::Port(_) => {}
+            PortSpec::None if single_port(proxy).is_some() => {}
+            _ => return block(name("port"), "it follows the client's port", server.address.span),
+        },
+        _ => return block(name("address"), "it is not an IP address", server.address.span),
+    }
+    if !matches!(server.address.value.transport, None | Some(Transport::Stream)) {
+        return block(name("address"), "it is not plain TCP", server.address.span);
+    }
+    let options = &server.options;
+    if let Some(maxconn) = options.maxconn.filter(|maxconn| maxconn.value > 0) {
+        return block(name("maxconn"), "connections over it wait in a queue", maxconn.span);
+    }
+    if let Some(action) = options.on_marked_down {
+        return block(name("on-marked-down"), "its connections are closed from userspace", action.span);
+    }
+    if let Some(action) = options.on_marked_up {
+        return block(name("on-marked-up"), "connections are closed from userspace", action.span);
+    }
+    options.source.as_ref().map_or(Ok(()), plain_source)
+}
+
+fn plain_source(source: &Spanned<SourceAddress>) -> Result<(), Blocker> {
+    if source.value.interface.is_some() {
+        return block("source interface", "sockets are bound to an interface", source.span);
+    }
+    if source_ip(&source.value).is_none() {
+        return block("source", "its ports are chosen in userspace", source.span);
+    }
+    Ok(())
+}
+
+/// The address of a `source` that says nothing else.
+pub(super) fn source_ip(source: &SourceAddress) -> Option<IpAddr> {
+    match &source.address.endpoint {
+        Endpoint::Inet { host: Host::Ip(ip), port: PortSpec::None | PortSpec::Port(0), .. } => {
+            Some(*ip)
+        }
+        _ => None,
+    }
+}
+
+/// The port of the frontend when all its listeners share one.
+pub(super) fn single_port(proxy: &Proxy) -> Option<u16> {
+    let mut ports = proxy.binds.iter().flat_map(|bind| &bind.addresses).map(|address| {
+        match address.value.endpoint {
+            Endpoint::Inet { port: PortSpec::Port(port), .. } => Some(port),
+            _ => None,
+        }
+    });
+    let first = ports.next()??;
+    ports.all(|port| port == Some(first)).then_some(first)
+}
+
+/// The listeners that the kernel can stand in for: TCP on IP addresses of the servers' family.
+pub(super) fn vips(
+    proxy: &Proxy,
+    v4: bool,
+    left_out: &mut Vec<String>,
+) -> Result<Vec<SocketAddr>, Blocker> {
+    let mut vips = Vec::new();
+    let mut last = None;
+    for bind in &proxy.binds {
+        if let Some((directive, span)) = socket_option(bind) {
+            return block(directive, "it is a property of the listening socket", span);
+        }
+        for address in &bind.addresses {
+            let stream = matches!(address.value.transport, None | Some(Transport::Stream));
+            let sockets: Vec<SocketAddr> = match &address.value.endpoint {
+                Endpoint::Inet { host: Host::Ip(_), .. } if stream => {
+                    address.value.socket_addrs().collect()
+                }
+                _ => Vec::new(),
+            };
+            let mut carried = false;
+            for socket in sockets {
+                if socket.is_ipv4() == v4 {
+                    vips.push(socket);
+                    carried = true;
+                } else if v4 && is_wildcard(socket.ip()) && bind.v4v6.is_some() {
+                    // `:::80 v4v6` also takes IPv4 clients.
+                    vips.push((Ipv4Addr::UNSPECIFIED, socket.port()).into());
+                    carried = true;
+                }
+            }
+            if !carried {
+                left_out.push(address.value.to_string());
+                last = Some(address.span);
+            }
+        }
+    }
+    if vips.is_empty() {
+        let span = last.unwrap_or(proxy.span);
+        return block("bind", "no TCP address of the servers' family", span);
+    }
+    vips.sort_unstable();
+    vips.dedup();
+    Ok(vips)
+}
+
+fn socket_option(bind: &Bind) -> Option<(&'static str, Span)> {
+    if let Some(interface) = &bind.interface {
+        return Some(("bind interface", interface.span));
+    }
+    if let Some(maxconn) = &bind.maxconn {
+        return Some(("bind maxconn", maxconn.span));
+    }
+    bind.transparent.map(|span| ("bind transparent", span))
+}
+
+/// Limits of a flow: handshake, client side, server side; zero is none. `timeout tunnel` replaces those of
+/// both sides (configuration manual, 4.2 "timeout tunnel").
+pub(super) fn limits(proxy: &Proxy, backend: &Proxy) -> [Duration; 3] {
+    let client = &proxy.settings.timeouts;
+    let server = &backend.settings.timeouts;
+    let value = |timeout: Option<Spanned<Duration>>| timeout.map_or(Duration::ZERO, |t| t.value);
+    [
+        value(server.connect),
+        value(server.tunnel.or(client.client)),
+        value(server.tunnel.or(server.server)),
+    ]
+}

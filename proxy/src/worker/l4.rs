@@ -1,0 +1,363 @@
+//! The worker's hold on the kernel path: opened before privileges go, then fed with every change of a
+//! server and read for counters and ended flows, all on the control thread.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use proxy_config::model::{Config, L4Hook};
+use proxy_datapath::plan::{Plan, plan};
+use proxy_datapath::{
+    Datapath, EndedFlow, Hook, NetFacts, OpenOptions, ServerChange, ServiceSpec, Status, Traffic,
+    Unavailable, Usable,
+};
+use proxy_state::counters::ExternalCounters;
+use proxy_state::server::OpState;
+use proxy_state::{Now, Registry, Server};
+
+use crate::messages;
+use crate::paths::Decision;
+
+/// Whether and how the kernel path is there.
+enum Hold {
+    /// Nothing qualifies for it, or it cannot be opened: why.
+    Absent(String),
+    Open(Box<Datapath>),
+    /// Handed to a successor.
+    Released,
+}
+
+/// The kernel path of this worker.
+pub(crate) struct KernelPath {
+    options: OpenOptions,
+    inner: RefCell<Inner>,
+}
+
+struct Inner {
+    hold: Hold,
+    services: Vec<ServiceSpec>,
+    /// Frontends the plan left to userspace, with the reason.
+    rejected: HashMap<String, String>,
+    /// What was counted before this worker began.
+    baseline: HashMap<(String, String), Traffic>,
+}
+
+/// Key of the counters of a whole service in `baseline`.
+const WHOLE_SERVICE: &str = "";
+
+impl KernelPath {
+    /// Opens or adopts the kernel path for the frontends that qualify, and makes it hold them. Never
+    /// fails: without it everything is served in userspace, and the reason is kept.
+    pub(crate) fn open(config: &Config, decisions: &[Decision]) -> Self {
+        let services: Vec<_> = decisions.iter().filter_map(|d| d.service.clone()).collect();
+        let options = options(config, &services);
+        let hold = if services.is_empty() {
+            // What an earlier configuration left would go on carrying frontends that are gone.
+            let _ = Datapath::detach_instance(options.instance.as_deref(), None);
+            Hold::Absent("no frontend qualifies".into())
+        } else {
+            open(&options)
+        };
+        let inner = Inner {
+            hold,
+            services,
+            rejected: HashMap::new(),
+            baseline: HashMap::new(),
+        };
+        let this = Self { options, inner: RefCell::new(inner) };
+        this.apply();
+        this.inner.borrow_mut().take_baseline();
+        this
+    }
+
+    /// Makes the kernel hold the services as they are now.
+    fn apply(&self) {
+        let mut inner = self.inner.borrow_mut();
+        let Inner { hold, services, rejected, .. } = &mut *inner;
+        let Hold::Open(datapath) = hold else { return };
+        let outcome = make_plan(services).map_err(|error| error.to_string()).and_then(|plan| {
+            *rejected =
+                plan.rejected.iter().map(|r| (r.service.clone(), r.reason.to_string())).collect();
+            let report = datapath.apply(&plan).map_err(|error| error.to_string())?;
+            for left in &report.left_out {
+                rejected.insert(left.service.clone(), left.reason.to_string());
+            }
+            Ok(())
+        });
+        if let Err(error) = outcome {
+            messages::warning(format_args!("layer 4 in the kernel: {error}"));
+        }
+    }
+
+    /// A server changed its state, weight or address.
+    pub(crate) fn server_changed(&self, server: &Server) {
+        let mut inner = self.inner.borrow_mut();
+        let Inner { hold, services, .. } = &mut *inner;
+        let change = ServerChange {
+            usable: usable(server),
+            weight: u16::try_from(server.weight()).unwrap_or(u16::MAX),
+        };
+        let address = server.addr().inet();
+        let mut moved = false;
+        for service in services.iter_mut().filter(|s| *s.backend == *server.backend_name) {
+            let Some(spec) = service.servers.iter_mut().find(|s| *s.name == *server.name) else {
+                continue;
+            };
+            moved |= address.is_some_and(|address| address != spec.addr);
+            spec.addr = address.unwrap_or(spec.addr);
+            (spec.usable, spec.weight) = (change.usable, change.weight);
+            if let Hold::Open(datapath) = hold
+                && !moved
+                && let Err(error) = datapath.set_server(&service.name, &server.name, change)
+            {
+                tracing::debug!(service = service.name, %error, "server not in the kernel path");
+            }
+        }
+        drop(inner);
+        if moved {
+            self.apply();
+        }
+    }
+
+    /// Interfaces may have come or gone.
+    pub(crate) fn refresh(&self) {
+        let mut inner = self.inner.borrow_mut();
+        let Hold::Open(datapath) = &mut inner.hold else { return };
+        match datapath.refresh() {
+            Ok(changed) => {
+                for interface in changed {
+                    tracing::info!(interface = interface.name, hook = interface.hook.name(), "layer 4");
+                }
+            }
+            // Attaching needs rights that a worker under another user may no longer have.
+            Err(error) => tracing::debug!(%error, "interfaces not refreshed"),
+        }
+    }
+
+    /// Ends flows that were idle for too long.
+    pub(crate) fn expire(&self) {
+        if let Hold::Open(datapath) = &mut self.inner.borrow_mut().hold
+            && let Err(error) = datapath.expire_idle()
+        {
+            tracing::debug!(%error, "idle flows not expired");
+        }
+    }
+
+    /// Copies the kernel's counters into the live objects.
+    pub(crate) fn count(&self, registry: &Registry, now: Now) {
+        let inner = self.inner.borrow();
+        let Hold::Open(datapath) = &inner.hold else { return };
+        let Ok(counters) = datapath.counters() else { return };
+        let mut backends: HashMap<&str, ExternalCounters> = HashMap::new();
+        let mut servers: HashMap<(&str, &str), ExternalCounters> = HashMap::new();
+        for service in &counters.services {
+            let own = inner.since(&service.name, WHOLE_SERVICE, &service.traffic, service.current);
+            if let Some(frontend) = registry.frontend(&service.frontend) {
+                frontend.set_external(&own, now);
+            }
+            add(backends.entry(&service.backend).or_default(), &own);
+            for server in &service.servers {
+                let own =
+                    inner.since(&service.name, &server.name, &server.traffic, server.current);
+                add(servers.entry((&service.backend, &server.name)).or_default(), &own);
+            }
+        }
+        for (name, totals) in &backends {
+            if let Some(backend) = registry.backend(name) {
+                backend.set_external(totals, now);
+            }
+        }
+        for ((backend, name), totals) in &servers {
+            if let Some(server) = registry.backend(backend).and_then(|b| b.server(name)) {
+                server.set_external(totals, now);
+            }
+        }
+    }
+
+    /// A descriptor that becomes readable when flows have ended.
+    pub(crate) fn events_fd(&self) -> Option<OwnedFd> {
+        match &self.inner.borrow().hold {
+            Hold::Open(datapath) => datapath.events_fd().as_fd().try_clone_to_owned().ok(),
+            Hold::Absent(_) | Hold::Released => None,
+        }
+    }
+
+    /// Hands over the flows that have ended.
+    pub(crate) fn ended_flows(&self, each: impl FnMut(EndedFlow)) {
+        if let Hold::Open(datapath) = &mut self.inner.borrow_mut().hold {
+            datapath.drain_events(each);
+        }
+    }
+
+    /// Why a frontend that qualifies is not carried after all; `None` when the kernel carries it.
+    pub(crate) fn obstacle(&self, frontend: &str) -> Option<String> {
+        let inner = self.inner.borrow();
+        match &inner.hold {
+            Hold::Absent(reason) => Some(reason.clone()),
+            Hold::Released => Some("handed over to the new worker".into()),
+            Hold::Open(_) => inner.rejected.get(frontend).cloned(),
+        }
+    }
+
+    /// The hooks in use, for the path column: `tc`, `xdp`, or both.
+    pub(crate) fn hooks(&self) -> String {
+        let mut names: Vec<_> = self
+            .status()
+            .map(|status| status.interfaces.iter().map(|i| i.report.hook.name()).collect())
+            .unwrap_or_default();
+        names.sort_unstable();
+        names.dedup();
+        names.join("+")
+    }
+
+    pub(crate) fn status(&self) -> Option<Status> {
+        match &self.inner.borrow().hold {
+            Hold::Open(datapath) => datapath.status().ok(),
+            Hold::Absent(_) | Hold::Released => None,
+        }
+    }
+
+    /// Whether this worker writes the maps.
+    pub(crate) fn is_held(&self) -> bool {
+        matches!(self.inner.borrow().hold, Hold::Open(_))
+    }
+
+    /// Lets go without ending anything: a successor takes over.
+    pub(crate) fn release(&self) {
+        let mut inner = self.inner.borrow_mut();
+        if matches!(inner.hold, Hold::Open(_)) {
+            inner.hold = Hold::Released;
+        }
+    }
+
+    /// The successor did not come up.
+    pub(crate) fn take_back(&self) {
+        let mut inner = self.inner.borrow_mut();
+        if matches!(inner.hold, Hold::Released) {
+            inner.hold = open(&self.options);
+            drop(inner);
+            self.apply();
+        }
+    }
+
+    /// The service ends: takes everything out of the kernel.
+    pub(crate) fn detach(&self) {
+        let hold = std::mem::replace(&mut self.inner.borrow_mut().hold, Hold::Released);
+        if let Hold::Open(datapath) = hold
+            && let Err(error) = datapath.detach()
+        {
+            messages::warning(format_args!("layer 4 in the kernel stays attached: {error}"));
+        }
+    }
+}
+
+impl Inner {
+    fn take_baseline(&mut self) {
+        let Hold::Open(datapath) = &self.hold else { return };
+        for service in datapath.counters().map(|c| c.services).unwrap_or_default() {
+            for server in service.servers {
+                self.baseline.insert((service.name.clone(), server.name), server.traffic);
+            }
+            self.baseline.insert((service.name, WHOLE_SERVICE.into()), service.traffic);
+        }
+    }
+
+    /// What was counted since this worker began, as all its other counters are.
+    fn since(&self, service: &str, server: &str, t: &Traffic, current: u32) -> ExternalCounters {
+        let before =
+            self.baseline.get(&(service.to_owned(), server.to_owned())).copied().unwrap_or_default();
+        ExternalCounters {
+            sessions: t.flows_new.saturating_sub(before.flows_new),
+            current,
+            bytes_in: t.bytes_in.saturating_sub(before.bytes_in),
+            bytes_out: t.bytes_out.saturating_sub(before.bytes_out),
+            failed: t.flows_failed.saturating_sub(before.flows_failed),
+        }
+    }
+}
+
+fn add(sum: &mut ExternalCounters, more: &ExternalCounters) {
+    sum.sessions += more.sessions;
+    sum.current += more.current;
+    sum.bytes_in += more.bytes_in;
+    sum.bytes_out += more.bytes_out;
+    sum.failed += more.failed;
+}
+
+/// What a server's state means for new flows.
+fn usable(server: &Server) -> Usable {
+    let admin = server.admin_state();
+    match server.op_state() {
+        _ if admin.is_maint() => Usable::Down,
+        OpState::Stopped => Usable::Down,
+        OpState::Running if !admin.is_drain() => Usable::Up,
+        OpState::Running | OpState::Stopping => Usable::Drain,
+    }
+}
+
+fn open(options: &OpenOptions) -> Hold {
+    match Datapath::open(options) {
+        Ok((datapath, report)) => {
+            for note in &report.notes {
+                messages::notice(format_args!("layer 4 in the kernel: {note}"));
+            }
+            Hold::Open(Box::new(datapath))
+        }
+        Err(error) => {
+            let reason = error.to_string();
+            if !matches!(error, Unavailable::NotBuiltIn(_) | Unavailable::NoPrivilege { .. }) {
+                messages::warning(format_args!("layer 4 in the kernel is not available: {reason}"));
+            } else {
+                messages::notice(format_args!(
+                    "layer 4 in the kernel is not available: {reason}. All frontends are served in userspace."
+                ));
+            }
+            Hold::Absent(reason)
+        }
+    }
+}
+
+/// Sizes follow the configuration, with room to grow by reload.
+fn options(config: &Config, services: &[ServiceSpec]) -> OpenOptions {
+    let defaults = OpenOptions::default();
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let wanted = config.global.maxconn.map_or(0, |maxconn| maxconn.value);
+    OpenOptions {
+        instance: config.global.l4_instance.as_ref().map(|name| name.value.clone()),
+        hook: match config.global.l4_hook.map(|hook| hook.value).unwrap_or_default() {
+            L4Hook::Auto => Hook::Auto,
+            L4Hook::Tc => Hook::Tc,
+            L4Hook::Xdp => Hook::Xdp,
+            L4Hook::XdpGeneric => Hook::XdpGeneric,
+        },
+        interfaces: (!config.global.l4_interfaces.is_empty())
+            .then(|| config.global.l4_interfaces.iter().map(|name| name.value.clone()).collect()),
+        connections: defaults.connections.max(wanted),
+        services: defaults.services.max(count(services.len())),
+        servers: defaults.servers.max(count(services.iter().map(|s| s.servers.len()).sum())),
+        vips: defaults.vips.max(count(services.iter().map(|s| s.vips.len()).sum())),
+        // The worker that is replaced may need a moment to close its handle.
+        patience: std::time::Duration::from_secs(2),
+        ..defaults
+    }
+}
+
+/// The plan for these services in the network as it is now.
+pub(crate) fn make_plan(
+    services: &[ServiceSpec],
+) -> Result<Plan, proxy_datapath::net::NetlinkError> {
+    let destinations: Vec<IpAddr> =
+        services.iter().flat_map(|s| &s.servers).map(|server| server.addr.ip()).collect();
+    Ok(plan(services, &NetFacts::gather(destinations)?))
+}
+
+/// Passes changes of servers from the registry to whoever owns the kernel path.
+pub(crate) fn watch(registry: &Registry) -> tokio::sync::mpsc::UnboundedReceiver<Arc<Server>> {
+    let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+    registry.on_server_change(Box::new(move |server| {
+        let _ = sender.send(server.clone());
+    }));
+    receiver
+}

@@ -1,0 +1,89 @@
+//! From the command line to a configuration without errors, with everything said about it on the way.
+
+use std::io::IsTerminal;
+
+use proxy_config::model::Config;
+use proxy_config::render::{RenderOptions, render};
+use proxy_config::{Environment, Options, Program, Sources};
+use proxy_types::{Diagnostics, Severity};
+
+use crate::args::Args;
+use crate::messages::{self, Level};
+use crate::{sys, version};
+
+/// A configuration and where it came from.
+pub(crate) struct Loaded {
+    pub(crate) config: Config,
+    pub(crate) sources: Sources,
+    pub(crate) warned: bool,
+}
+
+/// What conditions in the configuration, and `-cc`, can ask about this program.
+pub(crate) fn program() -> Program {
+    Program { features: version::features(), ..Program::default() }
+}
+
+/// Sets the variables that HAProxy's users find in their configuration and in `show env`.
+pub(crate) fn set_environment(args: &Args) {
+    let files: Vec<_> = args.files.iter().map(|file| file.to_string_lossy()).collect();
+    let local_peer = args.local_peer.clone().or_else(|| {
+        nix::unistd::gethostname().ok().map(|name| name.to_string_lossy().into_owned())
+    });
+    sys::set_env("HAPROXY_BRANCH", version::COMPATIBLE_WITH);
+    sys::set_env("HAPROXY_CFGFILES", &files.join(";"));
+    sys::set_env("HAPROXY_STARTUP_VERSION", version::VERSION);
+    sys::set_env("HAPROXY_LOCALPEER", local_peer.as_deref().unwrap_or("localhost"));
+    for (name, format) in proxy_rules::logformat::BUILT_IN {
+        sys::set_env(name, format);
+    }
+}
+
+/// Reads the configuration and prints what is to be said about it.
+///
+/// # Errors
+/// There was an alert; it has been printed.
+pub(crate) fn load(args: &Args) -> Result<Loaded, ()> {
+    let sources = Sources::read(&args.files).map_err(|error| {
+        messages::alert(format_args!(
+            "Cannot open configuration file/directory {} : {}",
+            error.path.display(),
+            error.error
+        ));
+    })?;
+    let options = Options { program: program() };
+    let (config, diagnostics) =
+        proxy_config::load(&sources, &Environment::from_process(), &options);
+    say(args, &diagnostics, &sources);
+    let warned = diagnostics.has_warning();
+    let config = config.ok_or(())?;
+    let strict = args.zero_warning || config.global.zero_warning.is_some();
+    if warned && strict {
+        messages::alert(format_args!(
+            "Some warnings were found and 'zero-warning' is set. Aborting."
+        ));
+        return Err(());
+    }
+    Ok(Loaded { config, sources, warned })
+}
+
+/// Prints diagnostics: HAProxy's lines first, then excerpts.
+pub(crate) fn say(args: &Args, diagnostics: &Diagnostics, sources: &Sources) {
+    if diagnostics.is_empty() {
+        return;
+    }
+    let options = RenderOptions {
+        pid: std::process::id(),
+        colors: std::io::stderr().is_terminal(),
+        diag: args.diagnostics,
+        terse: false,
+    };
+    let level = diagnostics.iter().map(|d| d.severity).max().map_or(Level::Diag, |severity| {
+        match severity {
+            Severity::Diag => Level::Diag,
+            Severity::Notice => Level::Notice,
+            Severity::Warning => Level::Warning,
+            Severity::Alert => Level::Alert,
+        }
+    });
+    messages::raw(level, &render(diagnostics, sources, &options));
+}
