@@ -204,7 +204,11 @@ fn backend(
         options: options(settings),
         lb: balancing(settings),
         retries: settings.retries(),
-        redispatch: settings.redispatch.as_ref().map(|r| r.value.0).filter(|interval| *interval != 0),
+        redispatch: settings
+            .redispatch
+            .as_ref()
+            .map(|r| r.value.0)
+            .filter(|interval| *interval != 0),
         fullconn: 0,
         cookie: None,
         disabled: settings.is_disabled(),

@@ -104,7 +104,11 @@ fn plain_server(proxy: &Proxy, server: &Server) -> Result<(), Blocker> {
         return block(name("maxconn"), "connections over it wait in a queue", maxconn.span);
     }
     if let Some(action) = options.on_marked_down {
-        return block(name("on-marked-down"), "its connections are closed from userspace", action.span);
+        return block(
+            name("on-marked-down"),
+            "its connections are closed from userspace",
+            action.span,
+        );
     }
     if let Some(action) = options.on_marked_up {
         return block(name("on-marked-up"), "connections are closed from userspace", action.span);
@@ -134,12 +138,13 @@ pub(super) fn source_ip(source: &SourceAddress) -> Option<IpAddr> {
 
 /// The port of the frontend when all its listeners share one.
 pub(super) fn single_port(proxy: &Proxy) -> Option<u16> {
-    let mut ports = proxy.binds.iter().flat_map(|bind| &bind.addresses).map(|address| {
-        match address.value.endpoint {
-            Endpoint::Inet { port: PortSpec::Port(port), .. } => Some(port),
-            _ => None,
-        }
-    });
+    let mut ports =
+        proxy.binds.iter().flat_map(|bind| &bind.addresses).map(|address| {
+            match address.value.endpoint {
+                Endpoint::Inet { port: PortSpec::Port(port), .. } => Some(port),
+                _ => None,
+            }
+        });
     let first = ports.next()??;
     ports.all(|port| port == Some(first)).then_some(first)
 }

@@ -17,11 +17,10 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
+use super::message::MessageSocket;
+use crate::ipc;
 use proxy_net::fdpass::{self, PassError};
 use proxy_net::listener::{Identity, Inherited};
-use tokio::io::unix::AsyncFd;
-
-use crate::ipc;
 
 /// Longest a step may take: the old worker answers from its control thread.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -86,22 +85,20 @@ pub(crate) trait Estate {
 
 /// The old worker's side: answers until the conversation ends.
 pub(crate) async fn answer(conversation: OwnedFd, estate: &dyn Estate) -> io::Result<()> {
-    let conversation = AsyncFd::new(conversation)?;
+    let conversation = MessageSocket::new(conversation)?;
     let mut released = false;
     let end = loop {
-        let mut ready = conversation.readable().await?;
-        let message = match ready.try_io(|fd| ipc::receive(fd.get_ref().as_fd())) {
-            Err(_would_block) => continue,
-            Ok(Ok(Some(message))) => message,
-            Ok(Ok(None)) => break Ok(()),
-            Ok(Err(error)) => break Err(error),
+        let message = match conversation.receive().await {
+            Ok(Some(message)) => message,
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
         };
         match (message.0.as_str(), message.1) {
             ("listeners", Some(stream)) => send_sockets(stream, estate.sockets()).await,
             ("release", _) => {
                 estate.release_kernel_path();
                 released = true;
-                ipc::send(conversation.get_ref().as_fd(), "released", None)?;
+                ipc::send(conversation.as_fd(), "released", None)?;
             }
             ("serving", _) => return Ok(()),
             (word, _) => tracing::warn!(word, "unknown word in a hand-over"),

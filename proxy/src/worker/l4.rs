@@ -60,12 +60,7 @@ impl KernelPath {
         } else {
             open(&options)
         };
-        let inner = Inner {
-            hold,
-            services,
-            rejected: HashMap::new(),
-            baseline: HashMap::new(),
-        };
+        let inner = Inner { hold, services, rejected: HashMap::new(), baseline: HashMap::new() };
         let this = Self { options, inner: RefCell::new(inner) };
         this.apply();
         this.inner.borrow_mut().take_baseline();
@@ -128,7 +123,11 @@ impl KernelPath {
         match datapath.refresh() {
             Ok(changed) => {
                 for interface in changed {
-                    tracing::info!(interface = interface.name, hook = interface.hook.name(), "layer 4");
+                    tracing::info!(
+                        interface = interface.name,
+                        hook = interface.hook.name(),
+                        "layer 4"
+                    );
                 }
             }
             // Attaching needs rights that a worker under another user may no longer have.
@@ -159,8 +158,7 @@ impl KernelPath {
             }
             add(backends.entry(&service.backend).or_default(), &own);
             for server in &service.servers {
-                let own =
-                    inner.since(&service.name, &server.name, &server.traffic, server.current);
+                let own = inner.since(&service.name, &server.name, &server.traffic, server.current);
                 add(servers.entry((&service.backend, &server.name)).or_default(), &own);
             }
         }
@@ -266,8 +264,11 @@ impl Inner {
 
     /// What was counted since this worker began, as all its other counters are.
     fn since(&self, service: &str, server: &str, t: &Traffic, current: u32) -> ExternalCounters {
-        let before =
-            self.baseline.get(&(service.to_owned(), server.to_owned())).copied().unwrap_or_default();
+        let before = self
+            .baseline
+            .get(&(service.to_owned(), server.to_owned()))
+            .copied()
+            .unwrap_or_default();
         ExternalCounters {
             sessions: t.flows_new.saturating_sub(before.flows_new),
             current,
@@ -326,12 +327,7 @@ fn options(config: &Config, services: &[ServiceSpec]) -> OpenOptions {
     let wanted = config.global.maxconn.map_or(0, |maxconn| maxconn.value);
     OpenOptions {
         instance: config.global.l4_instance.as_ref().map(|name| name.value.clone()),
-        hook: match config.global.l4_hook.map(|hook| hook.value).unwrap_or_default() {
-            L4Hook::Auto => Hook::Auto,
-            L4Hook::Tc => Hook::Tc,
-            L4Hook::Xdp => Hook::Xdp,
-            L4Hook::XdpGeneric => Hook::XdpGeneric,
-        },
+        hook: hook(config),
         interfaces: (!config.global.l4_interfaces.is_empty())
             .then(|| config.global.l4_interfaces.iter().map(|name| name.value.clone()).collect()),
         connections: defaults.connections.max(wanted),
@@ -341,6 +337,16 @@ fn options(config: &Config, services: &[ServiceSpec]) -> OpenOptions {
         // The worker that is replaced may need a moment to close its handle.
         patience: std::time::Duration::from_secs(2),
         ..defaults
+    }
+}
+
+/// `l4-hook`.
+pub(crate) fn hook(config: &Config) -> Hook {
+    match config.global.l4_hook.map(|hook| hook.value).unwrap_or_default() {
+        L4Hook::Auto => Hook::Auto,
+        L4Hook::Tc => Hook::Tc,
+        L4Hook::Xdp => Hook::Xdp,
+        L4Hook::XdpGeneric => Hook::XdpGeneric,
     }
 }
 

@@ -3,8 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use tokio::io::unix::AsyncFd;
-
+use super::message::MessageSocket;
 use crate::ipc;
 
 /// What the master, or a worker that is about to take over, asks for.
@@ -17,7 +16,7 @@ pub(crate) enum Request {
 }
 
 /// The message socket.
-pub(crate) struct Link(AsyncFd<OwnedFd>);
+pub(crate) struct Link(MessageSocket);
 
 impl Link {
     /// Takes the socket into the running runtime.
@@ -25,29 +24,26 @@ impl Link {
     /// # Errors
     /// Those of registering it with epoll.
     pub(crate) fn new(control: OwnedFd) -> io::Result<Self> {
-        AsyncFd::new(control).map(Self)
+        MessageSocket::new(control).map(Self)
     }
 
     /// Tells the master that the worker serves.
     pub(crate) fn say_ready(&self) -> io::Result<()> {
-        ipc::send(self.0.get_ref().as_fd(), &format!("READY {}", std::process::id()), None)
+        ipc::send(self.0.as_fd(), &format!("READY {}", std::process::id()), None)
     }
 
     /// The next request; `None` when the master is gone.
     pub(crate) async fn next(&self) -> Option<Request> {
         loop {
-            let mut ready = self.0.readable().await.ok()?;
-            match ready.try_io(|fd| ipc::receive(fd.get_ref().as_fd())) {
-                Err(_would_block) => {}
-                Ok(Ok(None)) => return None,
-                Ok(Ok(Some((text, fd)))) => {
+            match self.0.receive().await {
+                Ok(Some((text, fd))) => {
                     if let Some(request) = understand(&text, fd) {
                         return Some(request);
                     }
                     tracing::warn!(text, "message from the master not understood");
                 }
-                Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {}
-                Ok(Err(_)) => return None,
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
+                Ok(None) | Err(_) => return None,
             }
         }
     }
@@ -69,7 +65,9 @@ mod tests {
     #[test]
     fn requests_need_their_descriptor() {
         let fd = || Some(ipc::stream_pair().unwrap().0);
-        assert!(matches!(understand("cli admin", fd()), Some(Request::Cli { level, .. }) if level == "admin"));
+        assert!(
+            matches!(understand("cli admin", fd()), Some(Request::Cli { level, .. }) if level == "admin")
+        );
         assert!(matches!(understand("handover", fd()), Some(Request::Handover(_))));
         assert!(understand("handover", None).is_none());
         assert!(understand("dance", fd()).is_none());

@@ -33,9 +33,6 @@ pub(crate) fn set_environment(args: &Args) {
     sys::set_env("HAPROXY_CFGFILES", &files.join(";"));
     sys::set_env("HAPROXY_STARTUP_VERSION", version::VERSION);
     sys::set_env("HAPROXY_LOCALPEER", local_peer.as_deref().unwrap_or("localhost"));
-    for (name, format) in proxy_rules::logformat::BUILT_IN {
-        sys::set_env(name, format);
-    }
 }
 
 /// Reads the configuration and prints what is to be said about it.
@@ -77,13 +74,15 @@ pub(crate) fn say(args: &Args, diagnostics: &Diagnostics, sources: &Sources) {
         diag: args.diagnostics,
         terse: false,
     };
-    let level = diagnostics.iter().map(|d| d.severity).max().map_or(Level::Diag, |severity| {
-        match severity {
-            Severity::Diag => Level::Diag,
-            Severity::Notice => Level::Notice,
-            Severity::Warning => Level::Warning,
-            Severity::Alert => Level::Alert,
-        }
-    });
+    let level =
+        diagnostics.iter().map(|d| d.severity).max().map_or(
+            Level::Diag,
+            |severity| match severity {
+                Severity::Diag => Level::Diag,
+                Severity::Notice => Level::Notice,
+                Severity::Warning => Level::Warning,
+                Severity::Alert => Level::Alert,
+            },
+        );
     messages::raw(level, &render(diagnostics, sources, &options));
 }

@@ -1,42 +1,80 @@
 //! The worker: the configuration becomes live objects, and they serve.
+//!
+//! [`check`] and [`explain`] stop after assembly and bind nothing.
+
 mod handover;
 mod l4;
 mod link;
+pub(crate) mod loading;
+mod message;
+mod show;
 
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 
+use proxy_config::cond::{self, Facts};
+use proxy_config::{Environment, Program};
+
 use crate::args::Args;
 use crate::daemon::LauncherPipe;
 use crate::discovery::Discovered;
+use crate::{assemble, messages, paths};
 
 /// Whom the worker tells that it serves.
 pub(crate) enum Ready {
+    /// Started without a master: the launcher of `-D`, and what the process keywords said.
     Standalone { launcher: Option<LauncherPipe>, discovered: Discovered },
+    /// The master, and the worker to take over from.
     Master { control: OwnedFd, predecessor: Option<OwnedFd>, discovered: Discovered },
 }
 
-pub(crate) fn run(args: Args, ready: Ready) -> u8 {
-    use nix::sys::signal::*;
-    use std::os::fd::AsFd;
-    let all = SigSet::all();
-    if args.files.iter().any(|f| f.to_string_lossy().contains("bad") || !f.exists()) {
-        crate::messages::alert(format_args!("config : bad"));
-        return 1;
+pub(crate) fn run(_args: Args, _ready: Ready) -> u8 {
+    1
+}
+
+/// `-c`: 0 when the configuration is valid.
+pub(crate) fn check(args: &Args) -> ExitCode {
+    loading::set_environment(args);
+    let Ok(loaded) = loading::load(args) else { return ExitCode::from(1) };
+    let Ok(assembled) = assemble::assemble(args, &loaded) else { return ExitCode::from(1) };
+    if args.verbose {
+        if loaded.warned || assembled.warned {
+            println!("Warnings were found.");
+        }
+        println!("Configuration file is valid");
     }
-    if let Ready::Master { control, .. } = &ready {
-        std::thread::sleep(std::time::Duration::from_millis(300));
-        crate::ipc::send(control.as_fd(), &format!("READY {}", std::process::id()), None).unwrap();
+    ExitCode::SUCCESS
+}
+
+/// `sluice explain`: the path of each frontend here, and why.
+pub(crate) fn explain(args: &Args, json: bool) -> ExitCode {
+    loading::set_environment(args);
+    let Ok(loaded) = loading::load(args) else { return ExitCode::from(1) };
+    let Ok(assembled) = assemble::assemble(args, &loaded) else { return ExitCode::from(1) };
+    let outlook = show::Outlook::of_this_host(&loaded.config, &assembled.decisions);
+    let rows =
+        show::rows(&assembled.decisions, &loaded, &|name| outlook.obstacle(name), &outlook.hooks);
+    if json {
+        print!("{}", paths::json(&rows));
+    } else {
+        print!("{}", paths::table(&rows));
+        for note in &outlook.notes {
+            println!("\n{note}");
+        }
     }
-    let s = all.wait().unwrap();
-    if s == Signal::SIGTERM { 143 } else { 0 }
-}
-pub(crate) fn check(_args: &Args) -> ExitCode {
     ExitCode::SUCCESS
 }
-pub(crate) fn explain(_args: &Args, _json: bool) -> ExitCode {
-    ExitCode::SUCCESS
-}
-pub(crate) fn condition(_text: &str) -> ExitCode {
-    ExitCode::SUCCESS
+
+/// `-cc`: 0 true, 1 false, 2 not understood.
+pub(crate) fn condition(text: &str) -> ExitCode {
+    let env = Environment::from_process();
+    let program: Program = loading::program();
+    match cond::evaluate(text, &Facts { env: &env, program: &program }) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            messages::alert(format_args!("{error} at position {} of '{text}'", error.offset + 1));
+            ExitCode::from(2)
+        }
+    }
 }

@@ -97,6 +97,12 @@ impl NetFacts {
         })
     }
 
+    /// What `link` would get when `hook` is asked for.
+    #[must_use]
+    pub fn choice(&self, hook: Hook, link: &LinkFacts) -> Choice {
+        choose(hook, link, self.master_kind(link))
+    }
+
     /// The kind of the interface `link` belongs to.
     #[must_use]
     pub fn master_kind(&self, link: &LinkFacts) -> Option<&str> {
