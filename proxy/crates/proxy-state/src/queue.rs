@@ -103,6 +103,13 @@ pub struct Ticket {
     pub position: u32,
 }
 
+impl Ticket {
+    /// The server waited for; `None` when any will do.
+    pub fn server(&self) -> Option<&Arc<Server>> {
+        self.server.as_ref()
+    }
+}
+
 impl Backend {
     /// Waits for a slot of `server`, or of any server. The caller has found [`Server::try_begin_session`] or
     /// [`Backend::choose`] to say "full".

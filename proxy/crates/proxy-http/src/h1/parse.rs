@@ -415,7 +415,7 @@ fn version(text: &[u8], at: usize, skip: usize) -> Step<Version> {
     let have = &text[at.min(text.len())..(at + 8).min(text.len())];
     let expected = b"HTTP/1.";
     for (i, &byte) in have.iter().enumerate() {
-        let good = expected.get(i).map_or(byte.is_ascii_digit(), |&e| e == byte);
+        let good = expected.get(i).map_or_else(|| byte.is_ascii_digit(), |&e| e == byte);
         if !good {
             return fail(Reject::BadVersion, skip + at + i);
         }

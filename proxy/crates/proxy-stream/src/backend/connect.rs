@@ -1,0 +1,346 @@
+//! Getting a connection to a server: slot, idle connection or new one, retries.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use proxy_net::Stream;
+use proxy_net::connect::{ConnectError, ConnectFailure, ConnectOptions, connect};
+use proxy_net::timer;
+use proxy_state::options::HttpReuse;
+use proxy_state::queue::{Ticket, Turn};
+use proxy_state::server::PortMode;
+use proxy_state::{Backend, ChooseInput, NoServer, Server, SockAddr};
+use proxy_types::ServerId;
+
+use super::Attached;
+use crate::env::Back;
+use crate::io::Conn;
+use crate::session::Session;
+use crate::stream::Exchange;
+use crate::term::Fault;
+
+/// Longest pause before the same server is tried again.
+const TURNAROUND: Duration = Duration::from_secs(1);
+/// Bytes of further requests taken in while a connection is made.
+const PIPELINE: usize = 16 * 1024;
+
+/// Attaches a connection to a server of the exchange's backend.
+pub(crate) async fn attach(s: &mut Session, x: &mut Exchange) -> Result<(), Fault> {
+    let back = x.backend.clone().ok_or(Fault::Internal)?;
+    let mut again: Option<Arc<Server>> = None;
+    let mut exclude = None;
+    loop {
+        let server = match again.take() {
+            Some(server) if server.is_usable() && begin(s, &server) => server,
+            _ => slot(s, x, &back, exclude).await?,
+        };
+        x.record.queue_done.get_or_insert_with(|| s.thread.tick());
+        x.record.server = Some(server.clone());
+        server.used_connections.inc();
+        let addr = server.addr().clone();
+        if let Some(attached) = reuse(s, x, &back, &server, &addr) {
+            connected(s, x, attached);
+            return Ok(());
+        }
+        match open(s, &back, &server, &addr).await {
+            Ok(stream) => {
+                let shutdowns = server.shutdowns();
+                server.counters.local().connect.inc();
+                back.backend.counters.local().connect.inc();
+                let attached = Attached {
+                    server,
+                    conn: Conn::new(Box::new(stream)),
+                    addr,
+                    reused: false,
+                    proven: false,
+                    uses: 0,
+                    shutdowns,
+                };
+                connected(s, x, attached);
+                return Ok(());
+            }
+            Err(failure) => {
+                server.end_session();
+                server.used_connections.dec();
+                let error = match failure {
+                    Failure::ClientLeft => return Err(Fault::ConnectAbort),
+                    Failure::Connect(error) => error,
+                };
+                if x.record.retries >= back.backend.retries || !error.is_retryable() {
+                    return Err(fault(&error));
+                }
+                x.record.retries += 1;
+                server.counters.local().retries.inc();
+                back.backend.counters.local().retries.inc();
+                if redispatches(&back.backend, x.record.retries) {
+                    x.record.redispatched = true;
+                    server.counters.local().redispatches.inc();
+                    back.backend.counters.local().redispatches.inc();
+                    exclude = Some(server.id);
+                } else {
+                    if error.failure != ConnectFailure::Timeout {
+                        pause(s, &back).await?;
+                    }
+                    again = Some(server);
+                }
+            }
+        }
+    }
+}
+
+fn connected(s: &Session, x: &mut Exchange, attached: Attached) {
+    x.record.connected = Some(s.thread.tick());
+    x.record.reused = attached.reused;
+    x.server = Some(attached);
+}
+
+fn fault(error: &ConnectError) -> Fault {
+    match error.failure {
+        ConnectFailure::Timeout => Fault::ConnectTimeout,
+        ConnectFailure::Refused | ConnectFailure::Unreachable => Fault::ConnectRefused,
+        ConnectFailure::Exhausted | ConnectFailure::Resource | ConnectFailure::Local => {
+            Fault::ConnectResource
+        }
+    }
+}
+
+/// `option redispatch [interval]`: whether retry number `retry` (from 1) goes to another server.
+fn redispatches(backend: &Backend, retry: u32) -> bool {
+    let (retry, retries) = (i64::from(retry), i64::from(backend.retries));
+    match backend.redispatch.map(i64::from) {
+        None | Some(0) => false,
+        Some(every @ 1..) => retry % every == 0,
+        Some(before_last) => retry == retries + 1 + before_last,
+    }
+}
+
+/// Takes a session slot on `server`.
+fn begin(s: &Session, server: &Server) -> bool {
+    server.try_begin_session(s.thread.now(s.thread.tick()))
+}
+
+/// Chooses a server and takes a slot of it, waiting for one if need be.
+async fn slot(
+    s: &mut Session,
+    x: &mut Exchange,
+    back: &Back,
+    mut exclude: Option<ServerId>,
+) -> Result<Arc<Server>, Fault> {
+    let backend = &back.backend;
+    let random = s.thread.random();
+    loop {
+        let client = s.accepted.src.map(|a| a.ip());
+        let input = ChooseInput { client, key: None, exclude, random };
+        let chosen = match backend.choose(&input) {
+            Ok(server) if begin(s, &server) => return Ok(balanced(back, server)),
+            Ok(server) => Some(server),
+            Err(NoServer::AllFull) => None,
+            Err(NoServer::NoneAvailable) => return Err(Fault::NoServer),
+        };
+        let ticket = match (backend.enqueue(chosen.as_ref()), chosen) {
+            (Ok(ticket), _) => ticket,
+            // A queue that is full sends on to another server, once.
+            (Err(_), Some(server)) if exclude != Some(server.id) => {
+                exclude = Some(server.id);
+                continue;
+            }
+            (Err(_), _) => return Err(Fault::QueueFull),
+        };
+        match wait(s, x, back, ticket).await? {
+            Turn::ChooseAgain => {}
+            Turn::Slot(server) => {
+                server.count_session(s.thread.now(s.thread.tick()));
+                return Ok(balanced(back, server));
+            }
+        }
+    }
+}
+
+/// Counts a choice of the algorithm.
+fn balanced(back: &Back, server: Arc<Server>) -> Arc<Server> {
+    server.counters.local().lb_tot.inc();
+    back.backend.counters.local().lb_tot.inc();
+    server
+}
+
+/// Waits in a queue, for `timeout queue` at most.
+async fn wait(
+    s: &mut Session,
+    x: &mut Exchange,
+    back: &Back,
+    ticket: Ticket,
+) -> Result<Turn, Fault> {
+    if ticket.server().is_some() {
+        x.record.server_queue = ticket.position;
+    } else {
+        x.record.backend_queue = ticket.position;
+    }
+    s.server_timer.arm(back.backend.timeouts.queue());
+    let abort = aborts_on_close(back);
+    let mut ticket = pin!(ticket);
+    let turn = poll_fn(|cx| {
+        if let Poll::Ready(turn) = ticket.as_mut().poll(cx) {
+            return Poll::Ready(Ok(turn));
+        }
+        if client_left(&mut s.client, cx, abort) {
+            return Poll::Ready(Err(Fault::QueueAbort));
+        }
+        s.server_timer.poll_expired(cx).map(|()| Err(Fault::QueueTimeout))
+    })
+    .await;
+    s.server_timer.disarm();
+    turn
+}
+
+/// An idle connection to `server`, if this request may use one (`http-reuse`).
+fn reuse(
+    s: &mut Session,
+    x: &Exchange,
+    back: &Back,
+    server: &Arc<Server>,
+    addr: &Arc<SockAddr>,
+) -> Option<Attached> {
+    if x.flow.fresh_only || !x.keep_server {
+        return None;
+    }
+    let first = s.requests == 1;
+    let attached = match back.backend.options.http_reuse {
+        HttpReuse::Never => {
+            let mut own = s.own.take()?;
+            let same = Arc::ptr_eq(&own.server, server) && Arc::ptr_eq(&own.addr, addr);
+            if !same || !own.conn.is_quiet() {
+                return None;
+            }
+            own.reused = true;
+            own
+        }
+        // Sending a first request on a connection that may just be closing could lose it.
+        HttpReuse::Safe if first => return None,
+        mode => {
+            let only_proven = mode == HttpReuse::Aggressive && first;
+            let idle = s.thread.pool.borrow_mut().take(server, only_proven)?;
+            Attached {
+                server: server.clone(),
+                conn: idle.conn,
+                addr: idle.addr,
+                reused: true,
+                proven: idle.proven,
+                uses: idle.uses,
+                shutdowns: server.shutdowns(),
+            }
+        }
+    };
+    server.counters.local().reuse.inc();
+    back.backend.counters.local().reuse.inc();
+    Some(attached)
+}
+
+enum Failure {
+    ClientLeft,
+    Connect(ConnectError),
+}
+
+/// Opens a connection, unless the client leaves first.
+async fn open(
+    s: &mut Session,
+    back: &Back,
+    server: &Server,
+    addr: &SockAddr,
+) -> Result<Stream, Failure> {
+    let to = destination(addr, server.spec.port_mode, s.accepted.dst);
+    let options = connect_options(server, back);
+    let limit = back.backend.timeouts.connect;
+    let abort = aborts_on_close(back);
+    let mut connecting = pin!(connect(&to, &options, limit));
+    poll_fn(|cx| match connecting.as_mut().poll(cx) {
+        Poll::Ready(outcome) => Poll::Ready(outcome.map_err(Failure::Connect)),
+        Poll::Pending if client_left(&mut s.client, cx, abort) => {
+            Poll::Ready(Err(Failure::ClientLeft))
+        }
+        Poll::Pending => Poll::Pending,
+    })
+    .await
+}
+
+/// The address to connect to, in the socket layer's form.
+fn destination(
+    addr: &SockAddr,
+    mode: PortMode,
+    client_dst: Option<SocketAddr>,
+) -> proxy_types::SockAddr {
+    match addr {
+        SockAddr::Inet(inet) => {
+            let mut inet = *inet;
+            let client_port = client_dst.map_or(0, |a| a.port());
+            match mode {
+                PortMode::Fixed => {}
+                PortMode::Client => inet.set_port(client_port),
+                PortMode::Offset(offset) => {
+                    inet.set_port((i32::from(client_port) + offset) as u16);
+                }
+            }
+            proxy_types::SockAddr::Inet(inet)
+        }
+        SockAddr::Unix(path) => proxy_types::SockAddr::Unix(path.clone()),
+        SockAddr::Abstract(name) => proxy_types::SockAddr::Abstract(name.clone()),
+    }
+}
+
+fn connect_options(server: &Server, back: &Back) -> ConnectOptions {
+    let source = server.spec.source.as_ref();
+    ConnectOptions {
+        source: source.and_then(|s| s.addr),
+        interface: source.and_then(|s| s.interface.clone()),
+        keepalive: back.backend.options.srvtcpka.then(Default::default),
+        user_timeout: server.spec.tcp_user_timeout,
+        smart_connect: back.backend.options.tcp_smart_connect,
+        namespace: server.spec.namespace.clone(),
+        ..ConnectOptions::default()
+    }
+}
+
+/// The turn-around pause before the same server is tried again.
+async fn pause(s: &mut Session, back: &Back) -> Result<(), Fault> {
+    let length = back.backend.timeouts.connect.unwrap_or(TURNAROUND).min(TURNAROUND);
+    let abort = aborts_on_close(back);
+    let mut sleeping = pin!(timer::sleep(length));
+    poll_fn(|cx| {
+        if client_left(&mut s.client, cx, abort) {
+            return Poll::Ready(Err(Fault::ConnectAbort));
+        }
+        sleeping.as_mut().poll(cx).map(Ok)
+    })
+    .await
+}
+
+fn aborts_on_close(back: &Back) -> bool {
+    back.backend.options.abortonclose
+}
+
+/// Whether the client went away. What it sends meanwhile is kept.
+fn client_left(client: &mut Conn, cx: &mut Context<'_>, abort_on_close: bool) -> bool {
+    loop {
+        if client.eof {
+            return abort_on_close;
+        }
+        if client.input.len() >= PIPELINE {
+            return false;
+        }
+        let read = crate::scratch::with(|buf| {
+            let read = client.poll_read(cx, &mut buf[..PIPELINE]);
+            if let Poll::Ready(Ok(n)) = read {
+                client.input.push(&buf[..n]);
+            }
+            read
+        });
+        match read {
+            Poll::Pending => return false,
+            Poll::Ready(Ok(_)) => {}
+            Poll::Ready(Err(_)) => return true,
+        }
+    }
+}

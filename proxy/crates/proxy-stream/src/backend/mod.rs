@@ -1,0 +1,7 @@
+//! The way to a server: queue, choice, connection, reuse.
+
+mod connect;
+mod reuse;
+
+pub(crate) use connect::attach;
+pub(crate) use reuse::{Attached, Idle, Pool};

@@ -1,0 +1,219 @@
+//! One connection as the engine sees it: a byte stream and what was received but not used yet.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use proxy_net::Stream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::scratch;
+
+/// A byte stream the engine can own. The seam to other kinds of transport.
+pub trait Io: AsyncRead + AsyncWrite + Unpin {
+    /// The socket, when bytes travel on it as they are: for socket options and splicing.
+    fn socket(&self) -> Option<&Stream> {
+        None
+    }
+
+    /// Gives up the socket for splicing, or returns itself when there is none.
+    ///
+    /// # Errors
+    /// This stream is not a plain socket.
+    fn into_socket(self: Box<Self>) -> Result<Stream, Box<dyn Io>>;
+}
+
+impl Io for Stream {
+    fn socket(&self) -> Option<&Stream> {
+        Some(self)
+    }
+
+    fn into_socket(self: Box<Self>) -> Result<Stream, Box<dyn Io>> {
+        Ok(*self)
+    }
+}
+
+impl Io for tokio::io::DuplexStream {
+    fn into_socket(self: Box<Self>) -> Result<Stream, Box<dyn Io>> {
+        Err(self)
+    }
+}
+
+/// Bytes received and not used yet. Holds no memory while empty.
+#[derive(Debug, Default)]
+pub struct Input {
+    buf: Vec<u8>,
+    start: usize,
+}
+
+impl Input {
+    /// The unused bytes.
+    #[must_use]
+    pub fn data(&self) -> &[u8] {
+        &self.buf[self.start..]
+    }
+
+    /// True when nothing waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.start == self.buf.len()
+    }
+
+    /// Number of waiting bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.buf.len() - self.start
+    }
+
+    /// Adds received bytes.
+    pub fn push(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        if self.buf.capacity() == 0 {
+            self.buf = scratch::take();
+        }
+        self.buf.extend_from_slice(bytes);
+    }
+
+    /// Drops the first `n` bytes.
+    pub fn consume(&mut self, n: usize) {
+        self.start += n;
+        if self.is_empty() {
+            self.start = 0;
+            scratch::give(&mut self.buf);
+        }
+    }
+
+    /// Takes everything out; the caller puts back what it did not use with [`Input::restore`].
+    fn take(&mut self) -> (Vec<u8>, usize) {
+        (std::mem::take(&mut self.buf), std::mem::take(&mut self.start))
+    }
+
+    fn restore(&mut self, buf: Vec<u8>, start: usize) {
+        debug_assert!(self.buf.is_empty());
+        (self.buf, self.start) = (buf, start);
+        self.consume(0);
+    }
+}
+
+/// A connection.
+pub struct Conn {
+    pub io: Box<dyn Io>,
+    pub input: Input,
+    /// The peer finished sending.
+    pub eof: bool,
+    /// Our sending side was shut.
+    pub shut: bool,
+}
+
+/// What the callback of [`Conn::poll_process`] made of the bytes it was given.
+pub struct Used<T> {
+    /// Bytes used; the rest is kept.
+    pub consumed: usize,
+    pub value: T,
+}
+
+impl Conn {
+    /// A connection of which nothing was received yet.
+    #[must_use]
+    pub fn new(io: Box<dyn Io>) -> Self {
+        Self { io, input: Input::default(), eof: false, shut: false }
+    }
+
+    /// Hands received bytes to `process`: those that wait, or else those of one read. An empty slice
+    /// is the end of the stream. Bytes that are not consumed wait for the next call.
+    pub fn poll_process<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        process: impl FnOnce(&mut Self, &mut [u8], &mut Context<'_>) -> Used<T>,
+    ) -> Poll<io::Result<T>> {
+        if self.input.is_empty() {
+            return self.poll_read_process(cx, process);
+        }
+        let (mut buf, start) = self.input.take();
+        let used = process(self, &mut buf[start..], cx);
+        self.input.restore(buf, start + used.consumed);
+        Poll::Ready(Ok(used.value))
+    }
+
+    /// As [`Conn::poll_process`], but always reads first: for input that was found incomplete.
+    pub fn poll_read_process<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        process: impl FnOnce(&mut Self, &mut [u8], &mut Context<'_>) -> Used<T>,
+    ) -> Poll<io::Result<T>> {
+        scratch::with(|scratch| {
+            let n = ready!(self.poll_read(cx, scratch))?;
+            if self.input.is_empty() {
+                let used = process(self, &mut scratch[..n], cx);
+                self.input.push(&scratch[used.consumed..n]);
+                return Poll::Ready(Ok(used.value));
+            }
+            self.input.push(&scratch[..n]);
+            let (mut buf, start) = self.input.take();
+            let data = if n == 0 { &mut [][..] } else { &mut buf[start..] };
+            let used = process(self, data, cx);
+            self.input.restore(buf, start + used.consumed);
+            Poll::Ready(Ok(used.value))
+        })
+    }
+
+    /// One read into `buf`; 0 is the end of the stream.
+    pub fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut buf = ReadBuf::new(buf);
+        ready!(Pin::new(&mut self.io).poll_read(cx, &mut buf))?;
+        let n = buf.filled().len();
+        self.eof |= n == 0;
+        Poll::Ready(Ok(n))
+    }
+
+    /// One write of two slices in a row; returns how many bytes of them were taken.
+    pub fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        first: &[u8],
+        second: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let io = Pin::new(&mut self.io);
+        let n = match (first.is_empty(), second.is_empty()) {
+            (true, true) => return Poll::Ready(Ok(0)),
+            (false, true) => ready!(io.poll_write(cx, first))?,
+            (true, false) => ready!(io.poll_write(cx, second))?,
+            (false, false) => {
+                let slices = [io::IoSlice::new(first), io::IoSlice::new(second)];
+                ready!(io.poll_write_vectored(cx, &slices))?
+            }
+        };
+        if n == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        Poll::Ready(Ok(n))
+    }
+
+    /// Shuts our sending side; errors do not matter, the connection is on its way out.
+    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.shut {
+            let _ = ready!(Pin::new(&mut self.io).poll_shutdown(cx));
+            self.shut = true;
+        }
+        Poll::Ready(())
+    }
+
+    /// Whether an idle connection can still be used: nothing was received on it, not even its end.
+    pub fn is_quiet(&mut self) -> bool {
+        if self.eof || !self.input.is_empty() {
+            return false;
+        }
+        let mut byte = [0; 1];
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        self.poll_read(&mut cx, &mut byte).is_pending()
+    }
+
+    /// Makes the close of this connection a reset, so that no TIME_WAIT stays behind.
+    pub fn reset_on_close(&self) {
+        if let Some(socket) = self.io.socket() {
+            socket.set_reset_on_close();
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! What is remembered of a stream for its log line.
+
+mod record;
+
+pub use record::Record;

@@ -1,0 +1,7 @@
+//! HTTP/1 on a connection: heads in, bodies through.
+
+mod body;
+mod pump;
+
+pub use body::Body;
+pub use pump::{Pump, PumpFault};

@@ -1,0 +1,3 @@
+//! Between bytes of a connection and messages of a stream.
+
+pub mod h1;

@@ -1,0 +1,177 @@
+//! Answers of the proxy itself: the built-in error pages and those of `errorfile`.
+
+use std::sync::Arc;
+
+use proxy_http::h1::{Limits, Progress, parse_response};
+use proxy_http::{BodyLen, Method, ResponseHead};
+
+/// A complete answer, ready to be sent to any client.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    head: ResponseHead,
+    body: Vec<u8>,
+}
+
+/// Why the content of an `errorfile` is not an answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReplyError {
+    #[error("not an HTTP response: {0}")]
+    Malformed(#[from] proxy_http::h1::ParseError),
+    #[error("the head does not end with an empty line")]
+    Unfinished,
+    #[error("transfer-encoding is not possible in a stored response")]
+    Encoded,
+    #[error("content-length is {said} but {found} bytes follow the head")]
+    Length { said: u64, found: usize },
+}
+
+impl Reply {
+    /// Reads a stored response: status line, fields, empty line, body. The length of the body is what
+    /// follows; a Content-Length that says otherwise is an error.
+    ///
+    /// # Errors
+    /// See [`ReplyError`].
+    pub fn parse(text: &[u8]) -> Result<Self, ReplyError> {
+        let limits = Limits { max_head: 64 * 1024, ..Limits::default() };
+        let mut head = ResponseHead::default();
+        let Progress::Complete { consumed } =
+            parse_response(text, &limits, Method::Get, &mut head)?
+        else {
+            return Err(ReplyError::Unfinished);
+        };
+        let body = text[consumed..].to_vec();
+        match head.body() {
+            BodyLen::Chunked => return Err(ReplyError::Encoded),
+            BodyLen::Length(said) if said != body.len() as u64 => {
+                return Err(ReplyError::Length { said, found: body.len() });
+            }
+            _ => {}
+        }
+        Ok(Self::new(head, body))
+    }
+
+    /// An answer made here, with the usual fields of error pages.
+    #[must_use]
+    pub fn page(status: u16, content_type: &[u8], body: Vec<u8>) -> Self {
+        let mut head = ResponseHead::default();
+        head.start(status, BodyLen::None);
+        if let Some(reason) = legacy_reason(status) {
+            head.set_status(status, Some(reason.as_bytes()));
+        }
+        let headers = head.headers_mut();
+        headers.append(b"content-length", body.len().to_string().as_bytes());
+        headers.append(b"cache-control", b"no-cache");
+        headers.append(b"content-type", content_type);
+        Self { head, body }
+    }
+
+    fn new(mut head: ResponseHead, body: Vec<u8>) -> Self {
+        let headers = head.headers_mut();
+        headers.remove(b"connection");
+        headers.remove(b"keep-alive");
+        headers.set(b"content-length", body.len().to_string().as_bytes());
+        Self { head, body }
+    }
+
+    /// The head, to be copied and completed for a client.
+    #[must_use]
+    pub fn head(&self) -> &ResponseHead {
+        &self.head
+    }
+
+    /// The body.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+}
+
+/// The answers a proxy sets itself, by status.
+#[derive(Debug, Clone, Default)]
+pub struct ErrorReplies(Vec<(u16, Arc<Reply>)>);
+
+impl ErrorReplies {
+    /// Sets the answer for `status`, in place of an earlier one.
+    pub fn set(&mut self, status: u16, reply: Arc<Reply>) {
+        self.0.retain(|(known, _)| *known != status);
+        self.0.push((status, reply));
+    }
+
+    /// The answer set for `status`.
+    #[must_use]
+    pub fn get(&self, status: u16) -> Option<&Arc<Reply>> {
+        self.0.iter().find(|(known, _)| *known == status).map(|(_, reply)| reply)
+    }
+}
+
+/// The built-in page for `status`.
+#[must_use]
+pub fn builtin(status: u16) -> Reply {
+    let reason = legacy_reason(status).unwrap_or_else(|| proxy_http::status::reason(status));
+    let text = ROWS.iter().find(|row| row.0 == status).map_or("", |row| row.2);
+    let body = format!("<html><body><h1>{status} {reason}</h1>\n{text}\n</body></html>\n");
+    Reply::page(status, b"text/html", body.into_bytes())
+}
+
+/// Reason phrases of HAProxy's own answers where they differ from the registered ones.
+fn legacy_reason(status: u16) -> Option<&'static str> {
+    ROWS.iter().find(|row| row.0 == status).map(|row| row.1)
+}
+
+/// Status, reason phrase in HAProxy's spelling, and the sentence of the page.
+static ROWS: &[(u16, &str, &str)] = &[
+    (200, "OK", "Service ready."),
+    (400, "Bad request", "The request could not be understood."),
+    (401, "Unauthorized", "A user name and a password are needed here."),
+    (403, "Forbidden", "This request is not allowed."),
+    (404, "Not Found", "There is nothing at this address."),
+    (405, "Method Not Allowed", "This method is not allowed here."),
+    (407, "Unauthorized", "The proxy needs a user name and a password."),
+    (408, "Request Time-out", "The request did not arrive completely in time."),
+    (410, "Gone", "What was at this address is gone for good."),
+    (413, "Payload Too Large", "The request is larger than allowed."),
+    (421, "Misdirected Request", "This server does not answer for that name."),
+    (422, "Unprocessable Content", "The request uses a coding that cannot be processed."),
+    (425, "Too Early", "The request came too early to be safe."),
+    (429, "Too Many Requests", "Too many requests were sent in a short time."),
+    (500, "Internal Server Error", "Something went wrong inside the proxy."),
+    (501, "Not Implemented", "The proxy does not support this request."),
+    (502, "Bad Gateway", "The server's answer was invalid or incomplete."),
+    (503, "Service Unavailable", "No server can take this request."),
+    (504, "Gateway Time-out", "The server did not answer in time."),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proxy_http::h1::write_response;
+
+    #[track_caller]
+    fn check(reply: &Reply, head: &str, body: &str) {
+        let mut out = Vec::new();
+        write_response(reply.head(), &mut out);
+        assert_eq!(String::from_utf8_lossy(&out), head);
+        assert_eq!(String::from_utf8_lossy(reply.body()), body);
+    }
+
+    #[test]
+    fn pages() {
+        let body = "<html><body><h1>408 Request Time-out</h1>\nThe request did not arrive completely in time.\n</body></html>\n";
+        let head = format!(
+            "HTTP/1.1 408 Request Time-out\r\ncontent-length: {}\r\ncache-control: no-cache\r\ncontent-type: text/html\r\n\r\n",
+            body.len()
+        );
+        check(&builtin(408), &head, body);
+    }
+
+    #[test]
+    fn stored_answers() {
+        let reply =
+            Reply::parse(b"HTTP/1.0 503 No\r\nConnection: close\r\nX: y\r\n\r\nsorry").unwrap();
+        check(&reply, "HTTP/1.1 503 No\r\nX: y\r\ncontent-length: 5\r\n\r\n", "sorry");
+        assert_eq!(Reply::parse(b"HTTP/1.1 200 OK\r\n").unwrap_err(), ReplyError::Unfinished);
+        let error = Reply::parse(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx").unwrap_err();
+        assert_eq!(error, ReplyError::Length { said: 9, found: 1 });
+        assert!(matches!(Reply::parse(b"hello"), Err(ReplyError::Malformed(_))));
+    }
+}

@@ -1,0 +1,94 @@
+//! Answers of our own on the client's connection.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+
+use proxy_http::h1::write_response;
+use proxy_http::{Method, Version};
+
+use super::{Exchange, finish};
+use crate::mux::h1::Body;
+use crate::reply::{self, Reply};
+use crate::session::Session;
+use crate::term::Fault;
+
+/// Ends a stream that met `fault`: letters, counters, and an answer if the client got nothing yet.
+pub(super) async fn fail(s: &mut Session, x: &mut Exchange, fault: Fault) {
+    let verdict = fault.verdict();
+    (x.record.cause, x.record.phase) = (verdict.cause, verdict.phase);
+    finish::blame(s, x, verdict.blame);
+    x.server = take_server(x);
+    finish::drop_server(x);
+    if fault == Fault::StaleConnection {
+        // The client sent this on a connection that had worked: it will repeat it elsewhere, as it
+        // would had its own connection gone stale. An error page would hide that from it.
+        x.record.silent = true;
+        x.keep_client = false;
+        return;
+    }
+    let Some(status) = verdict.reply.filter(|_| !x.answered) else {
+        x.keep_client = false;
+        return;
+    };
+    if !x.record.request_read || !x.flow.request_done && x.flow.has_body {
+        x.keep_client = false;
+    }
+    if s.front.frontend.options.http_ignore_probes && x.record.bytes_in == 0 {
+        x.record.status = Some(status);
+        return;
+    }
+    let reply = stored(s, x, status);
+    match &reply {
+        Some(reply) => queue(s, x, reply),
+        None => queue(s, x, &reply::builtin(status)),
+    }
+    let _ = flush(s, x).await;
+}
+
+fn take_server(x: &mut Exchange) -> Option<crate::backend::Attached> {
+    x.server.take()
+}
+
+/// The answer configured for `status`: the backend's, or the frontend's.
+fn stored(s: &Session, x: &Exchange, status: u16) -> Option<Arc<Reply>> {
+    let back = x.record.backend.as_ref().and_then(|b| b.replies.get(status));
+    back.or_else(|| s.front.replies.get(status)).cloned()
+}
+
+/// Queues `reply` for the client.
+pub(super) fn queue(s: &Session, x: &mut Exchange, reply: &Reply) {
+    x.response.clone_from(reply.head());
+    if s.thread.stop.is_draining() {
+        x.keep_client = false;
+    }
+    let old = x.record.request_read && x.request.version() == Version::Http10;
+    if !x.keep_client {
+        x.response.headers_mut().append(b"connection", b"close");
+    } else if old {
+        x.response.headers_mut().append(b"connection", b"keep-alive");
+    }
+    let head_only = x.record.request_read && x.request.method() == Method::Head;
+    let response = &x.response;
+    x.to_client.reset();
+    x.to_client.start(Body::Done, |out| {
+        write_response(response, out);
+        if !head_only {
+            out.extend_from_slice(reply.body());
+        }
+    });
+    x.answered = true;
+    x.record.status = Some(response.status());
+    x.flow.response_done = true;
+}
+
+/// Sends what is queued for the client.
+pub(super) async fn flush(s: &mut Session, x: &mut Exchange) -> Result<(), Fault> {
+    s.client_timer.arm(s.front.frontend.timeouts.client);
+    poll_fn(|cx| match x.to_client.poll_flush(cx, &mut s.client) {
+        Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
+        Poll::Ready(Err(_)) => Poll::Ready(Err(Fault::DataClientAbort)),
+        Poll::Pending => s.client_timer.poll_expired(cx).map(|()| Err(Fault::DataClientTimeout)),
+    })
+    .await
+}

@@ -1,0 +1,170 @@
+//! The end of a stream: connections handed back or closed, counters, record.
+
+use std::sync::Arc;
+
+use proxy_state::Server;
+use proxy_state::options::HttpReuse;
+
+use super::{After, Exchange};
+use crate::backend::Idle;
+use crate::session::Session;
+use crate::term::{Blame, Fault};
+
+/// What becomes of the client's connection.
+pub(super) fn after(s: &Session, x: &Exchange, fault: Option<Fault>) -> After {
+    let complete =
+        x.flow.request_done || !x.flow.has_body && x.request.body() == proxy_http::BodyLen::None;
+    match fault {
+        _ if s.client.eof && s.client.input.is_empty() => After::Close,
+        None | Some(_) if x.keep_client && complete => After::NextRequest,
+        Some(_) if !x.answered => After::Close,
+        _ => After::Drain,
+    }
+}
+
+/// Keeps the server's connection for later requests, or closes it.
+pub(super) fn release_server(s: &mut Session, x: &mut Exchange) {
+    let Some(mut attached) = x.server.take() else { return };
+    let server = attached.server.clone();
+    end_server(&server);
+    let reuse = x.backend.as_ref().map_or(HttpReuse::Safe, |b| b.backend.options.http_reuse);
+    let uses = attached.uses + 1;
+    let worn = server.spec.max_reuse.is_some_and(|max| uses > max);
+    let keep = x.keep_server
+        && x.flow.request_done
+        && x.flow.response_done
+        && !worn
+        && !attached.conn.eof
+        && !attached.conn.shut
+        && attached.conn.input.is_empty()
+        && attached.shutdowns == server.shutdowns()
+        && !s.thread.stop.is_draining();
+    if !keep {
+        attached.conn.reset_on_close();
+        return;
+    }
+    attached.proven |= attached.reused;
+    attached.uses = uses;
+    if reuse == HttpReuse::Never {
+        s.own = Some(attached);
+        return;
+    }
+    let idle = Idle { conn: attached.conn, addr: attached.addr, proven: attached.proven, uses };
+    s.thread.pool.borrow_mut().put(&server, idle, s.thread.tick());
+}
+
+/// Closes the server's connection.
+pub(super) fn drop_server(x: &mut Exchange) {
+    if let Some(attached) = x.server.take() {
+        end_server(&attached.server);
+        attached.conn.reset_on_close();
+    }
+}
+
+/// Gives the server's slot back.
+fn end_server(server: &Arc<Server>) {
+    server.end_session();
+    server.used_connections.dec();
+}
+
+/// Counts a fault.
+pub(super) fn blame(s: &Session, x: &Exchange, blame: Blame) {
+    let front = s.front.frontend.counters.local();
+    let back = x.record.backend.as_ref().map(|b| b.backend.counters.local());
+    let server = x.record.server.as_ref().map(|s| s.counters.local());
+    match blame {
+        Blame::Nobody => {}
+        Blame::Request => {
+            let ignored = s.front.frontend.options.http_ignore_probes && x.record.bytes_in == 0;
+            if !ignored {
+                front.err_req.inc();
+            }
+        }
+        Blame::Connect => {
+            back.inspect(|c| c.err_conn.inc());
+            server.inspect(|c| c.err_conn.inc());
+        }
+        Blame::Response | Blame::ResponseAbort => {
+            back.inspect(|c| c.err_resp.inc());
+            server.inspect(|c| c.err_resp.inc());
+        }
+        Blame::ClientAbort => {
+            front.cli_aborts.inc();
+            back.inspect(|c| c.cli_aborts.inc());
+            server.inspect(|c| c.cli_aborts.inc());
+        }
+        Blame::ServerAbort => {}
+        Blame::Internal => {
+            front.internal_errors.inc();
+            back.inspect(|c| c.internal_errors.inc());
+            server.inspect(|c| c.internal_errors.inc());
+        }
+    }
+    if matches!(blame, Blame::ServerAbort | Blame::ResponseAbort) {
+        front.srv_aborts.inc();
+        back.inspect(|c| c.srv_aborts.inc());
+        server.inspect(|c| c.srv_aborts.inc());
+    }
+}
+
+/// Adds up what the stream did and hands its record to the log.
+pub(super) fn finish(s: &mut Session, x: &mut Exchange) {
+    drop_server(x);
+    let tick = s.thread.tick();
+    let now = s.thread.now(tick);
+    let record = &mut x.record;
+    record.end = tick;
+    record.bytes_in += x.to_server.received;
+    record.request_out = x.to_server.forwarded;
+    record.bytes_out = x.to_client.forwarded;
+    record.response_in += x.to_client.received;
+
+    let front = s.front.frontend.counters.local();
+    front.bytes_in.add(record.bytes_in);
+    front.bytes_out.add(record.bytes_out);
+    front.req_bytes_out.add(record.request_out);
+    front.res_bytes_in.add(record.response_in);
+    let listener = s.accepted.listener.counters.local();
+    listener.bytes_in.add(record.bytes_in);
+    listener.bytes_out.add(record.bytes_out);
+    listener.req_bytes_out.add(record.request_out);
+    listener.res_bytes_in.add(record.response_in);
+    s.thread.env.registry.process.count_out(now, record.bytes_out + record.request_out);
+    if let Some(status) = record.status {
+        front.count_status(status);
+    }
+    if let Some(back) = &record.backend {
+        let counters = back.backend.counters.local();
+        counters.bytes_in.add(record.bytes_in);
+        counters.bytes_out.add(record.bytes_out);
+        counters.req_bytes_out.add(record.request_out);
+        counters.res_bytes_in.add(record.response_in);
+        if let Some(status) = record.status {
+            counters.count_status(status);
+        }
+        back.backend.sessions.dec();
+        add_times(&back.backend.times, record);
+    }
+    if let Some(server) = &record.server {
+        let counters = server.counters.local();
+        counters.bytes_in.add(record.bytes_in);
+        counters.bytes_out.add(record.bytes_out);
+        counters.req_bytes_out.add(record.request_out);
+        counters.res_bytes_in.add(record.response_in);
+        if let Some(status) = record.status.filter(|_| record.connected.is_some()) {
+            counters.count_status(status);
+        }
+        add_times(&server.times, record);
+    }
+    if let Some(observer) = &s.thread.env.observer {
+        observer(&s.front, record);
+    }
+}
+
+fn add_times(times: &proxy_state::counters::Times, record: &crate::log::Record) {
+    let ms = |value: Option<u32>| u64::from(value.unwrap_or(0));
+    times.queue.add(ms(record.queue_ms()));
+    times.connect.add(ms(record.connect_ms()));
+    times.response.add(ms(record.response_ms()));
+    times.total.add(u64::from(record.active_ms()));
+}

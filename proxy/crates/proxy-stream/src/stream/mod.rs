@@ -1,0 +1,110 @@
+//! One request and its response, from the parsed head to the record of its end.
+//!
+//! ```text
+//! run ─ request (rules, backend) ─ backend::attach (queue, choose, reuse or connect)
+//!     ─ transfer (head and body to the server, head and body back, both at once) ─ tunnel, after 101
+//!     ─ finish (counters, record)            any Fault on the way ─ answer, if none was begun ─ finish
+//! ```
+
+mod answer;
+mod finish;
+mod request;
+mod response;
+mod transfer;
+mod tunnel;
+
+use std::sync::Arc;
+
+use proxy_http::{RequestHead, ResponseHead};
+
+use crate::backend::{self, Attached};
+use crate::env::Back;
+use crate::log::Record;
+use crate::mux::h1::Pump;
+use crate::session::Session;
+use crate::term::Fault;
+
+/// The state of one request. Kept and reused by the thread, so that a request allocates nothing.
+#[derive(Default)]
+pub(crate) struct Exchange {
+    pub(crate) request: RequestHead,
+    pub(crate) response: ResponseHead,
+    pub(crate) record: Record,
+    pub(crate) to_server: Pump,
+    pub(crate) to_client: Pump,
+    pub(crate) server: Option<Attached>,
+    pub(crate) backend: Option<Arc<Back>>,
+    pub(crate) flow: transfer::Flow,
+    /// The client's connection is kept after this exchange.
+    pub(crate) keep_client: bool,
+    /// The server's connection is kept after this exchange.
+    pub(crate) keep_server: bool,
+    /// Bytes of an answer went, or are about to go, to the client.
+    pub(crate) answered: bool,
+    /// The connection becomes a tunnel once both heads are through.
+    pub(crate) tunnel: bool,
+}
+
+impl Exchange {
+    pub(crate) fn reset(&mut self) {
+        self.request.clear();
+        self.response.clear();
+        self.record = Record::default();
+        self.to_server.reset();
+        self.to_client.reset();
+        self.server = None;
+        self.backend = None;
+        self.flow = transfer::Flow::default();
+        self.keep_client = false;
+        self.keep_server = false;
+        self.answered = false;
+        self.tunnel = false;
+    }
+}
+
+/// What becomes of the client connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum After {
+    NextRequest,
+    Close,
+    /// As close, but what the client still sends is read for a moment, so that it gets our answer.
+    Drain,
+}
+
+/// Serves one request.
+pub(crate) async fn run(s: &mut Session, x: &mut Exchange) -> After {
+    let outcome = process(s, x).await;
+    if let Err(fault) = outcome {
+        answer::fail(s, x, fault).await;
+    }
+    let after = finish::after(s, x, outcome.err());
+    finish::finish(s, x);
+    after
+}
+
+/// Answers a request that could not be read.
+pub(crate) async fn refuse(s: &mut Session, x: &mut Exchange, fault: Fault) {
+    s.front.frontend.count_request(s.thread.now(x.record.first_byte));
+    answer::fail(s, x, fault).await;
+    finish::finish(s, x);
+}
+
+async fn process(s: &mut Session, x: &mut Exchange) -> Result<(), Fault> {
+    match request::begin(s, x)? {
+        request::Next::Answered => return answer::flush(s, x).await,
+        request::Next::Server => {}
+    }
+    loop {
+        backend::attach(s, x).await?;
+        request::send_head(s, x);
+        match transfer::run(s, x).await {
+            Err(Fault::StaleConnection) if transfer::may_repeat(x) => transfer::rewind(x),
+            outcome => break outcome?,
+        }
+    }
+    if x.tunnel {
+        return tunnel::run(s, x).await;
+    }
+    finish::release_server(s, x);
+    Ok(())
+}

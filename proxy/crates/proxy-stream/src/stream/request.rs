@@ -1,0 +1,237 @@
+//! The request's way through the proxy: rules, backend, and the head as the server gets it.
+
+use std::sync::Arc;
+
+use proxy_http::h1::{Keep, write_request};
+use proxy_http::{BodyLen, RequestHead, Version};
+use proxy_state::options::{AddressHeader, HttpConnection};
+
+use super::{Exchange, answer};
+use crate::env::Back;
+use crate::mux::h1::Body;
+use crate::reply;
+use crate::session::Session;
+use crate::term::Fault;
+
+/// Where a request goes.
+pub(super) enum Next {
+    /// To a server of the chosen backend.
+    Server,
+    /// Nowhere: its answer is queued.
+    Answered,
+}
+
+/// Everything before a server is chosen.
+pub(super) fn begin(s: &mut Session, x: &mut Exchange) -> Result<Next, Fault> {
+    let tick = s.thread.tick();
+    let now = s.thread.now(tick);
+    x.record.head_done = Some(tick);
+    x.record.request_read = true;
+    s.front.frontend.count_request(now);
+    s.thread.env.registry.process.counters.local().req_tot.inc();
+    x.keep_client = keeps_client(s, x);
+
+    if let Some(uri) = &s.front.monitor_uri
+        && x.request.target() == &uri[..]
+    {
+        s.front.frontend.counters.local().intercepted.inc();
+        answer::queue(s, x, &reply::builtin(200));
+        (x.record.cause, x.record.phase, x.record.silent) = (b'L', b'R', true);
+        return Ok(Next::Answered);
+    }
+
+    let back = s.front.default_backend.clone().ok_or(Fault::NoServer)?;
+    back.backend.begin_session(now);
+    back.backend.counters.local().req_tot.inc();
+    x.record.backend = Some(back.clone());
+    prepare(s, x, &back);
+    x.backend = Some(back);
+    Ok(Next::Server)
+}
+
+/// How connections are treated: the frontend's and the backend's options, the stricter one first.
+pub(super) fn connection_mode(s: &Session, back: Option<&Back>) -> HttpConnection {
+    let front = s.front.frontend.options.http_connection;
+    let back = back.and_then(|b| b.backend.options.http_connection);
+    match (front, back) {
+        (Some(HttpConnection::Close), _) | (_, Some(HttpConnection::Close)) => {
+            HttpConnection::Close
+        }
+        (Some(HttpConnection::ServerClose), _) | (_, Some(HttpConnection::ServerClose)) => {
+            HttpConnection::ServerClose
+        }
+        _ => HttpConnection::KeepAlive,
+    }
+}
+
+/// Whether the client's connection may be kept, as far as the request says.
+fn keeps_client(s: &Session, x: &Exchange) -> bool {
+    x.request.is_persistent()
+        && s.front.frontend.options.http_connection != Some(HttpConnection::Close)
+        && !s.thread.stop.is_draining()
+}
+
+/// Turns the received head into the one the server gets.
+fn prepare(s: &Session, x: &mut Exchange, back: &Back) {
+    let mode = connection_mode(s, Some(back));
+    x.keep_client &= mode != HttpConnection::Close;
+    x.keep_server = mode == HttpConnection::KeepAlive;
+    for options in [&s.front.frontend.options, &back.backend.options] {
+        if let Some(rule) = &options.forwardfor {
+            add_address(&mut x.request, rule, s.accepted.src.map(|a| a.ip()));
+            break;
+        }
+    }
+    for options in [&s.front.frontend.options, &back.backend.options] {
+        if let Some(rule) = &options.originalto {
+            add_address(&mut x.request, rule, s.accepted.dst.map(|a| a.ip()));
+            break;
+        }
+    }
+    let pretend = back.backend.options.http_pretend_keepalive;
+    set_connection(&mut x.request, x.keep_server || pretend);
+}
+
+/// `option forwardfor` and `option originalto`.
+fn add_address(head: &mut RequestHead, rule: &AddressHeader, addr: Option<std::net::IpAddr>) {
+    let Some(addr) = addr.map(|a| a.to_canonical()) else { return };
+    let name = rule.header.as_bytes();
+    let excepted = rule.except.is_some_and(|(net, len)| within(addr, net, len));
+    if excepted || rule.if_none && head.headers().contains(name) {
+        return;
+    }
+    let mut text = [0u8; 46];
+    let text = format_ip(addr, &mut text);
+    head.headers_mut().append(name, text);
+}
+
+/// The text of an address, without allocating.
+fn format_ip(addr: std::net::IpAddr, buf: &mut [u8; 46]) -> &[u8] {
+    use std::io::Write;
+    let mut cursor = &mut buf[..];
+    // 46 bytes hold any address (INET6_ADDRSTRLEN).
+    let _ = write!(cursor, "{addr}");
+    let left = cursor.len();
+    &buf[..46 - left]
+}
+
+/// Whether `addr` belongs to the network `net/len`.
+fn within(addr: std::net::IpAddr, net: std::net::IpAddr, len: u8) -> bool {
+    use std::net::IpAddr::{V4, V6};
+    let (addr, net, width) = match (addr, net) {
+        (V4(a), V4(n)) => (u128::from(a.to_bits()), u128::from(n.to_bits()), 32),
+        (V6(a), V6(n)) => (a.to_bits(), n.to_bits(), 128),
+        _ => return false,
+    };
+    let host_bits = 128u32.min(width - u32::from(len).min(width));
+    host_bits == 128 || addr >> host_bits == net >> host_bits
+}
+
+/// Replaces what the client said about its connection by what we say about ours.
+fn set_connection(head: &mut RequestHead, keep: bool) {
+    if head.flags().has_connection {
+        strip_connection(head.headers_mut());
+    }
+    match (keep, head.version()) {
+        (true, Version::Http11) => {}
+        (true, Version::Http10) => head.headers_mut().append(b"connection", b"keep-alive"),
+        (false, _) => head.headers_mut().append(b"connection", b"close"),
+    }
+}
+
+/// Removes `close` and `keep-alive` from `Connection` and keeps other options.
+pub(super) fn strip_connection(headers: &mut proxy_http::HeaderList) {
+    let ours = |token: &[u8]| {
+        token.eq_ignore_ascii_case(b"close") || token.eq_ignore_ascii_case(b"keep-alive")
+    };
+    if !headers.values(b"connection").any(ours) {
+        return;
+    }
+    let mut left = Vec::new();
+    for token in headers.values(b"connection").filter(|t| !ours(t)) {
+        if !left.is_empty() {
+            left.extend_from_slice(b", ");
+        }
+        left.extend_from_slice(token);
+    }
+    headers.remove(b"connection");
+    if !left.is_empty() {
+        headers.append(b"connection", &left);
+    }
+}
+
+/// Queues the head for the server that was attached, and the body behind it.
+pub(super) fn send_head(s: &mut Session, x: &mut Exchange) {
+    let request = &x.request;
+    let body = Body::new(request.body(), Keep::Chunks);
+    x.to_server.start(body, |out| write_request(request, out));
+    x.flow.has_body = request.body() != BodyLen::None;
+    s.server_timer.disarm();
+    s.client_timer.disarm();
+    if let Some(Attached { server, .. }) = &x.server {
+        server.counters.local().req_tot.inc();
+    }
+    x.record.backend.get_or_insert_with(|| Arc::clone(x.backend.as_ref().expect("attached")));
+}
+
+use crate::backend::Attached;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proxy_http::h1::{Limits, parse_request};
+
+    fn head(fields: &str, version: &str) -> RequestHead {
+        let mut head = RequestHead::default();
+        let text = format!("GET / {version}\r\n{fields}\r\n");
+        parse_request(text.as_bytes(), &Limits::default(), &mut head).unwrap();
+        head
+    }
+
+    #[track_caller]
+    fn check(head: &RequestHead, expected: &str) {
+        let mut out = Vec::new();
+        write_request(head, &mut out);
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text.split_once("\r\n").unwrap().1, format!("{expected}\r\n"));
+    }
+
+    #[test]
+    fn connection_field() {
+        for (version, keep, before, after) in [
+            ("HTTP/1.1", true, "", ""),
+            ("HTTP/1.1", false, "", "connection: close\r\n"),
+            ("HTTP/1.0", true, "", "connection: keep-alive\r\n"),
+            ("HTTP/1.1", true, "Connection: close\r\nA: b\r\n", "A: b\r\n"),
+            ("HTTP/1.1", true, "Connection: Keep-Alive, x, CLOSE\r\n", "connection: x\r\n"),
+            ("HTTP/1.1", true, "Connection: Upgrade\r\n", "Connection: Upgrade\r\n"),
+        ] {
+            let mut head = head(before, version);
+            set_connection(&mut head, keep);
+            check(&head, after);
+        }
+    }
+
+    #[test]
+    fn forwarded_addresses() {
+        let rule = |except: Option<(&str, u8)>, if_none| AddressHeader {
+            header: "X-Forwarded-For".into(),
+            except: except.map(|(ip, len)| (ip.parse().unwrap(), len)),
+            if_none,
+        };
+        for (rule, addr, before, after) in [
+            (rule(None, false), "10.0.0.1", "", "X-Forwarded-For: 10.0.0.1\r\n"),
+            (rule(None, false), "::ffff:10.0.0.1", "", "X-Forwarded-For: 10.0.0.1\r\n"),
+            (rule(None, false), "2001:db8::1", "", "X-Forwarded-For: 2001:db8::1\r\n"),
+            (rule(Some(("10.0.0.0", 8)), false), "10.9.9.9", "", ""),
+            (rule(Some(("10.0.0.0", 8)), false), "11.9.9.9", "", "X-Forwarded-For: 11.9.9.9\r\n"),
+            (rule(Some(("0.0.0.0", 0)), false), "11.9.9.9", "", ""),
+            (rule(Some(("::", 0)), false), "11.9.9.9", "", "X-Forwarded-For: 11.9.9.9\r\n"),
+            (rule(None, true), "10.0.0.1", "x-forwarded-for: 1\r\n", "x-forwarded-for: 1\r\n"),
+        ] {
+            let mut head = head(before, "HTTP/1.1");
+            add_address(&mut head, &rule, Some(addr.parse().unwrap()));
+            check(&head, after);
+        }
+    }
+}

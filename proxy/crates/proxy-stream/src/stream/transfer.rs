@@ -1,0 +1,321 @@
+//! Both directions of an exchange at once: the request to the server, the response to the client.
+//!
+//! Each poll moves what can be moved either way. The response may begin, and end, while the request body
+//! is still on its way. Which side is waited for decides which timeout runs.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
+use proxy_http::h1::{Limits, Progress, parse_response};
+
+use super::{Exchange, finish, response};
+use crate::io::{Conn, Used};
+use crate::mux::h1::{Pump, PumpFault};
+use crate::session::Session;
+use crate::term::Fault;
+
+/// Bytes of further requests taken in while a response is awaited.
+const PIPELINE: usize = 16 * 1024;
+
+/// How far an exchange came.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Flow {
+    /// The request has a body.
+    pub(super) has_body: bool,
+    /// The whole request was sent, or read when the server did not want it.
+    pub(super) request_done: bool,
+    /// The server takes no more of the request: what still comes is dropped.
+    discard: bool,
+    /// The final response head is on its way to the client.
+    head_done: bool,
+    /// The whole response was sent.
+    pub(super) response_done: bool,
+    /// Something was received from the server.
+    heard: bool,
+    /// A stale connection was met: the next one must be new.
+    pub(crate) fresh_only: bool,
+    client_armed: bool,
+    server_armed: bool,
+}
+
+/// Carries the exchange over the attached connection until both messages are complete, or until both
+/// heads are when a tunnel follows.
+pub(super) async fn run(s: &mut Session, x: &mut Exchange) -> Result<(), Fault> {
+    let Some(mut attached) = x.server.take() else { return Err(Fault::Internal) };
+    let reused = attached.reused;
+    let shutdowns = attached.shutdowns;
+    let server = attached.server.clone();
+    let outcome = poll_fn(|cx| {
+        if server.shutdowns() != shutdowns {
+            return Poll::Ready(Err(Fault::ServerDown));
+        }
+        poll(s, x, &mut attached.conn, cx)
+    })
+    .await;
+    x.server = Some(attached);
+    match outcome {
+        // Nothing came back on a connection that had worked before: it had gone stale.
+        Err(Fault::ResponseAbort)
+            if reused && !x.flow.heard && (s.requests > 1 || may_repeat(x)) =>
+        {
+            Err(Fault::StaleConnection)
+        }
+        outcome => outcome,
+    }
+}
+
+/// Whether the request can be sent once more on another connection without asking the client.
+pub(super) fn may_repeat(x: &Exchange) -> bool {
+    !x.flow.has_body && !x.answered && !x.flow.fresh_only && x.request.method().is_idempotent()
+}
+
+/// Puts everything back to before the request was sent.
+pub(super) fn rewind(x: &mut Exchange) {
+    finish::drop_server(x);
+    x.to_server.reset();
+    x.flow = Flow { fresh_only: true, ..Flow::default() };
+}
+
+fn poll(
+    s: &mut Session,
+    x: &mut Exchange,
+    server: &mut Conn,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), Fault>> {
+    x.to_server.begin_poll();
+    x.to_client.begin_poll();
+    if x.flow.request_done {
+        watch_client(s, x, server, cx)?;
+    } else {
+        poll_request(s, x, server, cx)?;
+    }
+    if !x.flow.response_done {
+        poll_response(s, x, server, cx)?;
+    }
+    let tunnel_ready = x.tunnel && x.flow.head_done;
+    if tunnel_ready || x.flow.request_done && x.flow.response_done {
+        return Poll::Ready(Ok(()));
+    }
+    poll_timers(s, x, cx)
+}
+
+fn poll_request(
+    s: &mut Session,
+    x: &mut Exchange,
+    server: &mut Conn,
+    cx: &mut Context<'_>,
+) -> Result<(), Fault> {
+    let moved = if x.flow.discard {
+        x.to_server.poll_discard(cx, &mut s.client)
+    } else {
+        x.to_server.poll(cx, &mut s.client, server)
+    };
+    match moved {
+        Poll::Pending => Ok(()),
+        Poll::Ready(Ok(())) => {
+            x.flow.request_done = true;
+            Ok(())
+        }
+        // The server reads no further. It may have answered before, so that is looked for first.
+        Poll::Ready(Err(PumpFault::Write(_))) => {
+            x.flow.discard = true;
+            x.keep_server = false;
+            x.to_server.drop_unsent();
+            if x.flow.has_body {
+                return poll_request(s, x, server, cx);
+            }
+            x.flow.request_done = true;
+            Ok(())
+        }
+        Poll::Ready(Err(PumpFault::Framing(_))) if x.answered => Err(Fault::DataBad),
+        Poll::Ready(Err(PumpFault::Framing(_))) => Err(Fault::BadRequestBody),
+        Poll::Ready(Err(PumpFault::Closed | PumpFault::Read(_))) if x.answered => {
+            Err(Fault::DataClientAbort)
+        }
+        Poll::Ready(Err(PumpFault::Closed | PumpFault::Read(_))) => Err(Fault::WaitAbort),
+    }
+}
+
+/// Notices a client that leaves while it waits, and takes in requests that it pipelines.
+fn watch_client(
+    s: &mut Session,
+    x: &mut Exchange,
+    server: &mut Conn,
+    cx: &mut Context<'_>,
+) -> Result<(), Fault> {
+    while !s.client.eof && s.client.input.len() < PIPELINE {
+        let client = &mut s.client;
+        let read = crate::scratch::with(|buf| {
+            let read = client.poll_read(cx, &mut buf[..PIPELINE]);
+            if let Poll::Ready(Ok(n)) = read {
+                client.input.push(&buf[..n]);
+            }
+            read
+        });
+        match read {
+            Poll::Pending => return Ok(()),
+            Poll::Ready(Ok(1..)) => {}
+            Poll::Ready(Ok(0)) => {
+                let back = x.backend.as_ref();
+                if back.is_some_and(|b| b.backend.options.abortonclose) && !x.flow.response_done {
+                    let _ = server.poll_shutdown(cx);
+                }
+            }
+            Poll::Ready(Err(_)) if x.answered => return Err(Fault::DataClientAbort),
+            Poll::Ready(Err(_)) => return Err(Fault::WaitAbort),
+        }
+    }
+    Ok(())
+}
+
+fn poll_response(
+    s: &mut Session,
+    x: &mut Exchange,
+    server: &mut Conn,
+    cx: &mut Context<'_>,
+) -> Result<(), Fault> {
+    while !x.flow.head_done {
+        let read = server.poll_read_process(cx, |_, data, cx| take_head(s, x, data, cx));
+        match read {
+            Poll::Pending => return flush_interim(s, x, cx),
+            Poll::Ready(Ok(outcome)) => outcome?,
+            Poll::Ready(Err(_)) => return Err(Fault::ResponseAbort),
+        }
+    }
+    if x.tunnel {
+        return flush_interim(s, x, cx);
+    }
+    match x.to_client.poll(cx, server, &mut s.client) {
+        Poll::Pending => Ok(()),
+        Poll::Ready(Ok(())) => {
+            x.flow.response_done = true;
+            if !x.flow.request_done && (server.eof || server.shut || !x.keep_server) {
+                // Nobody is left to read the rest of the request.
+                x.flow.discard = true;
+                x.to_server.drop_unsent();
+            }
+            Ok(())
+        }
+        Poll::Ready(Err(fault)) => Err(body_fault(&fault)),
+    }
+}
+
+fn body_fault(fault: &PumpFault) -> Fault {
+    match fault {
+        PumpFault::Write(_) => Fault::DataClientAbort,
+        PumpFault::Framing(_) => Fault::DataBad,
+        PumpFault::Closed | PumpFault::Read(_) => Fault::DataServerAbort,
+    }
+}
+
+fn flush_interim(s: &mut Session, x: &mut Exchange, cx: &mut Context<'_>) -> Result<(), Fault> {
+    match x.to_client.poll_flush(cx, &mut s.client) {
+        Poll::Ready(Err(_)) => Err(Fault::DataClientAbort),
+        _ => Ok(()),
+    }
+}
+
+/// Reads response heads from `data`; the final one is sent together with what follows it.
+fn take_head(
+    s: &mut Session,
+    x: &mut Exchange,
+    data: &mut [u8],
+    cx: &mut Context<'_>,
+) -> Used<Result<(), Fault>> {
+    if data.is_empty() {
+        return Used { consumed: 0, value: Err(Fault::ResponseAbort) };
+    }
+    x.flow.heard = true;
+    let relaxed = x.backend.as_ref().is_some_and(|b| b.backend.options.accept_unsafe_response);
+    let limits = Limits { relaxed, ..s.thread.env.limits };
+    let mut at = 0;
+    loop {
+        if at == data.len() {
+            return Used { consumed: at, value: Ok(()) };
+        }
+        let parsed = parse_response(&data[at..], &limits, x.request.method(), &mut x.response);
+        match parsed {
+            Ok(Progress::Incomplete) => return Used { consumed: at, value: Ok(()) },
+            Err(_) => return Used { consumed: at, value: Err(Fault::BadResponse) },
+            Ok(Progress::Complete { consumed }) => {
+                at += consumed;
+                x.record.response_in += consumed as u64;
+            }
+        }
+        match response::received(s, x) {
+            Ok(response::Kind::Interim) => {}
+            Ok(response::Kind::Final) => break,
+            Err(fault) => return Used { consumed: at, value: Err(fault) },
+        }
+    }
+    x.flow.head_done = true;
+    x.answered = true;
+    if x.tunnel {
+        return Used { consumed: at, value: Ok(()) };
+    }
+    match x.to_client.send_first(cx, &mut data[at..], &mut s.client) {
+        Ok(n) => Used { consumed: at + n, value: Ok(()) },
+        Err(PumpFault::Framing(_)) => {
+            // Nothing of this response was sent: it can still be replaced by an error.
+            x.to_client.drop_unsent();
+            x.answered = false;
+            Used { consumed: data.len(), value: Err(Fault::BadResponse) }
+        }
+        Err(fault) => Used { consumed: data.len(), value: Err(body_fault(&fault)) },
+    }
+}
+
+/// Runs the timeout of the side that is waited for.
+fn poll_timers(s: &mut Session, x: &mut Exchange, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+    let flow = &mut x.flow;
+    let (up, down) = (&x.to_server, &x.to_client);
+    let wants_request = !flow.request_done && !up.has_unsent();
+    let waits_for_client = wants_request || down.has_unsent();
+    let waits_for_server =
+        up.has_unsent() || flow.request_done && !down.has_unsent() && !flow.response_done;
+
+    if !waits_for_client {
+        if std::mem::take(&mut flow.client_armed) {
+            s.client_timer.disarm();
+        }
+    } else if !flow.client_armed || up.did_read || down.did_write {
+        flow.client_armed = true;
+        s.client_timer.arm(s.front.frontend.timeouts.client);
+    }
+    if !waits_for_server {
+        if std::mem::take(&mut flow.server_armed) {
+            s.server_timer.disarm();
+        }
+    } else if !flow.server_armed || up.did_write || down.did_read {
+        flow.server_armed = true;
+        let back = x.backend.as_ref();
+        s.server_timer.arm(back.and_then(|b| b.backend.timeouts.server));
+    }
+
+    if flow.client_armed && s.client_timer.poll_expired(cx).is_ready() {
+        let fault = if x.answered { Fault::DataClientTimeout } else { Fault::WaitClientTimeout };
+        return Poll::Ready(Err(fault));
+    }
+    if flow.server_armed && s.server_timer.poll_expired(cx).is_ready() {
+        let fault = if x.answered { Fault::DataServerTimeout } else { Fault::ResponseTimeout };
+        return Poll::Ready(Err(fault));
+    }
+    Poll::Pending
+}
+
+impl Pump {
+    /// Reads the rest of the body and drops it.
+    fn poll_discard(
+        &mut self,
+        cx: &mut Context<'_>,
+        src: &mut Conn,
+    ) -> Poll<Result<(), PumpFault>> {
+        loop {
+            if self.body_received() {
+                return Poll::Ready(Ok(()));
+            }
+            let step = src.poll_process(cx, |_, data, _| self.discard(data));
+            std::task::ready!(step).map_err(PumpFault::Read)??;
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! After 101, or after a successful CONNECT: bytes both ways, until both sides are done.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use super::{Exchange, finish};
+use crate::io::Conn;
+use crate::mux::h1::{Body, Pump, PumpFault};
+use crate::session::Session;
+use crate::term::Fault;
+
+/// Carries the tunnel to its end.
+pub(super) async fn run(s: &mut Session, x: &mut Exchange) -> Result<(), Fault> {
+    let Some(mut attached) = x.server.take() else { return Err(Fault::Internal) };
+    x.to_server.set_body(Body::UntilClose);
+    x.to_client.set_body(Body::UntilClose);
+    let timeouts = Timeouts::new(s, x);
+    s.client_timer.arm(timeouts.client);
+    s.server_timer.arm(timeouts.server);
+    let (shutdowns, server) = (attached.shutdowns, attached.server.clone());
+    let outcome = poll_fn(|cx| {
+        if server.shutdowns() != shutdowns {
+            return Poll::Ready(Err(Fault::DataServerAbort));
+        }
+        poll(s, x, &mut attached.conn, &timeouts, cx)
+    })
+    .await;
+    x.server = Some(attached);
+    x.flow.request_done = true;
+    x.flow.response_done = true;
+    finish::drop_server(x);
+    outcome
+}
+
+/// `timeout tunnel`, or what stands in for it; shorter once a side has ended.
+struct Timeouts {
+    client: Option<Duration>,
+    server: Option<Duration>,
+    client_fin: Option<Duration>,
+    server_fin: Option<Duration>,
+}
+
+impl Timeouts {
+    fn new(s: &Session, x: &Exchange) -> Self {
+        let front = &s.front.frontend.timeouts;
+        let back = x.backend.as_ref().map(|b| &b.backend.timeouts);
+        let tunnel = back.and_then(|t| t.tunnel).or(front.tunnel);
+        let server = back.and_then(|t| t.server);
+        Self {
+            client: tunnel.or(front.client),
+            server: tunnel.or(server),
+            client_fin: front.client_fin.or(tunnel).or(front.client),
+            server_fin: back.and_then(|t| t.server_fin).or(tunnel).or(server),
+        }
+    }
+}
+
+fn poll(
+    s: &mut Session,
+    x: &mut Exchange,
+    server: &mut Conn,
+    timeouts: &Timeouts,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), Fault>> {
+    x.to_server.begin_poll();
+    x.to_client.begin_poll();
+    let up = direction(&mut x.to_server, cx, &mut s.client, server);
+    let up = up.map_err(|f| blame(&f, Fault::DataClientAbort, Fault::DataServerAbort))?;
+    let down = direction(&mut x.to_client, cx, server, &mut s.client);
+    let down = down.map_err(|f| blame(&f, Fault::DataServerAbort, Fault::DataClientAbort))?;
+    if up && down {
+        return Poll::Ready(Ok(()));
+    }
+    let moved = x.to_server.did_read
+        || x.to_server.did_write
+        || x.to_client.did_read
+        || x.to_client.did_write;
+    if moved {
+        s.client_timer.arm(if down { timeouts.client_fin } else { timeouts.client });
+        s.server_timer.arm(if up { timeouts.server_fin } else { timeouts.server });
+    }
+    if s.client_timer.poll_expired(cx).is_ready() {
+        return Poll::Ready(Err(Fault::DataClientTimeout));
+    }
+    if s.server_timer.poll_expired(cx).is_ready() {
+        return Poll::Ready(Err(Fault::DataServerTimeout));
+    }
+    Poll::Pending
+}
+
+/// Moves one direction; true once it ended and its end was passed on.
+fn direction(
+    pump: &mut Pump,
+    cx: &mut Context<'_>,
+    src: &mut Conn,
+    dst: &mut Conn,
+) -> Result<bool, PumpFault> {
+    match pump.poll(cx, src, dst) {
+        Poll::Pending => Ok(false),
+        Poll::Ready(Ok(())) => Ok(dst.poll_shutdown(cx).is_ready()),
+        Poll::Ready(Err(fault)) => Err(fault),
+    }
+}
+
+fn blame(fault: &PumpFault, reading: Fault, writing: Fault) -> Fault {
+    match fault {
+        PumpFault::Write(_) => writing,
+        PumpFault::Closed | PumpFault::Read(_) | PumpFault::Framing(_) => reading,
+    }
+}

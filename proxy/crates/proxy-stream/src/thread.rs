@@ -1,0 +1,109 @@
+//! What the sessions of one worker thread share. Nothing here is locked, nothing leaves the thread.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use proxy_net::clock::{self, Tick};
+use proxy_net::stop::{Phase, Stop};
+use proxy_net::timer;
+use proxy_state::Now;
+use slab::Slab;
+
+use crate::backend::Pool;
+use crate::env::Env;
+use crate::stream::Exchange;
+
+/// Exchanges kept for reuse.
+const SPARE_EXCHANGES: usize = 128;
+
+/// The engine of one thread. Build it with [`Thread::start`] on the thread it serves.
+pub struct Thread {
+    pub env: Arc<Env>,
+    pub stop: Stop,
+    pub(crate) pool: RefCell<Pool>,
+    #[allow(clippy::vec_box, reason = "sessions hold the boxes; moving an exchange would copy it")]
+    exchanges: RefCell<Vec<Box<Exchange>>>,
+    sessions: RefCell<Slab<Waker>>,
+    random: Cell<u64>,
+}
+
+impl Thread {
+    /// Makes the thread's state and spawns what keeps it tidy: the purge of idle server connections and
+    /// the wake-up of idle sessions at a soft stop. Must run inside a runtime where `spawn_local` works.
+    #[must_use]
+    pub fn start(env: Arc<Env>, stop: Stop, seed: u64) -> Rc<Self> {
+        let thread = Rc::new(Self {
+            env,
+            stop,
+            pool: RefCell::default(),
+            exchanges: RefCell::default(),
+            sessions: RefCell::default(),
+            random: Cell::new(seed | 1),
+        });
+        let weak = Rc::downgrade(&thread);
+        tokio::task::spawn_local(async move {
+            while let Some(thread) = weak.upgrade() {
+                thread.pool.borrow_mut().purge(clock::coarse());
+                drop(thread);
+                timer::sleep(Duration::from_secs(1)).await;
+            }
+        });
+        let (weak, stop) = (Rc::downgrade(&thread), thread.stop.clone());
+        tokio::task::spawn_local(async move {
+            for phase in [Phase::Draining, Phase::Killed] {
+                stop.reached(phase).await;
+                let Some(thread) = weak.upgrade() else { return };
+                thread.pool.borrow_mut().clear();
+                thread.sessions.borrow().iter().for_each(|(_, waker)| waker.wake_by_ref());
+            }
+        });
+        thread
+    }
+
+    /// The precise time.
+    pub(crate) fn tick(&self) -> Tick {
+        clock::precise()
+    }
+
+    /// `tick` as the counters' time.
+    pub(crate) fn now(&self, tick: Tick) -> Now {
+        self.env.now(tick)
+    }
+
+    /// A cleared exchange.
+    pub(crate) fn exchange(&self) -> Box<Exchange> {
+        self.exchanges.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes an exchange back.
+    pub(crate) fn recycle(&self, mut exchange: Box<Exchange>) {
+        exchange.reset();
+        let mut spare = self.exchanges.borrow_mut();
+        if spare.len() < SPARE_EXCHANGES {
+            spare.push(exchange);
+        }
+    }
+
+    /// Remembers whom to wake at a stop.
+    pub(crate) fn enter(&self, waker: Waker) -> usize {
+        self.sessions.borrow_mut().insert(waker)
+    }
+
+    /// Forgets a session.
+    pub(crate) fn leave(&self, key: usize) {
+        self.sessions.borrow_mut().remove(key);
+    }
+
+    /// The next number of the thread's random sequence (xorshift64*).
+    pub(crate) fn random(&self) -> u32 {
+        let mut x = self.random.get();
+        x ^= x >> 12;
+        x ^= x << 25;
+        x ^= x >> 27;
+        self.random.set(x);
+        (x.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) as u32
+    }
+}
