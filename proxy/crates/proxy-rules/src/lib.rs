@@ -15,6 +15,7 @@
 
 pub mod acl;
 pub mod conv;
+mod date;
 pub mod fetch;
 pub mod hash;
 pub mod known;

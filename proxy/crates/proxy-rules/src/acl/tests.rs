@@ -1,6 +1,6 @@
 //! Rows: a condition, and what it says of the example traffic.
 
-use proxy_types::{Diagnostics, Spanned};
+use proxy_types::{Diagnostics, Mode, Spanned};
 
 use super::{AclTable, Condition, Verdict};
 use crate::sample::example::Traffic;
@@ -31,8 +31,14 @@ fn compile(
 ) -> (Result<Condition, String>, Vec<String>) {
     let mut diag = Diagnostics::new();
     let mut refs = Vec::new();
-    let mut cx =
-        ParseCx { place, vars: &traffic.names, loader: &Files, diag: &mut diag, refs: &mut refs };
+    let mut cx = ParseCx {
+        place,
+        mode: Mode::Http,
+        vars: &traffic.names,
+        loader: &Files,
+        diag: &mut diag,
+        refs: &mut refs,
+    };
     let mut table = AclTable::default();
     let mut declare = || {
         for line in acls.lines() {

@@ -6,7 +6,7 @@ use crate::sample::context::Date;
 
 /// What a stream gathered for its log line. Durations are milliseconds; `None` means that the phase was not
 /// reached, which logs show as `-1`.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct LogFacts<'a> {
     /// When the connection was accepted (`%t`).
     pub accepted: Date,
@@ -73,6 +73,55 @@ pub struct LogFacts<'a> {
     pub tls_cipher: Option<&'a [u8]>,
 }
 
+impl LogFacts<'_> {
+    /// A stream of which nothing is known.
+    pub const NONE: Self = Self {
+        accepted: Date { secs: 0, usec: 0 },
+        request: Date { secs: 0, usec: 0 },
+        handshake: None,
+        idle: None,
+        request_head: None,
+        queue: None,
+        connect: None,
+        response_head: None,
+        total: 0,
+        unfinished: false,
+        status: None,
+        bytes_out: 0,
+        bytes_in: 0,
+        termination: Termination::NONE,
+        process_conns: 0,
+        frontend_conns: 0,
+        backend_conns: 0,
+        server_conns: 0,
+        retries: 0,
+        redispatched: false,
+        server_queue: 0,
+        backend_queue: 0,
+        answered_by: AnsweredBy::Server,
+        backend_src: None,
+        backend_dst: None,
+        request_cookie: None,
+        response_cookie: None,
+        request_captures: &[],
+        response_captures: &[],
+        request_line: None,
+        unique_id: None,
+        stream_number: 0,
+        line_number: 0,
+        origin: Origin::Unspec,
+        tls: false,
+        tls_version: None,
+        tls_cipher: None,
+    };
+}
+
+impl Default for LogFacts<'_> {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
 /// The letters of `%ts` and `%tsc` (configuration manual, 8.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Termination {
@@ -82,9 +131,15 @@ pub struct Termination {
     pub response_cookie: u8,
 }
 
+impl Termination {
+    /// A normal end, without cookies.
+    pub const NONE: Self =
+        Self { cause: b'-', phase: b'-', request_cookie: b'-', response_cookie: b'-' };
+}
+
 impl Default for Termination {
     fn default() -> Self {
-        Self { cause: b'-', phase: b'-', request_cookie: b'-', response_cookie: b'-' }
+        Self::NONE
     }
 }
 

@@ -145,6 +145,7 @@ impl Traffic {
         let mut refs = Vec::new();
         let mut cx = ParseCx {
             place: Place::Log,
+            mode: Mode::Http,
             vars: &self.names,
             loader: &NoFiles,
             diag: &mut diag,

@@ -1,6 +1,6 @@
 //! What parsers of this crate share: words with their places, and the surroundings of a parse.
 
-use proxy_types::{DiagSink, Diagnostic, Spanned};
+use proxy_types::{DiagSink, Diagnostic, Mode, Spanned};
 
 use super::place::Place;
 use crate::vars::VarNames;
@@ -57,6 +57,8 @@ impl Loader for NoFiles {
 pub struct ParseCx<'a> {
     /// Which rule the expression is for; decides which fetches make sense.
     pub place: Place,
+    /// Of the proxy; some log-format aliases exist in HTTP only.
+    pub mode: Mode,
     pub vars: &'a VarNames,
     pub loader: &'a dyn Loader,
     /// Takes warnings, and errors of parsers that keep going.
