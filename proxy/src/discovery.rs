@@ -2,15 +2,18 @@
 
 use std::path::PathBuf;
 
+use proxy_config::model::Global;
+use proxy_config::{Environment, Options, Sources};
+
 use crate::args::Args;
 use crate::messages;
+use crate::worker::loading;
 
 /// The keywords that a master (or a daemon) acts on.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Discovered {
     pub(crate) daemon: bool,
     pub(crate) quiet: bool,
-    pub(crate) master_worker: bool,
     /// `master-worker exit-on-failure`: a crashed worker ends the service.
     pub(crate) exit_on_failure: bool,
     /// `mworker-max-reloads`: a worker that lived through more is terminated.
@@ -20,32 +23,45 @@ pub(crate) struct Discovered {
     pub(crate) failed: bool,
 }
 
-/// Default of `mworker-max-reloads`.
+/// Default of `mworker-max-reloads` (configuration manual, 3.1).
 const MAX_RELOADS: u32 = 50;
 
-impl Default for Discovered {
-    fn default() -> Self {
+impl Discovered {
+    /// What a reloading master goes on with when the new configuration cannot be read.
+    pub(crate) fn failed() -> Self {
+        Self { failed: true, max_reloads: MAX_RELOADS, ..Self::default() }
+    }
+
+    fn from(global: &Global) -> Self {
         Self {
-            daemon: false,
-            quiet: false,
-            master_worker: false,
-            exit_on_failure: false,
-            max_reloads: MAX_RELOADS,
-            pidfile: None,
+            daemon: global.daemon.is_some(),
+            quiet: global.quiet.is_some(),
+            exit_on_failure: global.master_worker.is_some_and(|m| m.value.exit_on_failure),
+            max_reloads: global.mworker_max_reloads.map_or(MAX_RELOADS, |limit| limit.value),
+            pidfile: global.pidfile.as_ref().map(|path| path.value.clone().into()),
             failed: false,
         }
     }
 }
 
-impl Discovered {
-    /// What a reloading master goes on with when the new configuration cannot be read.
-    pub(crate) fn failed() -> Self {
-        Self { failed: true, master_worker: true, ..Self::default() }
-    }
-}
-
 /// Reads the process keywords of all configuration files, and reports what is wrong with them.
+///
+/// # Errors
+/// A file cannot be opened, or a process keyword has a bad value; it has been printed.
 pub(crate) fn run(args: &Args) -> Result<Discovered, ()> {
-    let _ = (args, messages::notice);
-    Ok(Discovered::default())
+    let sources = Sources::read(&args.files).map_err(|error| {
+        messages::alert(format_args!(
+            "Cannot open configuration file/directory {} : {}",
+            error.path.display(),
+            error.error
+        ));
+    })?;
+    let options = Options { program: loading::program() };
+    let (found, diagnostics) =
+        proxy_config::discovery::discover(&sources, &Environment::from_process(), &options);
+    if diagnostics.has_alert() {
+        loading::say(args, &diagnostics, &sources);
+        return Err(());
+    }
+    Ok(Discovered::from(&found.global))
 }

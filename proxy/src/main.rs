@@ -66,7 +66,7 @@ fn run(args: Args) -> ExitCode {
         Err(()) if reexec.is_some() => discovery::Discovered::failed(),
         Err(()) => return ExitCode::from(1),
     };
-    let with_master = (args.master || discovered.master_worker) && !args.foreground_debug;
+    let with_master = (args.master || reexec.is_some()) && !args.foreground_debug;
     if !args.master_sockets.is_empty() && !with_master {
         messages::alert(format_args!("-S needs the master-worker mode (-W or -Ws)"));
         return ExitCode::from(1);

@@ -58,24 +58,21 @@ impl Resolver {
             }
             Endpoint::Unix(path) => SockAddr::Unix(path.into()),
             Endpoint::Abstract { name, zero_terminated } => {
-                SockAddr::Abstract(abstract_name(name, *zero_terminated))
+                abstract_address(name, *zero_terminated)
             }
             Endpoint::Fd(fd) | Endpoint::SockPair(fd) => SockAddr::Unix(format!("fd@{fd}").into()),
         })
     }
 }
 
-/// Length of `sun_path` without the NUL that marks an abstract name.
-const ABSTRACT_MAX: usize = 107;
-
 /// `abns@` names fill the whole of `sun_path` with zeros; `abnsz@` names end where they end
 /// (configuration manual, 11).
-pub(crate) fn abstract_name(name: &str, zero_terminated: bool) -> Vec<u8> {
-    let mut bytes = name.as_bytes().to_vec();
-    if !zero_terminated {
-        bytes.resize(ABSTRACT_MAX, 0);
+pub(crate) fn abstract_address(name: &str, zero_terminated: bool) -> SockAddr {
+    if zero_terminated {
+        SockAddr::abstract_exact(name.as_bytes())
+    } else {
+        SockAddr::abstract_padded(name.as_bytes())
     }
-    bytes
 }
 
 #[cfg(test)]

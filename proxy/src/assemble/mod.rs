@@ -2,17 +2,20 @@
 //! compiled, specs filled.
 
 pub(crate) mod addresses;
+mod engines;
 pub(crate) mod state;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use proxy_http::h1::Limits;
 use proxy_state::Registry;
 use proxy_types::{DiagSink, Diagnostic, Diagnostics};
 
 use crate::args::Args;
 use crate::paths::{self, Decision};
 use crate::worker::loading::{self, Loaded};
+use crate::worker::serve::Service;
 use addresses::Resolver;
 use state::Overrides;
 
@@ -20,6 +23,10 @@ use state::Overrides;
 pub(crate) struct Assembled {
     pub(crate) registry: Arc<Registry>,
     pub(crate) decisions: Vec<Decision>,
+    /// The engine of each frontend, in the order of the registry.
+    pub(crate) services: Vec<Service>,
+    pub(crate) limits: Limits,
+    pub(crate) overrides: Overrides,
     pub(crate) warned: bool,
 }
 
@@ -66,10 +73,21 @@ pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
             None
         }
     };
+    let services = registry
+        .as_ref()
+        .map(|registry| engines::services(&loaded.config, registry, &mut diagnostics))
+        .unwrap_or_default();
     loading::say(args, &diagnostics, &loaded.sources);
     if diagnostics.has_alert() {
         return Err(());
     }
     let registry = registry.ok_or(())?;
-    Ok(Assembled { registry, decisions, warned: diagnostics.has_warning() })
+    Ok(Assembled {
+        registry,
+        decisions,
+        services,
+        limits: engines::limits(&loaded.config),
+        overrides,
+        warned: diagnostics.has_warning(),
+    })
 }

@@ -19,12 +19,15 @@ use proxy_types::{
     Spanned,
 };
 
-use super::addresses::{Resolver, abstract_name};
+use super::addresses::{Resolver, abstract_address};
 
 /// The first id that is given to a section without one; 1 is the runtime API's own proxy.
 const FIRST_PROXY_ID: u32 = 2;
 /// Connections of the process when neither a limit nor enough descriptors say otherwise.
 const DEFAULT_MAXCONN: u32 = 2000;
+
+/// Descriptors for listeners, checks, pipes, logs and files, beside two a connection.
+pub(crate) const RESERVED_DESCRIPTORS: u64 = 512;
 
 /// What the command line has to say about assembly.
 #[derive(Clone, Copy, Debug, Default)]
@@ -72,7 +75,7 @@ pub(crate) fn process_maxconn(config: &Config, overrides: &Overrides) -> u32 {
             .map(|(_, hard)| hard)
     });
     descriptors.map_or(DEFAULT_MAXCONN, |limit| {
-        u32::try_from(limit.saturating_sub(100) / 2).unwrap_or(u32::MAX).max(1)
+        u32::try_from(limit.saturating_sub(RESERVED_DESCRIPTORS) / 2).unwrap_or(u32::MAX).max(1)
     })
 }
 
@@ -170,7 +173,7 @@ pub(crate) fn bind_addresses(
         }
         Endpoint::Unix(path) => vec![SockAddr::Unix(path.into())],
         Endpoint::Abstract { name, zero_terminated } => {
-            vec![SockAddr::Abstract(abstract_name(name, *zero_terminated))]
+            vec![abstract_address(name, *zero_terminated)]
         }
         Endpoint::Fd(fd) | Endpoint::SockPair(fd) => {
             vec![SockAddr::Unix(format!("fd@{fd}").into())]

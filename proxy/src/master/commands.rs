@@ -51,18 +51,18 @@ static COMMANDS: &[Command] = &[
         run: echo,
     },
     Command {
-        words: &["expert-mode"],
-        level: Level::Admin,
-        usage: "expert-mode [on|off]",
-        doc: "enable expert mode in workers' sessions",
-        run: |_, s, a| toggle(&mut s.expert, a),
-    },
-    Command {
         words: &["experimental-mode"],
         level: Level::Admin,
         usage: "experimental-mode [on|off]",
         doc: "enable experimental mode in workers' sessions",
         run: |_, s, a| toggle(&mut s.experimental, a),
+    },
+    Command {
+        words: &["expert-mode"],
+        level: Level::Admin,
+        usage: "expert-mode [on|off]",
+        doc: "enable expert mode in workers' sessions",
+        run: |_, s, a| toggle(&mut s.expert, a),
     },
     Command {
         words: &["hard-reload"],
@@ -293,7 +293,7 @@ mod tests {
     #[test]
     fn rows_are_unique_and_sorted() {
         for pair in COMMANDS.windows(2) {
-            assert!(pair[0].usage < pair[1].usage, "{}", pair[1].usage);
+            assert!(pair[0].words < pair[1].words, "{}", pair[1].usage);
         }
     }
 

@@ -86,6 +86,24 @@ impl KernelPath {
         }
     }
 
+    /// `l4 require`: a frontend that is not carried stops the start.
+    ///
+    /// # Errors
+    /// At least one is not; it has been printed.
+    pub(crate) fn check_required(&self, decisions: &[Decision]) -> Result<(), ()> {
+        let mut outcome = Ok(());
+        for decision in decisions.iter().filter(|decision| decision.required.is_some()) {
+            if let Some(obstacle) = self.obstacle(&decision.frontend) {
+                messages::alert(format_args!(
+                    "frontend '{}' asks for 'l4 require', but {obstacle}",
+                    decision.frontend
+                ));
+                outcome = Err(());
+            }
+        }
+        outcome
+    }
+
     /// A server changed its state, weight or address.
     pub(crate) fn server_changed(&self, server: &Server) {
         let mut inner = self.inner.borrow_mut();
@@ -116,7 +134,29 @@ impl KernelPath {
         }
     }
 
-    /// Interfaces may have come or gone.
+    /// The soft stop: the listeners go, established flows stay.
+    pub(crate) fn refuse_new_flows(&self) {
+        let mut inner = self.inner.borrow_mut();
+        if let Hold::Open(datapath) = &mut inner.hold
+            && let Err(error) = datapath.apply(&Plan::default())
+        {
+            messages::warning(format_args!("layer 4 in the kernel: {error}"));
+        }
+    }
+
+    /// Flows that have not ended.
+    pub(crate) fn live_flows(&self) -> usize {
+        match &self.inner.borrow().hold {
+            Hold::Open(datapath) => datapath
+                .flows()
+                .flatten()
+                .filter(|flow| flow.status != proxy_datapath::FlowStatus::Closed)
+                .count(),
+            Hold::Absent(_) | Hold::Released => 0,
+        }
+    }
+
+    /// Interfaces, addresses or routes may have changed.
     pub(crate) fn refresh(&self) {
         let mut inner = self.inner.borrow_mut();
         let Hold::Open(datapath) = &mut inner.hold else { return };
@@ -133,6 +173,8 @@ impl KernelPath {
             // Attaching needs rights that a worker under another user may no longer have.
             Err(error) => tracing::debug!(%error, "interfaces not refreshed"),
         }
+        drop(inner);
+        self.apply();
     }
 
     /// Ends flows that were idle for too long.

@@ -2,12 +2,17 @@
 //!
 //! [`check`] and [`explain`] stop after assembly and bind nothing.
 
+mod control;
 mod handover;
 mod l4;
 mod link;
+mod listen;
 pub(crate) mod loading;
 mod message;
+pub(crate) mod serve;
 mod show;
+mod start;
+mod threads;
 
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
@@ -20,16 +25,14 @@ use crate::daemon::LauncherPipe;
 use crate::discovery::Discovered;
 use crate::{assemble, messages, paths};
 
+pub(crate) use start::run;
+
 /// Whom the worker tells that it serves.
 pub(crate) enum Ready {
     /// Started without a master: the launcher of `-D`, and what the process keywords said.
     Standalone { launcher: Option<LauncherPipe>, discovered: Discovered },
     /// The master, and the worker to take over from.
     Master { control: OwnedFd, predecessor: Option<OwnedFd>, discovered: Discovered },
-}
-
-pub(crate) fn run(_args: Args, _ready: Ready) -> u8 {
-    1
 }
 
 /// `-c`: 0 when the configuration is valid.

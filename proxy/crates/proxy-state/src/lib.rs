@@ -17,7 +17,6 @@
 //! on the control thread.
 #![forbid(unsafe_code)]
 
-pub mod addr;
 pub mod backend;
 pub mod counters;
 pub mod frontend;
@@ -32,7 +31,6 @@ pub mod server;
 pub mod thread;
 pub mod timeouts;
 
-pub use addr::SockAddr;
 pub use backend::{Backend, BackendSpec};
 pub use frontend::{Frontend, FrontendSpec};
 pub use lb::{ChooseInput, NoServer};
@@ -40,6 +38,7 @@ pub use listener::{Listener, ListenerSpec};
 pub use now::{Epoch, Now};
 pub use options::ProxyOptions;
 pub use process::Process;
+pub use proxy_types::SockAddr;
 pub use registry::Registry;
 pub use server::{Server, ServerSpec};
 pub use timeouts::Timeouts;

@@ -1,0 +1,285 @@
+//! The control thread: signals, the master, the runtime API, checks and the kernel path.
+
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proxy_net::accept::{Listening, Switch};
+use proxy_net::clock::{self, Tick};
+use proxy_net::listener::Identity;
+use proxy_net::stop::{Stop, StopSource};
+use proxy_state::frontend::FrontendState;
+use proxy_state::{Now, Registry};
+use tokio::io::unix::AsyncFd;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::handover::{self, Estate};
+use super::l4::{self, KernelPath};
+use super::link::{Link, Request};
+use super::listen::Listeners;
+use crate::messages;
+
+/// Idle flows are looked for, and counters copied, this often.
+const TICK: Duration = Duration::from_secs(1);
+/// Interfaces and addresses are looked at again this often.
+const REFRESH: Duration = Duration::from_secs(5);
+
+/// What the control thread works on.
+pub(crate) struct Control {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) epoch: Tick,
+    pub(crate) kernel: KernelPath,
+    pub(crate) stop: StopSource,
+    /// Taken when the worker stops listening.
+    pub(crate) listeners: std::cell::RefCell<Listeners>,
+    /// One switch per frontend, in the order of the registry.
+    pub(crate) switches: Vec<Switch>,
+    pub(crate) grace: Duration,
+    pub(crate) hard_stop_after: Option<Duration>,
+}
+
+/// How the worker ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Everything in progress was finished.
+    Drained,
+    /// SIGTERM.
+    Terminated,
+    /// SIGINT.
+    Interrupted,
+    /// The master is gone.
+    Orphaned,
+}
+
+impl End {
+    /// Exit code as HAProxy's workers have it.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Self::Drained => 0,
+            Self::Terminated => 143,
+            Self::Interrupted => 130,
+            Self::Orphaned => 1,
+        }
+    }
+}
+
+impl Control {
+    pub(crate) fn now(&self) -> Now {
+        Now(clock::precise().since(self.epoch).as_millis() as u64)
+    }
+
+    /// Runs until the worker is to end.
+    pub(crate) async fn run(self: &Rc<Self>, link: Option<Link>) -> End {
+        self.follow_frontends();
+        tokio::task::spawn_local(self.clone().feed_kernel());
+        tokio::task::spawn_local(self.clone().tick());
+        let watched = self.clone();
+        let master = async move {
+            match link {
+                Some(link) => watched.listen_to_master(link).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            end = self.clone().obey_signals() => end,
+            () = master => End::Orphaned,
+        }
+    }
+
+    /// SIGUSR1 drains, SIGTERM and SIGINT end at once, SIGTTOU and SIGTTIN pause and resume listeners,
+    /// SIGHUP tells the state of every server; others do nothing (management manual, 4).
+    async fn obey_signals(self: Rc<Self>) -> End {
+        let open = |kind| signal(kind).ok();
+        let (mut usr1, mut term, mut int) = (
+            open(SignalKind::user_defined1()),
+            open(SignalKind::terminate()),
+            open(SignalKind::interrupt()),
+        );
+        let (mut hup, mut ttou, mut ttin, mut quiet) = (
+            open(SignalKind::hangup()),
+            open(SignalKind::from_raw(libc::SIGTTOU)),
+            open(SignalKind::from_raw(libc::SIGTTIN)),
+            [open(SignalKind::user_defined2()), open(SignalKind::quit())],
+        );
+        let mut draining = false;
+        loop {
+            let [usr2, quit] = &mut quiet;
+            tokio::select! {
+                () = heard(&mut term) => return End::Terminated,
+                () = heard(&mut int) => return End::Interrupted,
+                () = heard(&mut usr1) => {
+                    if !std::mem::replace(&mut draining, true) {
+                        tokio::task::spawn_local(self.clone().drain());
+                    }
+                }
+                () = heard(&mut ttou) => self.switch_all(Listening::Paused),
+                () = heard(&mut ttin) => self.switch_all(Listening::Accepting),
+                () = heard(&mut hup) => self.tell_states(),
+                () = heard(usr2) => {}
+                () = heard(quit) => {}
+                () = self.drained(), if draining => return End::Drained,
+            }
+        }
+    }
+
+    /// The soft stop: no new connections, and an end to those in progress at their leisure.
+    async fn drain(self: Rc<Self>) {
+        if !self.grace.is_zero() {
+            tokio::time::sleep(self.grace).await;
+        }
+        self.kernel.refuse_new_flows();
+        self.stop.drain();
+        for frontend in self.registry.frontends() {
+            self.registry.set_frontend_state(frontend, FrontendState::Stopped);
+        }
+        drop(std::mem::take(&mut *self.listeners.borrow_mut()));
+        for frontend in self.registry.frontends() {
+            messages::warning(format_args!(
+                "Proxy {} stopped (cumulated conns: FE: {}, BE: 0).",
+                frontend.name,
+                frontend.counters.total(|c| &c.conn_tot)
+            ));
+        }
+        if let Some(limit) = self.hard_stop_after {
+            tokio::time::sleep(limit).await;
+            messages::warning(format_args!(
+                "soft-stop running for too long, performing a hard-stop."
+            ));
+            self.stop.kill();
+        }
+    }
+
+    async fn drained(&self) {
+        self.stop.handle().draining().await;
+        let killed = self.stop.handle();
+        tokio::select! {
+            () = killed.killed() => return,
+            () = self.stop.jobs().none_left() => {}
+        }
+        // Flows in the kernel are jobs, too, as long as nobody else has taken them over.
+        while self.kernel.is_held() && self.kernel.live_flows() > 0 {
+            tokio::select! {
+                () = killed.killed() => return,
+                () = tokio::time::sleep(Duration::from_millis(100)) => {}
+            }
+        }
+    }
+
+    /// The last act: what the kernel holds ends with the service, unless a successor took it or it is to
+    /// survive an accident.
+    pub(crate) fn finish(&self, end: End) {
+        self.stop.kill();
+        if end != End::Orphaned {
+            self.kernel.detach();
+        }
+    }
+
+    async fn listen_to_master(self: Rc<Self>, link: Link) {
+        while let Some(request) = link.next().await {
+            match request {
+                Request::Cli { stream, level } => self.clone().serve_cli(stream, &level),
+                Request::Handover(conversation) => {
+                    let this = self.clone();
+                    tokio::task::spawn_local(async move {
+                        if let Err(error) = handover::answer(conversation, this.as_ref()).await {
+                            tracing::warn!(%error, "hand-over broken off");
+                        }
+                    });
+                }
+            }
+        }
+    }
+
+    fn serve_cli(self: Rc<Self>, _stream: OwnedFd, _level: &str) {}
+
+    /// Pauses or closes accept loops as frontends change state.
+    fn follow_frontends(&self) {
+        let switches: Vec<_> = self
+            .registry
+            .frontends()
+            .iter()
+            .zip(&self.switches)
+            .map(|(frontend, switch)| (frontend.id, switch.clone()))
+            .collect();
+        self.registry.on_frontend_change(Box::new(move |frontend| {
+            if let Some((_, switch)) = switches.iter().find(|(id, _)| *id == frontend.id) {
+                switch.set(match frontend.state() {
+                    FrontendState::Open => Listening::Accepting,
+                    FrontendState::Paused => Listening::Paused,
+                    FrontendState::Stopped => Listening::Closed,
+                });
+            }
+        }));
+    }
+
+    fn switch_all(&self, to: Listening) {
+        for switch in &self.switches {
+            switch.set(to);
+        }
+    }
+
+    fn tell_states(&self) {
+        for backend in self.registry.backends() {
+            for server in backend.servers().iter() {
+                messages::warning(format_args!(
+                    "Server {}/{} is {}.",
+                    backend.name,
+                    server.name,
+                    server.status()
+                ));
+            }
+        }
+    }
+
+    /// Every change of a server reaches the kernel's tables at once.
+    async fn feed_kernel(self: Rc<Self>) {
+        let mut changes = l4::watch(&self.registry);
+        while let Some(server) = changes.recv().await {
+            self.kernel.server_changed(&server);
+        }
+    }
+
+    async fn tick(self: Rc<Self>) {
+        let mut interval = tokio::time::interval(TICK);
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut refreshed = clock::coarse();
+        loop {
+            interval.tick().await;
+            let now = self.now();
+            self.registry.observe_rates(now);
+            self.kernel.expire();
+            self.kernel.count(&self.registry, now);
+            if clock::coarse().since(refreshed) >= REFRESH {
+                refreshed = clock::coarse();
+                self.kernel.refresh();
+            }
+        }
+    }
+}
+
+impl Estate for Control {
+    fn sockets(&self) -> Vec<(Identity, OwnedFd)> {
+        self.listeners.borrow().duplicates()
+    }
+
+    fn release_kernel_path(&self) {
+        self.kernel.release();
+    }
+
+    fn take_kernel_path_back(&self) {
+        self.kernel.take_back();
+    }
+}
+
+/// Resolves when the signal comes; never, when it could not be registered.
+async fn heard(signal: &mut Option<tokio::signal::unix::Signal>) {
+    match signal {
+        Some(signal) => {
+            if signal.recv().await.is_none() {
+                std::future::pending::<()>().await;
+            }
+        }
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,291 @@
+//! From the forked process to one that serves, step by step, each of which may stop the start.
+
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use proxy_config::model::Config;
+use proxy_net::accept::Switch;
+use proxy_net::clock;
+use proxy_net::listener::Inherited;
+use proxy_net::stop::StopSource;
+use proxy_stream::env::Env;
+
+use super::control::Control;
+use super::handover::Predecessor;
+use super::l4::KernelPath;
+use super::link::Link;
+use super::listen::{self, BindContext, Listeners};
+use super::loading::{self, Loaded};
+use super::threads::{self, Common, Port};
+use super::{Ready, listen::local};
+use crate::args::{Args, StopStyle};
+use crate::assemble::{self, Assembled};
+use crate::privileges::{Identity, raise_descriptor_limit};
+use crate::{daemon, messages};
+
+/// Runs the worker to its end; the exit code.
+pub(crate) fn run(args: Args, ready: Ready) -> u8 {
+    restore_signals();
+    loading::set_environment(&args);
+    let Ok(loaded) = loading::load(&args) else { return 1 };
+    // Counters have a shard per thread from the moment they are made.
+    let threads = thread_count(&loaded.config);
+    proxy_state::thread::set_workers(threads);
+    let Ok(assembled) = assemble::assemble(&args, &loaded) else { return 1 };
+    if loaded.config.frontends().all(|proxy| proxy.settings.is_disabled() || proxy.binds.is_empty())
+    {
+        messages::alert(format_args!(
+            "[{}] No enabled listener found (check for 'bind' directives) ! Exiting.",
+            args.files.first().map(|f| f.display().to_string()).unwrap_or_default()
+        ));
+        return 1;
+    }
+    match start(&args, &loaded, assembled, ready, threads) {
+        Ok(code) => code,
+        Err(()) => 1,
+    }
+}
+
+fn start(
+    args: &Args,
+    loaded: &Loaded,
+    assembled: Assembled,
+    ready: Ready,
+    threads: usize,
+) -> Result<u8, ()> {
+    let config = &loaded.config;
+    raise_limits(config, &assembled);
+    let (control_socket, predecessor, launcher, quiet_pidfile) = match ready {
+        Ready::Master { control, predecessor, .. } => (Some(control), predecessor, None, None),
+        Ready::Standalone { launcher, discovered } => (None, None, launcher, Some(discovered)),
+    };
+    let predecessor = predecessor.as_ref().and_then(meet);
+    let mut inherited = predecessor.as_ref().map_or_else(Inherited::none, receive_listeners);
+    let context =
+        BindContext { overrides: &assembled.overrides, threads, no_reuse_port: args.no_reuseport };
+    let old: &[i32] = if control_socket.is_some() { &[] } else { &args.old_pids };
+    let bound = listen::with_old_processes_paused(old, || {
+        Listeners::bind(config, &assembled.registry, context, &mut inherited)
+    });
+    let mut listeners = match bound {
+        Ok(listeners) => listeners,
+        Err(errors) => {
+            listen::report(&errors, &loaded.sources);
+            return Err(());
+        }
+    };
+    let identity = identity(config)?;
+    if let Some(predecessor) = &predecessor
+        && let Err(error) = predecessor.release_kernel_path()
+    {
+        tracing::debug!(%error, "the old worker did not answer");
+    }
+    let kernel = KernelPath::open(config, &assembled.decisions);
+    kernel.check_required(&assembled.decisions)?;
+    if let Err(error) = listeners.publish() {
+        messages::alert(format_args!("{error}"));
+        return Err(());
+    }
+    drop(inherited);
+    write_pidfile(args, config, quiet_pidfile.is_some());
+    identity.assume(kernel.is_held()).map_err(|error| messages::alert(format_args!("{error}")))?;
+
+    let stop = StopSource::new();
+    let epoch = clock::precise();
+    let switches: Vec<Switch> =
+        assembled.registry.frontends().iter().map(|_| Switch::new()).collect();
+    let env = Arc::new(assembled.env(epoch));
+    let ports = ports(&listeners, &assembled, &switches, threads)?;
+    let control = Rc::new(Control {
+        registry: assembled.registry.clone(),
+        epoch,
+        kernel,
+        stop: stop.clone(),
+        listeners: std::cell::RefCell::new(listeners),
+        switches,
+        grace: config.global.grace.map(|delay| delay.value).unwrap_or_default(),
+        hard_stop_after: config.global.hard_stop_after.map(|limit| limit.value),
+    });
+    proxy_state::thread::register(proxy_state::thread::control());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| messages::alert(format_args!("cannot start the runtime: {error}")))?;
+    let common = Common {
+        env,
+        stop: stop.handle(),
+        batch: config.global.tune.maxaccept.map_or(64, |n| usize::try_from(n.value).unwrap_or(64)),
+    };
+    let mut handles = Vec::with_capacity(threads);
+    for (index, ports) in ports.into_iter().enumerate() {
+        let handle = threads::spawn(index, ports, common.clone())
+            .map_err(|error| messages::alert(format_args!("cannot start a thread: {error}")))?;
+        handles.push(handle);
+    }
+    let local = tokio::task::LocalSet::new();
+    let end = local.block_on(&runtime, async {
+        let link = match control_socket.map(Link::new).transpose() {
+            Ok(link) => link,
+            Err(error) => {
+                messages::alert(format_args!("the master cannot be reached: {error}"));
+                return Err(());
+            }
+        };
+        say_ready(args, link.as_ref(), predecessor, launcher);
+        Ok(control.run(link).await)
+    })?;
+    control.finish(end);
+    for handle in handles {
+        let _ = handle.join();
+    }
+    Ok(end.code())
+}
+
+/// The master blocks what it reads through its signal descriptor; the worker handles signals itself.
+fn restore_signals() {
+    let _ = nix::sys::signal::SigSet::all().thread_unblock();
+}
+
+/// `nbthread`, or the CPUs this process may use.
+fn thread_count(config: &Config) -> usize {
+    let available = || std::thread::available_parallelism().map_or(1, usize::from);
+    config.global.nbthread.map_or_else(available, |n| n.value as usize).max(1)
+}
+
+fn raise_limits(config: &Config, assembled: &Assembled) {
+    let maxconn = u64::from(assembled.registry.process.maxconn());
+    let computed = maxconn * 2 + assemble::state::RESERVED_DESCRIPTORS;
+    let wanted = config.global.ulimit_n.map_or(computed, |limit| u64::from(limit.value));
+    if let Err(limit) = raise_descriptor_limit(wanted) {
+        messages::warning(format_args!(
+            "FD limit ({limit}) too low for maxconn={maxconn}. Please raise 'ulimit-n' to {wanted} or more to avoid any trouble."
+        ));
+    }
+}
+
+fn meet(control: &OwnedFd) -> Option<Predecessor> {
+    Predecessor::meet(control)
+        .map_err(|error| {
+            messages::notice(format_args!("the old worker cannot be reached: {error}"))
+        })
+        .ok()
+}
+
+fn receive_listeners(predecessor: &Predecessor) -> Inherited {
+    predecessor.listeners().unwrap_or_else(|error| {
+        messages::warning(format_args!(
+            "listening sockets could not be taken over: {error}. Binding them anew."
+        ));
+        Inherited::none()
+    })
+}
+
+/// `user`, `group`, `uid`, `gid`, `chroot`.
+fn identity(config: &Config) -> Result<Identity, ()> {
+    let global = &config.global;
+    let mut identity = Identity {
+        uid: global.uid.map(|uid| uid.value),
+        gid: global.gid.map(|gid| gid.value),
+        chroot: global.chroot.as_ref().map(|path| path.value.clone().into()),
+    };
+    if let Some(name) = &global.user {
+        match nix::unistd::User::from_name(&name.value) {
+            Ok(Some(user)) => identity.uid = Some(user.uid.as_raw()),
+            _ => {
+                messages::alert(format_args!("cannot find user id for '{}'", name.value));
+                return Err(());
+            }
+        }
+    }
+    if let Some(name) = &global.group {
+        match nix::unistd::Group::from_name(&name.value) {
+            Ok(Some(group)) => identity.gid = Some(group.gid.as_raw()),
+            _ => {
+                messages::alert(format_args!("cannot find group id for '{}'", name.value));
+                return Err(());
+            }
+        }
+    }
+    Ok(identity)
+}
+
+/// Without a master the worker writes its own pid.
+fn write_pidfile(args: &Args, config: &Config, standalone: bool) {
+    let configured = config.global.pidfile.as_ref().map(|path| path.value.as_str().into());
+    let Some(path) = args.pidfile.clone().or(configured).filter(|_| standalone) else { return };
+    if let Err(error) = std::fs::write(&path, format!("{}\n", std::process::id())) {
+        messages::warning(format_args!("cannot write the pid file {}: {error}", path.display()));
+    }
+}
+
+/// The accept loops of each thread.
+fn ports(
+    listeners: &Listeners,
+    assembled: &Assembled,
+    switches: &[Switch],
+    threads: usize,
+) -> Result<Vec<Vec<Port>>, ()> {
+    let mut ports: Vec<Vec<Port>> = (0..threads).map(|_| Vec::new()).collect();
+    for listener in &listeners.frontends {
+        let frontends = assembled.registry.frontends();
+        let Some(index) = frontends.iter().position(|f| f.id == listener.frontend.id) else {
+            continue;
+        };
+        let Some(service) = assembled.services.get(index) else { continue };
+        let sockets = listener.bound.for_threads(threads).map_err(|error| {
+            messages::alert(format_args!("cannot share listening sockets: {error}"));
+        })?;
+        for (thread, sockets) in sockets.into_iter().enumerate() {
+            for socket in sockets {
+                ports[thread].push(Port {
+                    socket,
+                    frontend: listener.frontend.clone(),
+                    listener: listener.listener.clone(),
+                    service: service.clone(),
+                    switch: switches[index].clone(),
+                    local: local(&listener.bound).filter(|addr| !addr.ip().is_unspecified()),
+                });
+            }
+        }
+    }
+    Ok(ports)
+}
+
+/// The service is up: the master, or old processes and the launcher, learn it.
+fn say_ready(
+    args: &Args,
+    link: Option<&Link>,
+    predecessor: Option<Predecessor>,
+    launcher: Option<daemon::LauncherPipe>,
+) {
+    messages::stop_recording();
+    if let Some(link) = link {
+        if let Err(error) = link.say_ready() {
+            messages::warning(format_args!("the master cannot be told: {error}"));
+        }
+    } else {
+        let signal = match args.stop_style {
+            StopStyle::Finish => nix::sys::signal::Signal::SIGUSR1,
+            StopStyle::Terminate => nix::sys::signal::Signal::SIGTERM,
+        };
+        for pid in &args.old_pids {
+            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(*pid), signal);
+        }
+    }
+    if let Some(predecessor) = predecessor {
+        predecessor.serving();
+    }
+    if let Some(launcher) = launcher {
+        launcher.ready(!args.verbose);
+    }
+}
+
+impl Assembled {
+    /// What the engine shares, with times counted from `epoch`.
+    fn env(&self, epoch: clock::Tick) -> Env {
+        let mut env = Env::new(self.registry.clone(), epoch);
+        env.limits = self.limits;
+        env
+    }
+}

@@ -1,0 +1,129 @@
+//! The worker threads: each a runtime of its own, with its own accept loops and engine.
+
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use proxy_net::accept::{self, Acceptance, Accepted, Room, Slots, Switch};
+use proxy_net::clock;
+use proxy_net::listener::ListenSocket;
+use proxy_net::stop::Stop;
+use proxy_state::frontend::FrontendState;
+use proxy_state::{Frontend, Listener, SockAddr};
+use proxy_stream::Thread;
+use proxy_stream::env::{self, Env};
+
+use super::serve::Service;
+
+/// One accept loop of one thread.
+pub(crate) struct Port {
+    pub(crate) socket: ListenSocket,
+    pub(crate) frontend: Arc<Frontend>,
+    pub(crate) listener: Arc<Listener>,
+    pub(crate) service: Service,
+    pub(crate) switch: Switch,
+    /// Address that all connections of this socket were made to, unless it is a wildcard.
+    pub(crate) local: Option<std::net::SocketAddr>,
+}
+
+/// What all threads share.
+#[derive(Clone)]
+pub(crate) struct Common {
+    pub(crate) env: Arc<Env>,
+    pub(crate) stop: Stop,
+    /// `tune.maxaccept`.
+    pub(crate) batch: usize,
+}
+
+/// Starts a worker thread; it ends when the worker is drained or killed.
+///
+/// # Errors
+/// Those of creating a thread or a runtime.
+pub(crate) fn spawn(index: usize, ports: Vec<Port>, common: Common) -> io::Result<JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name(format!("worker/{index}")).spawn(move || {
+        proxy_state::thread::register(index);
+        let local = tokio::task::LocalSet::new();
+        local.block_on(&runtime, run(index, ports, common));
+    })
+}
+
+async fn run(index: usize, ports: Vec<Port>, common: Common) {
+    let Common { env, stop, batch } = common;
+    let slots = env.slots.clone();
+    let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), index);
+    let engine = Thread::start(env, stop.clone(), seed);
+    for port in ports {
+        let Port { socket, frontend, listener, service, switch, local } = port;
+        let address = socket.addr().clone();
+        let door = Rc::new(Door { engine: engine.clone(), frontend, listener, service, local });
+        let (slots, stop) = (slots.clone(), stop.clone());
+        tokio::task::spawn_local(async move {
+            if let Err(error) = accept::run(socket, door, slots, switch, stop, batch).await {
+                tracing::error!(%error, %address, "listener lost");
+            }
+        });
+    }
+    stop.draining().await;
+    tokio::select! {
+        () = stop.killed() => {}
+        () = stop.jobs().none_left() => {}
+    }
+    // The last lines of the last streams are flushed at the end of this turn.
+    tokio::task::yield_now().await;
+}
+
+/// Lets connections of one listener in.
+struct Door {
+    engine: Rc<Thread>,
+    frontend: Arc<Frontend>,
+    listener: Arc<Listener>,
+    service: Service,
+    local: Option<std::net::SocketAddr>,
+}
+
+thread_local! {
+    /// Failures of accept are said once a second at most.
+    static SAID: RefCell<u64> = const { RefCell::new(0) };
+}
+
+impl Acceptance for Door {
+    fn room(&self) -> Room {
+        let process = &self.engine.env.registry.process;
+        let full = process.connections.get() >= process.maxconn()
+            || self.frontend.is_full()
+            || self.listener.is_full();
+        if full { Room::Full } else { self.rate() }
+    }
+
+    fn accepted(&self, connection: Accepted) {
+        let src = match connection.peer {
+            SockAddr::Inet(addr) => Some(addr),
+            SockAddr::Unix(_) | SockAddr::Abstract(_) => None,
+        };
+        let dst = self.local.or_else(|| connection.stream.local_addr());
+        let facts =
+            env::Accepted { listener: self.listener.clone(), src, dst, at: clock::precise() };
+        self.service.start(&self.engine, connection.stream, facts);
+    }
+
+    fn failed(&self, error: &io::Error) {
+        let second = clock::coarse().as_millis() / 1000;
+        let first = SAID.with(|said| std::mem::replace(&mut *said.borrow_mut(), second) != second);
+        if first {
+            tracing::warn!(frontend = &*self.frontend.name, %error, "cannot accept connections");
+        }
+    }
+}
+
+impl Door {
+    /// `rate-limit sessions`, `maxconnrate` and a frontend that was paused a moment ago.
+    fn rate(&self) -> Room {
+        if self.frontend.state() == FrontendState::Open {
+            return Room::Yes;
+        }
+        Room::Full
+    }
+}
