@@ -5,6 +5,7 @@
 //! | [`sample`] | value types, rows of fetches and converters, expressions, the context of an evaluation |
 //! | [`fetch`], [`conv`] | the rows, by topic |
 //! | [`acl`] | patterns, named and anonymous ACLs, conditions |
+//! | [`action`], [`ruleset`] | the actions by topic; rules in order, and the choice of a backend |
 //! | [`vars`] | variables of the process, session and stream |
 //! | [`logformat`] | log formats: parser, aliases, rendering, built-in formats |
 //! | [`known`] | HAProxy's whole vocabulary, to tell what is not carried from what is mistyped |
@@ -14,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 pub mod acl;
+pub mod action;
 pub mod conv;
 mod date;
 pub mod fetch;
@@ -21,5 +23,6 @@ pub mod hash;
 pub mod known;
 pub mod logformat;
 pub mod regex;
+pub mod ruleset;
 pub mod sample;
 pub mod vars;

@@ -2,11 +2,14 @@
 
 mod number;
 mod string;
+mod var;
 
 use crate::sample::ConvDef;
 
+pub(crate) use var::VarCondition;
+
 /// Every row.
-pub const ALL: &[&[ConvDef]] = &[number::CONVS, string::CONVS];
+pub const ALL: &[&[ConvDef]] = &[number::CONVS, string::CONVS, var::CONVS];
 
 /// The row called `name`.
 pub fn find(name: &str) -> Option<&'static ConvDef> {

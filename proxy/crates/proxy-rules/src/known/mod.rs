@@ -6,11 +6,13 @@ use proxy_types::{Diagnostic, text};
 const FETCHES: &str = include_str!("fetches.txt");
 const CONVERTERS: &str = include_str!("converters.txt");
 const ACLS: &str = include_str!("acls.txt");
+const ACTIONS: &str = include_str!("actions.txt");
 
 /// A kind of name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Acl,
+    Action,
     Conv,
     Fetch,
 }
@@ -19,6 +21,7 @@ impl Kind {
     fn list(self) -> &'static str {
         match self {
             Self::Acl => ACLS,
+            Self::Action => ACTIONS,
             Self::Conv => CONVERTERS,
             Self::Fetch => FETCHES,
         }
@@ -27,6 +30,7 @@ impl Kind {
     fn noun(self) -> &'static str {
         match self {
             Self::Acl => "ACL keyword",
+            Self::Action => "action",
             Self::Conv => "converter",
             Self::Fetch => "fetch method",
         }
@@ -58,7 +62,16 @@ impl Kind {
 
 /// The matrix of places of a fetch, for comparison with its row.
 pub fn fetch_matrix(name: &str) -> Option<String> {
-    FETCHES.lines().find_map(|line| {
+    matrix(FETCHES, name)
+}
+
+/// The matrix of rule sets of an action, for comparison with its row.
+pub fn action_matrix(name: &str) -> Option<String> {
+    matrix(ACTIONS, name)
+}
+
+fn matrix(list: &str, name: &str) -> Option<String> {
+    list.lines().find_map(|line| {
         let (matrix, entry) = line.strip_prefix("[ ")?.split_once("] ")?;
         let found = entry.split(['(', ':']).next() == Some(name);
         found.then(|| matrix.split_whitespace().collect())

@@ -392,7 +392,7 @@ fn process_conns(line: &mut Line<'_, '_, '_>) {
 }
 
 fn backend(line: &mut Line<'_, '_, '_>) {
-    let name = line.cx.backend.map(|b| &*b.name).or(line.cx.frontend.map(|f| &*f.name));
+    let name = line.cx.backend.map(|b| &*b.name).or_else(|| line.cx.frontend.map(|f| &*f.name));
     line.string(name.unwrap_or_default().as_bytes());
 }
 

@@ -1,0 +1,264 @@
+//! Actions on header fields.
+
+use proxy_http::HeaderList;
+use proxy_types::Diagnostic;
+use regex::bytes::Regex;
+
+use super::def::{Act, ActionArgs, ActionDef, SetKind, Sets};
+use super::env::{Flow, RuleEnv};
+use crate::acl::Method;
+use crate::acl::pattern::{Builder, Patterns};
+use crate::logformat::LogFormat;
+use crate::sample::parse::{fail, show};
+use crate::sample::{ParseCx, Parsed, Sample};
+
+const HTTP: Sets = Sets::of(".....YYY");
+
+pub(super) const ACTIONS: &[ActionDef] = &[
+    ActionDef {
+        name: "add-header",
+        sets: HTTP,
+        parse: |args, cx| edit(args, cx, Edit::Add),
+        syntax: "<name> <fmt>",
+        doc: "Appends a header field.",
+    },
+    ActionDef {
+        name: "del-header",
+        sets: HTTP,
+        parse: del_header,
+        syntax: "<name> [ -m <meth> ]",
+        doc: "Removes the header fields whose name is, or matches, the one given.",
+    },
+    ActionDef {
+        name: "replace-header",
+        sets: HTTP,
+        parse: |args, cx| replace(args, cx, Part::Line),
+        syntax: "<name> <match-regex> <replace-fmt>",
+        doc: "Replaces values of header fields that match.",
+    },
+    ActionDef {
+        name: "replace-value",
+        sets: HTTP,
+        parse: |args, cx| replace(args, cx, Part::Element),
+        syntax: "<name> <match-regex> <replace-fmt>",
+        doc: "Replaces comma-separated elements of header fields that match.",
+    },
+    ActionDef {
+        name: "set-header",
+        sets: HTTP,
+        parse: |args, cx| edit(args, cx, Edit::Set),
+        syntax: "<name> <fmt>",
+        doc: "Sets a header field in place of all of that name.",
+    },
+];
+
+/// Which message a rule changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Request,
+    Response,
+}
+
+impl Side {
+    pub(super) fn of(kind: SetKind) -> Self {
+        match kind {
+            SetKind::HttpResponse | SetKind::HttpAfterResponse | SetKind::TcpResponse => {
+                Self::Response
+            }
+            SetKind::HttpRequest
+            | SetKind::QuicInitial
+            | SetKind::TcpConnection
+            | SetKind::TcpRequest
+            | SetKind::TcpSession => Self::Request,
+        }
+    }
+
+    fn headers<'e>(self, env: &'e mut RuleEnv<'_, '_>) -> Option<&'e mut HeaderList> {
+        match self {
+            Self::Request => env.request.as_deref_mut().map(|head| head.headers_mut()),
+            Self::Response => env.response.as_deref_mut().map(|head| head.headers_mut()),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Edit {
+    Add,
+    Set,
+}
+
+#[derive(Debug)]
+struct EditHeader {
+    side: Side,
+    edit: Edit,
+    name: Box<[u8]>,
+    value: LogFormat,
+}
+
+fn name(args: &mut ActionArgs<'_, '_>) -> Parsed<Box<[u8]>> {
+    let word = args.word("the name of a header field")?;
+    let token = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
+    if word.value.is_empty() || !word.value.iter().all(token) {
+        return fail(
+            Diagnostic::alert(format!("invalid header name '{}'", show(word.value)))
+                .at(word.span)
+                .expected("letters, digits, '-' and '_'"),
+        );
+    }
+    Ok(word.value.into())
+}
+
+fn edit(args: &mut ActionArgs<'_, '_>, cx: &mut ParseCx<'_>, edit: Edit) -> Parsed<Box<dyn Act>> {
+    let name = name(args)?;
+    let value = args.format("a name and a format", cx)?;
+    Ok(Box::new(EditHeader { side: Side::of(args.kind), edit, name, value }))
+}
+
+impl Act for EditHeader {
+    fn run<'a>(&'a self, env: &mut RuleEnv<'_, 'a>) -> Flow<'a> {
+        let value = env.render(&self.value);
+        if let Some(headers) = self.side.headers(env) {
+            match self.edit {
+                Edit::Add => headers.append(&self.name, value),
+                Edit::Set => headers.set(&self.name, value),
+            }
+        }
+        Flow::Next
+    }
+}
+
+#[derive(Debug)]
+struct DelHeader {
+    side: Side,
+    /// Names compare without case.
+    names: Patterns,
+}
+
+fn del_header(args: &mut ActionArgs<'_, '_>, _: &mut ParseCx<'_>) -> Parsed<Box<dyn Act>> {
+    let name = args.word("the name of a header field")?;
+    let mut method = Method::Str;
+    if args.take_keyword("-m") {
+        let (text, span) = args.text("a matching method")?;
+        let allowed = [Method::Str, Method::Beg, Method::End, Method::Sub, Method::Reg];
+        let Some(found) = allowed.into_iter().find(|m| m.name() == text) else {
+            return fail(
+                Diagnostic::alert(format!("unknown matching method '{text}'"))
+                    .at(span)
+                    .expected("str, beg, end, sub or reg"),
+            );
+        };
+        method = found;
+    }
+    let mut names = Builder::new(method);
+    let names = names
+        .push(name.value, true)
+        .and_then(|()| names.finish())
+        .map_err(|why| Box::new(Diagnostic::alert(why).at(name.span)))?;
+    Ok(Box::new(DelHeader { side: Side::of(args.kind), names }))
+}
+
+impl Act for DelHeader {
+    fn run<'a>(&'a self, env: &mut RuleEnv<'_, 'a>) -> Flow<'a> {
+        let base = env.base;
+        if let Some(headers) = self.side.headers(env) {
+            headers.remove_if(|h| {
+                self.names.matches(Sample::Str(base.scratch.alloc_slice_copy(h.name)), &base)
+            });
+        }
+        Flow::Next
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Part {
+    Element,
+    Line,
+}
+
+#[derive(Debug)]
+struct Replace {
+    side: Side,
+    part: Part,
+    name: Box<[u8]>,
+    pattern: Regex,
+    template: LogFormat,
+}
+
+fn replace(
+    args: &mut ActionArgs<'_, '_>,
+    cx: &mut ParseCx<'_>,
+    part: Part,
+) -> Parsed<Box<dyn Act>> {
+    let name = name(args)?;
+    let pattern = regex(args)?;
+    let template = args.format("a replacement", cx)?;
+    Ok(Box::new(Replace { side: Side::of(args.kind), part, name, pattern, template }))
+}
+
+/// The next argument as a regular expression.
+pub(super) fn regex(args: &mut ActionArgs<'_, '_>) -> Parsed<Regex> {
+    let word = args.word("a regular expression")?;
+    crate::regex::compile(word.value, false)
+        .map_err(|why| Box::new(Diagnostic::alert(why).at(word.span)))
+}
+
+impl Act for Replace {
+    fn run<'a>(&'a self, env: &mut RuleEnv<'_, 'a>) -> Flow<'a> {
+        let template = env.render(&self.template);
+        let mut value = bumpalo::collections::Vec::new_in(env.base.scratch);
+        let Some(headers) = self.side.headers(env) else { return Flow::Next };
+        for index in 0..headers.len() {
+            value.clear();
+            let Some(header) = headers.at(index) else { break };
+            let ours = header.name.len() == self.name.len()
+                && header.name.eq_ignore_ascii_case(&self.name);
+            let changed = ours
+                && match self.part {
+                    Part::Line => self.expand(header.value, template, &mut value),
+                    Part::Element => self.expand_elements(header.value, template, &mut value),
+                };
+            if changed {
+                headers.replace_at(index, &value);
+            }
+        }
+        Flow::Next
+    }
+}
+
+impl Replace {
+    /// Appends the replacement of `text` when the expression matches it.
+    fn expand(
+        &self,
+        text: &[u8],
+        template: &[u8],
+        out: &mut bumpalo::collections::Vec<'_, u8>,
+    ) -> bool {
+        let Some(groups) = self.pattern.captures(text) else { return false };
+        crate::regex::expand(template, &groups, |piece| out.extend_from_slice(piece));
+        true
+    }
+
+    /// Appends `line` with the elements replaced that match; what is between them stays.
+    fn expand_elements(
+        &self,
+        line: &[u8],
+        template: &[u8],
+        out: &mut bumpalo::collections::Vec<'_, u8>,
+    ) -> bool {
+        let mut changed = false;
+        let mut done = 0;
+        for element in proxy_http::value::split(line) {
+            // Elements are slices of the line.
+            let start = element.as_ptr() as usize - line.as_ptr() as usize;
+            out.extend_from_slice(&line[done..start]);
+            if self.expand(element, template, out) {
+                changed = true;
+            } else {
+                out.extend_from_slice(element);
+            }
+            done = start + element.len();
+        }
+        out.extend_from_slice(&line[done..]);
+        changed
+    }
+}

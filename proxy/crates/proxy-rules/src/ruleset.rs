@@ -1,0 +1,255 @@
+//! Rule sets: ordered rules of one phase, and the choice of a backend.
+
+use proxy_types::{Diagnostic, Spanned, text};
+
+use crate::acl::Verdict;
+use crate::acl::{AclTable, Condition};
+use crate::action::{self, Act, ActionArgs, ActionDef, Flow, RuleEnv, SetKind};
+use crate::known;
+use crate::logformat::{LogFormat, Use};
+use crate::sample::parse::{fail, show};
+use crate::sample::{EvalCtx, Named, ParseCx, Parsed, Word};
+
+/// An action and its condition.
+#[derive(Debug)]
+pub struct Rule {
+    condition: Option<Condition>,
+    action: Box<dyn Act>,
+}
+
+impl Rule {
+    /// Reads a rule: the words after its keyword (`http-request`, `tcp-request content` ...).
+    ///
+    /// # Errors
+    /// Unknown actions and those not carried, wrong arguments, wrong conditions, what is left over.
+    pub fn parse(
+        kind: SetKind,
+        words: &[Word<'_>],
+        acls: &mut AclTable,
+        cx: &mut ParseCx<'_>,
+    ) -> Parsed<Self> {
+        let Some((&word, rest)) = words.split_first() else {
+            return fail(Diagnostic::alert(format!("'{}' expects an action", kind.keyword())));
+        };
+        let len = memchr::memchr(b'(', word.value).unwrap_or(word.value.len());
+        let name = show(&word.value[..len]);
+        let Some(def) = action::find(&name).filter(|def| def.sets.contains(kind)) else {
+            return fail(unknown(kind, &name).at(word.span.sub(0, len)));
+        };
+        Self::with_action(def, kind, word, rest, acls, cx)
+    }
+
+    /// Reads the `redirect` keyword of a proxy: the words after it.
+    pub fn parse_redirect(
+        words: &[Word<'_>],
+        acls: &mut AclTable,
+        cx: &mut ParseCx<'_>,
+    ) -> Parsed<Self> {
+        let span = words.first().map_or(proxy_types::Span::NONE, |w| w.span);
+        let name = Spanned::new(b"redirect".as_slice(), span);
+        Self::with_action(&action::redirect::STATEMENT, SetKind::HttpRequest, name, words, acls, cx)
+    }
+
+    fn with_action(
+        def: &ActionDef,
+        kind: SetKind,
+        word: Word<'_>,
+        rest: &[Word<'_>],
+        acls: &mut AclTable,
+        cx: &mut ParseCx<'_>,
+    ) -> Parsed<Self> {
+        let len = memchr::memchr(b'(', word.value).unwrap_or(word.value.len());
+        let name = show(&word.value[..len]);
+        let paren = match word.value.get(len..) {
+            None | Some([]) => None,
+            Some([b'(', inner @ .., b')']) => {
+                Some(Spanned::new(inner, word.span.sub(len + 1, inner.len())))
+            }
+            Some(_) => {
+                return fail(
+                    Diagnostic::alert(format!("'{}': missing closing ')'", show(word.value)))
+                        .at(word.span),
+                );
+            }
+        };
+        let mut args = ActionArgs::new(kind, &name, word.span, paren, rest);
+        if args.has_paren() && !def.syntax.starts_with('(') {
+            return fail(
+                Diagnostic::alert(format!("{} takes no argument in parentheses", args.what()))
+                    .at(word.span),
+            );
+        }
+        let action = (def.parse)(&mut args, cx)?;
+        let rest = args.rest();
+        let condition = match rest.first() {
+            None => None,
+            Some(word) if Condition::starts(word.value) => {
+                Some(Condition::parse(rest, acls, cx).map_err(|mut d| {
+                    d.message = format!(
+                        "error detected while parsing an '{} {name}' condition : {}",
+                        kind.keyword(),
+                        d.message
+                    );
+                    d
+                })?)
+            }
+            Some(word) => {
+                return fail(
+                    Diagnostic::alert(format!(
+                        "{} expects either 'if' or 'unless' followed by a condition but found '{}'",
+                        args.what(),
+                        show(word.value)
+                    ))
+                    .at(word.span),
+                );
+            }
+        };
+        Ok(Self { condition, action })
+    }
+}
+
+/// Why `name` is no action of `kind`.
+fn unknown(kind: SetKind, name: &str) -> Diagnostic {
+    let keyword = kind.keyword();
+    let valid = |name: &str| {
+        known::action_matrix(name).is_some_and(|m| m.as_bytes().get(kind as usize) == Some(&b'Y'))
+    };
+    let mut diagnostic = if valid(name) {
+        Diagnostic::alert(format!("'{keyword} {name}' is not supported yet"))
+            .note("HAProxy 3.5 has this action; Sluice does not carry it")
+    } else if known::action_matrix(name).is_some() {
+        Diagnostic::alert(format!("action '{name}' is not possible in '{keyword}' rules"))
+    } else {
+        let names = known::Kind::Action.names().filter(|n| valid(n));
+        Diagnostic::alert(format!("unknown action '{name}' in '{keyword}' rule"))
+            .did_you_mean(text::nearest(name, names))
+    };
+    let carried: Vec<_> = action::ALL
+        .iter()
+        .flat_map(|rows| rows.iter())
+        .filter(|def| def.sets.contains(kind))
+        .map(|def| def.name)
+        .collect();
+    diagnostic.expected = Some(carried.join(", "));
+    diagnostic
+}
+
+/// The rules of one phase in order.
+#[derive(Debug, Default)]
+pub struct RuleSet(Vec<Rule>);
+
+impl RuleSet {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub fn push(&mut self, rule: Rule) {
+        self.0.push(rule);
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Runs the rules until one ends the set. [`Flow::Next`] means that none did.
+    pub fn run<'a>(&'a self, env: &mut RuleEnv<'_, 'a>) -> Flow<'a> {
+        for rule in &self.0 {
+            let verdict = match &rule.condition {
+                None => Verdict::True,
+                Some(condition) => condition_holds(condition, env),
+            };
+            match verdict {
+                Verdict::False => continue,
+                Verdict::NeedMore => return Flow::Wait,
+                Verdict::True => {}
+            }
+            match rule.action.run(env) {
+                Flow::Next => {}
+                end => return end,
+            }
+        }
+        Flow::Next
+    }
+}
+
+fn condition_holds(condition: &Condition, env: &RuleEnv<'_, '_>) -> Verdict {
+    condition.eval(&env.cx())
+}
+
+/// The `use_backend` rules of a frontend in order.
+#[derive(Debug, Default)]
+pub struct BackendRules(Vec<BackendRule>);
+
+#[derive(Debug)]
+struct BackendRule {
+    condition: Option<Condition>,
+    target: LogFormat,
+}
+
+/// What [`BackendRules::choose`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackendChoice<'a> {
+    /// No rule applies: the default backend.
+    Default,
+    /// The name of a backend. When the rule is dynamic there may be none of that name: the default backend then.
+    Named(&'a [u8]),
+    /// Data must come first.
+    Wait,
+}
+
+impl BackendRules {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Reads the words after `use_backend`: a name or a format, and a condition.
+    pub fn push(
+        &mut self,
+        words: &[Word<'_>],
+        acls: &mut AclTable,
+        cx: &mut ParseCx<'_>,
+    ) -> Parsed<()> {
+        let Some((&name, rest)) = words.split_first() else {
+            return fail(Diagnostic::alert("'use_backend' expects the name of a backend"));
+        };
+        let target = LogFormat::parse(name, Use::Http, cx)?;
+        let condition = match rest.first() {
+            None => None,
+            Some(word) if Condition::starts(word.value) => Some(Condition::parse(rest, acls, cx)?),
+            Some(word) => {
+                return fail(
+                    Diagnostic::alert(format!(
+                        "'use_backend' expects either 'if' or 'unless' followed by a condition but found '{}'",
+                        show(word.value)
+                    ))
+                    .at(word.span),
+                );
+            }
+        };
+        if let Some(constant) = target.constant() {
+            cx.refs.push(Spanned::new(Named::Backend(show(constant).into()), name.span));
+        }
+        self.0.push(BackendRule { condition, target });
+        Ok(())
+    }
+
+    /// The backend of the first rule that applies.
+    pub fn choose<'a>(&'a self, cx: &EvalCtx<'a>) -> BackendChoice<'a> {
+        for rule in &self.0 {
+            match rule.condition.as_ref().map_or(Verdict::True, |c| c.eval(cx)) {
+                Verdict::False => {}
+                Verdict::NeedMore => return BackendChoice::Wait,
+                Verdict::True => return BackendChoice::Named(rule.target.render(cx)),
+            }
+        }
+        BackendChoice::Default
+    }
+}
