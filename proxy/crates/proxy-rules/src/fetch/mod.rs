@@ -2,15 +2,28 @@
 
 mod constant;
 mod header;
+mod hello;
 mod http_req;
 mod http_res;
 mod l4;
+mod param;
+mod payload;
+mod process;
+mod proxy;
 
 use crate::sample::FetchDef;
 
 /// Every row.
-pub const ALL: &[&[FetchDef]] =
-    &[constant::FETCHES, http_req::FETCHES, http_res::FETCHES, l4::FETCHES];
+pub const ALL: &[&[FetchDef]] = &[
+    constant::FETCHES,
+    http_req::FETCHES,
+    http_res::FETCHES,
+    l4::FETCHES,
+    param::FETCHES,
+    payload::FETCHES,
+    process::FETCHES,
+    proxy::FETCHES,
+];
 
 /// The row called `name`.
 pub fn find(name: &str) -> Option<&'static FetchDef> {

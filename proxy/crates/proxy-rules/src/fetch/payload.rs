@@ -1,0 +1,229 @@
+//! Raw bytes held in the buffers (configuration manual, 7.3.5).
+
+use super::hello::{self, ClientHello, Hello};
+use crate::sample::args::{ArgDef, ArgKind, req};
+use crate::sample::{Args, Cursor, EvalCtx, FetchDef, Sample, Type, Validity};
+
+const OFFSET_LENGTH: &[ArgDef] = &[req(ArgKind::Int), req(ArgKind::Int)];
+
+pub(super) const FETCHES: &[FetchDef] = &[
+    FetchDef::new(
+        "payload",
+        OFFSET_LENGTH,
+        Type::Bin,
+        Validity::of("..YYYYYYYYYYYYYYYY.Y.."),
+        req_payload,
+        "Same as `req.payload`.",
+    )
+    .check(check_range)
+    .eg(&[("payload(0,2)", None)]),
+    FetchDef::new(
+        "req.len",
+        &[],
+        Type::Sint,
+        Validity::of("..YYYYYYYYY..........."),
+        req_len,
+        "Number of bytes received and held.",
+    )
+    .eg(&[("req.len", None)]),
+    FetchDef::new(
+        "req.payload",
+        OFFSET_LENGTH,
+        Type::Bin,
+        Validity::of("..YYYYYYYYY..........."),
+        req_payload,
+        "Bytes received and held; a length of 0 takes all.",
+    )
+    .check(check_range)
+    .eg(&[("req.payload(0,0)", None)]),
+    FetchDef::new(
+        "req.proto_http",
+        &[],
+        Type::Bool,
+        Validity::of("..YYYYYYYYYYYYYYYYY..."),
+        proto_http,
+        "True for HTTP requests.",
+    )
+    .eg(&[("req.proto_http", Some("1"))]),
+    FetchDef::new(
+        "req.ssl_hello_type",
+        &[],
+        Type::Sint,
+        Validity::of("..YYYYYYYYY..........."),
+        hello_type,
+        "1 when a whole TLS ClientHello was received.",
+    )
+    .eg(&[("req.ssl_hello_type", None)]),
+    FetchDef::new(
+        "req.ssl_sni",
+        &[],
+        Type::Str,
+        Validity::of("..YYYYYYYYY..........."),
+        ssl_sni,
+        "Server name of a TLS ClientHello.",
+    )
+    .eg(&[("req.ssl_sni", None)]),
+    FetchDef::new(
+        "req.ssl_ver",
+        &[],
+        Type::Sint,
+        Validity::of("..YYYYYYYYY..........."),
+        ssl_ver,
+        "TLS version of a ClientHello, major times 65536 plus minor.",
+    )
+    .eg(&[("req.ssl_ver", None)]),
+    FetchDef::new(
+        "req_len",
+        &[],
+        Type::Sint,
+        Validity::of("..YYYYYYYYY..........."),
+        req_len,
+        "Same as `req.len`.",
+    )
+    .eg(&[("req_len", None)]),
+    FetchDef::new(
+        "req_proto_http",
+        &[],
+        Type::Bool,
+        Validity::of("..YYYYYYYYYYYYYYYYY..."),
+        proto_http,
+        "Same as `req.proto_http`.",
+    )
+    .eg(&[("req_proto_http", Some("1"))]),
+    FetchDef::new(
+        "req_ssl_hello_type",
+        &[],
+        Type::Sint,
+        Validity::of("..YYYYYYYYY..........."),
+        hello_type,
+        "Same as `req.ssl_hello_type`.",
+    )
+    .eg(&[("req_ssl_hello_type", None)]),
+    FetchDef::new(
+        "req_ssl_sni",
+        &[],
+        Type::Str,
+        Validity::of("..YYYYYYYYY..........."),
+        ssl_sni,
+        "Same as `req.ssl_sni`.",
+    )
+    .eg(&[("req_ssl_sni", None)]),
+    FetchDef::new(
+        "req_ssl_ver",
+        &[],
+        Type::Sint,
+        Validity::of("..YYYYYYYYY..........."),
+        ssl_ver,
+        "Same as `req.ssl_ver`.",
+    )
+    .eg(&[("req_ssl_ver", None)]),
+    FetchDef::new(
+        "res.len",
+        &[],
+        Type::Sint,
+        Validity::of("...........YYYYYYY.Y.."),
+        res_len,
+        "Number of response bytes held.",
+    )
+    .eg(&[("res.len", None)]),
+    FetchDef::new(
+        "res.payload",
+        OFFSET_LENGTH,
+        Type::Bin,
+        Validity::of("...........YYYYYYY.Y.."),
+        res_payload,
+        "Response bytes held; a length of 0 takes all.",
+    )
+    .check(check_range)
+    .eg(&[("res.payload(0,0)", None)]),
+];
+
+/// Raw bytes exist in TCP only: an HTTP message is held in its own form.
+fn raw<'a>(data: Option<&'a [u8]>, http: bool) -> Option<&'a [u8]> {
+    data.filter(|_| !http)
+}
+
+fn length<'a>(data: &[u8], cx: &EvalCtx<'a>, cursor: &mut Cursor) -> Option<Sample<'a>> {
+    cursor.may_change = !cx.complete;
+    Some(Sample::Int(data.len() as i64))
+}
+
+/// Bytes `offset,length` of the arguments, or a wait for them.
+fn slice<'a>(
+    data: &'a [u8],
+    cx: &EvalCtx<'a>,
+    args: &Args,
+    cursor: &mut Cursor,
+) -> Option<Sample<'a>> {
+    let offset = usize::try_from(args.int(0)?).ok()?;
+    let length = usize::try_from(args.int(1)?).ok()?;
+    let end = offset.checked_add(length)?;
+    if end > cx.shared.bufsize {
+        return None;
+    }
+    cursor.may_change = !cx.complete && (length == 0 || data.len() < end);
+    if data.len() < end.max(offset.saturating_add(1)) {
+        return None;
+    }
+    Some(Sample::Bin(if length == 0 { &data[offset..] } else { &data[offset..end] }))
+}
+
+fn check_range(args: &mut Args) -> Result<(), String> {
+    match (args.int(0), args.int(1)) {
+        (Some(0..), Some(0..)) => Ok(()),
+        _ => Err("offset and length must not be negative".to_owned()),
+    }
+}
+
+/// The ClientHello at the start of the bytes held, or a wait for it.
+fn client_hello<'a>(cx: &EvalCtx<'a>, cursor: &mut Cursor) -> Option<ClientHello<'a>> {
+    let data = raw(cx.req_data, cx.request.is_some())?;
+    match hello::parse(data) {
+        Hello::Client(hello) => Some(hello),
+        Hello::Other => None,
+        Hello::Partial if cx.complete => None,
+        Hello::Partial => cursor.wait(),
+    }
+}
+
+fn req_len<'a>(cx: &EvalCtx<'a>, _: &'a Args, cursor: &mut Cursor) -> Option<Sample<'a>> {
+    length(raw(cx.req_data, cx.request.is_some())?, cx, cursor)
+}
+
+fn res_len<'a>(cx: &EvalCtx<'a>, _: &'a Args, cursor: &mut Cursor) -> Option<Sample<'a>> {
+    length(raw(cx.res_data, cx.response.is_some())?, cx, cursor)
+}
+
+fn req_payload<'a>(cx: &EvalCtx<'a>, args: &'a Args, cursor: &mut Cursor) -> Option<Sample<'a>> {
+    slice(raw(cx.req_data, cx.request.is_some())?, cx, args, cursor)
+}
+
+fn res_payload<'a>(cx: &EvalCtx<'a>, args: &'a Args, cursor: &mut Cursor) -> Option<Sample<'a>> {
+    slice(raw(cx.res_data, cx.response.is_some())?, cx, args, cursor)
+}
+
+fn proto_http<'a>(cx: &EvalCtx<'a>, _: &'a Args, cursor: &mut Cursor) -> Option<Sample<'a>> {
+    if cx.request.is_some() {
+        return Some(Sample::Bool(true));
+    }
+    let Some(data) = cx.req_data else { return Some(Sample::Bool(false)) };
+    let mut head = proxy_http::RequestHead::default();
+    match proxy_http::h1::parse_request(data, &proxy_http::h1::Limits::default(), &mut head) {
+        Ok(proxy_http::h1::Progress::Complete { .. }) => Some(Sample::Bool(true)),
+        Ok(_) if !cx.complete => cursor.wait(),
+        _ => Some(Sample::Bool(false)),
+    }
+}
+
+fn hello_type<'a>(cx: &EvalCtx<'a>, _: &'a Args, cursor: &mut Cursor) -> Option<Sample<'a>> {
+    client_hello(cx, cursor).map(|_| Sample::Int(1))
+}
+
+fn ssl_sni<'a>(cx: &EvalCtx<'a>, _: &'a Args, cursor: &mut Cursor) -> Option<Sample<'a>> {
+    client_hello(cx, cursor)?.server_name.map(Sample::Str)
+}
+
+fn ssl_ver<'a>(cx: &EvalCtx<'a>, _: &'a Args, cursor: &mut Cursor) -> Option<Sample<'a>> {
+    client_hello(cx, cursor)
+        .map(|h| Sample::Int(i64::from(h.version >> 8) << 16 | i64::from(h.version & 255)))
+}
