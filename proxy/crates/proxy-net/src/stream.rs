@@ -134,6 +134,21 @@ impl Stream {
         let _ = sockopt::reset_on_close(&self.io);
     }
 
+    /// Makes the coming close a RST that travels `ttl` hops at most (`silent-drop`).
+    pub fn set_vanish_on_close(&self, ttl: u8) {
+        let socket = SockRef::from(&self.io);
+        let ipv6 = self.local_addr().is_some_and(|a| a.is_ipv6());
+        let limited = if ipv6 {
+            socket.set_unicast_hops_v6(u32::from(ttl))
+        } else {
+            socket.set_ttl_v4(u32::from(ttl))
+        };
+        // A reset that cannot be limited would tell the client what it must not know.
+        if limited.is_ok() {
+            self.set_reset_on_close();
+        }
+    }
+
     /// `tcp-smart-accept`/`-connect`, `http-no-delay`: whether the kernel acknowledges at once.
     pub fn set_quickack(&self, on: bool) -> io::Result<()> {
         SockRef::from(&self.io).set_tcp_quickack(on)

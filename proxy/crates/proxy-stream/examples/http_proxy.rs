@@ -1,12 +1,21 @@
-//! A bare proxy on one thread, for measurements and for comparing answers: no configuration, no rules.
+//! A bare proxy on one thread, for measurements and for comparing answers: no configuration.
 //!
-//! `http_proxy LISTEN SERVER...` where both are `address:port`. Prints one line per stream with `LOG=1`.
+//! `http_proxy LISTEN SERVER...` where both are `address:port`. `LOG=stdout` prints lines,
+//! `LOG=1` only makes them; `RULES` holds http-request rules between semicolons; `MODE`, `CLIENT`, `SERVER`,
+//! `CONNECT`, `REQUEST` set the connection mode and timeouts in milliseconds.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use proxy_net::{Stream, clock, stop::StopSource};
+use proxy_rules::acl::AclTable;
+use proxy_rules::action::SetKind;
+use proxy_rules::logformat::{LogFormat, Use, formats};
+use proxy_rules::ruleset::Rule;
+use proxy_rules::sample::context::{Date, Shared};
+use proxy_rules::sample::{NoFiles, ParseCx, Place, words};
+use proxy_rules::vars::{ProcVars, VarNames};
 use proxy_state::options::HttpConnection;
 use proxy_state::registry::RegistrySpec;
 use proxy_state::{
@@ -14,8 +23,24 @@ use proxy_state::{
     Timeouts, thread,
 };
 use proxy_stream::env::{Accepted, Back, Env, Front};
+use proxy_stream::log::{Log, Sink};
 use proxy_stream::{Thread, serve};
-use proxy_types::{ListenerId, Mode, ProxyId, ServerId};
+use proxy_types::{Diagnostics, ListenerId, Mode, ProxyId, ServerId, Span, Spanned};
+
+struct Stdout;
+
+impl Sink for Stdout {
+    fn line(&self, _: u8, line: &[u8]) {
+        println!("{}", String::from_utf8_lossy(line));
+    }
+}
+
+/// Makes the line and forgets it: the cost of making it.
+struct Nowhere;
+
+impl Sink for Nowhere {
+    fn line(&self, _: u8, _: &[u8]) {}
+}
 
 fn main() {
     let mut args = std::env::args().skip(1);
@@ -70,32 +95,46 @@ fn main() {
     let spec = RegistrySpec { frontends: vec![frontend], backends: vec![backend], maxconn: 10000 };
     let registry = Registry::new(spec).expect("registry");
     let back = Arc::new(Back::new(registry.backends()[0].clone()));
-    let front = Arc::new(Front::new(registry.frontends()[0].clone(), Some(back)));
-    let mut env = Env::new(registry, clock::precise());
-    if std::env::var_os("LOG").is_some() {
-        env.observer = Some(Box::new(|front, r| {
-            let ms = |v: Option<u32>| v.map_or(-1, i64::from);
-            let (b, s) = match (&r.backend, &r.server) {
-                (Some(b), Some(s)) => (&*b.backend.name, &*s.name),
-                (Some(b), None) => (&*b.backend.name, "<NOSRV>"),
-                _ => (&*front.frontend.name, "<NOSRV>"),
-            };
-            let times = [r.request_ms(), r.queue_ms(), r.connect_ms(), r.response_ms()].map(ms);
-            println!(
-                "{}/{} {:?}/{} {} {} {}{}-- retries={} silent={}",
-                b,
-                s,
-                times,
-                r.active_ms(),
-                r.status.map_or(-1, i32::from),
-                r.bytes_out,
-                r.cause as char,
-                r.phase as char,
-                r.retries,
-                r.silent,
-            );
-        }));
+    let mut front = Front::new(registry.frontends()[0].clone(), Some(back));
+    let shared = Shared {
+        registry,
+        proc_vars: ProcVars::default(),
+        hostname: "localhost".into(),
+        node: "localhost".into(),
+        pid: std::process::id(),
+        nbthread: 1,
+        started: Date::default(),
+        bufsize: 16384,
+        env: Vec::new(),
+    };
+    let env = Env::new(shared, clock::precise());
+    let (names, mut diag, mut refs) = (VarNames::default(), Diagnostics::default(), Vec::new());
+    let mut cx = ParseCx {
+        place: Place::Log,
+        mode: Mode::Http,
+        vars: &names,
+        loader: &NoFiles,
+        diag: &mut diag,
+        refs: &mut refs,
+    };
+    let sink: Option<Arc<dyn Sink>> = match std::env::var("LOG").as_deref() {
+        Ok("stdout") => Some(Arc::new(Stdout)),
+        Ok(_) => Some(Arc::new(Nowhere)),
+        Err(_) => None,
+    };
+    front.log = sink.map(|sink| {
+        let word = Spanned::new(formats::HTTP.as_bytes(), Span::NONE);
+        let format = LogFormat::parse(word, Use::Log, &mut cx).expect("format");
+        Log { format, error_format: None, sink }
+    });
+    let mut acls = AclTable::default();
+    cx.place = Place::FeHttpRequest;
+    for line in std::env::var("RULES").unwrap_or_default().split(';').filter(|l| !l.is_empty()) {
+        let list: Vec<_> = line.split(' ').map(|w| Spanned::new(w, Span::NONE)).collect();
+        let rule = Rule::parse(SetKind::HttpRequest, &words(&list), &mut acls, &mut cx);
+        front.http_request.push(rule.expect("rule"));
     }
+    let front = Arc::new(front);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build_local(Default::default())

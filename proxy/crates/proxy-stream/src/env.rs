@@ -1,35 +1,58 @@
 //! What the engine shares: built once from the configuration, read by every thread.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use proxy_http::h1::Limits;
 use proxy_net::accept::Slots;
 use proxy_net::clock::Tick;
+use proxy_rules::logformat::LogFormat;
+use proxy_rules::ruleset::{BackendRules, RuleSet};
+use proxy_rules::sample::context::{Date, Shared};
 use proxy_state::{Backend, Frontend, Listener, Now, Registry};
+use rustc_hash::FxHashMap;
 
+use crate::log::Log;
 use crate::reply::ErrorReplies;
 
 /// The worker's immutable surroundings.
 pub struct Env {
-    pub registry: Arc<Registry>,
+    /// What rules know of the worker; holds the registry.
+    pub shared: Shared,
     /// The instant that [`Now`] counts from.
     pub epoch: Tick,
+    /// Seconds that local time is ahead of UTC.
+    pub utc_offset: i32,
     /// Bounds of heads: `tune.bufsize` less `tune.maxrewrite`, `tune.http.maxhdr`.
     pub limits: Limits,
+    /// `tune.http.logurilen`: longest request line in logs, in bytes.
+    pub log_uri_len: usize,
+    /// Backends by name, for `use_backend`.
+    pub backends: FxHashMap<Box<[u8]>, Arc<Back>>,
     /// Wakes the accept loops that wait for room.
     pub slots: Slots,
-    /// Told of every finished stream.
-    pub observer: Option<Observer>,
 }
 
-/// Callback that sees the record of a finished stream.
-pub type Observer = Box<dyn Fn(&Front, &crate::log::Record) + Send + Sync>;
-
 impl Env {
-    /// Surroundings with default limits.
+    /// Surroundings with default limits and no backend.
     #[must_use]
-    pub fn new(registry: Arc<Registry>, epoch: Tick) -> Self {
-        Self { registry, epoch, limits: Limits::default(), slots: Slots::new(), observer: None }
+    pub fn new(shared: Shared, epoch: Tick) -> Self {
+        Self {
+            shared,
+            epoch,
+            utc_offset: 0,
+            limits: Limits::default(),
+            log_uri_len: 1024,
+            backends: FxHashMap::default(),
+            slots: Slots::new(),
+        }
+    }
+
+    /// Every live object of the worker.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.shared.registry
     }
 
     /// The time of the counters at `tick`.
@@ -39,29 +62,81 @@ impl Env {
     }
 }
 
-/// A frontend in mode http: the live object and what its requests go through.
+/// The calendar time.
+pub(crate) fn date() -> Date {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Date { secs: since.as_secs().try_into().unwrap_or(i64::MAX), usec: since.subsec_micros() }
+}
+
+/// A frontend in mode http: the live object and what its requests go through, in this order.
 pub struct Front {
     pub frontend: Arc<Frontend>,
-    /// `default_backend`.
-    pub default_backend: Option<Arc<Back>>,
-    /// `errorfile` and the like.
-    pub replies: ErrorReplies,
+    /// `tcp-request connection`.
+    pub tcp_connection: RuleSet,
+    /// `tcp-request session`.
+    pub tcp_session: RuleSet,
+    /// `tcp-request content`.
+    pub tcp_content: RuleSet,
+    /// `capture request header` and `capture response header`.
+    pub request_captures: Vec<Capture>,
+    pub response_captures: Vec<Capture>,
     /// `monitor-uri`.
     pub monitor_uri: Option<Box<[u8]>>,
+    pub http_request: RuleSet,
+    /// `use_backend`.
+    pub use_backend: BackendRules,
+    /// `default_backend`.
+    pub default_backend: Option<Arc<Back>>,
+    pub http_response: RuleSet,
+    pub http_after_response: RuleSet,
+    /// `errorfile` and the like.
+    pub replies: ErrorReplies,
+    /// Where its lines go; `None` logs nothing.
+    pub log: Option<Log>,
+    /// `unique-id-format` and `unique-id-header`.
+    pub unique_id: Option<(LogFormat, Option<Box<str>>)>,
+}
+
+/// `capture request|response header <name> len <length>`.
+#[derive(Debug, Clone)]
+pub struct Capture {
+    pub name: Box<str>,
+    /// Bytes kept at most.
+    pub len: usize,
 }
 
 /// A backend in mode http.
 pub struct Back {
     pub backend: Arc<Backend>,
+    pub tcp_content: RuleSet,
+    pub http_request: RuleSet,
+    pub http_response: RuleSet,
+    pub http_after_response: RuleSet,
     /// `errorfile` and the like; the frontend's answer for what is not set here.
     pub replies: ErrorReplies,
 }
 
 impl Front {
-    /// A frontend without rules.
+    /// A frontend without rules and logs.
     #[must_use]
     pub fn new(frontend: Arc<Frontend>, default_backend: Option<Arc<Back>>) -> Self {
-        Self { frontend, default_backend, replies: ErrorReplies::default(), monitor_uri: None }
+        Self {
+            frontend,
+            tcp_connection: RuleSet::new(),
+            tcp_session: RuleSet::new(),
+            tcp_content: RuleSet::new(),
+            request_captures: Vec::new(),
+            response_captures: Vec::new(),
+            monitor_uri: None,
+            http_request: RuleSet::new(),
+            use_backend: BackendRules::new(),
+            default_backend,
+            http_response: RuleSet::new(),
+            http_after_response: RuleSet::new(),
+            replies: ErrorReplies::default(),
+            log: None,
+            unique_id: None,
+        }
     }
 }
 
@@ -69,7 +144,14 @@ impl Back {
     /// A backend without rules.
     #[must_use]
     pub fn new(backend: Arc<Backend>) -> Self {
-        Self { backend, replies: ErrorReplies::default() }
+        Self {
+            backend,
+            tcp_content: RuleSet::new(),
+            http_request: RuleSet::new(),
+            http_response: RuleSet::new(),
+            http_after_response: RuleSet::new(),
+            replies: ErrorReplies::default(),
+        }
     }
 }
 
@@ -78,9 +160,9 @@ impl Back {
 pub struct Accepted {
     pub listener: Arc<Listener>,
     /// Client; `None` on unix sockets.
-    pub src: Option<std::net::SocketAddr>,
+    pub src: Option<SocketAddr>,
     /// Address the client connected to; `None` on unix sockets.
-    pub dst: Option<std::net::SocketAddr>,
+    pub dst: Option<SocketAddr>,
     /// When it was accepted.
     pub at: Tick,
 }

@@ -73,6 +73,12 @@ impl Reply {
         Self { head, body }
     }
 
+    /// An answer of which everything is given, the length among the fields.
+    #[must_use]
+    pub fn made(head: ResponseHead, body: Vec<u8>) -> Self {
+        Self { head, body }
+    }
+
     /// The head, to be copied and completed for a client.
     #[must_use]
     pub fn head(&self) -> &ResponseHead {

@@ -24,7 +24,8 @@ const LINGER: Duration = Duration::from_secs(1);
 pub(crate) struct Session {
     pub(crate) thread: Rc<Thread>,
     pub(crate) front: Arc<Front>,
-    pub(crate) accepted: Accepted,
+    /// What rules see of this connection.
+    pub(crate) facts: proxy_rules::sample::context::Session,
     pub(crate) client: Conn,
     pub(crate) client_timer: Timer,
     pub(crate) server_timer: Timer,
@@ -61,6 +62,9 @@ pub fn serve(
 }
 
 async fn run(mut session: Session) {
+    if !stream::admit(&session) {
+        return;
+    }
     loop {
         let Some(mut exchange) = session.next_request().await else { break };
         let after = stream::run(&mut session, &mut exchange).await;
@@ -79,8 +83,8 @@ async fn run(mut session: Session) {
 impl Session {
     fn new(thread: Rc<Thread>, front: Arc<Front>, io: Box<dyn Io>, accepted: Accepted) -> Self {
         let now = thread.now(accepted.at);
-        thread.env.registry.process.begin_connection(now);
-        thread.env.registry.process.session_rate.inc(now);
+        thread.env.registry().process.begin_connection(now);
+        thread.env.registry().process.session_rate.inc(now);
         front.frontend.count_connection(now);
         front.frontend.begin_session(now);
         front.frontend.counters.local().h1_sess.inc();
@@ -89,10 +93,17 @@ impl Session {
         listener.sess_tot.inc();
         accepted.listener.sessions.inc();
         let (started, job) = (accepted.at, thread.stop.job());
+        let facts = proxy_rules::sample::context::Session {
+            src: accepted.src,
+            dst: accepted.dst,
+            accepted: crate::env::date(),
+            listener: accepted.listener,
+            vars: Default::default(),
+        };
         Self {
             thread,
             front,
-            accepted,
+            facts,
             client: Conn::new(io),
             client_timer: Timer::new(),
             server_timer: Timer::new(),
@@ -259,9 +270,9 @@ impl Drop for Session {
         if let Some(key) = self.key {
             self.thread.leave(key);
         }
-        self.accepted.listener.sessions.dec();
+        self.facts.listener.sessions.dec();
         self.front.frontend.sessions.dec();
-        self.thread.env.registry.process.connections.dec();
+        self.thread.env.registry().process.connections.dec();
         self.thread.env.slots.freed();
     }
 }

@@ -13,6 +13,8 @@ pub enum Fault {
     RequestAbort,
     /// The client closed while its request waited for a slot.
     QueueAbort,
+    /// The client closed while its request was tarpitted.
+    TarpitAbort,
     /// The queue of the only server possible is at its `maxqueue`.
     QueueFull,
     /// `timeout queue`.
@@ -39,6 +41,10 @@ pub enum Fault {
     StaleConnection,
     /// The response head, or the chunk that came with it, is malformed or too large.
     BadResponse,
+    /// A response rule refused the response.
+    ResponseDenied,
+    /// A response rule answered in the response's place.
+    ResponseReplaced,
     /// A malformed chunk of the request, before the response began.
     BadRequestBody,
     /// The client closed during the transfer.
@@ -103,6 +109,7 @@ impl Fault {
             Self::RequestTimeout => row(b"cR", Some(408), Blame::Request),
             Self::RequestAbort => row(b"CR", Some(400), Blame::Request),
             Self::QueueAbort => row(b"CQ", Some(503), Blame::ClientAbort),
+            Self::TarpitAbort => row(b"CT", None, Blame::ClientAbort),
             Self::QueueFull => row(b"SQ", Some(503), Blame::Connect),
             Self::QueueTimeout => row(b"sQ", Some(503), Blame::Connect),
             Self::NoServer => row(b"SC", Some(503), Blame::Connect),
@@ -116,6 +123,8 @@ impl Fault {
             Self::ResponseAbort => row(b"SH", Some(502), Blame::ResponseAbort),
             Self::StaleConnection => row(b"SH", None, Blame::Nobody),
             Self::BadResponse => row(b"PH", Some(502), Blame::Response),
+            Self::ResponseDenied => row(b"PH", None, Blame::Nobody),
+            Self::ResponseReplaced => row(b"LH", None, Blame::Nobody),
             Self::BadRequestBody => row(b"PH", Some(400), Blame::Request),
             Self::DataClientAbort => row(b"CD", None, Blame::ClientAbort),
             Self::DataClientTimeout => row(b"cD", None, Blame::ClientAbort),

@@ -6,14 +6,17 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
+use bumpalo::Bump;
 use proxy_net::clock::{self, Tick};
 use proxy_net::stop::{Phase, Stop};
 use proxy_net::timer;
+use proxy_rules::sample::EvalCtx;
+use proxy_rules::sample::context::Clock;
 use proxy_state::Now;
 use slab::Slab;
 
 use crate::backend::Pool;
-use crate::env::Env;
+use crate::env::{self, Env};
 use crate::stream::Exchange;
 
 /// Exchanges kept for reuse.
@@ -28,6 +31,10 @@ pub struct Thread {
     exchanges: RefCell<Vec<Box<Exchange>>>,
     sessions: RefCell<Slab<Waker>>,
     random: Cell<u64>,
+    /// Memory of evaluations; reset after each.
+    pub(crate) bump: RefCell<Bump>,
+    lines: Cell<u32>,
+    streams: Cell<u32>,
 }
 
 impl Thread {
@@ -42,6 +49,9 @@ impl Thread {
             exchanges: RefCell::default(),
             sessions: RefCell::default(),
             random: Cell::new(seed | 1),
+            bump: RefCell::default(),
+            lines: Cell::new(0),
+            streams: Cell::new(0),
         });
         let weak = Rc::downgrade(&thread);
         tokio::task::spawn_local(async move {
@@ -95,6 +105,34 @@ impl Thread {
     /// Forgets a session.
     pub(crate) fn leave(&self, key: usize) {
         self.sessions.borrow_mut().remove(key);
+    }
+
+    /// An evaluation context that knows the worker and the time.
+    pub(crate) fn context<'a>(&'a self, bump: &'a Bump, clock: Clock) -> EvalCtx<'a> {
+        let mut cx = EvalCtx::new(bump, &self.env.shared, clock, &self.random);
+        cx.thread = proxy_state::thread::current();
+        // Heads are complete when rules run, and bodies are not looked at.
+        cx.complete = true;
+        cx
+    }
+
+    /// The calendar and counters' time for an evaluation.
+    pub(crate) fn clock(&self) -> Clock {
+        let (now, date) = (self.now(self.tick()), env::date());
+        Clock { now, date, utc_offset: self.env.utc_offset }
+    }
+
+    /// Number of the next log line of this thread.
+    pub(crate) fn next_line(&self) -> u32 {
+        self.lines.replace(self.lines.get().wrapping_add(1))
+    }
+
+    /// Number of the next stream, told apart between threads by its place value.
+    pub(crate) fn next_stream(&self) -> u32 {
+        let own = self.streams.replace(self.streams.get().wrapping_add(1));
+        let threads = u32::try_from(proxy_state::thread::shards()).unwrap_or(1);
+        let index = u32::try_from(proxy_state::thread::current()).unwrap_or(0);
+        own.wrapping_mul(threads).wrapping_add(index)
     }
 
     /// The next number of the thread's random sequence (xorshift64*).

@@ -95,6 +95,7 @@ pub(crate) async fn attach(s: &mut Session, x: &mut Exchange) -> Result<(), Faul
 fn connected(s: &Session, x: &mut Exchange, attached: Attached) {
     x.record.connected = Some(s.thread.tick());
     x.record.reused = attached.reused;
+    x.record.server_conns = attached.server.sessions.get();
     x.server = Some(attached);
 }
 
@@ -133,7 +134,7 @@ async fn slot(
     let backend = &back.backend;
     let random = s.thread.random();
     loop {
-        let client = s.accepted.src.map(|a| a.ip());
+        let client = s.facts.src.map(|a| a.ip());
         let input = ChooseInput { client, key: None, exclude, random };
         let chosen = match backend.choose(&input) {
             Ok(server) if begin(s, &server) => return Ok(balanced(back, server)),
@@ -251,7 +252,7 @@ async fn open(
     server: &Server,
     addr: &SockAddr,
 ) -> Result<Stream, Failure> {
-    let to = destination(addr, server.spec.port_mode, s.accepted.dst);
+    let to = destination(addr, server.spec.port_mode, s.facts.dst);
     let options = connect_options(server, back);
     let limit = back.backend.timeouts.connect;
     let abort = aborts_on_close(back);
@@ -322,7 +323,7 @@ fn aborts_on_close(back: &Back) -> bool {
 }
 
 /// Whether the client went away. What it sends meanwhile is kept.
-fn client_left(client: &mut Conn, cx: &mut Context<'_>, abort_on_close: bool) -> bool {
+pub(crate) fn client_left(client: &mut Conn, cx: &mut Context<'_>, abort_on_close: bool) -> bool {
     loop {
         if client.eof {
             return abort_on_close;

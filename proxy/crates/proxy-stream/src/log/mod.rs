@@ -1,5 +1,26 @@
-//! What is remembered of a stream for its log line.
+//! What is remembered of a stream, and the line made of it.
 
+mod line;
 mod record;
 
+use std::sync::Arc;
+
+use proxy_rules::logformat::LogFormat;
+
+pub(crate) use line::write;
 pub use record::Record;
+
+/// Takes finished lines. Called on the thread of the stream, so it must not wait.
+pub trait Sink: Send + Sync {
+    /// `severity` is that of syslog, 0 (emerg) to 7 (debug). `line` has no line end.
+    fn line(&self, severity: u8, line: &[u8]);
+}
+
+/// How a frontend logs its streams.
+pub struct Log {
+    /// `log-format`, `option httplog` ...
+    pub format: LogFormat,
+    /// `error-log-format`, for streams that failed before they reached a server.
+    pub error_format: Option<LogFormat>,
+    pub sink: Arc<dyn Sink>,
+}

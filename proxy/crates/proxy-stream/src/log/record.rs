@@ -44,6 +44,8 @@ pub struct Record {
     /// Places in the queues when the request arrived there.
     pub server_queue: u32,
     pub backend_queue: u32,
+    /// Sessions of the server when this one joined, itself included.
+    pub server_conns: u32,
     pub backend: Option<Arc<Back>>,
     pub server: Option<Arc<Server>>,
     /// The request could be read.
@@ -74,6 +76,7 @@ impl Default for Record {
             reused: false,
             server_queue: 0,
             backend_queue: 0,
+            server_conns: 0,
             backend: None,
             server: None,
             request_read: false,

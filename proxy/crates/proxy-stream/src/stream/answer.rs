@@ -6,8 +6,9 @@ use std::task::Poll;
 
 use proxy_http::h1::write_response;
 use proxy_http::{Method, Version};
+use proxy_net::clock::Tick;
 
-use super::{Exchange, finish};
+use super::{Exchange, finish, response};
 use crate::mux::h1::Body;
 use crate::reply::{self, Reply};
 use crate::session::Session;
@@ -25,6 +26,14 @@ pub(super) async fn fail(s: &mut Session, x: &mut Exchange, fault: Fault) {
         // would had its own connection gone stale. An error page would hide that from it.
         x.record.silent = true;
         x.keep_client = false;
+        return;
+    }
+    if let Some(reply) = x.replacement.take() {
+        if x.flow.has_body && !x.flow.request_done {
+            x.keep_client = false;
+        }
+        queue(s, x, &reply);
+        let _ = flush(s, x).await;
         return;
     }
     let Some(status) = verdict.reply.filter(|_| !x.answered) else {
@@ -59,6 +68,7 @@ fn stored(s: &Session, x: &Exchange, status: u16) -> Option<Arc<Reply>> {
 /// Queues `reply` for the client.
 pub(super) fn queue(s: &Session, x: &mut Exchange, reply: &Reply) {
     x.response.clone_from(reply.head());
+    response::after_rules(s, x);
     if s.thread.stop.is_draining() {
         x.keep_client = false;
     }
@@ -91,4 +101,29 @@ pub(super) async fn flush(s: &mut Session, x: &mut Exchange) -> Result<(), Fault
         Poll::Pending => s.client_timer.poll_expired(cx).map(|()| Err(Fault::DataClientTimeout)),
     })
     .await
+}
+
+/// Holds a request until the tick given, or until the client leaves. Its answer is queued already.
+pub(super) async fn tarpit(
+    s: &mut Session,
+    x: &mut Exchange,
+    until: Option<Tick>,
+) -> Result<(), Fault> {
+    s.client_timer.disarm();
+    match until {
+        Some(until) => s.server_timer.arm_at(until),
+        None => s.server_timer.disarm(),
+    }
+    let outcome = poll_fn(|cx| {
+        if until.is_none() || s.server_timer.poll_expired(cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        if crate::backend::client_left(&mut s.client, cx, true) {
+            return Poll::Ready(Err(Fault::TarpitAbort));
+        }
+        Poll::Pending
+    })
+    .await;
+    x.record.queue_done = Some(s.thread.tick());
+    outcome
 }

@@ -7,6 +7,7 @@ use proxy_state::options::HttpReuse;
 
 use super::{After, Exchange};
 use crate::backend::Idle;
+use crate::log;
 use crate::session::Session;
 use crate::term::{Blame, Fault};
 
@@ -124,12 +125,12 @@ pub(super) fn finish(s: &mut Session, x: &mut Exchange) {
     front.bytes_out.add(record.bytes_out);
     front.req_bytes_out.add(record.request_out);
     front.res_bytes_in.add(record.response_in);
-    let listener = s.accepted.listener.counters.local();
+    let listener = s.facts.listener.counters.local();
     listener.bytes_in.add(record.bytes_in);
     listener.bytes_out.add(record.bytes_out);
     listener.req_bytes_out.add(record.request_out);
     listener.res_bytes_in.add(record.response_in);
-    s.thread.env.registry.process.count_out(now, record.bytes_out + record.request_out);
+    s.thread.env.registry().process.count_out(now, record.bytes_out + record.request_out);
     if let Some(status) = record.status {
         front.count_status(status);
     }
@@ -156,12 +157,10 @@ pub(super) fn finish(s: &mut Session, x: &mut Exchange) {
         }
         add_times(&server.times, record);
     }
-    if let Some(observer) = &s.thread.env.observer {
-        observer(&s.front, record);
-    }
+    log::write(s, x);
 }
 
-fn add_times(times: &proxy_state::counters::Times, record: &crate::log::Record) {
+fn add_times(times: &proxy_state::counters::Times, record: &log::Record) {
     let ms = |value: Option<u32>| u64::from(value.unwrap_or(0));
     times.queue.add(ms(record.queue_ms()));
     times.connect.add(ms(record.connect_ms()));

@@ -10,6 +10,7 @@ mod answer;
 mod finish;
 mod request;
 mod response;
+mod rules;
 mod transfer;
 mod tunnel;
 
@@ -17,10 +18,14 @@ use std::sync::Arc;
 
 use proxy_http::{RequestHead, ResponseHead};
 
+use proxy_rules::action::{Close, Effects};
+use proxy_rules::vars::StreamVars;
+
 use crate::backend::{self, Attached};
 use crate::env::Back;
 use crate::log::Record;
 use crate::mux::h1::Pump;
+use crate::reply::Reply;
 use crate::session::Session;
 use crate::term::Fault;
 
@@ -41,6 +46,14 @@ pub(crate) struct Exchange {
     pub(crate) keep_server: bool,
     /// Bytes of an answer went, or are about to go, to the client.
     pub(crate) answered: bool,
+    /// Number of the stream within the process.
+    pub(crate) number: u32,
+    pub(crate) vars: StreamVars,
+    pub(crate) effects: Effects,
+    pub(crate) captured: Captured,
+    pub(crate) unique_id: Option<Vec<u8>>,
+    /// The answer that a response rule gave.
+    replacement: Option<Reply>,
     /// The connection becomes a tunnel once both heads are through.
     pub(crate) tunnel: bool,
 }
@@ -59,7 +72,22 @@ impl Exchange {
         self.keep_server = false;
         self.answered = false;
         self.tunnel = false;
+        self.vars.txn.clear();
+        self.vars.req.clear();
+        self.vars.res.clear();
+        self.effects = Effects::default();
+        self.captured.request.clear();
+        self.captured.response.clear();
+        self.unique_id = None;
+        self.replacement = None;
     }
+}
+
+/// Values of captured header fields, one per declaration.
+#[derive(Default)]
+pub(crate) struct Captured {
+    pub(crate) request: Vec<Option<Vec<u8>>>,
+    pub(crate) response: Vec<Option<Vec<u8>>>,
 }
 
 /// What becomes of the client connection.
@@ -69,6 +97,45 @@ pub(crate) enum After {
     Close,
     /// As close, but what the client still sends is read for a moment, so that it gets our answer.
     Drain,
+}
+
+/// Runs the rules of a new connection; false when it is refused.
+pub(crate) fn admit(s: &Session) -> bool {
+    let front = s.front.clone();
+    let counters = front.frontend.counters.local();
+    let listener = s.facts.listener.counters.local();
+    let sets = [
+        (&front.tcp_connection, &counters.denied_conn, &listener.denied_conn),
+        (&front.tcp_session, &counters.denied_sess, &listener.denied_sess),
+    ];
+    for (rules, denied, denied_here) in sets {
+        if rules.is_empty() {
+            continue;
+        }
+        let mut x = s.thread.exchange();
+        let verdict = rules::on_request(s, &mut x, None, rules);
+        s.thread.recycle(x);
+        if let rules::Verdict::Close(close) = verdict {
+            denied.inc();
+            denied_here.inc();
+            close_connection(s, close);
+            return false;
+        }
+    }
+    true
+}
+
+/// Prepares the close of the client's connection as a rule wants it.
+fn close_connection(s: &Session, close: Close) {
+    match close {
+        Close::Reject => {}
+        Close::SilentDrop { rst_ttl } => {
+            if let Some(socket) = s.client.io.socket() {
+                // One hop: the reset dies before it reaches the client.
+                socket.set_vanish_on_close(rst_ttl.unwrap_or(1));
+            }
+        }
+    }
 }
 
 /// Serves one request.
@@ -92,6 +159,11 @@ pub(crate) async fn refuse(s: &mut Session, x: &mut Exchange, fault: Fault) {
 async fn process(s: &mut Session, x: &mut Exchange) -> Result<(), Fault> {
     match request::begin(s, x)? {
         request::Next::Answered => return answer::flush(s, x).await,
+        request::Next::Tarpit(until) => {
+            answer::tarpit(s, x, until).await?;
+            return answer::flush(s, x).await;
+        }
+        request::Next::Closed => return Ok(()),
         request::Next::Server => {}
     }
     loop {

@@ -1,12 +1,15 @@
 //! The request's way through the proxy: rules, backend, and the head as the server gets it.
 
-use std::sync::Arc;
-
 use proxy_http::h1::{Keep, write_request};
 use proxy_http::{BodyLen, RequestHead, Version};
 use proxy_state::options::{AddressHeader, HttpConnection};
 
+use proxy_net::clock::Tick;
+use proxy_rules::action::Cause;
+
+use super::rules::{self, Verdict};
 use super::{Exchange, answer};
+use crate::backend::Attached;
 use crate::env::Back;
 use crate::mux::h1::Body;
 use crate::reply;
@@ -19,6 +22,10 @@ pub(super) enum Next {
     Server,
     /// Nowhere: its answer is queued.
     Answered,
+    /// Nowhere, and its answer is queued for later; `None` is at once.
+    Tarpit(Option<Tick>),
+    /// Nowhere: the connection closes without an answer.
+    Closed,
 }
 
 /// Everything before a server is chosen.
@@ -27,26 +34,82 @@ pub(super) fn begin(s: &mut Session, x: &mut Exchange) -> Result<Next, Fault> {
     let now = s.thread.now(tick);
     x.record.head_done = Some(tick);
     x.record.request_read = true;
+    x.number = s.thread.next_stream();
     s.front.frontend.count_request(now);
-    s.thread.env.registry.process.counters.local().req_tot.inc();
+    s.thread.env.registry().process.counters.local().req_tot.inc();
     x.keep_client = keeps_client(s, x);
+    x.flow.has_body = x.request.body() != BodyLen::None;
+    let front = &s.front;
 
-    if let Some(uri) = &s.front.monitor_uri
+    if let Some(uri) = &front.monitor_uri
         && x.request.target() == &uri[..]
     {
-        s.front.frontend.counters.local().intercepted.inc();
+        front.frontend.counters.local().intercepted.inc();
         answer::queue(s, x, &reply::builtin(200));
         (x.record.cause, x.record.phase, x.record.silent) = (b'L', b'R', true);
         return Ok(Next::Answered);
     }
+    rules::capture(&mut x.captured.request, &front.request_captures, x.request.headers());
+    rules::unique_id(s, x);
+    for set in [&front.tcp_content, &front.http_request] {
+        let verdict = rules::on_request(s, x, None, set);
+        if let Some(next) = apply(s, x, None, verdict) {
+            return Ok(next);
+        }
+    }
 
-    let back = s.front.default_backend.clone().ok_or(Fault::NoServer)?;
+    let back = rules::choose_backend(s, x).ok_or(Fault::NoServer)?;
     back.backend.begin_session(now);
     back.backend.counters.local().req_tot.inc();
     x.record.backend = Some(back.clone());
+    for set in [&back.tcp_content, &back.http_request] {
+        let verdict = rules::on_request(s, x, Some(&back), set);
+        if let Some(next) = apply(s, x, Some(&back), verdict) {
+            return Ok(next);
+        }
+    }
     prepare(s, x, &back);
     x.backend = Some(back);
     Ok(Next::Server)
+}
+
+/// Acts on what rules decided; `None` goes on.
+fn apply(s: &Session, x: &mut Exchange, back: Option<&Back>, verdict: Verdict) -> Option<Next> {
+    let front = s.front.frontend.counters.local();
+    let count_denied = || {
+        match back {
+            Some(back) => back.backend.counters.local().denied_req.inc(),
+            None => front.denied_req.inc(),
+        }
+        s.facts.listener.counters.local().denied_req.inc();
+    };
+    match verdict {
+        Verdict::Go => None,
+        Verdict::Close(close) => {
+            count_denied();
+            super::close_connection(s, close);
+            (x.record.cause, x.record.phase) = (b'P', b'R');
+            x.keep_client = false;
+            Some(Next::Closed)
+        }
+        Verdict::Answer(reply, cause) => {
+            answer::queue(s, x, &reply);
+            let letters = match cause {
+                Cause::Deny => b"PR",
+                Cause::Tarpit => b"PT",
+                Cause::Redirect | Cause::Return => b"LR",
+            };
+            (x.record.cause, x.record.phase) = (letters[0], letters[1]);
+            match cause {
+                Cause::Deny | Cause::Tarpit => count_denied(),
+                Cause::Redirect | Cause::Return => front.intercepted.inc(),
+            }
+            Some(match cause {
+                Cause::Tarpit => Next::Tarpit(rules::tarpit_end(s, back, s.thread.tick())),
+                _ => Next::Answered,
+            })
+        }
+    }
 }
 
 /// How connections are treated: the frontend's and the backend's options, the stricter one first.
@@ -78,13 +141,13 @@ fn prepare(s: &Session, x: &mut Exchange, back: &Back) {
     x.keep_server = mode == HttpConnection::KeepAlive;
     for options in [&s.front.frontend.options, &back.backend.options] {
         if let Some(rule) = &options.forwardfor {
-            add_address(&mut x.request, rule, s.accepted.src.map(|a| a.ip()));
+            add_address(&mut x.request, rule, s.facts.src.map(|a| a.ip()));
             break;
         }
     }
     for options in [&s.front.frontend.options, &back.backend.options] {
         if let Some(rule) = &options.originalto {
-            add_address(&mut x.request, rule, s.accepted.dst.map(|a| a.ip()));
+            add_address(&mut x.request, rule, s.facts.dst.map(|a| a.ip()));
             break;
         }
     }
@@ -165,16 +228,12 @@ pub(super) fn send_head(s: &mut Session, x: &mut Exchange) {
     let request = &x.request;
     let body = Body::new(request.body(), Keep::Chunks);
     x.to_server.start(body, |out| write_request(request, out));
-    x.flow.has_body = request.body() != BodyLen::None;
     s.server_timer.disarm();
     s.client_timer.disarm();
     if let Some(Attached { server, .. }) = &x.server {
         server.counters.local().req_tot.inc();
     }
-    x.record.backend.get_or_insert_with(|| Arc::clone(x.backend.as_ref().expect("attached")));
 }
-
-use crate::backend::Attached;
 
 #[cfg(test)]
 mod tests {

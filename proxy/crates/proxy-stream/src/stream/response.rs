@@ -3,6 +3,9 @@
 use proxy_http::h1::{Keep, write_response};
 use proxy_http::{BodyLen, Method, Version};
 
+use proxy_rules::action::Cause;
+
+use super::rules::{self, Verdict};
 use super::{Exchange, request};
 use crate::mux::h1::Body;
 use crate::session::Session;
@@ -40,8 +43,46 @@ pub(super) fn received(s: &mut Session, x: &mut Exchange) -> Result<Kind, Fault>
     }
 }
 
+/// Rules that see every response, those of the proxy itself included. They end nothing.
+pub(super) fn after_rules(s: &Session, x: &mut Exchange) {
+    let back = x.record.backend.clone();
+    if let Some(back) = &back {
+        rules::on_response(s, x, Some(back), &back.http_after_response);
+    }
+    rules::on_response(s, x, back.as_deref(), &s.front.http_after_response);
+}
+
+/// The response rules; an answer of theirs takes the response's place.
+fn response_rules(s: &Session, x: &mut Exchange) -> Result<(), Fault> {
+    let back = x.backend.clone();
+    let sets = [back.as_ref().map(|b| &b.http_response), Some(&s.front.http_response)];
+    for rules in sets.into_iter().flatten() {
+        match rules::on_response(s, x, back.as_deref(), rules) {
+            Verdict::Go => {}
+            Verdict::Close(close) => {
+                super::close_connection(s, close);
+                return Err(Fault::ResponseDenied);
+            }
+            Verdict::Answer(reply, cause) => {
+                let denied = cause == Cause::Deny;
+                if denied {
+                    s.front.frontend.counters.local().denied_resp.inc();
+                    back.as_ref().inspect(|b| b.backend.counters.local().denied_resp.inc());
+                }
+                x.replacement = Some(reply);
+                return Err(if denied { Fault::ResponseDenied } else { Fault::ResponseReplaced });
+            }
+        }
+    }
+    Ok(())
+}
+
 fn forward(s: &mut Session, x: &mut Exchange) -> Result<Kind, Fault> {
     x.record.response_done = Some(s.thread.tick());
+    x.record.status = Some(x.response.status());
+    rules::capture(&mut x.captured.response, &s.front.response_captures, x.response.headers());
+    response_rules(s, x)?;
+    after_rules(s, x);
     x.record.status = Some(x.response.status());
     let old_client = x.request.version() == Version::Http10;
     let body = x.response.body();

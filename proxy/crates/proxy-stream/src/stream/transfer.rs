@@ -71,9 +71,14 @@ pub(super) fn may_repeat(x: &Exchange) -> bool {
 
 /// Puts everything back to before the request was sent.
 pub(super) fn rewind(x: &mut Exchange) {
+    x.record.retries += 1;
+    if let (Some(back), Some(server)) = (&x.backend, &x.record.server) {
+        back.backend.counters.local().retries.inc();
+        server.counters.local().retries.inc();
+    }
     finish::drop_server(x);
     x.to_server.reset();
-    x.flow = Flow { fresh_only: true, ..Flow::default() };
+    x.flow = Flow { fresh_only: true, has_body: x.flow.has_body, ..Flow::default() };
 }
 
 fn poll(

@@ -1,0 +1,281 @@
+//! Running rule sets on the messages of a stream, and what follows from their verdicts.
+
+use proxy_http::{BodyLen, HeaderList, RequestHead, ResponseHead};
+use proxy_net::clock::Tick;
+use proxy_rules::action::{Cause, Close, Content, Flow, Reply as RuleReply, RuleEnv};
+use proxy_rules::ruleset::{BackendChoice, RuleSet};
+use std::sync::Arc;
+
+use super::Exchange;
+use crate::env::{Back, Capture};
+use crate::reply::{self, Reply};
+use crate::session::Session;
+
+/// What rules decided.
+pub(super) enum Verdict {
+    /// On with the message.
+    Go,
+    /// This answer takes the place of what would follow.
+    Answer(Reply, Cause),
+    /// The connection ends without an answer.
+    Close(Close),
+}
+
+/// Runs one rule set of the request side.
+pub(super) fn on_request(
+    s: &Session,
+    x: &mut Exchange,
+    back: Option<&Back>,
+    rules: &RuleSet,
+) -> Verdict {
+    if rules.is_empty() {
+        return Verdict::Go;
+    }
+    let before = fingerprint(x.request.headers());
+    let body = x.request.body();
+    let verdict = run(s, x, back, rules, false);
+    if fingerprint(x.request.headers()) != before {
+        keep_request_framing(&mut x.request, body);
+    }
+    verdict
+}
+
+/// Runs one rule set of the response side.
+pub(super) fn on_response(
+    s: &Session,
+    x: &mut Exchange,
+    back: Option<&Back>,
+    rules: &RuleSet,
+) -> Verdict {
+    if rules.is_empty() {
+        return Verdict::Go;
+    }
+    let before = fingerprint(x.response.headers());
+    let body = x.response.body();
+    let verdict = run(s, x, back, rules, true);
+    if fingerprint(x.response.headers()) != before {
+        keep_response_framing(&mut x.response, body);
+    }
+    verdict
+}
+
+fn run(
+    s: &Session,
+    x: &mut Exchange,
+    back: Option<&Back>,
+    rules: &RuleSet,
+    response: bool,
+) -> Verdict {
+    let bump = s.thread.bump.borrow();
+    let mut base = s.thread.context(&bump, s.thread.clock());
+    base.session = Some(&s.facts);
+    base.frontend = Some(&s.front.frontend);
+    base.backend = back.map(|b| &*b.backend);
+    base.server = x.record.server.as_deref();
+    base.vars = Some(&x.vars);
+    let mut env = RuleEnv {
+        base,
+        request: Some(&mut x.request),
+        response: response.then_some(&mut x.response),
+        effects: &mut x.effects,
+    };
+    let verdict = match rules.run(&mut env) {
+        // Everything there is to wait for has come (see `Thread::context`).
+        Flow::Next | Flow::Stop | Flow::Wait => Verdict::Go,
+        Flow::Close(close) => Verdict::Close(close),
+        Flow::Reply(answer) => Verdict::Answer(make(s, back, &answer), answer.cause),
+    };
+    drop(bump);
+    s.thread.bump.borrow_mut().reset();
+    verdict
+}
+
+/// The backend that `use_backend` rules choose, or the default one.
+pub(super) fn choose_backend(s: &Session, x: &Exchange) -> Option<Arc<Back>> {
+    let front = &s.front;
+    if front.use_backend.is_empty() {
+        return front.default_backend.clone();
+    }
+    let bump = s.thread.bump.borrow();
+    let mut cx = s.thread.context(&bump, s.thread.clock());
+    cx.session = Some(&s.facts);
+    cx.frontend = Some(&front.frontend);
+    cx.request = Some(&x.request);
+    cx.vars = Some(&x.vars);
+    let named = match front.use_backend.choose(&cx) {
+        BackendChoice::Named(name) => s.thread.env.backends.get(name).cloned(),
+        BackendChoice::Default | BackendChoice::Wait => None,
+    };
+    drop(bump);
+    s.thread.bump.borrow_mut().reset();
+    named.or_else(|| front.default_backend.clone())
+}
+
+/// Renders `unique-id-format` and sends it along.
+pub(super) fn unique_id(s: &Session, x: &mut Exchange) {
+    let Some((format, header)) = &s.front.unique_id else { return };
+    let bump = s.thread.bump.borrow();
+    let mut cx = s.thread.context(&bump, s.thread.clock());
+    let facts = proxy_rules::logformat::LogFacts {
+        accepted: s.facts.accepted,
+        request: crate::env::date(),
+        stream_number: x.number,
+        ..proxy_rules::logformat::LogFacts::NONE
+    };
+    cx.session = Some(&s.facts);
+    cx.frontend = Some(&s.front.frontend);
+    cx.request = Some(&x.request);
+    cx.vars = Some(&x.vars);
+    cx.facts = Some(&facts);
+    let id = format.render(&cx).to_vec();
+    drop(bump);
+    s.thread.bump.borrow_mut().reset();
+    if let Some(name) = header {
+        x.request.headers_mut().append(name.as_bytes(), &id);
+    }
+    x.unique_id = Some(id);
+}
+
+/// The answer that a rule asks for.
+fn make(s: &Session, back: Option<&Back>, answer: &RuleReply<'_>) -> Reply {
+    match answer.content {
+        Content::ErrorPage => {
+            let own = back.and_then(|b| b.replies.get(answer.status));
+            let stored = own.or_else(|| s.front.replies.get(answer.status));
+            stored.map_or_else(|| reply::builtin(answer.status), |r| Reply::clone(r))
+        }
+        Content::Made { headers, body } => {
+            let mut head = ResponseHead::default();
+            head.start(answer.status, BodyLen::None);
+            for (name, value) in headers {
+                head.headers_mut().append(name, value);
+            }
+            Reply::made(head, body.to_vec())
+        }
+        Content::Stored(text) => {
+            Reply::parse(text).unwrap_or_else(|_| reply::builtin(answer.status))
+        }
+    }
+}
+
+/// Takes the values that the log will show.
+pub(super) fn capture(into: &mut Vec<Option<Vec<u8>>>, list: &[Capture], headers: &HeaderList) {
+    into.clear();
+    into.extend(list.iter().map(|capture| {
+        let value = headers.get_all(capture.name.as_bytes()).next_back()?;
+        Some(value[..value.len().min(capture.len)].to_vec())
+    }));
+}
+
+/// Changes whenever a field is added, removed or replaced.
+fn fingerprint(headers: &HeaderList) -> (usize, usize) {
+    (headers.len(), headers.buffered())
+}
+
+/// Rules cannot change how the body ends: its fields are put back to what was received.
+fn keep_request_framing(head: &mut RequestHead, body: BodyLen) {
+    let headers = head.headers_mut();
+    match body {
+        BodyLen::None | BodyLen::UntilClose => {
+            headers.remove(b"transfer-encoding");
+            if headers.get_all(b"content-length").any(|v| v != b"0") {
+                headers.remove(b"content-length");
+            }
+        }
+        BodyLen::Length(_) | BodyLen::Chunked => keep_body_fields(headers, body),
+    }
+}
+
+fn keep_response_framing(head: &mut ResponseHead, body: BodyLen) {
+    let headers = head.headers_mut();
+    match body {
+        // What a HEAD or 304 answer says about length describes a body that is not sent.
+        BodyLen::None => {}
+        BodyLen::UntilClose => {
+            headers.remove(b"content-length");
+            headers.remove(b"transfer-encoding");
+        }
+        BodyLen::Length(_) | BodyLen::Chunked => keep_body_fields(headers, body),
+    }
+}
+
+fn keep_body_fields(headers: &mut HeaderList, body: BodyLen) {
+    match body {
+        BodyLen::Length(n) => {
+            headers.remove(b"transfer-encoding");
+            let text = n.to_string();
+            let mut fields = headers.get_all(b"content-length");
+            let right = fields.next() == Some(text.as_bytes()) && fields.next().is_none();
+            drop(fields);
+            if !right {
+                headers.set(b"content-length", text.as_bytes());
+            }
+        }
+        _ => {
+            headers.remove(b"content-length");
+            let mut fields = headers.get_all(b"transfer-encoding");
+            let right = fields.next().is_some_and(|v| v.eq_ignore_ascii_case(b"chunked"))
+                && fields.next().is_none();
+            drop(fields);
+            if !right {
+                headers.set(b"transfer-encoding", b"chunked");
+            }
+        }
+    }
+}
+
+/// When a tarpitted request is let go.
+pub(super) fn tarpit_end(s: &Session, back: Option<&Back>, now: Tick) -> Option<Tick> {
+    let timeouts = back.map_or(&s.front.frontend.timeouts, |b| &b.backend.timeouts);
+    timeouts.tarpit().or_else(|| s.front.frontend.timeouts.tarpit()).map(|d| now + d)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proxy_http::Method;
+    use proxy_http::h1::{Limits, parse_request, parse_response, write_request};
+
+    #[track_caller]
+    fn request(fields: &str, edit: impl Fn(&mut HeaderList), expected: &str) {
+        let mut head = RequestHead::default();
+        let text = format!("POST / HTTP/1.1\r\n{fields}\r\n");
+        parse_request(text.as_bytes(), &Limits::default(), &mut head).unwrap();
+        let (before, body) = (fingerprint(head.headers()), head.body());
+        edit(head.headers_mut());
+        assert_ne!(fingerprint(head.headers()), before);
+        keep_request_framing(&mut head, body);
+        let mut out = Vec::new();
+        write_request(&head, &mut out);
+        let out = String::from_utf8(out).unwrap();
+        assert_eq!(out, format!("POST / HTTP/1.1\r\n{expected}\r\n"));
+    }
+
+    #[test]
+    fn rules_cannot_change_the_framing() {
+        let (two, chunked) = ("Content-Length: 2\r\n", "Transfer-Encoding: chunked\r\n");
+        request(two, |h| h.append(b"a", b"b"), "Content-Length: 2\r\na: b\r\n");
+        request(two, |h| assert_eq!(h.remove(b"content-length"), 1), "content-length: 2\r\n");
+        request(two, |h| h.set(b"content-length", b"3"), "content-length: 2\r\n");
+        request(two, |h| h.append(b"transfer-encoding", b"chunked"), two);
+        request(chunked, |h| h.append(b"content-length", b"0"), chunked);
+        request(
+            chunked,
+            |h| assert_eq!(h.remove(b"transfer-encoding"), 1),
+            "transfer-encoding: chunked\r\n",
+        );
+        request("", |h| h.append(b"content-length", b"5"), "");
+        request("", |h| h.append(b"transfer-encoding", b"chunked"), "");
+    }
+
+    #[test]
+    fn head_answers_keep_their_length() {
+        let mut head = ResponseHead::default();
+        let text = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n";
+        parse_response(text, &Limits::default(), Method::Head, &mut head).unwrap();
+        head.headers_mut().append(b"a", b"b");
+        let body = head.body();
+        keep_response_framing(&mut head, body);
+        assert_eq!(head.headers().get(b"content-length"), Some(&b"9"[..]));
+    }
+}
