@@ -13,6 +13,9 @@ use proxy_types::{DiagSink, Diagnostic, Diagnostics, Mode};
 
 use crate::worker::serve::Service;
 
+/// Backends in mode http by name, for `use_backend`.
+pub(crate) type Backends = HashMap<Box<[u8]>, Arc<Back>>;
+
 /// `errorfile` files are read whole at start; HAProxy limits them to a buffer, too.
 const ERROR_FILE_MAX: u64 = 1 << 20;
 
@@ -26,12 +29,12 @@ pub(crate) fn limits(config: &Config) -> Limits {
     }
 }
 
-/// One service per frontend of the registry, in its order.
+/// One service per frontend of the registry, in its order, and the backends by name.
 pub(crate) fn services(
     config: &Config,
     registry: &Registry,
     diagnostics: &mut Diagnostics,
-) -> Vec<Service> {
+) -> (Vec<Service>, Backends) {
     let mut backs: HashMap<&str, Arc<Back>> = HashMap::new();
     for proxy in config.backends().filter(|proxy| proxy.settings.mode() == Mode::Http) {
         let Some(backend) = registry.backend(&proxy.name.value) else { continue };
@@ -53,7 +56,8 @@ pub(crate) fn services(
             proxy.settings.monitor_uri.as_ref().map(|uri| uri.value.as_bytes().into());
         services.push(Service::Http(Arc::new(front)));
     }
-    services
+    let backs = backs.into_iter().map(|(name, back)| (name.as_bytes().into(), back)).collect();
+    (services, backs)
 }
 
 /// The `errorfile`s of a section.

@@ -25,6 +25,9 @@ pub(crate) struct Assembled {
     pub(crate) decisions: Vec<Decision>,
     /// The engine of each frontend, in the order of the registry.
     pub(crate) services: Vec<Service>,
+    pub(crate) backends: engines::Backends,
+    /// `tune.bufsize`.
+    pub(crate) bufsize: usize,
     pub(crate) limits: Limits,
     pub(crate) overrides: Overrides,
     pub(crate) warned: bool,
@@ -73,7 +76,7 @@ pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
             None
         }
     };
-    let services = registry
+    let (services, backends) = registry
         .as_ref()
         .map(|registry| engines::services(&loaded.config, registry, &mut diagnostics))
         .unwrap_or_default();
@@ -86,6 +89,8 @@ pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
         registry,
         decisions,
         services,
+        backends,
+        bufsize: loaded.config.global.tune.bufsize() as usize,
         limits: engines::limits(&loaded.config),
         overrides,
         warned: diagnostics.has_warning(),

@@ -3,12 +3,15 @@
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use proxy_config::model::Config;
 use proxy_net::accept::Switch;
 use proxy_net::clock;
 use proxy_net::listener::Inherited;
 use proxy_net::stop::StopSource;
+use proxy_rules::sample::context::{Date, Shared};
+use proxy_rules::vars::ProcVars;
 use proxy_stream::env::Env;
 
 use super::control::Control;
@@ -284,8 +287,31 @@ fn say_ready(
 impl Assembled {
     /// What the engine shares, with times counted from `epoch`.
     fn env(&self, epoch: clock::Tick) -> Env {
-        let mut env = Env::new(self.registry.clone(), epoch);
+        let host = nix::unistd::gethostname().unwrap_or_default();
+        let host = host.to_string_lossy();
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let shared = Shared {
+            registry: self.registry.clone(),
+            proc_vars: ProcVars::default(),
+            hostname: host.as_ref().into(),
+            node: host.as_ref().into(),
+            pid: std::process::id(),
+            nbthread: u32::try_from(proxy_state::thread::workers()).unwrap_or(u32::MAX),
+            started: Date {
+                secs: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+                usec: since.subsec_micros(),
+            },
+            bufsize: self.bufsize,
+            env: std::env::vars_os()
+                .map(|(name, value)| {
+                    let name = name.to_string_lossy().into_owned().into();
+                    (name, value.into_encoded_bytes().into())
+                })
+                .collect(),
+        };
+        let mut env = Env::new(shared, epoch);
         env.limits = self.limits;
+        env.backends = self.backends.clone().into_iter().collect();
         env
     }
 }

@@ -91,7 +91,7 @@ thread_local! {
 
 impl Acceptance for Door {
     fn room(&self) -> Room {
-        let process = &self.engine.env.registry.process;
+        let process = &self.engine.env.registry().process;
         let full = process.connections.get() >= process.maxconn()
             || self.frontend.is_full()
             || self.listener.is_full();
