@@ -199,13 +199,14 @@ impl HeaderList {
     }
 }
 
-/// Shrinks `span` past blanks at both ends.
+/// Shrinks `span` past blanks, and the line ends of folded values, at both ends.
 pub(crate) fn trimmed(buf: &[u8], span: Span) -> Span {
     let (mut start, mut end) = (span.start, span.end);
-    while start < end && is_blank(buf[start as usize]) {
+    let is_space = |byte: u8| is_blank(byte) || byte == b'\r' || byte == b'\n';
+    while start < end && is_space(buf[start as usize]) {
         start += 1;
     }
-    while end > start && is_blank(buf[end as usize - 1]) {
+    while end > start && is_space(buf[end as usize - 1]) {
         end -= 1;
     }
     Span { start, end }

@@ -58,6 +58,7 @@ fn accepted_heads() {
     let host = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
     forward("GET / HTTP/1.1\nHost: a\n\n", BodyLen::None, host);
     forward("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", BodyLen::None, host);
+    forward("GET / HTTP/1.1\r\na:\r\n \n\n", BodyLen::None, "GET / HTTP/1.1\r\na: \r\n\r\n");
     let folded = "GET / HTTP/1.1\r\nHost: a\r\nX: a   b\r\n\r\n";
     forward(&get("X: a\r\n b\r\n"), BodyLen::None, folded);
 }
