@@ -33,6 +33,39 @@ impl Io for Stream {
     }
 }
 
+/// Stands in for a stream that was given away: nothing more comes, nothing can be sent.
+struct Gone;
+
+impl AsyncRead for Gone {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        _: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Gone {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(io::ErrorKind::NotConnected.into()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Io for Gone {
+    fn into_socket(self: Box<Self>) -> Result<Stream, Box<dyn Io>> {
+        Err(self)
+    }
+}
+
 impl Io for tokio::io::DuplexStream {
     fn into_socket(self: Box<Self>) -> Result<Stream, Box<dyn Io>> {
         Err(self)
@@ -208,6 +241,25 @@ impl Conn {
         let mut byte = [0; 1];
         let mut cx = Context::from_waker(std::task::Waker::noop());
         self.poll_read(&mut cx, &mut byte).is_pending()
+    }
+
+    /// Gives the socket away together with what was received and not used. `None` when there is no plain
+    /// socket; this connection stays as it was then.
+    pub fn take_socket(&mut self) -> Option<(Stream, Vec<u8>)> {
+        self.io.socket()?;
+        let io = std::mem::replace(&mut self.io, Box::new(Gone));
+        match io.into_socket() {
+            Ok(stream) => {
+                self.eof = true;
+                let waiting = self.input.data().to_vec();
+                self.input.consume(waiting.len());
+                Some((stream, waiting))
+            }
+            Err(io) => {
+                self.io = io;
+                None
+            }
+        }
     }
 
     /// Makes the close of this connection a reset, so that no TIME_WAIT stays behind.

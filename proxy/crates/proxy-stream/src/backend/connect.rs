@@ -267,28 +267,18 @@ async fn open(
     .await
 }
 
-/// The address to connect to, in the socket layer's form.
-fn destination(
-    addr: &SockAddr,
-    mode: PortMode,
-    client_dst: Option<SocketAddr>,
-) -> proxy_types::SockAddr {
-    match addr {
-        SockAddr::Inet(inet) => {
-            let mut inet = *inet;
-            let client_port = client_dst.map_or(0, |a| a.port());
-            match mode {
-                PortMode::Fixed => {}
-                PortMode::Client => inet.set_port(client_port),
-                PortMode::Offset(offset) => {
-                    inet.set_port((i32::from(client_port) + offset) as u16);
-                }
-            }
-            proxy_types::SockAddr::Inet(inet)
+/// The address to connect to: a server without a port of its own takes the client's.
+fn destination(addr: &SockAddr, mode: PortMode, client_dst: Option<SocketAddr>) -> SockAddr {
+    let mut addr = addr.clone();
+    if let SockAddr::Inet(inet) = &mut addr {
+        let client_port = client_dst.map_or(0, |a| a.port());
+        match mode {
+            PortMode::Fixed => {}
+            PortMode::Client => inet.set_port(client_port),
+            PortMode::Offset(offset) => inet.set_port((i32::from(client_port) + offset) as u16),
         }
-        SockAddr::Unix(path) => proxy_types::SockAddr::Unix(path.clone()),
-        SockAddr::Abstract(name) => proxy_types::SockAddr::Abstract(name.clone()),
     }
+    addr
 }
 
 fn connect_options(server: &Server, back: &Back) -> ConnectOptions {

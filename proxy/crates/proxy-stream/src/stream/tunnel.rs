@@ -4,33 +4,97 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::{Exchange, finish};
+use proxy_net::splice;
+
+use super::{Exchange, answer, finish};
+use crate::backend::Attached;
 use crate::io::Conn;
 use crate::mux::h1::{Body, Pump, PumpFault};
 use crate::session::Session;
 use crate::term::Fault;
 
-/// Carries the tunnel to its end.
+/// Carries the tunnel to its end: by splicing when both sides are plain sockets.
 pub(super) async fn run(s: &mut Session, x: &mut Exchange) -> Result<(), Fault> {
+    answer::flush(s, x).await?;
     let Some(mut attached) = x.server.take() else { return Err(Fault::Internal) };
-    x.to_server.set_body(Body::UntilClose);
-    x.to_client.set_body(Body::UntilClose);
     let timeouts = Timeouts::new(s, x);
-    s.client_timer.arm(timeouts.client);
-    s.server_timer.arm(timeouts.server);
-    let (shutdowns, server) = (attached.shutdowns, attached.server.clone());
-    let outcome = poll_fn(|cx| {
-        if server.shutdowns() != shutdowns {
-            return Poll::Ready(Err(Fault::DataServerAbort));
-        }
-        poll(s, x, &mut attached.conn, &timeouts, cx)
-    })
-    .await;
+    let plain = x.to_server.is_done()
+        && s.client.io.socket().is_some()
+        && attached.conn.io.socket().is_some();
+    let outcome = if plain {
+        splice(s, x, &mut attached, &timeouts).await
+    } else {
+        copy(s, x, &mut attached, &timeouts).await
+    };
     x.server = Some(attached);
     x.flow.request_done = true;
     x.flow.response_done = true;
     finish::drop_server(x);
     outcome
+}
+
+/// Both ends are sockets: the kernel carries what comes in bulk.
+async fn splice(
+    s: &mut Session,
+    x: &mut Exchange,
+    attached: &mut Attached,
+    timeouts: &Timeouts,
+) -> Result<(), Fault> {
+    let ends = (s.client.take_socket(), attached.conn.take_socket());
+    let (Some((client, from_client)), Some((server, from_server))) = ends else {
+        return Err(Fault::Internal);
+    };
+    let config = splice::Config {
+        timeouts: splice::Timeouts {
+            client: timeouts.client,
+            client_fin: timeouts.client_fin,
+            server: timeouts.server,
+            server_fin: timeouts.server_fin,
+        },
+        client_nolinger: s.front.frontend.options.nolinger,
+        server_nolinger: x.backend.as_ref().is_some_and(|b| b.backend.options.nolinger),
+    };
+    let mut pair = splice::Pair::new(client, server, from_client, from_server, &config);
+    let (shutdowns, server) = (attached.shutdowns, &attached.server);
+    let end = pair
+        .run(|_| if server.shutdowns() == shutdowns { Poll::Pending } else { Poll::Ready(()) })
+        .await;
+    let counts = pair.counts();
+    x.to_server.received += counts.from_client;
+    x.to_server.forwarded += counts.to_server;
+    x.to_client.received += counts.from_server;
+    x.to_client.forwarded += counts.to_client;
+    let process = s.thread.env.registry().process.counters.local();
+    process.spliced_bytes_out.add(counts.spliced);
+    match end {
+        splice::End::Normal => Ok(()),
+        splice::End::ClientAbort => Err(Fault::DataClientAbort),
+        splice::End::ServerAbort => Err(Fault::DataServerAbort),
+        splice::End::ClientTimeout => Err(Fault::DataClientTimeout),
+        splice::End::ServerTimeout => Err(Fault::DataServerTimeout),
+        splice::End::Interrupted => Err(Fault::ServerDown),
+    }
+}
+
+/// Either end is no socket: bytes go through the thread's buffer.
+async fn copy(
+    s: &mut Session,
+    x: &mut Exchange,
+    attached: &mut Attached,
+    timeouts: &Timeouts,
+) -> Result<(), Fault> {
+    x.to_server.set_body(Body::UntilClose);
+    x.to_client.set_body(Body::UntilClose);
+    s.client_timer.arm(timeouts.client);
+    s.server_timer.arm(timeouts.server);
+    let (shutdowns, server) = (attached.shutdowns, attached.server.clone());
+    poll_fn(|cx| {
+        if server.shutdowns() != shutdowns {
+            return Poll::Ready(Err(Fault::ServerDown));
+        }
+        poll(s, x, &mut attached.conn, timeouts, cx)
+    })
+    .await
 }
 
 /// `timeout tunnel`, or what stands in for it; shorter once a side has ended.

@@ -117,16 +117,16 @@ impl Gate {
     }
 
     fn signal(&self, who: &str) {
-        self.0.0.lock().unwrap()[Self::side(who)] += 1;
+        self.0.0.lock().expect("gate")[Self::side(who)] += 1;
         self.0.1.notify_all();
     }
 
     /// Waits for a signal of the other side.
     fn wait(&self, who: &str) {
         let other = 1 - Self::side(who);
-        let guard = self.0.0.lock().unwrap();
+        let guard = self.0.0.lock().expect("gate");
         let (mut guard, late) =
-            self.0.1.wait_timeout_while(guard, PATIENCE, |n| n[other] == 0).unwrap();
+            self.0.1.wait_timeout_while(guard, PATIENCE, |n| n[other] == 0).expect("gate");
         assert!(!late.timed_out(), "nobody signalled");
         guard[other] -= 1;
     }
