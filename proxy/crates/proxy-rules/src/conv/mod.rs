@@ -1,5 +1,6 @@
 //! The converters, one file per topic, one row each (configuration manual, 7.3.1).
 
+mod convert;
 mod number;
 mod string;
 mod var;
@@ -9,7 +10,7 @@ use crate::sample::ConvDef;
 pub(crate) use var::VarCondition;
 
 /// Every row.
-pub const ALL: &[&[ConvDef]] = &[number::CONVS, string::CONVS, var::CONVS];
+pub const ALL: &[&[ConvDef]] = &[convert::CONVS, number::CONVS, string::CONVS, var::CONVS];
 
 /// The row called `name`.
 pub fn find(name: &str) -> Option<&'static ConvDef> {

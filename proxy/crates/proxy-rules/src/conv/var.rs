@@ -38,7 +38,8 @@ pub(super) const CONVS: &[ConvDef] = &[
     .eg(&[("str(a),unset-var(txn.example),concat(,txn.example)", Some("a"))]),
 ];
 
-/// When a variable is set.
+/// When a variable is set; variants are named as the configuration does.
+#[allow(clippy::enum_variant_names, reason = "the names of the configuration")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum VarCondition {
     IfEmpty,

@@ -143,7 +143,7 @@ fn pid<'a>(cx: &EvalCtx<'a>, _: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> 
 fn rand<'a>(cx: &EvalCtx<'a>, args: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {
     let random = i64::from(cx.next_random());
     Some(Sample::Int(match args.int(0) {
-        Some(range) if range > 0 => (i128::from(random) * i128::from(range) >> 32) as i64,
+        Some(range) if range > 0 => ((i128::from(random) * i128::from(range)) >> 32) as i64,
         _ => random,
     }))
 }
