@@ -139,7 +139,7 @@ pub(super) const FETCHES: &[FetchDef] = &[
 ];
 
 /// Raw bytes exist in TCP only: an HTTP message is held in its own form.
-fn raw<'a>(data: Option<&'a [u8]>, http: bool) -> Option<&'a [u8]> {
+fn raw(data: Option<&[u8]>, http: bool) -> Option<&[u8]> {
     data.filter(|_| !http)
 }
 

@@ -1,6 +1,6 @@
 //! From a word to a [`LogFormat`].
 
-use proxy_types::{Diagnostic, Mode, Spanned, text};
+use proxy_types::{Diagnostic, Mode, Span, Spanned, text};
 
 use super::{Flags, Item, LogFormat, Use, alias};
 use crate::sample::parse::{fail, show};
@@ -73,7 +73,7 @@ fn item(
                     .at(here(at, bytes.len())),
             );
         };
-        check_name(&bytes[at + 1..at + len]).map_err(|d| Box::new(d.at(here(at, at + len))))?;
+        check_name(&bytes[at + 1..at + len], here(at, at + len))?;
         at += len + 1;
     }
     let mut changes: &[u8] = b"";
@@ -87,7 +87,7 @@ fn item(
         changes = &bytes[at + 1..at + len];
         at += len + 1;
     }
-    let flags = flags(changes, *global).map_err(|d| Box::new(d.at(here(start, at))))?;
+    let flags = flags(changes, *global, here(start, at))?;
     match bytes.get(at) {
         None => fail(
             Diagnostic::alert("truncated line after '%'")
@@ -152,23 +152,28 @@ fn item(
 
 /// `name` or `name:type`. Names are used by encodings only, which are refused as flags, so that a name may be
 /// given but changes nothing, as in HAProxy.
-fn check_name(text: &[u8]) -> Result<(), Diagnostic> {
+fn check_name(text: &[u8], span: Span) -> Parsed<()> {
     let text = show(text);
     let (name, ty) = text.split_once(':').unwrap_or((&text, "str"));
     if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') {
-        return Err(Diagnostic::alert(format!("invalid item name '{name}'"))
-            .expected("letters, digits, '_' and '-'"));
+        return fail(
+            Diagnostic::alert(format!("invalid item name '{name}'"))
+                .expected("letters, digits, '_' and '-'")
+                .at(span),
+        );
     }
     if !matches!(ty, "str" | "sint" | "bool") {
-        return Err(
-            Diagnostic::alert(format!("unknown item type '{ty}'")).expected("str, sint or bool")
+        return fail(
+            Diagnostic::alert(format!("unknown item type '{ty}'"))
+                .expected("str, sint or bool")
+                .at(span),
         );
     }
     Ok(())
 }
 
 /// The flags in force after `+X,-Y` changes. A flag without a sign changes nothing.
-fn flags(changes: &[u8], mut flags: Flags) -> Result<Flags, Diagnostic> {
+fn flags(changes: &[u8], mut flags: Flags, span: Span) -> Parsed<Flags> {
     let text = show(changes);
     for change in text.split(',').map(str::trim).filter(|c| !c.is_empty()) {
         let (on, name) = match change.as_bytes()[0] {
@@ -181,13 +186,17 @@ fn flags(changes: &[u8], mut flags: Flags) -> Result<Flags, Diagnostic> {
             "Q" => &mut flags.quote,
             "X" => &mut flags.hex,
             "bin" | "cbor" | "json" => {
-                return Err(Diagnostic::alert(format!(
-                    "encoding flag '{name}' is not supported yet"
-                )));
+                return fail(
+                    Diagnostic::alert(format!("encoding flag '{name}' is not supported yet"))
+                        .at(span),
+                );
             }
             _ => {
-                return Err(Diagnostic::alert(format!("unknown format flag '{name}'"))
-                    .expected("+Q, +E or +X, or the same with '-'"));
+                return fail(
+                    Diagnostic::alert(format!("unknown format flag '{name}'"))
+                        .expected("+Q, +E or +X, or the same with '-'")
+                        .at(span),
+                );
             }
         };
         *flag = on.unwrap_or(*flag);
