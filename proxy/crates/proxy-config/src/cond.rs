@@ -174,10 +174,8 @@ pub fn version(text: &str) -> Result<Version, String> {
     let wrong = || format!("invalid version '{text}'");
     let (numbers, suffix) = text.split_once('-').unwrap_or((text, ""));
     let mut parts = [0; 3];
-    let mut count = 0;
-    for part in numbers.split('.') {
-        *parts.get_mut(count).ok_or_else(wrong)? = part.parse().map_err(|_| wrong())?;
-        count += 1;
+    for (index, part) in numbers.split('.').enumerate() {
+        *parts.get_mut(index).ok_or_else(wrong)? = part.parse().map_err(|_| wrong())?;
     }
     let digits = |rest: &str| {
         let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();

@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+pub mod compile;
 pub mod cond;
 mod context;
 pub mod discovery;
@@ -47,6 +48,7 @@ pub fn load(
     let mut config = reader::read(&mut cx, sources);
     resolve::resolve(&mut cx, sources, &mut config);
     config.environment = cx.env;
+    cx.diagnostics.sort_by_place();
     let valid = !cx.diagnostics.has_alert();
     (valid.then_some(config), cx.diagnostics)
 }

@@ -263,6 +263,12 @@ impl Diagnostics {
         self.count(Severity::Warning) > 0
     }
 
+    /// Puts the messages in the order of the lines they are about, those about no line last; messages about the
+    /// same line keep their order.
+    pub fn sort_by_place(&mut self) {
+        self.list.sort_by_key(|d| d.span.map_or((true, FileId(0), 0), |s| (false, s.file, s.line)));
+    }
+
     pub fn extend(&mut self, other: Self) {
         self.list.extend(other.list);
     }
@@ -307,6 +313,19 @@ mod tests {
         assert_eq!(at(3, 4, 6).to(at(4, 0, 2)), at(3, 4, 6));
         assert_eq!(at(3, 4, 9).sub(2, 100), at(3, 6, 9));
         assert_eq!(at(3, 4, 9).sub(100, 1), at(3, 9, 9));
+    }
+
+    #[test]
+    fn messages_are_sorted_by_line() {
+        let at = |line| Span::new(FileId(0), line, 0, 1);
+        let mut sink = Diagnostics::new();
+        sink.push(Diagnostic::alert("none"));
+        sink.push(Diagnostic::alert("b").at(at(2)));
+        sink.push(Diagnostic::alert("c").at(at(2)));
+        sink.push(Diagnostic::alert("a").at(at(1)));
+        sink.sort_by_place();
+        let order: Vec<&str> = sink.iter().map(|d| d.message.as_str()).collect();
+        assert_eq!(order, ["a", "b", "c", "none"]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::args::Args;
 use crate::context::{Context, Parsed};
 use crate::keyword::{On, Table, find, not_yet, row, suggest};
 use crate::lexer::Word;
-use crate::model::{AclLine, Condition, ConditionKind, Proxy, RuleLine, RuleSet, UseBackend};
+use crate::model::{AclLine, Condition, Proxy, RuleLine, RuleSet, UseBackend};
 use crate::section::proxy::check_section;
 
 type Parse = fn(&mut Context<'_>, &mut Proxy, &mut Args<'_>) -> Parsed;
@@ -122,21 +122,17 @@ pub(crate) fn acl(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) 
 
 /// `[if|unless <condition>]` up to the end of the line.
 fn condition(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<Option<Condition>> {
-    let Some(word) = args.optional() else { return Ok(None) };
-    let kind = match word.value.as_str() {
-        "if" => ConditionKind::If,
-        "unless" => ConditionKind::Unless,
-        other => {
-            let message = format!("'{}' expects 'if' or 'unless', got '{other}'", args.name());
-            return Err(cx.alert(word.span, message));
-        }
-    };
-    if args.peek().is_none() {
-        return Err(args.missing(cx, &format!("a condition after '{}'", word.value)));
+    let Some(word) = args.peek() else { return Ok(None) };
+    if !matches!(word.value.as_str(), "if" | "unless") {
+        let message = format!("'{}' expects 'if' or 'unless', got '{}'", args.name(), word.value);
+        return Err(cx.alert(word.span, message));
     }
     let words = args.rest().to_vec();
+    if words.len() == 1 {
+        return Err(args.missing(cx, &format!("a condition after '{}'", word.value)));
+    }
     let span = words.last().map_or(word.span, |last: &Word| word.span.to(last.span));
-    Ok(Some(Condition { kind, span, words }))
+    Ok(Some(Condition { span, words }))
 }
 
 pub(crate) fn use_backend(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {

@@ -28,7 +28,7 @@ pub use l4::{L4Hook, L4Mode, L4Policy};
 pub use log::{Facility, LogDestination, LogEntry, LogFormat, LogLevel, LogTarget};
 pub use option::{Except, Flag, FlagSet, ForwardFor, HttpConnectionMode, LogOption, Redispatch};
 pub use proxy::{DefaultsId, ErrorFile, Proxy, ProxyKind, Settings};
-pub use rule::{AclLine, Condition, ConditionKind, RuleLine, RuleSet, Scope, UseBackend};
+pub use rule::{AclLine, Condition, RuleLine, RuleSet, Scope, UseBackend};
 pub use server::{InitAddr, OnMarkedDown, OnMarkedUp, Server, ServerOptions, SourceAddress};
 pub use timeout::Timeouts;
 

@@ -64,19 +64,11 @@ impl AclLine {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConditionKind {
-    If,
-    Unless,
-}
-
 /// `if <condition>` or `unless <condition>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {
-    pub kind: ConditionKind,
-    /// From `if` or `unless` on.
     pub span: Span,
-    /// Words after `if` or `unless`: at least one.
+    /// From `if` or `unless` on: at least two words.
     pub words: Vec<Word>,
 }
 

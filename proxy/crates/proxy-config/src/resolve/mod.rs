@@ -2,6 +2,7 @@
 
 mod identity;
 mod modes;
+mod rules;
 mod servers;
 mod targets;
 mod timeouts;
@@ -25,6 +26,7 @@ pub(crate) fn resolve(cx: &mut Context<'_>, sources: &Sources, config: &mut Conf
         }
     }
     modes::check(cx, config);
+    rules::check(cx, config);
 }
 
 fn binds(cx: &mut Context<'_>, proxy: &Proxy) {
