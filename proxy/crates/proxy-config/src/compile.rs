@@ -7,7 +7,7 @@ use proxy_rules::acl::{AclTable, Condition};
 use proxy_rules::sample::Place;
 use proxy_rules::sample::parse::{Loader, Named, ParseCx, words};
 use proxy_rules::vars::VarNames;
-use proxy_types::{DiagSink, Spanned};
+use proxy_types::{DiagSink, Mode, Spanned};
 
 use crate::model::{self, Proxy};
 
@@ -18,6 +18,8 @@ pub struct Compiler<'a> {
     /// Gives the files that ACLs and rules name.
     pub loader: &'a dyn Loader,
     pub diag: &'a mut dyn DiagSink,
+    /// Of the section that is compiled.
+    pub mode: Mode,
     /// Takes the sections that expressions name.
     pub refs: Vec<Spanned<Named>>,
 }
@@ -35,6 +37,7 @@ impl Compiler<'_> {
     fn parse(&mut self, place: Place) -> ParseCx<'_> {
         ParseCx {
             place,
+            mode: self.mode,
             vars: self.vars,
             loader: self.loader,
             diag: self.diag,

@@ -16,6 +16,7 @@ pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
             vars: &vars,
             loader: &BlankFiles,
             diag: &mut cx.diagnostics,
+            mode: proxy.settings.mode(),
             refs: Vec::new(),
         };
         section(&mut compiler, proxy);
