@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use proxy_admin::{Admin, Level, SessionOptions};
 use proxy_net::accept::{Listening, Switch};
 use proxy_net::clock::{self, Tick};
 use proxy_net::listener::Identity;
@@ -14,6 +15,7 @@ use proxy_state::{Now, Registry};
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::admin;
 use super::handover::{self, Estate};
 use super::l4::{self, KernelPath};
 use super::link::{Link, Request};
@@ -35,6 +37,8 @@ pub(crate) struct Control {
     pub(crate) listeners: std::cell::RefCell<Listeners>,
     /// One switch per frontend, in the order of the registry.
     pub(crate) switches: Vec<Switch>,
+    /// The runtime API, once it is built.
+    pub(crate) admin: std::cell::OnceCell<Rc<Admin>>,
     pub(crate) grace: Duration,
     pub(crate) hard_stop_after: Option<Duration>,
 }
@@ -178,7 +182,7 @@ impl Control {
     async fn listen_to_master(self: Rc<Self>, link: Link) {
         while let Some(request) = link.next().await {
             match request {
-                Request::Cli { stream, level } => self.clone().serve_cli(stream, &level),
+                Request::Cli { stream, level } => self.serve_cli(stream, &level),
                 Request::Handover(conversation) => {
                     let this = self.clone();
                     tokio::task::spawn_local(async move {
@@ -191,7 +195,15 @@ impl Control {
         }
     }
 
-    fn serve_cli(self: Rc<Self>, _stream: OwnedFd, _level: &str) {}
+    fn serve_cli(&self, stream: OwnedFd, level: &str) {
+        let Some(admin) = self.admin.get().cloned() else { return };
+        let options = SessionOptions {
+            level: Level::parse(level).unwrap_or(Level::User),
+            // The master watches its clients itself.
+            timeout: None,
+        };
+        tokio::task::spawn_local(admin::serve_fd(stream, admin, options));
+    }
 
     /// Pauses or closes accept loops as frontends change state.
     fn follow_frontends(&self) {

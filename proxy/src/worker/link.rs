@@ -1,7 +1,7 @@
 //! The worker's end of the message socket to its master (see [`crate::ipc`]).
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use super::message::MessageSocket;
 use crate::ipc;

@@ -2,6 +2,7 @@
 //!
 //! [`check`] and [`explain`] stop after assembly and bind nothing.
 
+mod admin;
 mod control;
 mod handover;
 mod l4;

@@ -14,6 +14,7 @@ use proxy_rules::sample::context::{Date, Shared};
 use proxy_rules::vars::ProcVars;
 use proxy_stream::env::Env;
 
+use super::admin::{self, Fixed};
 use super::control::Control;
 use super::handover::Predecessor;
 use super::l4::KernelPath;
@@ -44,6 +45,7 @@ pub(crate) fn run(args: Args, ready: Ready) -> u8 {
         ));
         return 1;
     }
+    let loaded = Rc::new(loaded);
     match start(&args, &loaded, assembled, ready, threads) {
         Ok(code) => code,
         Err(()) => 1,
@@ -52,7 +54,7 @@ pub(crate) fn run(args: Args, ready: Ready) -> u8 {
 
 fn start(
     args: &Args,
-    loaded: &Loaded,
+    loaded: &Rc<Loaded>,
     assembled: Assembled,
     ready: Ready,
     threads: usize,
@@ -107,9 +109,20 @@ fn start(
         stop: stop.clone(),
         listeners: std::cell::RefCell::new(listeners),
         switches,
+        admin: std::cell::OnceCell::new(),
         grace: config.global.grace.map(|delay| delay.value).unwrap_or_default(),
         hard_stop_after: config.global.hard_stop_after.map(|limit| limit.value),
     });
+    let admin = admin::admin(
+        &control,
+        Fixed {
+            threads: u32::try_from(threads).unwrap_or(u32::MAX),
+            sockets: admin::describe(&control.listeners.borrow().cli),
+            decisions: assembled.decisions.clone(),
+            loaded: loaded.clone(),
+        },
+    );
+    let _ = control.admin.set(admin.clone());
     proxy_state::thread::register(proxy_state::thread::control());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -135,6 +148,7 @@ fn start(
                 return Err(());
             }
         };
+        admin::listen(&control, &admin, config);
         say_ready(args, link.as_ref(), predecessor, launcher);
         Ok(control.run(link).await)
     })?;

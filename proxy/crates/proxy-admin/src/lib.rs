@@ -1,2 +1,29 @@
-//! The runtime API.
+//! The runtime API: what operators and their tools talk to (management manual, 9).
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`words`] | a line into commands into words, payload marks |
+//! | [`level`] | user, operator, admin |
+//! | [`command`] | the table of commands: look-up, help, suggestions |
+//! | [`cli`] | the commands, one file per family |
+//! | [`stats`] | columns of `show stat`, fields of `show info`, their CSV, typed and JSON forms |
+//! | [`context`] | what commands work on, and what they ask of the worker |
+//! | [`session`] | one client on any byte stream |
+//!
+//! Adding a command is one row and its function in a file of [`cli`]; adding a column is one row in
+//! [`stats::columns`]. The worker implements [`ProcessView`] and [`L4View`]; nothing here opens a socket.
 #![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod command;
+pub mod context;
+pub mod level;
+pub mod session;
+pub mod stats;
+pub mod words;
+
+pub use context::{
+    Admin, CliSocket, L4Row, L4View, Later, ProcessFacts, ProcessView, Product, SessionInfo,
+};
+pub use level::Level;
+pub use session::{SessionOptions, serve};

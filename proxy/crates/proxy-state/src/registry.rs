@@ -185,6 +185,48 @@ impl Registry {
         push(&self.hooks.frontend, hook);
     }
 
+    /// `clear counters`: the highest values, and with `all` every counter.
+    pub fn clear_counters(&self, all: bool) {
+        let process = &self.process;
+        process.connections.clear_max();
+        [&process.connection_rate, &process.session_rate, &process.out_rate]
+            .iter()
+            .for_each(|rate| rate.clear_max());
+        for frontend in &self.frontends {
+            frontend.sessions.clear_max();
+            [&frontend.session_rate, &frontend.connection_rate, &frontend.request_rate]
+                .iter()
+                .for_each(|rate| rate.clear_max());
+            for listener in &frontend.listeners {
+                listener.sessions.clear_max();
+                if all {
+                    listener.counters.clear();
+                }
+            }
+            if all {
+                frontend.counters.clear();
+            }
+        }
+        for backend in &self.backends {
+            [&backend.sessions, &backend.queued].iter().for_each(|gauge| gauge.clear_max());
+            backend.session_rate.clear_max();
+            backend.times.all().iter().for_each(|average| average.clear_max());
+            for server in backend.servers().iter() {
+                [&server.sessions, &server.queued, &server.used_connections]
+                    .iter()
+                    .for_each(|gauge| gauge.clear_max());
+                server.session_rate.clear_max();
+                server.times.all().iter().for_each(|average| average.clear_max());
+                if all {
+                    server.counters.clear();
+                }
+            }
+            if all {
+                backend.counters.clear();
+            }
+        }
+    }
+
     /// Keeps the highest rates. To be called once per second on the control thread; the statistics call it too.
     pub fn observe_rates(&self, now: Now) {
         self.process.observe_rates(now);

@@ -1,0 +1,204 @@
+//! The table of commands.
+
+use crate::context::{Admin, Later};
+use crate::session::SessionState;
+use crate::{Level, cli};
+use proxy_state::Now;
+
+/// What a command answers with. The session ends it with the empty line.
+pub enum Reply {
+    /// Whole text.
+    Text(String),
+    /// Pieces that are made as the client reads them.
+    Pieces(Box<dyn Iterator<Item = String>>),
+    /// Comes later.
+    Later(Later<Self>),
+}
+
+impl Reply {
+    /// Nothing to say: done.
+    pub fn done() -> Self {
+        Self::Text(String::new())
+    }
+
+    /// One line.
+    pub fn line(text: impl Into<String>) -> Self {
+        let mut text = text.into();
+        text.push('\n');
+        Self::Text(text)
+    }
+}
+
+impl<E: std::error::Error> From<E> for Reply {
+    fn from(error: E) -> Self {
+        Self::line(error.to_string())
+    }
+}
+
+/// A command being run.
+pub struct Call<'a> {
+    pub admin: &'a std::rc::Rc<Admin>,
+    pub session: &'a mut SessionState,
+    /// The words after the command's own.
+    pub args: &'a [String],
+    /// Text after `<<`.
+    pub payload: Option<&'a str>,
+    pub now: Now,
+}
+
+impl Call<'_> {
+    /// The n-th argument, empty when missing.
+    pub fn arg(&self, n: usize) -> &str {
+        self.args.get(n).map_or("", String::as_str)
+    }
+}
+
+/// What a command function returns: both sides are answers, the error side lets `?` leave early.
+pub type Answer = Result<Reply, Reply>;
+
+/// A row of the table.
+pub struct Command {
+    /// Words that call it.
+    pub words: &'static [&'static str],
+    /// Arguments, for the help.
+    pub usage: &'static str,
+    pub doc: &'static str,
+    /// Level it needs.
+    pub level: Level,
+    pub run: fn(&mut Call<'_>) -> Answer,
+}
+
+impl Command {
+    fn help_line(&self) -> String {
+        let mut call = self.words.join(" ");
+        if !self.usage.is_empty() {
+            call.push(' ');
+            call.push_str(self.usage);
+        }
+        format!("  {call:<40}: {}\n", self.doc)
+    }
+
+    /// Number of words of `line` that agree with this command's from the start.
+    fn agreement(&self, line: &[String]) -> usize {
+        self.words.iter().zip(line).take_while(|(a, b)| *a == b).count()
+    }
+}
+
+/// Every command, sorted by its words, the session's own last as in HAProxy's help.
+pub fn table() -> impl Iterator<Item = &'static Command> {
+    cli::TABLES.iter().copied().flatten()
+}
+
+/// The command that a line calls, and its arguments. The longest match wins.
+pub fn find(line: &[String]) -> Option<(&'static Command, &[String])> {
+    table()
+        .filter(|c| c.agreement(line) == c.words.len())
+        .max_by_key(|c| c.words.len())
+        .map(|c| (c, &line[c.words.len()..]))
+}
+
+/// `help [<command>]` and the answer to what is no command.
+pub fn help(level: Level, matching: &[String]) -> String {
+    let mut text = String::from("The following commands are valid at this level:\n");
+    let mut rows = sorted(level);
+    if !matching.is_empty() {
+        let near = near(&rows, matching);
+        rows.retain(|c| {
+            near.iter().any(|n| std::ptr::eq(*n, *c)) || c.words.len() == 1 && is_basic(c)
+        });
+    }
+    rows.iter().for_each(|c| text.push_str(&c.help_line()));
+    text
+}
+
+/// The answer to an unknown command.
+pub fn unknown(level: Level, line: &[String]) -> String {
+    let rows = sorted(level);
+    let near = near(&rows, line);
+    if near.is_empty() {
+        let mut text =
+            String::from("Unknown command. Please enter one of the following commands only:\n");
+        rows.iter().for_each(|c| text.push_str(&c.help_line()));
+        return text;
+    }
+    let mut text =
+        String::from("Unknown command, but maybe one of the following ones is a better match:\n");
+    for command in rows {
+        if is_basic(command) || near.iter().any(|n| std::ptr::eq(*n, command)) {
+            text.push_str(&command.help_line());
+        }
+    }
+    text
+}
+
+/// Commands that every listing ends with.
+fn is_basic(command: &Command) -> bool {
+    matches!(command.words, ["help" | "prompt" | "quit"])
+}
+
+fn sorted(level: Level) -> Vec<&'static Command> {
+    let mut rows: Vec<_> = table().filter(|c| c.level <= level).collect();
+    rows.sort_by_key(|c| (is_basic(c), c.words));
+    rows
+}
+
+/// The commands that agree with the most words; or whose words begin as the line's do; or that are few letters away.
+fn near(rows: &[&'static Command], line: &[String]) -> Vec<&'static Command> {
+    let pick = |wanted: &dyn Fn(&Command) -> bool| -> Vec<&'static Command> {
+        rows.iter().copied().filter(|c| wanted(c)).collect()
+    };
+    let most = rows.iter().map(|c| c.agreement(line)).max().unwrap_or(0);
+    let begins = |c: &Command| {
+        line.iter().zip(c.words).all(|(typed, word)| word.starts_with(typed.as_str()))
+            && line.len() <= c.words.len()
+    };
+    if most > 0 {
+        let narrowed = pick(&|c| {
+            c.agreement(line) == most
+                && (line.len() <= most || c.words.get(most).is_some_and(|w| close(&line[most], w)))
+        });
+        if !narrowed.is_empty() {
+            return narrowed;
+        }
+        return pick(&|c| c.agreement(line) == most);
+    }
+    let begun = pick(&begins);
+    if !begun.is_empty() {
+        return begun;
+    }
+    pick(&|c| line.iter().zip(c.words).all(|(typed, word)| close(typed, word)))
+}
+
+/// Whether a typed word may mean `word`.
+fn close(typed: &str, word: &str) -> bool {
+    !typed.is_empty()
+        && (word.starts_with(typed)
+            || proxy_types::text::distance(typed, word, typed.len().div_ceil(3).min(2)).is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_unique_and_documented() {
+        let mut seen: Vec<&[&str]> = Vec::new();
+        for command in table() {
+            assert!(!command.words.is_empty() && !command.doc.is_empty());
+            assert!(!seen.contains(&command.words), "{:?} twice", command.words);
+            assert!(!command.doc.ends_with('.') && command.doc.len() < 100, "{}", command.doc);
+            seen.push(command.words);
+        }
+    }
+
+    #[test]
+    fn the_longest_match_is_called() {
+        let line = |s: &str| s.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let call = |s: &str| find(&line(s)).map(|(c, args)| (c.words.join(" "), args.len()));
+        assert_eq!(call("show servers state be"), Some(("show servers state".into(), 1)));
+        assert_eq!(call("show sta"), None);
+        assert_eq!(call("show"), None);
+        assert_eq!(call("clear counters all"), Some(("clear counters".into(), 1)));
+        assert_eq!(call("clear counters foo"), Some(("clear counters".into(), 1)));
+    }
+}

@@ -1,0 +1,152 @@
+//! What commands work on, and what they ask of the worker around them.
+
+use crate::Level;
+use proxy_state::{Now, Registry};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// An answer that takes a while, because it comes from other threads.
+pub type Later<T> = Pin<Box<dyn Future<Output = T>>>;
+
+/// Who this is.
+#[derive(Clone, Debug)]
+pub struct Product {
+    /// `Name` of `show info`.
+    pub name: &'static str,
+    pub version: String,
+    /// `2026/11/23`.
+    pub release_date: String,
+}
+
+/// What every session shares.
+pub struct Admin {
+    pub registry: Arc<Registry>,
+    pub product: Product,
+    pub process: Box<dyn ProcessView>,
+    /// `None` when the kernel data path is compiled out or switched off.
+    pub l4: Option<Box<dyn L4View>>,
+}
+
+/// Facts of the process that only the worker knows, at the moment of asking.
+#[derive(Clone, Debug, Default)]
+pub struct ProcessFacts {
+    pub pid: u32,
+    /// Worker threads.
+    pub threads: u32,
+    /// `node`, by default the host name.
+    pub node: String,
+    /// `description` of the global section.
+    pub description: Option<String>,
+    /// Limit on descriptors (`Ulimit-n`).
+    pub fd_limit: u64,
+    /// Sockets the process may open (`Maxsock`).
+    pub max_sockets: u64,
+    /// Limit on memory in bytes, 0 for none (`Memmax_bytes`).
+    pub memory_limit: u64,
+    /// Memory taken by buffers and pools, and the part of it in use; or else the resident size.
+    pub memory_allocated: u64,
+    pub memory_used: u64,
+    /// Pipes for splicing: limit, in use, idle.
+    pub max_pipes: u64,
+    pub pipes_used: u64,
+    pub pipes_free: u64,
+    /// Tasks alive (`Tasks`).
+    pub tasks: u64,
+    /// Tasks ready to run (`Run_queue`).
+    pub run_queue: u64,
+    /// Share of the last second spent waiting, in percent.
+    pub idle_percent: u32,
+    /// The worker is leaving.
+    pub stopping: bool,
+    /// Connections and listeners that keep the process alive.
+    pub jobs: u64,
+    pub unstoppable_jobs: u64,
+    /// Listening sockets.
+    pub listeners: u64,
+}
+
+/// A command socket, for `show cli sockets`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CliSocket {
+    /// `unix@/run/sluice.sock`, `ipv4@127.0.0.1:9999`.
+    pub address: String,
+    pub level: Level,
+}
+
+/// A stream, for `show sess`.
+#[derive(Clone, Debug, Default)]
+pub struct SessionInfo {
+    /// Identifies the stream in `shutdown session`.
+    pub id: u64,
+    /// `tcpv4`, `tcpv6`, `unix_stream`.
+    pub proto: String,
+    pub source: String,
+    pub frontend: String,
+    pub backend: Option<String>,
+    pub server: Option<String>,
+    /// Thread that runs it.
+    pub thread: u32,
+    pub age_secs: u64,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    /// What it is doing.
+    pub phase: String,
+    /// Seconds until the next timeout.
+    pub expires_secs: Option<u64>,
+}
+
+/// What the worker tells and does for commands. All calls come from the control thread.
+pub trait ProcessView {
+    /// Time since the start of the worker.
+    fn now(&self) -> Now;
+
+    /// Wall clock.
+    fn wall(&self) -> SystemTime {
+        SystemTime::now()
+    }
+
+    fn facts(&self) -> ProcessFacts;
+
+    /// What was logged while starting, as it was printed.
+    fn startup_logs(&self) -> String;
+
+    fn cli_sockets(&self) -> Vec<CliSocket>;
+
+    /// The environment the worker sees.
+    fn environment(&self) -> Vec<(String, String)> {
+        std::env::vars_os()
+            .map(|(k, v)| (k.to_string_lossy().into_owned(), v.to_string_lossy().into_owned()))
+            .collect()
+    }
+
+    /// The streams that live now.
+    fn sessions(&self) -> Later<Vec<SessionInfo>>;
+
+    /// Ends a stream; `false` when there is none of that id.
+    fn shutdown_session(&self, id: u64) -> Later<bool>;
+
+    /// A change made by a command, for the log.
+    fn notice(&self, text: &str);
+}
+
+/// How one listener is carried.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct L4Row {
+    pub frontend: String,
+    /// Address of the listener.
+    pub listener: String,
+    /// `l4-xdp`, `l4-tc`, `splice`, `userspace`.
+    pub path: String,
+    /// Why not a faster one; empty when there is none.
+    pub reason: String,
+}
+
+/// The kernel data path as operators see it.
+pub trait L4View {
+    fn rows(&self) -> Vec<L4Row>;
+
+    /// State of the data path as names and values: attached programs, map fill, counters.
+    fn status(&self) -> Vec<(String, String)>;
+}

@@ -1,0 +1,274 @@
+//! What the runtime API asks of the worker.
+
+use std::os::fd::OwnedFd;
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use proxy_admin::{
+    Admin, CliSocket, L4Row, L4View, Later, Level, ProcessFacts, ProcessView, Product, SessionInfo,
+    SessionOptions,
+};
+use proxy_config::model::{CliLevel, Config};
+use proxy_net::accept::{self, Acceptance, Accepted, Room, Slots, Switch};
+use proxy_net::listener::ListenSocket;
+use proxy_net::splice;
+use proxy_state::Now;
+
+use super::control::Control;
+use super::listen::CliListener;
+use super::loading::Loaded;
+use super::show;
+use crate::messages;
+use crate::paths::Decision;
+
+/// `stats timeout` (configuration manual, 3.1).
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+/// `stats maxconn`.
+const DEFAULT_SESSIONS: usize = 10;
+
+/// Facts that do not change.
+pub(crate) struct Fixed {
+    pub(crate) threads: u32,
+    pub(crate) sockets: Vec<CliSocket>,
+    pub(crate) loaded: Rc<Loaded>,
+    pub(crate) decisions: Vec<Decision>,
+}
+
+/// Builds what every session shares.
+pub(crate) fn admin(control: &Rc<Control>, fixed: Fixed) -> Rc<Admin> {
+    let fixed = Rc::new(fixed);
+    Rc::new(Admin {
+        registry: control.registry.clone(),
+        product: Product {
+            name: "Sluice",
+            version: crate::version::VERSION.into(),
+            release_date: crate::version::RELEASE_DATE.into(),
+        },
+        process: Box::new(View { control: Rc::downgrade(control), fixed: fixed.clone() }),
+        l4: Some(Box::new(Paths { control: Rc::downgrade(control), fixed })),
+    })
+}
+
+/// How long a silent session is kept.
+pub(crate) fn timeout(config: &Config) -> Option<Duration> {
+    let configured = config.global.stats.timeout.map_or(DEFAULT_TIMEOUT, |limit| limit.value);
+    (!configured.is_zero()).then_some(configured)
+}
+
+struct View {
+    control: Weak<Control>,
+    fixed: Rc<Fixed>,
+}
+
+impl ProcessView for View {
+    fn now(&self) -> Now {
+        self.control.upgrade().map_or(Now::default(), |control| control.now())
+    }
+
+    fn facts(&self) -> ProcessFacts {
+        let config = &self.fixed.loaded.config;
+        let node = config.global.node.as_ref().map(|node| node.value.clone());
+        let (_, fd_limit) =
+            nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE)
+                .unwrap_or_default();
+        let resident = resident_bytes();
+        let mut facts = ProcessFacts {
+            pid: std::process::id(),
+            threads: self.fixed.threads,
+            node: node.unwrap_or_else(|| {
+                nix::unistd::gethostname()
+                    .map(|name| name.to_string_lossy().into_owned())
+                    .unwrap_or_default()
+            }),
+            description: config.global.description.as_ref().map(|text| text.value.clone()),
+            fd_limit,
+            max_sockets: fd_limit,
+            memory_allocated: resident,
+            memory_used: resident,
+            pipes_used: splice::pipes_used() as u64,
+            idle_percent: 100,
+            ..ProcessFacts::default()
+        };
+        if let Some(control) = self.control.upgrade() {
+            facts.stopping = control.stop.handle().is_draining();
+            facts.listeners = control.listeners.borrow().count() as u64;
+            facts.jobs = control.stop.jobs().count() as u64 + facts.listeners;
+            facts.tasks = control.stop.jobs().count() as u64;
+        }
+        facts
+    }
+
+    fn startup_logs(&self) -> String {
+        String::from_utf8_lossy(&messages::startup_log()).into_owned()
+    }
+
+    fn cli_sockets(&self) -> Vec<CliSocket> {
+        self.fixed.sockets.clone()
+    }
+
+    fn sessions(&self) -> Later<Vec<SessionInfo>> {
+        Box::pin(std::future::ready(Vec::new()))
+    }
+
+    fn shutdown_session(&self, _id: u64) -> Later<bool> {
+        Box::pin(std::future::ready(false))
+    }
+
+    fn notice(&self, text: &str) {
+        messages::warning(format_args!("{text}"));
+    }
+}
+
+/// Resident memory (`/proc/self/statm`, proc(5)).
+fn resident_bytes() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm")
+        .ok()
+        .and_then(|text| text.split_whitespace().nth(1)?.parse::<u64>().ok())
+        .unwrap_or(0);
+    let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten();
+    pages * page.map_or(4096, |size| size as u64)
+}
+
+struct Paths {
+    control: Weak<Control>,
+    fixed: Rc<Fixed>,
+}
+
+impl L4View for Paths {
+    fn rows(&self) -> Vec<L4Row> {
+        let Some(control) = self.control.upgrade() else { return Vec::new() };
+        let obstacle = |frontend: &str| control.kernel.obstacle(frontend);
+        show::rows(&self.fixed.decisions, &self.fixed.loaded, &obstacle, &control.kernel.hooks())
+            .into_iter()
+            .map(|row| L4Row {
+                frontend: row.frontend,
+                listener: row.listeners,
+                path: row.path,
+                reason: row.why,
+            })
+            .collect()
+    }
+
+    fn status(&self) -> Vec<(String, String)> {
+        let status = self.control.upgrade().and_then(|control| control.kernel.status());
+        let Some(status) = status else { return Vec::new() };
+        let mut out = vec![
+            ("pinned".to_owned(), status.path.display().to_string()),
+            ("abi".to_owned(), status.version.to_string()),
+        ];
+        for interface in &status.interfaces {
+            let programs: Vec<_> =
+                interface.programs.iter().map(|(name, id)| format!("{name}#{id}")).collect();
+            let note =
+                interface.report.note.as_ref().map(|n| format!(" ({n})")).unwrap_or_default();
+            out.push((
+                format!("interface {}", interface.report.name),
+                format!("{} {}{note}", interface.report.hook.name(), programs.join(" ")),
+            ));
+        }
+        for table in &status.tables {
+            out.push((format!("table {}", table.name), format!("{}/{}", table.used, table.size)));
+        }
+        if let Some((first, last)) = status.nat_ports {
+            out.push(("nat ports".to_owned(), format!("{first}-{last}")));
+        }
+        out
+    }
+}
+
+fn level(level: CliLevel) -> Level {
+    match level {
+        CliLevel::User => Level::User,
+        CliLevel::Operator => Level::Operator,
+        CliLevel::Admin => Level::Admin,
+    }
+}
+
+/// Describes the sockets for `show cli sockets`.
+pub(crate) fn describe(listeners: &[CliListener]) -> Vec<CliSocket> {
+    let kind = |listener: &CliListener| {
+        if listener.bound.addr.inet().is_some() { "ipv4" } else { "unix" }
+    };
+    listeners
+        .iter()
+        .map(|listener| CliSocket {
+            address: format!("{}@{}", kind(listener), listener.name),
+            level: level(listener.level),
+        })
+        .collect()
+}
+
+/// Lets clients of a stats socket in.
+struct Door {
+    admin: Rc<Admin>,
+    options: SessionOptions,
+    limit: usize,
+    open: Rc<std::cell::Cell<usize>>,
+    slots: Slots,
+}
+
+impl Acceptance for Door {
+    fn room(&self) -> Room {
+        if self.open.get() >= self.limit { Room::Full } else { Room::Yes }
+    }
+
+    fn accepted(&self, connection: Accepted) {
+        let (admin, options, open, slots) =
+            (self.admin.clone(), self.options, self.open.clone(), self.slots.clone());
+        open.set(open.get() + 1);
+        tokio::task::spawn_local(async move {
+            if let Ok(fd) = connection.stream.into_fd() {
+                serve_fd(fd, admin, options).await;
+            }
+            open.set(open.get() - 1);
+            slots.freed();
+        });
+    }
+
+    fn failed(&self, error: &std::io::Error) {
+        tracing::warn!(%error, "runtime API");
+    }
+}
+
+/// Accepts on every stats socket until the worker ends.
+pub(crate) fn listen(control: &Rc<Control>, admin: &Rc<Admin>, config: &Config) {
+    let stats = &config.global.stats;
+    let limit = stats.maxconn.map_or(DEFAULT_SESSIONS, |limit| limit.value as usize);
+    for listener in &control.listeners.borrow().cli {
+        let Ok(sockets) = listener.bound.for_threads(1) else { continue };
+        for socket in sockets.into_iter().flatten() {
+            let door = Rc::new(Door {
+                admin: admin.clone(),
+                options: SessionOptions { level: level(listener.level), timeout: timeout(config) },
+                limit,
+                open: Rc::default(),
+                slots: Slots::new(),
+            });
+            spawn_accept(socket, door, control);
+        }
+    }
+}
+
+fn spawn_accept(socket: ListenSocket, door: Rc<Door>, control: &Rc<Control>) {
+    let (slots, stop) = (door.slots.clone(), control.stop.handle());
+    tokio::task::spawn_local(async move {
+        if let Err(error) = accept::run(socket, door, slots, Switch::new(), stop, 1).await {
+            tracing::error!(%error, "a stats socket was lost");
+        }
+    });
+}
+
+/// Serves a session on a stream that came from the master, or from a stats socket.
+pub(crate) async fn serve_fd(fd: OwnedFd, admin: Rc<Admin>, options: SessionOptions) {
+    let stream = std::os::unix::net::UnixStream::from(fd);
+    let stream =
+        stream.set_nonblocking(true).and_then(|()| tokio::net::UnixStream::from_std(stream));
+    match stream {
+        Ok(stream) => {
+            if let Err(error) = proxy_admin::serve(stream, admin, options).await {
+                tracing::debug!(%error, "runtime API session");
+            }
+        }
+        Err(error) => tracing::debug!(%error, "runtime API session"),
+    }
+}
