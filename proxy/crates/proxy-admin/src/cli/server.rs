@@ -146,7 +146,9 @@ fn set_server(call: &mut Call<'_>) -> Answer {
                 "stopping" => OpState::Stopping,
                 "down" => OpState::Stopped,
                 _ => {
-                    return refuse("'set server <srv> health' expects 'up', 'stopping', or 'down'.");
+                    return refuse(
+                        "'set server <srv> health' expects 'up', 'stopping', or 'down'.",
+                    );
                 }
             };
             let _ = server.force_health(to, call.now);
