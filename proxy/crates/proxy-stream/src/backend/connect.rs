@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use proxy_net::Stream;
+use proxy_net::clock;
 use proxy_net::connect::{ConnectError, ConnectFailure, ConnectOptions, connect};
 use proxy_net::timer;
 use proxy_state::options::HttpReuse;
@@ -93,7 +94,9 @@ pub(crate) async fn attach(s: &mut Session, x: &mut Exchange) -> Result<(), Faul
 }
 
 fn connected(s: &Session, x: &mut Exchange, attached: Attached) {
-    x.record.connected = Some(s.thread.tick());
+    // A reused connection was there at once.
+    let at = x.record.queue_done.filter(|_| attached.reused);
+    x.record.connected = Some(at.unwrap_or_else(|| s.thread.tick()));
     x.record.reused = attached.reused;
     x.record.server_conns = attached.server.sessions.get();
     x.server = Some(attached);
@@ -121,7 +124,7 @@ fn redispatches(backend: &Backend, retry: u32) -> bool {
 
 /// Takes a session slot on `server`.
 fn begin(s: &Session, server: &Server) -> bool {
-    server.try_begin_session(s.thread.now(s.thread.tick()))
+    server.try_begin_session(s.thread.now(clock::coarse()))
 }
 
 /// Chooses a server and takes a slot of it, waiting for one if need be.

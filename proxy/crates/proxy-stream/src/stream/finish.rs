@@ -51,7 +51,7 @@ pub(super) fn release_server(s: &mut Session, x: &mut Exchange) {
         return;
     }
     let idle = Idle { conn: attached.conn, addr: attached.addr, proven: attached.proven, uses };
-    s.thread.pool.borrow_mut().put(&server, idle, s.thread.tick());
+    s.thread.pool.borrow_mut().put(&server, idle, proxy_net::clock::coarse());
 }
 
 /// Closes the server's connection.
