@@ -73,7 +73,7 @@ async fn run(mut session: Session) {
             After::NextRequest => session.started = session.thread.tick(),
             After::Close => break,
             After::Drain => {
-                session.linger().await;
+                Box::pin(session.linger()).await;
                 break;
             }
         }
@@ -137,7 +137,13 @@ impl Session {
         let end = poll_fn(|cx| self.poll_head(cx, &limits, &mut fresh, &mut exchange)).await;
         self.client_timer.disarm();
         self.server_timer.disarm();
-        self.finish_head(end, exchange).await
+        match (end, exchange) {
+            (HeadEnd::Complete, exchange) => {
+                self.requests += 1;
+                exchange
+            }
+            (end, exchange) => Box::pin(self.refuse_head(end, exchange)).await,
+        }
     }
 
     fn poll_head(
@@ -202,19 +208,15 @@ impl Session {
         }
     }
 
-    /// Turns the end of the wait into a request to serve, or answers what went wrong.
-    async fn finish_head(
+    /// Answers what went wrong while a request was awaited.
+    async fn refuse_head(
         &mut self,
         end: HeadEnd,
         exchange: Option<Box<Exchange>>,
     ) -> Option<Box<Exchange>> {
         let options = &self.front.frontend.options;
         let fault = match end {
-            HeadEnd::Complete => {
-                self.requests += 1;
-                return exchange;
-            }
-            HeadEnd::Drained => return None,
+            HeadEnd::Complete | HeadEnd::Drained => return None,
             HeadEnd::Bad(error) => Fault::BadRequest { status: error.status },
             HeadEnd::Closed(true) => Fault::RequestAbort,
             HeadEnd::Timeout(true) => Fault::RequestTimeout,

@@ -47,7 +47,8 @@ pub(crate) async fn attach(s: &mut Session, x: &mut Exchange) -> Result<(), Faul
             connected(s, x, attached);
             return Ok(());
         }
-        match open(s, &back, &server, &addr).await {
+        // Boxed like every wait that most requests do without: an idle session pays for its largest.
+        match Box::pin(open(s, &back, &server, &addr)).await {
             Ok(stream) => {
                 let shutdowns = server.shutdowns();
                 server.counters.local().connect.inc();
@@ -84,7 +85,7 @@ pub(crate) async fn attach(s: &mut Session, x: &mut Exchange) -> Result<(), Faul
                     exclude = Some(server.id);
                 } else {
                     if error.failure != ConnectFailure::Timeout {
-                        pause(s, &back).await?;
+                        Box::pin(pause(s, &back)).await?;
                     }
                     again = Some(server);
                 }
@@ -154,7 +155,7 @@ async fn slot(
             }
             (Err(_), _) => return Err(Fault::QueueFull),
         };
-        match wait(s, x, back, ticket).await? {
+        match Box::pin(wait(s, x, back, ticket)).await? {
             Turn::ChooseAgain => {}
             Turn::Slot(server) => {
                 server.count_session(s.thread.now(s.thread.tick()));

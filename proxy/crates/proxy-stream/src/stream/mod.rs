@@ -142,7 +142,7 @@ fn close_connection(s: &Session, close: Close) {
 pub(crate) async fn run(s: &mut Session, x: &mut Exchange) -> After {
     let outcome = process(s, x).await;
     if let Err(fault) = outcome {
-        answer::fail(s, x, fault).await;
+        Box::pin(answer::fail(s, x, fault)).await;
     }
     let after = finish::after(s, x, outcome.err());
     finish::finish(s, x);
@@ -160,7 +160,7 @@ async fn process(s: &mut Session, x: &mut Exchange) -> Result<(), Fault> {
     match request::begin(s, x)? {
         request::Next::Answered => return answer::flush(s, x).await,
         request::Next::Tarpit(until) => {
-            answer::tarpit(s, x, until).await?;
+            Box::pin(answer::tarpit(s, x, until)).await?;
             return answer::flush(s, x).await;
         }
         request::Next::Closed => return Ok(()),
@@ -175,7 +175,7 @@ async fn process(s: &mut Session, x: &mut Exchange) -> Result<(), Fault> {
         }
     }
     if x.tunnel {
-        return tunnel::run(s, x).await;
+        return Box::pin(tunnel::run(s, x)).await;
     }
     finish::release_server(s, x);
     Ok(())
