@@ -3,13 +3,16 @@
 //! `load` does this once to find the mistakes, with a loader that has no files, and forgets the result; `assemble`
 //! does it again with the real one and keeps it. The model stays plain data that way.
 
-use proxy_rules::acl::{AclTable, Condition};
+use proxy_rules::acl::AclTable;
+use proxy_rules::action::SetKind;
+use proxy_rules::logformat::{LogFormat, Use, formats};
+use proxy_rules::ruleset::{self, BackendRules, Rule};
 use proxy_rules::sample::Place;
-use proxy_rules::sample::parse::{Loader, Named, ParseCx, words};
+use proxy_rules::sample::parse::{Loader, Named, ParseCx, words as words_of};
 use proxy_rules::vars::VarNames;
-use proxy_types::{DiagSink, Mode, Spanned};
+use proxy_types::{DiagSink, Diagnostic, Mode, Span, Spanned};
 
-use crate::model::{self, Proxy};
+use crate::model::{Config, LogOption, Proxy, RuleSet};
 
 /// Where compiled things get their surroundings from.
 pub struct Compiler<'a> {
@@ -49,29 +52,124 @@ impl Compiler<'_> {
     pub fn acls(&mut self, section: &Proxy) -> AclTable {
         let mut table = AclTable::default();
         for acl in &section.acls {
-            let declared = table.declare(&words(&acl.words), &mut self.parse(Place::Config));
-            if let Err(mut diagnostic) = declared {
-                diagnostic.span = diagnostic.span.or(Some(acl.span));
-                self.diag.push(*diagnostic);
+            let declared = table.declare(&words_of(&acl.words), &mut self.parse(Place::Config));
+            if let Err(diagnostic) = declared {
+                self.tell(*diagnostic, acl.span);
             }
         }
         table
     }
 
-    /// A condition that is evaluated at `place`; `None` when it has mistakes, which are told.
-    pub fn condition(
-        &mut self,
-        condition: &model::Condition,
-        place: Place,
-        acls: &mut AclTable,
-    ) -> Option<Condition> {
-        match Condition::parse(&words(&condition.words), acls, &mut self.parse(place)) {
-            Ok(condition) => Some(condition),
-            Err(mut diagnostic) => {
-                diagnostic.span = diagnostic.span.or(Some(condition.span));
-                self.diag.push(*diagnostic);
-                None
+    /// Everything of a frontend, backend or listen section: the rules of its `defaults` section first, with the
+    /// ACLs of that one, then its own.
+    pub fn proxy(&mut self, config: &Config, proxy: &Proxy) -> CompiledProxy {
+        let mut out = CompiledProxy::default();
+        let in_frontend = proxy.kind.is_frontend();
+        self.mode = proxy.settings.mode();
+        if let Some(defaults) = proxy.defaults.and_then(|id| config.defaults.get(id.0)) {
+            self.rules(defaults, in_frontend, &mut out);
+        }
+        self.rules(proxy, in_frontend, &mut out);
+        out.log_format = self.log_format(proxy);
+        out
+    }
+
+    /// Adds the rules that the section itself has.
+    pub fn rules(&mut self, section: &Proxy, in_frontend: bool, out: &mut CompiledProxy) {
+        let mut acls = self.acls(section);
+        for line in &section.rules {
+            let (kind, set) = match line.set {
+                RuleSet::HttpAfterResponse => {
+                    (SetKind::HttpAfterResponse, &mut out.http_after_response)
+                }
+                RuleSet::HttpRequest => (SetKind::HttpRequest, &mut out.http_request),
+                RuleSet::HttpResponse => (SetKind::HttpResponse, &mut out.http_response),
+                RuleSet::Redirect => (SetKind::HttpRequest, &mut out.redirects),
+                RuleSet::TcpRequestConnection => (SetKind::TcpConnection, &mut out.tcp_connection),
+                RuleSet::TcpRequestContent => (SetKind::TcpRequest, &mut out.tcp_content),
+                RuleSet::TcpRequestSession => (SetKind::TcpSession, &mut out.tcp_session),
+                RuleSet::TcpResponseContent => (SetKind::TcpResponse, &mut out.tcp_response),
+            };
+            let http = matches!(
+                kind,
+                SetKind::HttpRequest | SetKind::HttpResponse | SetKind::HttpAfterResponse
+            );
+            let mode = self.mode;
+            if http {
+                self.mode = Mode::Http;
+            }
+            let mut cx = self.parse(kind.place(in_frontend));
+            let words = words_of(&line.words);
+            let rule = match line.set {
+                RuleSet::Redirect => Rule::parse_redirect(&words[1..], &mut acls, &mut cx),
+                _ => Rule::parse(kind, &words, &mut acls, &mut cx),
+            };
+            self.mode = mode;
+            match rule {
+                // HTTP rules of a TCP proxy are ignored, with a warning of `resolve`.
+                Ok(_) if http && self.mode == Mode::Tcp => {}
+                Ok(rule) => set.push(rule),
+                Err(diagnostic) => self.tell(*diagnostic, line.span),
+            }
+        }
+        for line in &section.use_backends {
+            let mut words = words_of(std::slice::from_ref(&line.target));
+            if let Some(condition) = &line.condition {
+                words.extend(words_of(&condition.words));
+            }
+            let pushed =
+                out.use_backends.push(&words, &mut acls, &mut self.parse(Place::UseBackend));
+            if let Err(diagnostic) = pushed {
+                self.tell(*diagnostic, line.span);
             }
         }
     }
+
+    /// The format of the log lines of a frontend: its own or that of an option. Without one HAProxy logs the
+    /// connection when it is accepted.
+    pub fn log_format(&mut self, proxy: &Proxy) -> Option<LogFormat> {
+        if !proxy.kind.is_frontend() {
+            return None;
+        }
+        let (format, span) = match (&proxy.settings.log_format, proxy.settings.log_option) {
+            (Some(word), _) => {
+                let words = words_of(std::slice::from_ref(word));
+                (LogFormat::parse(words[0], Use::Log, &mut self.parse(Place::Log)), word.span)
+            }
+            (None, Some(option)) => {
+                let text = match option.value {
+                    LogOption::Http { clf: false } => formats::HTTP,
+                    LogOption::Http { clf: true } => formats::HTTP_CLF,
+                    LogOption::Tcp { clf: false } => formats::TCP,
+                    LogOption::Tcp { clf: true } => formats::TCP_CLF,
+                };
+                (LogFormat::builtin(text, &mut self.parse(Place::Log)), option.span)
+            }
+            (None, None) => return None,
+        };
+        format.map_err(|diagnostic| self.tell(*diagnostic, span)).ok()
+    }
+
+    /// Tells a mistake, at the directive when the parser knew no better place.
+    fn tell(&mut self, mut diagnostic: Diagnostic, directive: Span) {
+        diagnostic.span = diagnostic.span.or(Some(directive).filter(|span| !span.is_none()));
+        self.diag.push(diagnostic);
+    }
+}
+
+/// What `proxy-rules` evaluates for one proxy.
+#[derive(Debug, Default)]
+pub struct CompiledProxy {
+    pub http_after_response: ruleset::RuleSet,
+    pub http_request: ruleset::RuleSet,
+    pub http_response: ruleset::RuleSet,
+    /// The `redirect` keyword: evaluated after `http_request`, whatever ended that.
+    pub redirects: ruleset::RuleSet,
+    pub tcp_connection: ruleset::RuleSet,
+    pub tcp_content: ruleset::RuleSet,
+    pub tcp_response: ruleset::RuleSet,
+    pub tcp_session: ruleset::RuleSet,
+    pub use_backends: BackendRules,
+    /// `None` in backends and without a format.
+    pub log_format: Option<LogFormat>,
 }

@@ -1,16 +1,17 @@
 //! ACLs, conditions and rules: compiled for their mistakes.
 
-use proxy_rules::sample::Place;
 use proxy_rules::sample::parse::Named;
 use proxy_rules::vars::VarNames;
 use proxy_types::{Diagnostic, Spanned, text};
+use rustc_hash::FxHashSet;
 
-use crate::compile::{BlankFiles, Compiler};
+use crate::compile::{BlankFiles, CompiledProxy, Compiler};
 use crate::context::Context;
-use crate::model::{Config, Proxy};
+use crate::model::{Config, Proxy, ProxyKind};
 
 pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
     let vars = VarNames::default();
+    let mut formats = FxHashSet::default();
     for proxy in config.defaults.iter().chain(&config.proxies) {
         let mut compiler = Compiler {
             vars: &vars,
@@ -19,17 +20,19 @@ pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
             mode: proxy.settings.mode(),
             refs: Vec::new(),
         };
-        section(&mut compiler, proxy);
-        for named in std::mem::take(&mut compiler.refs) {
-            reference(cx, config, proxy, &named);
+        let in_frontend = proxy.kind != ProxyKind::Backend;
+        compiler.rules(proxy, in_frontend, &mut CompiledProxy::default());
+        // A format that was inherited is told once.
+        let format = proxy.settings.log_format.as_ref().map(|word| word.span);
+        if proxy.kind.is_frontend() && format.is_some_and(|span| formats.insert(span)) {
+            compiler.log_format(proxy);
         }
-    }
-}
-
-fn section(compiler: &mut Compiler<'_>, proxy: &Proxy) {
-    let mut acls = compiler.acls(proxy);
-    for condition in proxy.use_backends.iter().filter_map(|rule| rule.condition.as_ref()) {
-        compiler.condition(condition, Place::UseBackend, &mut acls);
+        for named in std::mem::take(&mut compiler.refs) {
+            // Static targets of `use_backend` are checked with their mode.
+            if !proxy.use_backends.iter().any(|rule| rule.target.span == named.span) {
+                reference(cx, config, proxy, &named);
+            }
+        }
     }
 }
 
