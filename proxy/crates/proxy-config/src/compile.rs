@@ -152,7 +152,8 @@ impl Compiler<'_> {
 
     /// Tells a mistake, at the directive when the parser knew no better place.
     fn tell(&mut self, mut diagnostic: Diagnostic, directive: Span) {
-        diagnostic.span = diagnostic.span.or(Some(directive).filter(|span| !span.is_none()));
+        diagnostic.span =
+            diagnostic.span.or_else(|| Some(directive).filter(|span| !span.is_none()));
         self.diag.push(diagnostic);
     }
 }
