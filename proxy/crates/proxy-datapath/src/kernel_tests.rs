@@ -281,6 +281,59 @@ fn removed_service_gives_way() {
     });
 }
 
+/// However many services there are, a change of a server finds a ring to write to.
+#[test]
+fn one_ring_is_always_spare() {
+    lab(|lab| {
+        let few = Lab { options: OpenOptions { services: 1, ..lab.options.clone() } };
+        let (mut datapath, _) = few.open();
+        let room = datapath.tables.maps.ring_room();
+        let services: Vec<_> =
+            (0..room as u16).map(|n| service(&format!("n{n}"), 100 + n, &[2, 3])).collect();
+        let report = datapath.apply(&lab.plan(&services)).unwrap();
+        assert_eq!(report.services, room as usize - 1);
+        let full = "no room for more than 8 rings";
+        assert_eq!(report.left_out[0].reason.to_string(), full);
+        assert_eq!(report.vips_set, room as usize - 1);
+        for usable in [Usable::Down, Usable::Up, Usable::Drain] {
+            let change = ServerChange { usable, weight: 1 };
+            datapath.set_server("n0", "s2", change).unwrap();
+        }
+        // Those whose predecessor gives way in the same plan fit at once.
+        let others: Vec<_> =
+            (0..room as u16 - 1).map(|n| service(&format!("m{n}"), 200 + n, &[2])).collect();
+        let report = datapath.apply(&lab.plan(&others)).unwrap();
+        assert_eq!(report.left_out, []);
+        assert_eq!(datapath.tables.rings_in_use(), room - 1);
+        std::mem::forget(few);
+    });
+}
+
+#[test]
+fn source_ports_stay_while_connections_use_them() {
+    lab(|lab| {
+        let (mut datapath, _) = lab.open();
+        let mut plan = lab.plan(&[service("web", 80, &[2])]);
+        datapath.apply(&plan).unwrap();
+        assert_eq!(datapath.tables.nat_ports(), Some((1024, 32_767)));
+        plan.nat_ports = Some(40_000..=50_000);
+        let busy = Live { connections: 1, ..Live::default() };
+        datapath.tables.maps.service_live.set(0, busy, 0).unwrap();
+        assert!(datapath.apply(&plan).unwrap().nat_ports_kept);
+        assert_eq!(datapath.tables.nat_ports(), Some((1024, 32_767)));
+        datapath.tables.maps.service_live.set(0, Live::default(), 0).unwrap();
+        assert!(!datapath.apply(&plan).unwrap().nat_ports_kept);
+        assert_eq!(datapath.tables.nat_ports(), Some((40_000, 50_000)));
+    });
+}
+
+/// The control thread moves it in.
+#[test]
+fn handle_is_send() {
+    fn check<T: Send>() {}
+    check::<Datapath>();
+}
+
 #[test]
 fn larger_tables_are_filled_before_they_serve() {
     lab(|lab| {

@@ -1,0 +1,44 @@
+//! What services and servers of a plan look like in the maps.
+
+use proxy_common::{
+    Addr, POLICY_HASH_FLOW, POLICY_HASH_SOURCE, POLICY_LEASTCONN, POLICY_ROUNDROBIN, Port,
+    REAL_DRAIN, REAL_UP, RealEntry, SERVICE_FULLNAT, SERVICE_LOG, SERVICE_UP,
+};
+
+use crate::plan::{PlannedServer, PlannedService};
+use crate::spec::{Mode, Policy, Usable};
+
+pub(super) fn policy(policy: Policy) -> u8 {
+    match policy {
+        Policy::HashFlow => POLICY_HASH_FLOW,
+        Policy::HashSource => POLICY_HASH_SOURCE,
+        Policy::LeastConn => POLICY_LEASTCONN,
+        Policy::RoundRobin => POLICY_ROUNDROBIN,
+    }
+}
+
+pub(super) fn service_flags(service: &PlannedService) -> u8 {
+    let fullnat = if service.mode == Mode::FullNat { SERVICE_FULLNAT } else { 0 };
+    let log = if service.log { SERVICE_LOG } else { 0 };
+    SERVICE_UP | fullnat | log
+}
+
+pub(super) fn real_entry(server: &PlannedServer, generation: u32) -> RealEntry {
+    let flags = match server.usable {
+        _ if server.ifindex == 0 => REAL_DRAIN,
+        Usable::Up => REAL_UP,
+        Usable::Drain => REAL_UP | REAL_DRAIN,
+        Usable::Down => 0,
+    };
+    RealEntry {
+        addr: server.addr.ip().into(),
+        source: server.source.map(Addr::from).unwrap_or_default(),
+        port: Port::new(server.addr.port()),
+        flags,
+        ifindex: server.ifindex,
+        generation,
+        weight: u32::from(server.weight).max(1),
+        max_connections: server.maxconn,
+        reserved: [0; 3],
+    }
+}
