@@ -8,9 +8,12 @@ use proxy_config::model::{Config, Proxy};
 use proxy_http::h1::Limits;
 use proxy_state::Registry;
 use proxy_stream::env::{Back, Front};
+use proxy_stream::log::Log;
 use proxy_stream::reply::{ErrorReplies, Reply};
 use proxy_types::{DiagSink, Diagnostic, Diagnostics, Mode};
 
+use super::logs::Logs;
+use super::rules::RuleCompiler;
 use crate::worker::serve::Service;
 
 /// Backends in mode http by name, for `use_backend`.
@@ -33,12 +36,19 @@ pub(crate) fn limits(config: &Config) -> Limits {
 pub(crate) fn services(
     config: &Config,
     registry: &Registry,
+    logs: &Logs,
     diagnostics: &mut Diagnostics,
 ) -> (Vec<Service>, Backends) {
+    let compiler = RuleCompiler::new(config);
     let mut backs: HashMap<&str, Arc<Back>> = HashMap::new();
-    for proxy in config.backends().filter(|proxy| proxy.settings.mode() == Mode::Http) {
+    for proxy in config.backends() {
         let Some(backend) = registry.backend(&proxy.name.value) else { continue };
+        let sets = compiler.sets(proxy, false, diagnostics);
         let mut back = Back::new(backend.clone());
+        back.tcp_content = sets.tcp_content;
+        back.http_request = sets.http_request;
+        back.http_response = sets.http_response;
+        back.http_after_response = sets.http_after_response;
         back.replies = replies(proxy, diagnostics);
         backs.insert(&proxy.name.value, Arc::new(back));
     }
@@ -50,11 +60,27 @@ pub(crate) fn services(
             None => proxy.kind.is_backend().then_some(proxy.name.value.as_str()),
         };
         let back = target.and_then(|name| backs.get(name)).cloned();
+        let sets = compiler.sets(proxy, true, diagnostics);
         let mut front = Front::new(frontend.clone(), back);
+        front.tcp_connection = sets.tcp_connection;
+        front.tcp_session = sets.tcp_session;
+        front.tcp_content = sets.tcp_content;
+        front.http_request = sets.http_request;
+        front.http_response = sets.http_response;
+        front.http_after_response = sets.http_after_response;
+        front.use_backend = sets.use_backend;
         front.replies = replies(proxy, diagnostics);
         front.monitor_uri =
             proxy.settings.monitor_uri.as_ref().map(|uri| uri.value.as_bytes().into());
-        services.push(Service::Http(Arc::new(front)));
+        front.log = compiler
+            .log_format(proxy, diagnostics)
+            .zip(logs.sink(config, proxy))
+            .map(|(format, sink)| Log { format, error_format: None, sink });
+        let front = Arc::new(front);
+        services.push(match frontend.mode {
+            Mode::Http => Service::Http(front),
+            Mode::Tcp => Service::Tcp(front),
+        });
     }
     let backs = backs.into_iter().map(|(name, back)| (name.as_bytes().into(), back)).collect();
     (services, backs)
