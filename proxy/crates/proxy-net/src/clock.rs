@@ -2,6 +2,7 @@
 //! most) and a precise one for what is measured and logged (about 30 ns a read). Both count from the same
 //! origin, so their readings compare.
 
+use std::cell::Cell;
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
@@ -60,6 +61,38 @@ pub fn coarse() -> Tick {
 /// The precise clock in whole milliseconds: for timers that are logged.
 pub fn precise() -> Tick {
     Tick(read(ClockId::CLOCK_MONOTONIC).as_millis() as u64)
+}
+
+/// Calendar time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Wall {
+    /// Seconds since 1970-01-01 UTC.
+    pub secs: i64,
+    /// Microseconds of the second.
+    pub micros: u32,
+}
+
+/// The calendar time now.
+pub fn wall() -> Wall {
+    let now = read(ClockId::CLOCK_REALTIME);
+    Wall { secs: now.as_secs() as i64, micros: now.subsec_micros() }
+}
+
+/// Seconds that local time is ahead of UTC at `secs`, as the system's time zone says.
+pub fn utc_offset(secs: i64) -> i32 {
+    // Zones change on quarters of an hour at most.
+    const PERIOD: i64 = 900;
+    thread_local! {
+        static KNOWN: Cell<(i64, i32)> = const { Cell::new((i64::MIN, 0)) };
+    }
+    let period = secs.div_euclid(PERIOD);
+    let (known, offset) = KNOWN.get();
+    if known == period {
+        return offset;
+    }
+    let offset = crate::sys::utc_offset(secs);
+    KNOWN.set((period, offset));
+    offset
 }
 
 /// How much the coarse clock may lag behind: one kernel tick.

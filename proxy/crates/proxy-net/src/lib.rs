@@ -7,6 +7,7 @@
 //! | [`accept`] | the accept loop of one thread: limits, back-pressure, pause |
 //! | [`clock`] | coarse and precise monotonic milliseconds |
 //! | [`connect`] | connecting within a deadline, failures by kind |
+//! | [`datagram`] | log lines to syslog servers and descriptors, never waiting |
 //! | [`fdpass`] | handing descriptors to another process |
 //! | [`listener`] | `bind` lines to listening sockets; sockets of an old process |
 //! | [`netns`] | making sockets in another network namespace |
@@ -21,6 +22,7 @@
 pub mod accept;
 pub mod clock;
 pub mod connect;
+pub mod datagram;
 pub mod fdpass;
 pub mod listener;
 pub mod netns;

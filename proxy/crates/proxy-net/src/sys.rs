@@ -163,3 +163,13 @@ pub(crate) fn register(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: `AsyncFd` owns the `OwnedFd`, which keeps the same descriptor open until it is dropped.
     unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }.map_err(io::Error::from)
 }
+
+/// Seconds that local time is ahead of UTC at `secs`; 0 when the C library cannot tell.
+pub(crate) fn utc_offset(secs: i64) -> i32 {
+    // SAFETY: an all-zero `tm` is a valid value.
+    let mut tm: libc::tm = unsafe { std::mem::zeroed() };
+    let time = secs as libc::time_t;
+    // SAFETY: both pointers are to live values; `localtime_r` keeps neither.
+    let known = unsafe { libc::localtime_r(&raw const time, &raw mut tm) };
+    if known.is_null() { 0 } else { tm.tm_gmtoff as i32 }
+}
