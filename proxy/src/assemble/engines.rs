@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use proxy_config::model::{Config, Proxy};
 use proxy_http::h1::Limits;
+use proxy_rules::vars::VarNames;
 use proxy_state::Registry;
 use proxy_stream::env::{Back, Front};
 use proxy_stream::log::Log;
@@ -13,7 +14,7 @@ use proxy_stream::reply::{ErrorReplies, Reply};
 use proxy_types::{DiagSink, Diagnostic, Diagnostics, Mode};
 
 use super::logs::Logs;
-use super::rules::RuleCompiler;
+use super::rules;
 use crate::worker::serve::Service;
 
 /// Backends in mode http by name, for `use_backend`.
@@ -36,19 +37,23 @@ pub(crate) fn limits(config: &Config) -> Limits {
 pub(crate) fn services(
     config: &Config,
     registry: &Registry,
-    logs: &Logs,
+    logs: &Logs<'_>,
     diagnostics: &mut Diagnostics,
 ) -> (Vec<Service>, Backends) {
-    let compiler = RuleCompiler::new(config);
+    let vars = VarNames::default();
     let mut backs: HashMap<&str, Arc<Back>> = HashMap::new();
     for proxy in config.backends() {
         let Some(backend) = registry.backend(&proxy.name.value) else { continue };
-        let sets = compiler.sets(proxy, false, diagnostics);
         let mut back = Back::new(backend.clone());
-        back.tcp_content = sets.tcp_content;
-        back.http_request = sets.http_request;
-        back.http_response = sets.http_response;
-        back.http_after_response = sets.http_after_response;
+        // The rules of a `listen` section run once, on its frontend side.
+        if !proxy.kind.is_frontend() {
+            let compiled = rules::compile(config, proxy, &vars, diagnostics);
+            back.tcp_content = compiled.tcp_content;
+            back.http_request = compiled.http_request;
+            back.redirects = compiled.redirects;
+            back.http_response = compiled.http_response;
+            back.http_after_response = compiled.http_after_response;
+        }
         back.replies = replies(proxy, diagnostics);
         backs.insert(&proxy.name.value, Arc::new(back));
     }
@@ -60,22 +65,27 @@ pub(crate) fn services(
             None => proxy.kind.is_backend().then_some(proxy.name.value.as_str()),
         };
         let back = target.and_then(|name| backs.get(name)).cloned();
-        let sets = compiler.sets(proxy, true, diagnostics);
+        let compiled = rules::compile(config, proxy, &vars, diagnostics);
         let mut front = Front::new(frontend.clone(), back);
-        front.tcp_connection = sets.tcp_connection;
-        front.tcp_session = sets.tcp_session;
-        front.tcp_content = sets.tcp_content;
-        front.http_request = sets.http_request;
-        front.http_response = sets.http_response;
-        front.http_after_response = sets.http_after_response;
-        front.use_backend = sets.use_backend;
+        front.tcp_connection = compiled.tcp_connection;
+        front.tcp_session = compiled.tcp_session;
+        front.tcp_content = compiled.tcp_content;
+        front.http_request = compiled.http_request;
+        front.redirects = compiled.redirects;
+        front.http_response = compiled.http_response;
+        front.http_after_response = compiled.http_after_response;
+        front.use_backend = compiled.use_backends;
         front.replies = replies(proxy, diagnostics);
         front.monitor_uri =
             proxy.settings.monitor_uri.as_ref().map(|uri| uri.value.as_bytes().into());
-        front.log = compiler
-            .log_format(proxy, diagnostics)
-            .zip(logs.sink(config, proxy))
-            .map(|(format, sink)| Log { format, error_format: None, sink });
+        if let Some(sink) = logs.of_proxy(proxy, diagnostics) {
+            let connect = || rules::connect_format(frontend.mode, &vars, diagnostics);
+            front.log = compiled.log_format.or_else(connect).map(|format| Log {
+                format,
+                error_format: None,
+                sink,
+            });
+        }
         let front = Arc::new(front);
         services.push(match frontend.mode {
             Mode::Http => Service::Http(front),

@@ -3,6 +3,8 @@
 
 pub(crate) mod addresses;
 mod engines;
+pub(crate) mod logs;
+mod rules;
 pub(crate) mod state;
 
 use std::collections::HashMap;
@@ -10,6 +12,7 @@ use std::sync::Arc;
 
 use proxy_http::h1::Limits;
 use proxy_state::Registry;
+use proxy_stream::log::Sink;
 use proxy_types::{DiagSink, Diagnostic, Diagnostics};
 
 use crate::args::Args;
@@ -17,6 +20,7 @@ use crate::paths::{self, Decision};
 use crate::worker::loading::{self, Loaded};
 use crate::worker::serve::Service;
 use addresses::Resolver;
+use logs::Logs;
 use state::Overrides;
 
 /// Everything a worker serves with.
@@ -26,6 +30,8 @@ pub(crate) struct Assembled {
     /// The engine of each frontend, in the order of the registry.
     pub(crate) services: Vec<Service>,
     pub(crate) backends: engines::Backends,
+    /// Where messages of the process go, beside standard error.
+    pub(crate) process_log: Option<Arc<dyn Sink>>,
     /// `tune.bufsize`.
     pub(crate) bufsize: usize,
     pub(crate) limits: Limits,
@@ -76,9 +82,14 @@ pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
             None
         }
     };
+    let mut process_log = None;
     let (services, backends) = registry
         .as_ref()
-        .map(|registry| engines::services(&loaded.config, registry, &mut diagnostics))
+        .map(|registry| {
+            let logs = Logs { config: &loaded.config, resolver: overrides.resolver, registry };
+            process_log = logs.of_process(&mut diagnostics);
+            engines::services(&loaded.config, registry, &logs, &mut diagnostics)
+        })
         .unwrap_or_default();
     loading::say(args, &diagnostics, &loaded.sources);
     if diagnostics.has_alert() {
@@ -90,6 +101,7 @@ pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
         decisions,
         services,
         backends,
+        process_log,
         bufsize: loaded.config.global.tune.bufsize() as usize,
         limits: engines::limits(&loaded.config),
         overrides,

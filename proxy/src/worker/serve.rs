@@ -11,9 +11,17 @@ use proxy_stream::env::{Accepted, Front};
 #[derive(Clone)]
 pub(crate) enum Service {
     Http(Arc<Front>),
+    Tcp(Arc<Front>),
 }
 
 impl Service {
+    /// What its connections go through.
+    pub(crate) fn front(&self) -> &Arc<Front> {
+        match self {
+            Self::Http(front) | Self::Tcp(front) => front,
+        }
+    }
+
     /// Starts the session; it runs on this thread to its end.
     pub(crate) fn start(&self, engine: &Rc<Thread>, stream: Stream, accepted: Accepted) {
         match self {
@@ -22,6 +30,7 @@ impl Service {
                     proxy_stream::serve(engine.clone(), front.clone(), Box::new(stream), accepted);
                 tokio::task::spawn_local(task);
             }
+            Self::Tcp(_front) => drop(stream),
         }
     }
 }

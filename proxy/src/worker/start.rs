@@ -100,7 +100,7 @@ fn start(
     let epoch = clock::precise();
     let switches: Vec<Switch> =
         assembled.registry.frontends().iter().map(|_| Switch::new()).collect();
-    let env = Arc::new(assembled.env(epoch));
+    let env = Arc::new(assembled.env(config, epoch));
     let ports = ports(&listeners, &assembled, &switches, threads)?;
     let control = Rc::new(Control {
         registry: assembled.registry.clone(),
@@ -300,7 +300,7 @@ fn say_ready(
 
 impl Assembled {
     /// What the engine shares, with times counted from `epoch`.
-    fn env(&self, epoch: clock::Tick) -> Env {
+    fn env(&self, config: &Config, epoch: clock::Tick) -> Env {
         let host = nix::unistd::gethostname().unwrap_or_default();
         let host = host.to_string_lossy();
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -308,7 +308,7 @@ impl Assembled {
             registry: self.registry.clone(),
             proc_vars: ProcVars::default(),
             hostname: host.as_ref().into(),
-            node: host.as_ref().into(),
+            node: config.global.node.as_ref().map_or(host.as_ref(), |node| &node.value).into(),
             pid: std::process::id(),
             nbthread: u32::try_from(proxy_state::thread::workers()).unwrap_or(u32::MAX),
             started: Date {
@@ -316,15 +316,18 @@ impl Assembled {
                 usec: since.subsec_micros(),
             },
             bufsize: self.bufsize,
-            env: std::env::vars_os()
-                .map(|(name, value)| {
-                    let name = name.to_string_lossy().into_owned().into();
-                    (name, value.into_encoded_bytes().into())
-                })
+            env: config
+                .environment
+                .iter()
+                .map(|(name, value)| (name.into(), value.as_bytes().into()))
                 .collect(),
         };
         let mut env = Env::new(shared, epoch);
         env.limits = self.limits;
+        env.utc_offset = clock::utc_offset(clock::wall().secs);
+        if let Some(length) = config.global.tune.http_logurilen {
+            env.log_uri_len = length.value as usize;
+        }
         env.backends = self.backends.clone().into_iter().collect();
         env
     }

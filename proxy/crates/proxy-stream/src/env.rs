@@ -83,6 +83,8 @@ pub struct Front {
     /// `monitor-uri`.
     pub monitor_uri: Option<Box<[u8]>>,
     pub http_request: RuleSet,
+    /// The `redirect` keyword, evaluated whatever ended `http_request`.
+    pub redirects: RuleSet,
     /// `use_backend`.
     pub use_backend: BackendRules,
     /// `default_backend`.
@@ -110,6 +112,8 @@ pub struct Back {
     pub backend: Arc<Backend>,
     pub tcp_content: RuleSet,
     pub http_request: RuleSet,
+    /// The `redirect` keyword, evaluated whatever ended `http_request`.
+    pub redirects: RuleSet,
     pub http_response: RuleSet,
     pub http_after_response: RuleSet,
     /// `errorfile` and the like; the frontend's answer for what is not set here.
@@ -129,6 +133,7 @@ impl Front {
             response_captures: Vec::new(),
             monitor_uri: None,
             http_request: RuleSet::new(),
+            redirects: RuleSet::new(),
             use_backend: BackendRules::new(),
             default_backend,
             http_response: RuleSet::new(),
@@ -148,6 +153,7 @@ impl Back {
             backend,
             tcp_content: RuleSet::new(),
             http_request: RuleSet::new(),
+            redirects: RuleSet::new(),
             http_response: RuleSet::new(),
             http_after_response: RuleSet::new(),
             replies: ErrorReplies::default(),

@@ -1,5 +1,6 @@
 //! What is remembered of a stream, and the line made of it.
 
+pub mod emit;
 mod line;
 mod record;
 

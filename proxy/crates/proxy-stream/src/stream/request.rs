@@ -51,7 +51,7 @@ pub(super) fn begin(s: &mut Session, x: &mut Exchange) -> Result<Next, Fault> {
     }
     rules::capture(&mut x.captured.request, &front.request_captures, x.request.headers());
     rules::unique_id(s, x);
-    for set in [&front.tcp_content, &front.http_request] {
+    for set in [&front.tcp_content, &front.http_request, &front.redirects] {
         let verdict = rules::on_request(s, x, None, set);
         if let Some(next) = apply(s, x, None, verdict) {
             return Ok(next);
@@ -62,7 +62,7 @@ pub(super) fn begin(s: &mut Session, x: &mut Exchange) -> Result<Next, Fault> {
     back.backend.begin_session(now);
     back.backend.counters.local().req_tot.inc();
     x.record.backend = Some(back.clone());
-    for set in [&back.tcp_content, &back.http_request] {
+    for set in [&back.tcp_content, &back.http_request, &back.redirects] {
         let verdict = rules::on_request(s, x, Some(&back), set);
         if let Some(next) = apply(s, x, Some(&back), verdict) {
             return Ok(next);

@@ -1,0 +1,277 @@
+//! Log lines on their way out: framing by target, one batch per turn of the loop, never a wait.
+//!
+//! A line is appended to a buffer of the thread; a task that runs when the current turn is over sends what
+//! every target got, with one system call per target and batch. What a target does not take at once is lost and
+//! counted: a slow or dead log server never delays a request.
+
+mod frame;
+
+use std::cell::RefCell;
+use std::io;
+use std::sync::Arc;
+
+use proxy_net::datagram::{DatagramSender, LineWriter};
+use proxy_state::Registry;
+use proxy_types::SockAddr;
+
+use super::Sink;
+pub use frame::Format;
+use frame::Header;
+
+/// Bytes a target may have waiting for the end of the turn; further lines are lost.
+const TURN_MAX: usize = 1 << 20;
+
+/// Where lines go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// A syslog server or a unix datagram socket.
+    Datagram(SockAddr),
+    /// A descriptor by number, 1 for standard output.
+    Fd(i32),
+}
+
+/// A `log` line of the configuration (configuration manual, 4.2 "log").
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetSpec {
+    pub destination: Destination,
+    pub format: Format,
+    /// Syslog facility, 0 to 23.
+    pub facility: u8,
+    /// Lines less severe (with a higher number) are left out.
+    pub level: u8,
+    /// Lines more severe are sent with this severity.
+    pub min_level: u8,
+    /// Bytes of a line at most.
+    pub max_len: usize,
+    /// Name of the program in the line.
+    pub tag: String,
+    /// Name of the host, when the format or `log-send-hostname` wants it.
+    pub hostname: Option<String>,
+}
+
+enum Sender {
+    Datagram(DatagramSender),
+    Line(LineWriter),
+}
+
+struct Target {
+    spec: TargetSpec,
+    sender: Sender,
+}
+
+/// The targets of one proxy, or of the process.
+pub struct Targets {
+    targets: Vec<Arc<Target>>,
+    /// Counts what was lost.
+    registry: Option<Arc<Registry>>,
+}
+
+impl Targets {
+    /// Opens the targets. Nothing is sent, so an absent server is no error.
+    ///
+    /// # Errors
+    /// The first destination that cannot be opened, by its index.
+    pub fn open(specs: Vec<TargetSpec>) -> Result<Self, (usize, io::Error)> {
+        let mut targets = Vec::with_capacity(specs.len());
+        for (index, spec) in specs.into_iter().enumerate() {
+            let sender = match &spec.destination {
+                Destination::Datagram(to) => DatagramSender::open(to).map(Sender::Datagram),
+                Destination::Fd(fd) => LineWriter::open(*fd).map(Sender::Line),
+            };
+            let sender = sender.map_err(|error| (index, error))?;
+            targets.push(Arc::new(Target { spec, sender }));
+        }
+        Ok(Self { targets, registry: None })
+    }
+
+    /// Counts lost lines there (`DroppedLogs`).
+    #[must_use]
+    pub fn counted_in(mut self, registry: Arc<Registry>) -> Self {
+        self.registry = Some(registry);
+        self
+    }
+}
+
+impl Sink for Targets {
+    fn line(&self, severity: u8, line: &[u8]) {
+        for target in self.targets.iter().filter(|target| severity <= target.spec.level) {
+            let lost =
+                BUFFERS.with(|buffers| buffers.borrow_mut().push(self, target, severity, line));
+            if lost {
+                self.count_lost(1);
+            }
+        }
+    }
+}
+
+impl Targets {
+    fn count_lost(&self, lines: usize) {
+        if let Some(registry) = &self.registry {
+            registry.process.counters.local().dropped_logs.add(lines as u64);
+        }
+    }
+}
+
+/// What one target got in this turn.
+struct Waiting {
+    target: Arc<Target>,
+    registry: Option<Arc<Registry>>,
+    header: Header,
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+#[derive(Default)]
+struct Buffers {
+    waiting: Vec<Waiting>,
+    scheduled: bool,
+}
+
+thread_local! {
+    static BUFFERS: RefCell<Buffers> = RefCell::default();
+}
+
+impl Buffers {
+    /// Appends a line; true when there is no room.
+    fn push(&mut self, owner: &Targets, target: &Arc<Target>, severity: u8, line: &[u8]) -> bool {
+        let index = self
+            .waiting
+            .iter()
+            .position(|waiting| Arc::ptr_eq(&waiting.target, target))
+            .unwrap_or_else(|| {
+                self.waiting.push(Waiting {
+                    target: target.clone(),
+                    registry: owner.registry.clone(),
+                    header: Header::default(),
+                    bytes: Vec::new(),
+                    ends: Vec::new(),
+                });
+                self.waiting.len() - 1
+            });
+        let waiting = &mut self.waiting[index];
+        if waiting.bytes.len() + line.len() > TURN_MAX {
+            return true;
+        }
+        let spec = &target.spec;
+        let start = waiting.bytes.len();
+        let severity = severity.max(spec.min_level);
+        waiting.header.write(spec, severity, &mut waiting.bytes);
+        waiting.bytes.extend_from_slice(line);
+        // The line end counts, too.
+        waiting.bytes.truncate(start + spec.max_len.saturating_sub(1));
+        waiting.bytes.push(b'\n');
+        waiting.ends.push(waiting.bytes.len());
+        if !std::mem::replace(&mut self.scheduled, true) {
+            schedule();
+        }
+        false
+    }
+
+    fn flush(&mut self) {
+        self.scheduled = false;
+        for waiting in self.waiting.iter_mut().filter(|waiting| !waiting.ends.is_empty()) {
+            let lines = Lines { bytes: &waiting.bytes, ends: &waiting.ends, start: 0 };
+            let lost = match &waiting.target.sender {
+                Sender::Datagram(sender) => sender.send(lines),
+                Sender::Line(writer) => writer.send(lines),
+            };
+            if let Some(registry) = waiting.registry.as_ref().filter(|_| lost > 0) {
+                registry.process.counters.local().dropped_logs.add(lost as u64);
+            }
+            waiting.bytes.clear();
+            waiting.ends.clear();
+        }
+    }
+}
+
+/// Sends what waits on this thread at once: for the end of a thread, and outside of a runtime.
+pub fn flush() {
+    BUFFERS.with(|buffers| buffers.borrow_mut().flush());
+}
+
+/// A task of this turn's end sends what was gathered.
+fn schedule() {
+    if tokio::runtime::Handle::try_current().is_err() {
+        return;
+    }
+    tokio::task::spawn_local(async {
+        tokio::task::yield_now().await;
+        flush();
+    });
+}
+
+/// The lines in a buffer.
+#[derive(Clone)]
+struct Lines<'a> {
+    bytes: &'a [u8],
+    ends: &'a [usize],
+    start: usize,
+}
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let (end, rest) = self.ends.split_first()?;
+        let line = &self.bytes[self.start..*end];
+        (self.ends, self.start) = (rest, *end);
+        Some(line)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::UdpSocket;
+
+    fn spec(to: SockAddr) -> TargetSpec {
+        TargetSpec {
+            destination: Destination::Datagram(to),
+            format: Format::Priority,
+            facility: 16,
+            level: 6,
+            min_level: 0,
+            max_len: 40,
+            tag: "haproxy".into(),
+            hostname: None,
+        }
+    }
+
+    fn received(socket: &UdpSocket) -> String {
+        let mut buffer = [0; 200];
+        let length = socket.recv(&mut buffer).unwrap();
+        String::from_utf8_lossy(&buffer[..length]).into_owned()
+    }
+
+    #[test]
+    fn lines_of_a_turn_leave_together() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let targets = Targets::open(vec![spec(socket.local_addr().unwrap().into())]).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let local = tokio::task::LocalSet::new();
+        local.block_on(&runtime, async {
+            targets.line(6, b"one");
+            targets.line(7, b"a debug line that the level leaves out");
+            targets.line(3, b"two");
+            socket.set_nonblocking(true).unwrap();
+            assert!(socket.recv(&mut [0; 10]).is_err(), "nothing leaves before the turn ends");
+            for _ in 0..3 {
+                tokio::task::yield_now().await;
+            }
+        });
+        socket.set_nonblocking(false).unwrap();
+        assert_eq!(received(&socket), "<134>one\n");
+        assert_eq!(received(&socket), "<131>two\n");
+    }
+
+    #[test]
+    fn lines_are_cut_and_severities_capped() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let mut spec = spec(socket.local_addr().unwrap().into());
+        (spec.max_len, spec.min_level) = (12, 5);
+        let targets = Targets::open(vec![spec]).unwrap();
+        targets.line(1, b"a line that is longer");
+        flush();
+        assert_eq!(received(&socket), "<133>a line\n");
+    }
+}

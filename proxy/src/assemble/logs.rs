@@ -1,0 +1,116 @@
+//! Log targets of the proxies and of the process.
+
+use std::sync::Arc;
+
+use proxy_config::model::{Config, LogDestination, LogFormat, LogTarget, Proxy};
+use proxy_state::Registry;
+use proxy_stream::log::Sink;
+use proxy_stream::log::emit::{Destination, Format, TargetSpec, Targets};
+use proxy_types::{DiagSink, Diagnostic, Diagnostics};
+
+use super::addresses::Resolver;
+
+/// Port of syslog servers (configuration manual, 4.2 "log").
+const SYSLOG_PORT: u16 = 514;
+/// Name of the program in log lines; HAProxy's, because log analysers look for it.
+const DEFAULT_TAG: &str = "haproxy";
+
+/// Opens targets.
+pub(crate) struct Logs<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) resolver: Resolver,
+    pub(crate) registry: &'a Arc<Registry>,
+}
+
+impl Logs<'_> {
+    /// Where the lines of a proxy go; `None` when it has no `log` line.
+    pub(crate) fn of_proxy(
+        &self,
+        proxy: &Proxy,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Arc<dyn Sink>> {
+        let tag = proxy.settings.log_tag.as_ref().map(|tag| tag.value.as_str());
+        self.open(self.config.log_targets(proxy), tag, diagnostics)
+    }
+
+    /// Where the process' own messages go.
+    pub(crate) fn of_process(&self, diagnostics: &mut Diagnostics) -> Option<Arc<dyn Sink>> {
+        self.open(self.config.global.logs.iter(), None, diagnostics)
+    }
+
+    fn open<'t>(
+        &self,
+        targets: impl Iterator<Item = &'t LogTarget>,
+        tag: Option<&str>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Arc<dyn Sink>> {
+        let targets: Vec<_> = targets.collect();
+        let mut specs = Vec::with_capacity(targets.len());
+        for target in &targets {
+            match self.spec(target, tag) {
+                Ok(spec) => specs.push(spec),
+                Err(error) => {
+                    diagnostics.push(Diagnostic::alert(error).at(target.destination.span))
+                }
+            }
+        }
+        if specs.is_empty() {
+            return None;
+        }
+        match Targets::open(specs) {
+            Ok(sink) => Some(Arc::new(sink.counted_in(self.registry.clone()))),
+            Err((index, error)) => {
+                let span = targets.get(index).map_or(proxy_types::Span::NONE, |t| t.span);
+                diagnostics.push(
+                    Diagnostic::alert(format!("cannot open the log target : {error}")).at(span),
+                );
+                None
+            }
+        }
+    }
+
+    fn spec(&self, target: &LogTarget, tag: Option<&str>) -> Result<TargetSpec, String> {
+        let global = &self.config.global;
+        let destination = match &target.destination.value {
+            LogDestination::Datagram(address) => Destination::Datagram(
+                self.resolver.target(address, SYSLOG_PORT).map_err(|error| error.to_string())?,
+            ),
+            LogDestination::Fd(fd) => Destination::Fd(*fd),
+            LogDestination::Stdout => Destination::Fd(1),
+            LogDestination::Stderr => Destination::Fd(2),
+        };
+        let sends_hostname = global.log_send_hostname.as_ref();
+        let hostname = sends_hostname.map(|name| {
+            name.value.clone().unwrap_or_else(|| {
+                nix::unistd::gethostname()
+                    .map(|name| name.to_string_lossy().into_owned())
+                    .unwrap_or_else(|_| "localhost".into())
+            })
+        });
+        let format = match target.format.map(|format| format.value) {
+            None if sends_hostname.is_some() => Format::Rfc3164,
+            None | Some(LogFormat::Local) => Format::Local,
+            Some(LogFormat::Iso) => Format::Iso,
+            Some(LogFormat::Priority) => Format::Priority,
+            Some(LogFormat::Raw) => Format::Raw,
+            Some(LogFormat::Rfc3164) => Format::Rfc3164,
+            Some(LogFormat::Rfc5424) => Format::Rfc5424,
+            Some(LogFormat::Short) => Format::Short,
+            Some(LogFormat::Timed) => Format::Timed,
+        };
+        let global_tag = global.log_tag.as_ref().map(|tag| tag.value.as_str());
+        Ok(TargetSpec {
+            destination,
+            format,
+            facility: target.facility.0,
+            level: target.level as u8,
+            min_level: target.min_level as u8,
+            max_len: usize::from(target.max_len),
+            tag: tag.or(global_tag).unwrap_or(DEFAULT_TAG).to_owned(),
+            hostname: match format {
+                Format::Rfc3164 => Some(hostname.unwrap_or_else(|| "localhost".into())),
+                _ => hostname,
+            },
+        })
+    }
+}
