@@ -144,6 +144,9 @@ fn sorted(level: Level) -> Vec<&'static Command> {
 
 /// The commands that agree with the most words; or whose words begin as the line's do; or that are few letters away.
 fn near(rows: &[&'static Command], line: &[String]) -> Vec<&'static Command> {
+    if line.is_empty() {
+        return Vec::new();
+    }
     let pick = |wanted: &dyn Fn(&Command) -> bool| -> Vec<&'static Command> {
         rows.iter().copied().filter(|c| wanted(c)).collect()
     };
@@ -198,7 +201,7 @@ mod tests {
         assert_eq!(call("show servers state be"), Some(("show servers state".into(), 1)));
         assert_eq!(call("show sta"), None);
         assert_eq!(call("show"), None);
-        assert_eq!(call("clear counters all"), Some(("clear counters".into(), 1)));
+        assert_eq!(call("clear counters all"), Some(("clear counters all".into(), 0)));
         assert_eq!(call("clear counters foo"), Some(("clear counters".into(), 1)));
     }
 }

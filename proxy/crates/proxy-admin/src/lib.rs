@@ -20,6 +20,8 @@ pub mod context;
 pub mod level;
 pub mod session;
 pub mod stats;
+#[cfg(test)]
+mod tests;
 pub mod words;
 
 pub use context::{

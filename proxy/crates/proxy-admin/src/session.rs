@@ -1,30 +1,27 @@
-//! One client of the runtime API on any byte stream (management manual, 9.3).
-//!
-//! Without a prompt a session takes one line, which may hold several commands, answers and closes, as
-//! scripts expect; `prompt` keeps it open.
+//! One client of the command line, on any byte stream: a connection of a stats socket, or one that the master passes on.
 
-use crate::command::{Call, Reply, find, unknown};
+use crate::Level;
+use crate::command::{self, Call, Reply};
 use crate::context::Admin;
-use crate::level::Level;
-use crate::words::{Line, split};
+use crate::words;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::timeout;
 
-/// Longest line in bytes.
-const LINE_MAX: usize = 16 << 10;
-/// Longest payload in bytes.
-const PAYLOAD_MAX: usize = 1 << 20;
-/// Commands of a session until it answers are made in pieces of about this size.
-const READ_SIZE: usize = 4096;
+/// Longest line (`tune.bufsize`).
+pub const LINE_MAX: usize = 16 * 1024;
+/// Longest payload (`tune.cli.max-payload-size`).
+pub const PAYLOAD_MAX: usize = 128 * 1024;
+/// What is collected before it is written.
+const WRITE_CHUNK: usize = 16 * 1024;
 
-/// How a session starts.
+/// How a session begins.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionOptions {
     pub level: Level,
-    /// Idle time after which the session ends (`stats timeout`, 10 s by default); `None` never.
+    /// `stats timeout`: a client that is silent, or does not read, for that long is let go. HAProxy's default is 10 s; `None` waits
+    /// for ever.
     pub timeout: Option<Duration>,
 }
 
@@ -34,232 +31,275 @@ impl Default for SessionOptions {
     }
 }
 
-/// Whether the session goes on after a line, and with which sign.
+/// What `prompt` switches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Prompt {
+pub enum Mode {
+    /// One line, then goodbye.
     #[default]
-    None,
+    Once,
+    /// Line after line.
     Interactive,
-    Shown,
+    /// With a prompt before each.
+    Prompt,
 }
 
-/// What commands may change about the session.
+/// What commands may change about their session.
+#[derive(Clone, Debug)]
 pub struct SessionState {
     pub level: Level,
-    pub prompt: Prompt,
-    /// The uptime in the prompt.
+    pub mode: Mode,
+    /// The prompt shows the uptime.
     pub timed: bool,
+    pub timeout: Option<Duration>,
+    pub severity: Severity,
     pub expert: bool,
     pub experimental: bool,
-    pub timeout: Option<Duration>,
-    pub closing: bool,
+    /// Leave after this command.
+    pub quit: bool,
+}
+
+/// `set severity-output`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Severity {
+    #[default]
+    None,
+    Number,
+    String,
 }
 
 impl SessionState {
-    fn prompt_text(&self, admin: &Admin) -> String {
-        if !self.timed {
-            return "> ".into();
+    pub fn new(options: SessionOptions) -> Self {
+        Self {
+            level: options.level,
+            mode: Mode::Once,
+            timed: false,
+            timeout: options.timeout,
+            severity: Severity::None,
+            expert: false,
+            experimental: false,
+            quit: false,
         }
-        let s = admin.process.now().secs();
-        format!("[{}:{:02}:{:02}:{:02}]> ", s / 86_400, s / 3600 % 24, s / 60 % 60, s % 60)
     }
 }
 
-/// Bytes received and not used yet.
-struct Input<S> {
-    stream: S,
-    bytes: Vec<u8>,
-    end: bool,
-}
-
-/// Why there is no further line.
-enum NoLine {
-    End,
-    TooLong,
-    Silent,
-}
-
-/// Serves one client to its end.
-///
-/// # Errors
-/// Those of the stream.
+/// Serves a client until it leaves, is done, or is silent for too long.
 pub async fn serve<S>(stream: S, admin: Rc<Admin>, options: SessionOptions) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut session = SessionState {
-        level: options.level,
-        prompt: Prompt::None,
-        timed: false,
-        expert: false,
-        experimental: false,
-        timeout: options.timeout,
-        closing: false,
+    let mut session = Session {
+        stream,
+        input: Vec::new(),
+        output: String::new(),
+        state: SessionState::new(options),
+        admin,
     };
-    let mut input = Input { stream, bytes: Vec::new(), end: false };
-    loop {
-        let line = match input.line(LINE_MAX, session.timeout).await? {
-            Ok(line) => split(&line),
-            Err(NoLine::TooLong) => {
-                input.stream.write_all(b"The command line is too long.\n\n").await?;
-                break;
-            }
-            Err(NoLine::End | NoLine::Silent) => break,
-        };
-        if !run_line(&mut input, &admin, &mut session, line).await? {
-            break;
-        }
-        if session.prompt == Prompt::Shown {
-            let prompt = session.prompt_text(&admin);
-            input.stream.write_all(prompt.as_bytes()).await?;
-        }
-        input.stream.flush().await?;
-        if session.closing || session.prompt == Prompt::None {
-            break;
-        }
+    let served = session.run().await;
+    // What was answered so far is delivered even when the client broke a rule.
+    if served.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::InvalidData) {
+        session.output.push_str("The command line or its payload is too long.\n\n");
     }
-    input.stream.shutdown().await
+    session.flush().await?;
+    session.stream.shutdown().await?;
+    served
 }
 
-/// Runs the commands of a line; false when the session is over.
-async fn run_line<S>(
-    input: &mut Input<S>,
-    admin: &Rc<Admin>,
-    session: &mut SessionState,
-    line: Line,
-) -> io::Result<bool>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let payload = match &line.payload {
-        None => None,
-        Some(pattern) => match input.payload(pattern, session.timeout).await? {
-            Ok(text) => Some(text),
-            Err(_) => {
-                input.stream.write_all(b"The payload is too long or incomplete.\n\n").await?;
-                return Ok(false);
-            }
-        },
-    };
-    let last = line.commands.len().saturating_sub(1);
-    if line.commands.is_empty() && session.prompt != Prompt::Shown {
-        input.stream.write_all(b"\n").await?;
-    }
-    for (position, words) in line.commands.iter().enumerate() {
-        let payload = payload.as_deref().filter(|_| position == last);
-        let before = session.prompt;
-        let silent = matches!(words[0].as_str(), "prompt" | "quit");
-        let reply = run(admin, session, words, payload);
-        write_reply(&mut input.stream, reply).await?;
-        if !(silent && before == Prompt::None || silent && session.closing) {
-            input.stream.write_all(b"\n").await?;
-        }
-        if session.closing {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+struct Session<S> {
+    stream: S,
+    /// Received and not yet used; at most a line or a payload and a read.
+    input: Vec<u8>,
+    /// Answered and not yet written; flushed when above [`WRITE_CHUNK`].
+    output: String,
+    state: SessionState,
+    admin: Rc<Admin>,
 }
 
-fn run(
-    admin: &Rc<Admin>,
-    session: &mut SessionState,
-    words: &[String],
-    payload: Option<&str>,
-) -> Reply {
-    let Some((command, args)) = find(words) else {
-        return Reply::Text(unknown(session.level, words));
-    };
-    if command.level > session.level {
-        return Reply::line("Permission denied");
-    }
-    let now = admin.process.now();
-    let mut call = Call { admin, session, args, payload, now };
-    match (command.run)(&mut call) {
-        Ok(reply) | Err(reply) => reply,
-    }
-}
-
-async fn write_reply<S: AsyncWrite + Unpin>(stream: &mut S, mut reply: Reply) -> io::Result<()> {
-    loop {
-        match reply {
-            Reply::Text(text) => return stream.write_all(text.as_bytes()).await,
-            Reply::Pieces(pieces) => {
-                // One piece is made when the one before it is on its way: a slow client costs no memory.
-                for piece in pieces {
-                    stream.write_all(piece.as_bytes()).await?;
+impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
+    async fn run(&mut self) -> io::Result<()> {
+        loop {
+            let Some(line) = self.read_line(LINE_MAX).await? else { return Ok(()) };
+            let split = words::split(&line);
+            let payload = match &split.payload {
+                Some(end) => {
+                    if self.state.mode == Mode::Prompt {
+                        self.output.push_str("+ ");
+                    }
+                    match self.read_payload(end).await? {
+                        Some(payload) => Some(payload),
+                        None => return Ok(()),
+                    }
                 }
+                None => None,
+            };
+            self.run_line(&split.commands, payload.as_deref()).await?;
+            if self.state.mode == Mode::Once || self.state.quit {
                 return Ok(());
             }
-            Reply::Later(later) => reply = later.await,
+            self.prompt();
+        }
+    }
+
+    async fn run_line(
+        &mut self,
+        commands: &[Vec<String>],
+        payload: Option<&str>,
+    ) -> io::Result<()> {
+        if commands.is_empty() && self.state.mode == Mode::Once {
+            self.output.push_str(&command::unknown(self.state.level, &[]));
+            self.output.push('\n');
+        }
+        for (n, words) in commands.iter().enumerate() {
+            let payload = payload.filter(|_| n + 1 == commands.len());
+            let reply = self.call(words, payload);
+            self.answer(reply).await?;
+            if self.state.quit {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn call(&mut self, words: &[String], payload: Option<&str>) -> Reply {
+        let Some((command, args)) = command::find(words) else {
+            return Reply::Text(command::unknown(self.state.level, words));
+        };
+        if command.level > self.state.level {
+            return Reply::line("Permission denied");
+        }
+        let now = self.admin.process.now();
+        let mut call = Call { admin: &self.admin, session: &mut self.state, args, payload, now };
+        match (command.run)(&mut call) {
+            Ok(reply) => reply,
+            Err(reply) => reply,
+        }
+    }
+
+    /// Writes an answer and the empty line that ends it. An answer never holds an empty line itself.
+    async fn answer(&mut self, mut reply: Reply) -> io::Result<()> {
+        loop {
+            match reply {
+                Reply::Text(text) => {
+                    self.push(&text).await?;
+                    break;
+                }
+                Reply::Pieces(pieces) => {
+                    for piece in pieces {
+                        self.push(&piece).await?;
+                    }
+                    break;
+                }
+                Reply::Later(later) => {
+                    self.flush().await?;
+                    reply = later.await;
+                }
+            }
+        }
+        if !self.state.quit {
+            self.output.push('\n');
+        }
+        Ok(())
+    }
+
+    async fn push(&mut self, text: &str) -> io::Result<()> {
+        self.output.push_str(text);
+        if self.output.len() >= WRITE_CHUNK {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        if self.output.is_empty() {
+            return Ok(());
+        }
+        let write = self.stream.write_all(self.output.as_bytes());
+        within(self.state.timeout, write).await??;
+        self.output.clear();
+        self.stream.flush().await
+    }
+
+    fn prompt(&mut self) {
+        if self.state.mode != Mode::Prompt {
+            return;
+        }
+        if self.state.timed {
+            let secs = self.admin.process.now().secs();
+            let (days, hours, minutes) = (secs / 86400, secs / 3600 % 24, secs / 60 % 60);
+            let stamp = format!("[{days}:{hours:02}:{minutes:02}:{:02}]", secs % 60);
+            self.output.push_str(&stamp);
+        }
+        self.output.push_str("> ");
+    }
+
+    /// The next line without its end; `None` when the client left or was silent for too long. What is
+    /// answered so far is written before waiting.
+    async fn read_line(&mut self, limit: usize) -> io::Result<Option<String>> {
+        let mut searched = 0;
+        loop {
+            if let Some(at) = self.input[searched..].iter().position(|&b| b == b'\n') {
+                let mut line: Vec<u8> = self.input.drain(..=searched + at).collect();
+                line.pop();
+                if line.last() == Some(&b'\r') {
+                    line.pop();
+                }
+                if line.len() > limit {
+                    return Err(too_long());
+                }
+                return Ok(Some(String::from_utf8_lossy(&line).into_owned()));
+            }
+            searched = self.input.len();
+            if searched > limit {
+                return Err(too_long());
+            }
+            self.flush().await?;
+            let mut chunk = [0; 4096];
+            let read = self.stream.read(&mut chunk);
+            match within(self.state.timeout, read).await {
+                Err(_) => return Ok(None),
+                Ok(Ok(0)) => {
+                    // Like HAProxy, a last line without its end counts when the client is done sending.
+                    let rest = std::mem::take(&mut self.input);
+                    return Ok(
+                        (!rest.is_empty()).then(|| String::from_utf8_lossy(&rest).into_owned())
+                    );
+                }
+                Ok(Ok(n)) => self.input.extend_from_slice(&chunk[..n]),
+                Ok(Err(error)) => return Err(error),
+            }
+        }
+    }
+
+    /// Lines up to the one that equals `end`.
+    async fn read_payload(&mut self, end: &str) -> io::Result<Option<String>> {
+        let mut payload = String::new();
+        loop {
+            let Some(line) = self.read_line(PAYLOAD_MAX).await? else { return Ok(None) };
+            if line == end {
+                return Ok(Some(payload));
+            }
+            payload.push_str(&line);
+            payload.push('\n');
+            if payload.len() > PAYLOAD_MAX {
+                return Err(too_long());
+            }
+            if self.state.mode == Mode::Prompt {
+                self.output.push_str("+ ");
+            }
         }
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Input<S> {
-    /// Waits for one line, without its newline. The last line may lack one.
-    async fn line(
-        &mut self,
-        limit: usize,
-        idle: Option<Duration>,
-    ) -> io::Result<Result<String, NoLine>> {
-        loop {
-            if let Some(end) = self.bytes.iter().position(|byte| *byte == b'\n') {
-                let line = String::from_utf8_lossy(&self.bytes[..end]).into_owned();
-                self.bytes.drain(..=end);
-                return Ok(if end > limit { Err(NoLine::TooLong) } else { Ok(line) });
-            }
-            if self.bytes.len() > limit {
-                return Ok(Err(NoLine::TooLong));
-            }
-            if self.end {
-                if self.bytes.is_empty() {
-                    return Ok(Err(NoLine::End));
-                }
-                let rest = std::mem::take(&mut self.bytes);
-                return Ok(Ok(String::from_utf8_lossy(&rest).into_owned()));
-            }
-            if !self.read(idle).await? {
-                return Ok(Err(NoLine::Silent));
-            }
-        }
+/// A wait with an optional limit.
+async fn within<T>(
+    limit: Option<Duration>,
+    wait: impl Future<Output = T>,
+) -> Result<T, tokio::time::error::Elapsed> {
+    match limit {
+        Some(limit) => tokio::time::timeout(limit, wait).await,
+        None => Ok(wait.await),
     }
+}
 
-    /// The lines up to the one that equals `pattern`.
-    async fn payload(
-        &mut self,
-        pattern: &str,
-        idle: Option<Duration>,
-    ) -> io::Result<Result<String, NoLine>> {
-        let mut text = String::new();
-        loop {
-            match self.line(PAYLOAD_MAX, idle).await? {
-                Ok(line) if line.trim_end_matches('\r') == pattern => return Ok(Ok(text)),
-                Ok(line) => {
-                    text.push_str(&line);
-                    text.push('\n');
-                }
-                Err(why) => return Ok(Err(why)),
-            }
-            if text.len() > PAYLOAD_MAX {
-                return Ok(Err(NoLine::TooLong));
-            }
-        }
-    }
-
-    /// Reads what is there; false when the client was silent for too long.
-    async fn read(&mut self, idle: Option<Duration>) -> io::Result<bool> {
-        let mut buffer = [0; READ_SIZE];
-        let read = self.stream.read(&mut buffer);
-        let count = match idle {
-            Some(idle) => match timeout(idle, read).await {
-                Ok(count) => count?,
-                Err(_) => return Ok(false),
-            },
-            None => read.await?,
-        };
-        self.end |= count == 0;
-        self.bytes.extend_from_slice(&buffer[..count]);
-        Ok(true)
-    }
+fn too_long() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "a command line or payload is too long")
 }

@@ -1,25 +1,53 @@
 //! `clear counters`.
 
-use super::{done, refuse};
+use super::server;
 use crate::Level;
-use crate::command::{Answer, Call, Command};
+use crate::command::{Answer, Call, Command, Reply};
 
-pub(super) static COMMANDS: &[Command] = &[Command {
-    words: &["clear", "counters"],
-    usage: "[all]",
-    doc: "clear max statistics counters (or all counters)",
-    level: Level::Operator,
-    run: clear,
-}];
-
-/// Without argument only the highest values are cleared; `all` clears everything and needs level admin.
-fn clear(call: &mut Call<'_>) -> Answer {
-    let all = match call.arg(0) {
-        "" => false,
-        "all" if call.session.level == Level::Admin => true,
-        "all" => return refuse("Permission denied"),
-        other => return refuse(format!("'{other}' unknown, only 'all' is expected.")),
-    };
-    call.admin.registry.clear_counters(all);
-    done()
+/// `clear counters`: the highest values only.
+fn clear_max(call: &mut Call<'_>) -> Answer {
+    call.admin.registry.clear_counters(false);
+    Ok(Reply::done())
 }
+
+/// `clear counters all`: everything but the process' own totals, which only a restart resets.
+fn clear_all(call: &mut Call<'_>) -> Answer {
+    call.admin.registry.clear_counters(true);
+    Ok(Reply::done())
+}
+
+/// `clear counters server <backend>/<server>`. `force` matters only to counters shared between processes, which these are not.
+fn clear_one(call: &mut Call<'_>) -> Answer {
+    let server = server(call, call.arg(0))?;
+    [&server.sessions, &server.queued, &server.used_connections]
+        .iter()
+        .for_each(|gauge| gauge.clear_max());
+    server.session_rate.clear_max();
+    server.times.all().iter().for_each(|average| average.clear_max());
+    server.counters.clear();
+    Ok(Reply::done())
+}
+
+pub(super) static COMMANDS: &[Command] = &[
+    Command {
+        words: &["clear", "counters"],
+        usage: "",
+        doc: "clear max statistics counters",
+        level: Level::Operator,
+        run: clear_max,
+    },
+    Command {
+        words: &["clear", "counters", "all"],
+        usage: "",
+        doc: "clear all statistics counters",
+        level: Level::Admin,
+        run: clear_all,
+    },
+    Command {
+        words: &["clear", "counters", "server"],
+        usage: "<bk>/<srv> [force]",
+        doc: "clear all statistics counters of a server",
+        level: Level::Admin,
+        run: clear_one,
+    },
+];

@@ -1,58 +1,61 @@
-//! The commands, one file per family. Each file has its table on top.
+//! The commands, one file per family. Each file ends in a table of its rows.
 
 mod counters;
 mod frontend;
 mod l4;
+mod limits;
 mod server;
 mod session;
-mod show;
-mod stats;
+mod show_info;
+mod show_process;
+mod show_servers;
+mod show_sess;
+mod show_stat;
 
-use crate::command::{Answer, Call, Command, Reply};
+use crate::command::{Call, Command, Reply};
 use proxy_state::{Backend, Frontend, Server};
+use proxy_types::ProxyId;
 use std::sync::Arc;
 
 /// Every table.
-pub(crate) static TABLES: &[&[Command]] = &[
+pub static TABLES: &[&[Command]] = &[
     counters::COMMANDS,
     frontend::COMMANDS,
     l4::COMMANDS,
+    limits::COMMANDS,
     server::COMMANDS,
     session::COMMANDS,
-    show::COMMANDS,
-    stats::COMMANDS,
+    show_info::COMMANDS,
+    show_process::COMMANDS,
+    show_servers::COMMANDS,
+    show_sess::COMMANDS,
+    show_stat::COMMANDS,
 ];
 
-/// An error answer of one line.
-fn refuse<T>(text: impl Into<String>) -> Result<T, Reply> {
-    Err(Reply::line(text))
+/// The frontend an argument names.
+fn frontend<'a>(call: &Call<'a>, name: &str) -> Result<&'a Arc<Frontend>, Reply> {
+    if name.is_empty() {
+        return Err(Reply::line("A frontend name is expected."));
+    }
+    call.admin.registry.frontend(name).ok_or_else(|| Reply::line("No such frontend."))
 }
 
-/// The server of a `backend/server` argument.
-fn find_server(call: &Call<'_>, n: usize) -> Result<(Arc<Backend>, Arc<Server>), Reply> {
-    let Some((backend, server)) = call.arg(n).split_once('/') else {
-        return refuse("Require 'backend/server'.");
+/// The backend an argument names or numbers.
+fn backend<'a>(call: &Call<'a>, name: &str) -> Option<&'a Arc<Backend>> {
+    let registry = &call.admin.registry;
+    let by_id =
+        || registry.backend_by_id(ProxyId(name.strip_prefix('#').unwrap_or(name).parse().ok()?));
+    registry.backend(name).or_else(by_id)
+}
+
+/// The server that `backend/server` names; either may be a number, with `#` or without.
+fn server(call: &Call<'_>, path: &str) -> Result<Arc<Server>, Reply> {
+    let (farm, name) =
+        path.split_once('/').ok_or_else(|| Reply::line("Require 'backend/server'."))?;
+    let farm = backend(call, farm).ok_or_else(|| Reply::line("No such backend."))?;
+    let by_id = || {
+        let id = name.strip_prefix('#')?.parse().ok()?;
+        farm.server_by_id(proxy_types::ServerId(id))
     };
-    let Some(backend) = call.admin.registry.backend(backend) else {
-        return refuse("No such backend.");
-    };
-    match backend.server(server) {
-        Some(server) => Ok((backend.clone(), server)),
-        None => refuse("No such server."),
-    }
-}
-
-/// The frontend of an argument.
-fn find_frontend(call: &Call<'_>, n: usize) -> Result<Arc<Frontend>, Reply> {
-    if call.arg(n).is_empty() {
-        return refuse("A frontend name is expected.");
-    }
-    match call.admin.registry.frontend(call.arg(n)) {
-        Some(frontend) => Ok(frontend.clone()),
-        None => refuse("No such frontend."),
-    }
-}
-
-fn done() -> Answer {
-    Ok(Reply::done())
+    farm.server(name).or_else(by_id).ok_or_else(|| Reply::line("No such server."))
 }

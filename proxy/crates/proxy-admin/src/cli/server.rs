@@ -1,6 +1,6 @@
-//! Commands that change servers.
+//! Servers: state, weight, address, limits, health, sessions.
 
-use super::{done, find_server, refuse};
+use super::server;
 use crate::Level;
 use crate::command::{Answer, Call, Command, Reply};
 use proxy_state::server::OpState;
@@ -8,37 +8,218 @@ use proxy_state::{Server, SockAddr};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-const ADMIN: Level = Level::Admin;
+/// What `set server <b>/<s> <what>` changes: word, whether it is in this build, function.
+type Setting = (&'static str, fn(&mut Call<'_>, &Arc<Server>) -> Answer);
+
+static SETTINGS: &[Setting] = &[
+    ("addr", set_addr),
+    ("health", set_health),
+    ("state", set_state),
+    ("weight", set_weight_of),
+    ("maxconn", set_maxconn_of),
+];
+
+/// What HAProxy can change and this build cannot: said so instead of taken for a typing error.
+const NOT_CARRIED: &[&str] = &[
+    "agent",
+    "agent-addr",
+    "agent-port",
+    "agent-send",
+    "check-addr",
+    "check-port",
+    "fqdn",
+    "name",
+    "ssl",
+];
+
+fn set_server(call: &mut Call<'_>) -> Answer {
+    let server = server(call, call.arg(0))?;
+    if NOT_CARRIED.contains(&call.arg(1)) {
+        return Err(Reply::line(format!(
+            "'set server <srv> {}' is known, not carried yet.",
+            call.arg(1)
+        )));
+    }
+    match SETTINGS.iter().find(|(word, _)| *word == call.arg(1)) {
+        Some((_, run)) => run(call, &server),
+        None => {
+            let words: Vec<&str> = SETTINGS.iter().map(|(word, _)| *word).collect();
+            Err(Reply::line(format!("usage: set server <backend>/<server> {}", words.join(" | "))))
+        }
+    }
+}
+
+fn set_state(call: &mut Call<'_>, server: &Arc<Server>) -> Answer {
+    match call.arg(2) {
+        "ready" => server.set_ready(call.now),
+        "drain" => server.set_drain(call.now),
+        "maint" => server.set_maint(call.now),
+        _ => {
+            return Err(Reply::line(
+                "'set server <srv> state' expects 'ready', 'drain' and 'maint'.",
+            ));
+        }
+    };
+    Ok(Reply::done())
+}
+
+fn set_health(call: &mut Call<'_>, server: &Arc<Server>) -> Answer {
+    let to = match call.arg(2) {
+        "up" => OpState::Running,
+        "stopping" => OpState::Stopping,
+        "down" => OpState::Stopped,
+        _ => {
+            return Err(Reply::line(
+                "'set server <srv> health' expects 'up', 'stopping', or 'down'.",
+            ));
+        }
+    };
+    if server.tracked().is_some() {
+        return Err(Reply::line("cannot change health on a tracking server."));
+    }
+    server.force_health(to, call.now);
+    Ok(Reply::done())
+}
+
+fn set_weight_of(call: &mut Call<'_>, server: &Arc<Server>) -> Answer {
+    server.set_weight_text(call.arg(2), call.now)?;
+    Ok(Reply::done())
+}
+
+fn set_maxconn_of(call: &mut Call<'_>, server: &Arc<Server>) -> Answer {
+    apply_maxconn(server, call.arg(2))
+}
+
+fn apply_maxconn(server: &Server, text: &str) -> Answer {
+    if text.is_empty() {
+        return Err(Reply::line("Require <maxconn>."));
+    }
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    if digits == 0 {
+        return Err(Reply::line("maxconn string empty or preceded by garbage"));
+    }
+    if digits != text.len() {
+        return Err(Reply::line("Trailing garbage in maxconn string"));
+    }
+    let maxconn = text.parse().map_err(|_| Reply::line("Value out of range."))?;
+    server.set_maxconn(maxconn);
+    Ok(Reply::done())
+}
+
+/// `set server <b>/<s> addr <ip> [port <port>]`. The answer says what changed, in HAProxy's words.
+fn set_addr(call: &mut Call<'_>, server: &Arc<Server>) -> Answer {
+    const BY: &str = "by 'stats socket command'";
+    let (ip, port_word, port) = (call.arg(2), call.arg(3), call.arg(4));
+    if ip.is_empty() {
+        return Err(Reply::line(
+            "set server <b>/<s> addr requires an address and optionally a port.",
+        ));
+    }
+    let ip: IpAddr = ip.parse().map_err(|_| Reply::line(format!("Invalid addr '{ip}' {BY}")))?;
+    let old = server.addr().inet();
+    let old_ip = old.map(|a| a.ip());
+    let old_port = old.map_or(0, |a| a.port());
+    let addr_part = match old_ip {
+        Some(old) if old == ip => "no need to change the addr".to_owned(),
+        Some(old) => format!("IP changed from '{old}' to '{ip}'"),
+        None => format!("IP changed from 'unix' to '{ip}'"),
+    };
+    let (new_port, port_part) = match port_word {
+        "port" => {
+            let number: u16 = port.parse().map_err(|_| {
+                Reply::line(format!("{addr_part}, problem converting port '{port}' to an int {BY}"))
+            })?;
+            if number == old_port {
+                (number, ", no need to change the port".to_owned())
+            } else {
+                (number, format!(", port changed from '{old_port}' to '{number}'"))
+            }
+        }
+        _ => (old_port, String::new()),
+    };
+    let change = server.set_addr(SockAddr::Inet(SocketAddr::new(ip, new_port)));
+    let text = format!("{addr_part}{port_part} {BY}");
+    if change.is_some() {
+        let path = format!("{}/{}", server.backend_name, server.name);
+        call.admin.process.notice(&format!("{path} changed its {text}."));
+    }
+    Ok(Reply::line(text))
+}
+
+fn disable(call: &mut Call<'_>) -> Answer {
+    server(call, call.arg(0))?.set_maint(call.now);
+    Ok(Reply::done())
+}
+
+fn enable(call: &mut Call<'_>) -> Answer {
+    server(call, call.arg(0))?.set_ready(call.now);
+    Ok(Reply::done())
+}
+
+fn disable_health(call: &mut Call<'_>) -> Answer {
+    server(call, call.arg(0))?.set_check_enabled(false);
+    Ok(Reply::done())
+}
+
+fn enable_health(call: &mut Call<'_>) -> Answer {
+    if server(call, call.arg(0))?.set_check_enabled(true) {
+        Ok(Reply::done())
+    } else {
+        Err(Reply::line("Health check was not configured on this server, cannot enable."))
+    }
+}
+
+fn get_weight(call: &mut Call<'_>) -> Answer {
+    let server = server(call, call.arg(0))?;
+    Ok(Reply::line(format!("{} (initial {})", server.weight(), server.spec.weight)))
+}
+
+fn set_weight(call: &mut Call<'_>) -> Answer {
+    let server = server(call, call.arg(0))?;
+    server.set_weight_text(call.arg(1), call.now)?;
+    Ok(Reply::done())
+}
+
+fn set_maxconn(call: &mut Call<'_>) -> Answer {
+    let server = server(call, call.arg(0))?;
+    apply_maxconn(&server, call.arg(1))
+}
+
+fn shutdown_sessions(call: &mut Call<'_>) -> Answer {
+    server(call, call.arg(0))?.shutdown_sessions();
+    Ok(Reply::done())
+}
+
+const fn row(
+    words: &'static [&'static str],
+    usage: &'static str,
+    doc: &'static str,
+    run: fn(&mut Call<'_>) -> Answer,
+) -> Command {
+    Command { words, usage, doc, level: Level::Admin, run }
+}
 
 pub(super) static COMMANDS: &[Command] = &[
-    Command {
-        words: &["disable", "health"],
-        usage: "<bk>/<srv>",
-        doc: "disable health checks",
-        level: ADMIN,
-        run: |c| health_checks(c, false),
-    },
-    Command {
-        words: &["disable", "server"],
-        usage: "<bk>/<srv>",
-        doc: "disable a server for maintenance (use 'set server' instead)",
-        level: ADMIN,
-        run: |c| change(c, |s, c| s.set_maint(c.now)),
-    },
-    Command {
-        words: &["enable", "health"],
-        usage: "<bk>/<srv>",
-        doc: "enable health checks",
-        level: ADMIN,
-        run: |c| health_checks(c, true),
-    },
-    Command {
-        words: &["enable", "server"],
-        usage: "<bk>/<srv>",
-        doc: "enable a disabled server (use 'set server' instead)",
-        level: ADMIN,
-        run: |c| change(c, |s, c| s.set_ready(c.now)),
-    },
+    row(
+        &["set", "server"],
+        "<bk>/<srv> [opts]",
+        "change a server's state, weight or address",
+        set_server,
+    ),
+    row(
+        &["disable", "server"],
+        "(DEPRECATED)",
+        "disable a server for maintenance (use 'set server' instead)",
+        disable,
+    ),
+    row(
+        &["enable", "server"],
+        "(DEPRECATED)",
+        "enable a disabled server (use 'set server' instead)",
+        enable,
+    ),
+    row(&["disable", "health"], "", "disable health checks", disable_health),
+    row(&["enable", "health"], "", "enable health checks", enable_health),
     Command {
         words: &["get", "weight"],
         usage: "<bk>/<srv>",
@@ -46,168 +227,22 @@ pub(super) static COMMANDS: &[Command] = &[
         level: Level::User,
         run: get_weight,
     },
-    Command {
-        words: &["set", "maxconn", "server"],
-        usage: "<bk>/<srv> <n>",
-        doc: "change a server's maxconn setting",
-        level: ADMIN,
-        run: set_maxconn,
-    },
-    Command {
-        words: &["set", "server"],
-        usage: "<bk>/<srv> [opts]",
-        doc: "change a server's state, weight, address",
-        level: ADMIN,
-        run: set_server,
-    },
-    Command {
-        words: &["set", "weight"],
-        usage: "<bk>/<srv> <w>",
-        doc: "change a server's weight (use 'set server' instead)",
-        level: ADMIN,
-        run: |c| {
-            let (_, server) = find_server(c, 0)?;
-            set_weight(c, &server, 1)
-        },
-    },
-    Command {
-        words: &["shutdown", "sessions", "server"],
-        usage: "<bk>/<srv>",
-        doc: "kill sessions on a server",
-        level: ADMIN,
-        run: |c| {
-            find_server(c, 0)?.1.shutdown_sessions();
-            done()
-        },
-    },
+    row(
+        &["set", "weight"],
+        "<bk>/<srv>  (DEPRECATED)",
+        "change a server's weight (use 'set server' instead)",
+        set_weight,
+    ),
+    row(
+        &["set", "maxconn", "server"],
+        "<bk>/<srv>",
+        "change a server's maxconn setting",
+        set_maxconn,
+    ),
+    row(
+        &["shutdown", "sessions", "server"],
+        "<bk>/<srv>",
+        "kill sessions on a server",
+        shutdown_sessions,
+    ),
 ];
-
-fn change<T>(
-    call: &mut Call<'_>,
-    act: impl FnOnce(&Arc<Server>, &Call<'_>) -> Option<T>,
-) -> Answer {
-    let (_, server) = find_server(call, 0)?;
-    // The change itself is told to whoever logs it.
-    let _ = act(&server, call);
-    done()
-}
-
-fn health_checks(call: &mut Call<'_>, enabled: bool) -> Answer {
-    let (_, server) = find_server(call, 0)?;
-    if !server.set_check_enabled(enabled) {
-        return refuse("Health checks are not configured on this server, cannot enable.");
-    }
-    done()
-}
-
-fn get_weight(call: &mut Call<'_>) -> Answer {
-    let (_, server) = find_server(call, 0)?;
-    Ok(Reply::line(format!("{} (initial {})", server.weight(), server.spec.weight)))
-}
-
-fn set_weight(call: &Call<'_>, server: &Arc<Server>, n: usize) -> Answer {
-    server.set_weight_text(call.arg(n), call.now)?;
-    done()
-}
-
-fn set_maxconn(call: &mut Call<'_>) -> Answer {
-    let (_, server) = find_server(call, 0)?;
-    match call.arg(1).parse() {
-        Ok(limit) => server.set_maxconn(limit),
-        Err(_) if call.arg(1).is_empty() => return refuse("Require <maxconn>."),
-        Err(_) => return refuse("maxconn string must be a positive number."),
-    }
-    done()
-}
-
-fn set_server(call: &mut Call<'_>) -> Answer {
-    let (_, server) = find_server(call, 0)?;
-    match call.arg(1) {
-        "weight" => set_weight(call, &server, 2),
-        "state" => {
-            let _ = match call.arg(2) {
-                "ready" => server.set_ready(call.now),
-                "drain" => server.set_drain(call.now),
-                "maint" => server.set_maint(call.now),
-                _ => {
-                    return refuse(
-                        "'set server <srv> state' expects 'ready', 'drain' and 'maint'.",
-                    );
-                }
-            };
-            done()
-        }
-        "health" => {
-            if server.tracked().is_some() {
-                return refuse("cannot change health on a tracking server.");
-            }
-            let to = match call.arg(2) {
-                "up" => OpState::Running,
-                "stopping" => OpState::Stopping,
-                "down" => OpState::Stopped,
-                _ => {
-                    return refuse(
-                        "'set server <srv> health' expects 'up', 'stopping', or 'down'.",
-                    );
-                }
-            };
-            let _ = server.force_health(to, call.now);
-            done()
-        }
-        "addr" => set_addr(call, &server),
-        known @ ("agent" | "agent-addr" | "agent-port" | "agent-send" | "check-addr"
-        | "check-port" | "fqdn" | "name" | "ssl") => {
-            refuse(format!("'set server <srv> {known}' is known, not carried yet."))
-        }
-        _ => refuse(
-            "usage: set server <backend>/<server> addr | agent | agent-addr | agent-port | agent-send | \
-             check-addr | check-port | fqdn | health | ssl | state | weight",
-        ),
-    }
-}
-
-/// `set server <srv> addr <ip> [port <port>]`; a port with a sign is relative to the client's.
-fn set_addr(call: &Call<'_>, server: &Arc<Server>) -> Answer {
-    let text = call.arg(2);
-    let Ok(ip) = text.parse::<IpAddr>() else {
-        return refuse(format!("Invalid addr '{text}' by 'stats socket command'"));
-    };
-    let Some(before) = server.addr().inet() else {
-        return refuse("This server has no IP address to change.");
-    };
-    let port = match (call.arg(3), call.arg(4)) {
-        ("", _) => before.port(),
-        ("port", port) => match port.parse() {
-            Ok(port) => port,
-            Err(_) => return refuse(format!("Invalid port '{port}' by 'stats socket command'")),
-        },
-        _ => return refuse("set server <b>/<s> addr requires an address and optionally a port."),
-    };
-    let Some(change) = server.set_addr(SockAddr::Inet(SocketAddr::new(ip, port))) else {
-        return Ok(Reply::line("no need to change the addr by 'stats socket command'"));
-    };
-    let part = |from: Option<String>, to: Option<String>, what: &str| match (from, to) {
-        (Some(from), Some(to)) if from != to => {
-            Some(format!("{what} changed from '{from}' to '{to}'"))
-        }
-        _ => None,
-    };
-    let texts: Vec<_> = [
-        part(
-            change.from.ip().map(|ip| ip.to_string()),
-            change.to.ip().map(|ip| ip.to_string()),
-            "IP",
-        ),
-        part(
-            change.from.port().map(|port| port.to_string()),
-            change.to.port().map(|port| port.to_string()),
-            "port",
-        ),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    let said = format!("{} by 'stats socket command'", texts.join(", "));
-    call.admin.process.notice(&format!("{}/{} {said}", server.backend_name, server.name));
-    Ok(Reply::line(said))
-}

@@ -1,157 +1,169 @@
 //! Commands about the session itself.
 
-use super::{done, refuse};
 use crate::Level;
-use crate::command::{Answer, Call, Command, Reply, help};
-use crate::session::Prompt;
-use std::time::Duration;
+use crate::command::{self, Answer, Call, Command, Reply};
+use crate::session::{Mode, Severity};
+use proxy_types::time::{Unit, parse_timer_in};
 
-pub(super) static COMMANDS: &[Command] = &[
-    Command {
-        words: &["echo"],
-        usage: "<text>",
-        doc: "print text to the output",
-        level: Level::User,
-        run: |c| Ok(Reply::line(c.args.join(" "))),
-    },
-    Command {
-        words: &["expert-mode"],
-        usage: "[on|off]",
-        doc: "enable or disable expert mode",
-        level: Level::Admin,
-        run: |c| switch(c, "expert-mode", |c| &mut c.session.expert),
-    },
-    Command {
-        words: &["experimental-mode"],
-        usage: "[on|off]",
-        doc: "enable or disable experimental mode",
-        level: Level::Admin,
-        run: |c| switch(c, "experimental-mode", |c| &mut c.session.experimental),
-    },
-    Command {
-        words: &["help"],
-        usage: "[<command>]",
-        doc: "list matching or all commands",
-        level: Level::User,
-        run: |c| Ok(Reply::Text(help(c.session.level, c.args))),
-    },
-    Command {
-        words: &["operator"],
-        usage: "",
-        doc: "lower the level of the current CLI session to operator",
-        level: Level::Operator,
-        run: |c| lower(c, Level::Operator),
-    },
-    Command {
-        words: &["prompt"],
-        usage: "[help | n | i | p | timed]*",
-        doc: "toggle interactive mode with prompt",
-        level: Level::User,
-        run: prompt,
-    },
-    Command { words: &["quit"], usage: "", doc: "disconnect", level: Level::User, run: quit },
-    Command {
-        words: &["set", "timeout"],
-        usage: "cli <delay>",
-        doc: "change a timeout setting",
-        level: Level::User,
-        run: timeout,
-    },
-    Command {
-        words: &["show", "cli", "level"],
-        usage: "",
-        doc: "display the level of the current CLI session",
-        level: Level::User,
-        run: |c| Ok(Reply::line(c.session.level.as_str())),
-    },
-    Command {
-        words: &["show", "cli", "sockets"],
-        usage: "",
-        doc: "dump list of cli sockets",
-        level: Level::Operator,
-        run: sockets,
-    },
-    Command {
-        words: &["user"],
-        usage: "",
-        doc: "lower the level of the current CLI session to user",
-        level: Level::User,
-        run: |c| lower(c, Level::User),
-    },
-];
-
-fn lower(call: &mut Call<'_>, level: Level) -> Answer {
-    call.session.level = call.session.level.min(level);
-    done()
-}
-
-fn switch(
-    call: &mut Call<'_>,
-    name: &str,
-    mode: for<'a> fn(&'a mut Call<'_>) -> &'a mut bool,
-) -> Answer {
-    match call.arg(0) {
-        "on" => *mode(call) = true,
-        "off" => *mode(call) = false,
-        "" => {
-            let state = if *mode(call) { "ON" } else { "OFF" };
-            return Ok(Reply::line(format!("{name} is {state}")));
-        }
-        other => return refuse(format!("'{name}' expects 'on' or 'off', not '{other}'.")),
-    }
-    done()
-}
-
-/// Without argument the prompt is toggled; the words choose none (`n`), interactive without one (`i`), or
-/// one (`p`), and toggle the uptime in it (`timed`).
-fn prompt(call: &mut Call<'_>) -> Answer {
-    if call.args.is_empty() {
-        call.session.prompt = match call.session.prompt {
-            Prompt::Shown => Prompt::None,
-            Prompt::None | Prompt::Interactive => Prompt::Shown,
-        };
-        return done();
-    }
-    for word in call.args {
-        match word.as_str() {
-            "n" => call.session.prompt = Prompt::None,
-            "i" => call.session.prompt = Prompt::Interactive,
-            "p" => call.session.prompt = Prompt::Shown,
-            "timed" => call.session.timed = !call.session.timed,
-            _ => {
-                return refuse(
-                    "Usage: prompt [n|i|p|timed]*: n = one line and no prompt, i = interactive, \
-                     p = interactive with a prompt, timed = toggle the uptime in the prompt.",
-                );
-            }
-        }
-    }
-    done()
+fn help(call: &mut Call<'_>) -> Answer {
+    Ok(Reply::Text(command::help(call.session.level, call.args)))
 }
 
 fn quit(call: &mut Call<'_>) -> Answer {
-    call.session.closing = true;
-    done()
+    call.session.quit = true;
+    Ok(Reply::done())
 }
 
-fn timeout(call: &mut Call<'_>) -> Answer {
-    if call.arg(0) != "cli" {
-        return refuse("'set timeout' only supports 'cli'.");
+const PROMPT_HELP: &str = "Usage: prompt [help | n | i | p | timed]*
+   n      non-interactive: one line, then the connection closes
+   i      interactive: line after line, without a prompt
+   p      interactive with a prompt
+   timed  toggle the uptime in the prompt
+Without argument: toggle between prompt and non-interactive mode.
+";
+
+fn prompt(call: &mut Call<'_>) -> Answer {
+    let session = &mut *call.session;
+    if call.args.is_empty() {
+        session.mode = if session.mode == Mode::Prompt { Mode::Once } else { Mode::Prompt };
+        return Ok(Reply::done());
     }
-    let Ok(secs) = call.arg(1).trim_end_matches('s').parse::<u64>() else {
-        return refuse("Missing timeout value: a number of seconds is expected.");
-    };
-    if secs == 0 || secs > 86_400 {
-        return refuse("Invalid timeout value: 1 to 86400 seconds are expected.");
+    for word in call.args {
+        match word.as_str() {
+            "n" => session.mode = Mode::Once,
+            "i" => session.mode = Mode::Interactive,
+            "p" => session.mode = Mode::Prompt,
+            "timed" => {
+                session.timed = !session.timed;
+                session.mode = Mode::Prompt;
+            }
+            _ => return Ok(Reply::Text(PROMPT_HELP.into())),
+        }
     }
-    call.session.timeout = Some(Duration::from_secs(secs));
-    done()
+    Ok(Reply::done())
 }
 
-fn sockets(call: &mut Call<'_>) -> Answer {
+/// Lowers the level; it never rises.
+fn lower(call: &mut Call<'_>, to: Level) -> Answer {
+    call.session.level = call.session.level.min(to);
+    call.session.expert = false;
+    call.session.experimental = false;
+    Ok(Reply::done())
+}
+
+fn user(call: &mut Call<'_>) -> Answer {
+    lower(call, Level::User)
+}
+
+fn operator(call: &mut Call<'_>) -> Answer {
+    lower(call, Level::Operator)
+}
+
+fn echo(call: &mut Call<'_>) -> Answer {
+    Ok(Reply::line(call.args.join(" ")))
+}
+
+fn switch(name: &str, now: &mut bool, word: &str) -> Answer {
+    match word {
+        "on" => *now = true,
+        "off" => *now = false,
+        _ => return Ok(Reply::line(format!("{name} is {}", if *now { "ON" } else { "OFF" }))),
+    }
+    Ok(Reply::done())
+}
+
+fn expert_mode(call: &mut Call<'_>) -> Answer {
+    let word = call.arg(0).to_owned();
+    switch("expert-mode", &mut call.session.expert, &word)
+}
+
+fn experimental_mode(call: &mut Call<'_>) -> Answer {
+    let word = call.arg(0).to_owned();
+    switch("experimental-mode", &mut call.session.experimental, &word)
+}
+
+fn show_level(call: &mut Call<'_>) -> Answer {
+    Ok(Reply::line(call.session.level.as_str()))
+}
+
+fn show_sockets(call: &mut Call<'_>) -> Answer {
     let mut text = String::from("# socket lvl processes\n");
     for socket in call.admin.process.cli_sockets() {
         text.push_str(&format!("{} {} all\n", socket.address, socket.level));
     }
     Ok(Reply::Text(text))
 }
+
+fn set_timeout(call: &mut Call<'_>) -> Answer {
+    if call.arg(0) != "cli" {
+        return Err(Reply::line("'set timeout' only supports 'cli'."));
+    }
+    if call.arg(1).is_empty() {
+        return Err(Reply::line("Expects an integer value."));
+    }
+    let timeout = parse_timer_in(call.arg(1), Unit::Second)
+        .ok()
+        .filter(|t| !t.is_zero())
+        .ok_or_else(|| Reply::line("Invalid timeout value."))?;
+    call.session.timeout = Some(timeout);
+    Ok(Reply::done())
+}
+
+fn set_severity(call: &mut Call<'_>) -> Answer {
+    call.session.severity = match call.arg(0) {
+        "none" => Severity::None,
+        "number" => Severity::Number,
+        "string" => Severity::String,
+        _ => {
+            return Err(Reply::line("one of 'none', 'number', 'string' is a required argument"));
+        }
+    };
+    Ok(Reply::done())
+}
+
+const fn row(
+    words: &'static [&'static str],
+    usage: &'static str,
+    doc: &'static str,
+    run: fn(&mut Call<'_>) -> Answer,
+) -> Command {
+    Command { words, usage, doc, level: Level::User, run }
+}
+
+pub(super) static COMMANDS: &[Command] = &[
+    row(&["help"], "[<command>]", "list matching or all commands", help),
+    row(&["prompt"], "[help | n | i | p | timed]*", "toggle interactive mode with prompt", prompt),
+    row(&["quit"], "", "disconnect", quit),
+    row(&["user"], "", "lower the level of the current CLI session to user", user),
+    row(&["operator"], "", "lower the level of the current CLI session to operator", operator),
+    row(&["echo"], "<text>", "print text to the output", echo),
+    row(&["show", "cli", "level"], "", "display the level of the current CLI session", show_level),
+    Command {
+        words: &["show", "cli", "sockets"],
+        usage: "",
+        doc: "dump list of cli sockets",
+        level: Level::Operator,
+        run: show_sockets,
+    },
+    row(&["set", "timeout"], "[cli] <delay>", "change a timeout setting", set_timeout),
+    row(
+        &["set", "severity-output"],
+        "[none|number|string]",
+        "set presence of severity level in feedback information",
+        set_severity,
+    ),
+    Command {
+        words: &["expert-mode"],
+        usage: "[on|off]",
+        doc: "enable or disable commands meant for experts",
+        level: Level::Admin,
+        run: expert_mode,
+    },
+    Command {
+        words: &["experimental-mode"],
+        usage: "[on|off]",
+        doc: "enable or disable experimental commands",
+        level: Level::Admin,
+        run: experimental_mode,
+    },
+];

@@ -82,10 +82,10 @@ fn rate(o: &Object) -> Option<&Rate> {
     }
 }
 
-/// The frontend's rate of requests, in HTTP mode.
+/// The frontend's rate of requests.
 fn request_rate(o: &Object) -> Option<&Rate> {
     match &o.kind {
-        Kind::Frontend(f) if o.is_http() => Some(&f.request_rate),
+        Kind::Frontend(f) => Some(&f.request_rate),
         _ => None,
     }
 }
@@ -126,6 +126,13 @@ fn zero(o: &Object, letters: &str) -> Value {
 
 fn http_zero(o: &Object, letters: &str) -> Value {
     if o.is_http() { zero(o, letters) } else { Value::None }
+}
+
+fn pxname(o: &Object) -> Value {
+    match &o.kind {
+        Kind::Frontend(f) | Kind::Listener(f, _) => f.name.to_string().into(),
+        Kind::Server { backend, .. } | Kind::Backend(backend, _) => backend.name.to_string().into(),
+    }
 }
 
 fn status(o: &Object) -> Value {
@@ -177,6 +184,14 @@ fn sess_other(o: &Object) -> Value {
     }
 }
 
+/// Frontends count requests in every mode, the others in HTTP mode.
+fn req_tot(o: &Object) -> Value {
+    match &o.kind {
+        Kind::Frontend(_) => count!(req_tot, F)(o),
+        _ => count!(http req_tot, S B)(o),
+    }
+}
+
 fn req_other(o: &Object) -> Value {
     match &o.kind {
         Kind::Frontend(f) => {
@@ -189,12 +204,7 @@ fn req_other(o: &Object) -> Value {
 
 /// Every static column. What follows the column `-` in HAProxy depends on its build; here nothing follows.
 pub static COLUMNS: &[Column] = &[
-    col(
-        "pxname",
-        "KNSV",
-        on!(F f => f.name.to_string(), L f => f.name.to_string(), S s => s.backend_name.to_string(), B b => b.name.to_string()),
-        "Proxy name",
-    ),
+    col("pxname", "KNSV", pxname, "Proxy name"),
     col(
         "svname",
         "KNSV",
@@ -372,13 +382,13 @@ pub static COLUMNS: &[Column] = &[
         |o| rate_max(o, request_rate(o)),
         "Highest number of HTTP requests per second",
     ),
-    col("req_tot", "MCPV", count!(http req_tot, F S B), "Total number of HTTP requests"),
+    col("req_tot", "MCPV", req_tot, "Total number of HTTP requests"),
     col("cli_abrt", "MCPV", count!(cli_aborts, S B), "Transfers aborted by the client"),
     col("srv_abrt", "MCPV", count!(srv_aborts, S B), "Transfers aborted by the server"),
     col("comp_in", "MCPV", |o| zero(o, "FB"), "Bytes given to the compressor"),
     col("comp_out", "MCPV", |o| zero(o, "FB"), "Bytes that came out of the compressor"),
     col("comp_byp", "MCPV", |o| zero(o, "FB"), "Bytes that bypassed the compressor"),
-    col("comp_rsp", "MCPV", |o| http_zero(o, "FB"), "Responses that were compressed"),
+    col("comp_rsp", "MCPV", |o| zero(o, "FB"), "Responses that were compressed"),
     col(
         "lastsess",
         "MAPV",

@@ -1,234 +1,177 @@
-//! The fields of `show info`, in HAProxy's order: one row each.
+//! The fields of `show info`, in HAProxy's order and at its positions: one row each.
 
 use super::{Tags, Value};
 use crate::context::{Admin, ProcessFacts};
-use proxy_state::Now;
-use proxy_state::process::Process;
-use std::time::UNIX_EPOCH;
-
-/// What the fields are read from, at one moment.
-pub struct Reading<'a> {
-    pub admin: &'a Admin,
-    pub facts: ProcessFacts,
-    pub now: Now,
-}
-
-impl Reading<'_> {
-    fn process(&self) -> &Process {
-        &self.admin.registry.process
-    }
-}
+use proxy_state::counters::{FrontendCounters, Rate};
+use proxy_state::{Now, Process};
+use std::time::{Duration, UNIX_EPOCH};
 
 /// A row of [`FIELDS`].
 pub struct Field {
+    /// Position in the typed form, which never changes; numbers without a row belong to features that are compiled out there too.
+    pub position: usize,
     pub name: &'static str,
     pub doc: &'static str,
     pub tags: Tags,
     pub value: fn(&Reading<'_>) -> Value,
 }
 
-const fn field(
-    name: &'static str,
-    tags: Tags,
-    value: fn(&Reading<'_>) -> Value,
-    doc: &'static str,
-) -> Field {
-    Field { name, doc, tags, value }
+/// Everything the fields read from, taken at one moment.
+pub struct Reading<'a> {
+    pub admin: &'a Admin,
+    pub facts: ProcessFacts,
+    pub now: Now,
 }
 
-/// What this build does not have is told as 0, where clients expect the field.
-fn none(_: &Reading<'_>) -> Value {
+impl<'a> Reading<'a> {
+    pub fn new(admin: &'a Admin) -> Self {
+        let now = admin.process.now();
+        admin.registry.observe_rates(now);
+        Self { admin, facts: admin.process.facts(), now }
+    }
+
+    fn process(&self) -> &Process {
+        &self.admin.registry.process
+    }
+
+    /// A total that the kernel programs counted for frontends.
+    fn external(&self, field: impl Fn(&FrontendCounters) -> u64) -> u64 {
+        self.admin.registry.frontends().iter().map(|f| field(f.counters.external())).sum()
+    }
+
+    fn current(&self) -> u64 {
+        let outside = |f: &proxy_state::Frontend| u64::from(f.sessions.get() - f.sessions.own());
+        let flows: u64 = self.admin.registry.frontends().iter().map(|f| outside(f)).sum();
+        u64::from(self.process().connections.get()) + flows
+    }
+
+    fn uptime(&self) -> u64 {
+        self.now.secs()
+    }
+}
+
+/// `2d 3h04m05s`.
+fn age(secs: u64) -> String {
+    format!("{}d {}h{:02}m{:02}s", secs / 86400, secs / 3600 % 24, secs / 60 % 60, secs % 60)
+}
+
+fn mega(bytes: u64) -> Value {
+    Value::u32(bytes >> 20)
+}
+
+fn flag(on: bool) -> Value {
+    Value::U32(u32::from(on))
+}
+
+fn rate(r: &Reading<'_>, rate: &Rate) -> Value {
+    Value::u32(rate.get(r.now))
+}
+
+fn zero(_: &Reading<'_>) -> Value {
     Value::U32(0)
 }
 
-fn uptime(secs: u64) -> String {
-    format!("{}d {}h{:02}m{:02}s", secs / 86_400, secs / 3600 % 24, secs / 60 % 60, secs % 60)
+macro_rules! fields {
+    ($($position:literal $name:literal $tags:literal $value:expr, $doc:literal;)*) => {
+        /// Every field.
+        pub static FIELDS: &[Field] = &[$(Field {
+            position: $position, name: $name, doc: $doc, tags: $tags, value: $value,
+        },)*];
+    };
 }
 
-const MEGABYTE: u64 = 1 << 20;
+fields! {
+    0 "Name" "POSV" |r| r.admin.product.name.into(), "Product name";
+    1 "Version" "POSV" |r| r.admin.product.version.clone().into(), "Product version";
+    2 "Release_date" "POSV" |r| r.admin.product.release_date.clone().into(), "Date of the source code";
+    3 "Nbthread" "CGSV" |r| r.facts.threads.into(), "Number of worker threads";
+    4 "Nbproc" "CGSV" |_| 1_u32.into(), "Number of worker processes (historical, always 1)";
+    5 "Process_num" "KGPV" |_| 1_u32.into(), "Relative worker process number (1)";
+    6 "Pid" "SGPV" |r| r.facts.pid.into(), "Process id of this worker";
+    7 "Uptime" "MDPV" |r| age(r.uptime()).into(), "How long this worker runs (days+hours+minutes+seconds)";
+    8 "Uptime_sec" "MDPV" |r| Value::u32(r.uptime()), "How long this worker runs (seconds)";
+    9 "Memmax_MB" "CLPV" |r| mega(r.facts.memory_limit), "Limit on memory in MB";
+    10 "PoolAlloc_MB" "MGPV" |r| mega(r.facts.memory_allocated), "Memory allocated in MB";
+    11 "PoolUsed_MB" "MGPV" |r| mega(r.facts.memory_used), "Memory in use in MB";
+    12 "PoolFailed" "MCPV" zero, "Failed allocations";
+    13 "Ulimit-n" "CLPV" |r| Value::u32(r.facts.fd_limit), "Limit on file descriptors";
+    14 "Maxsock" "CLPV" |r| Value::u32(r.facts.max_sockets), "Limit on sockets";
+    15 "Maxconn" "CLPV" |r| r.process().maxconn().into(), "Limit on connections";
+    16 "Hard_maxconn" "CLPV" |r| r.process().hard_maxconn().into(), "Highest limit on connections that can be set";
+    17 "CurrConns" "MGPV" |r| Value::u32(r.current()), "Current number of connections";
+    18 "CumConns" "MCPV" |r| Value::u32(r.process().counters.total(|c| &c.conn_tot) + r.external(|c| c.conn_tot.get())), "Connections since the start";
+    19 "CumReq" "MCPV" |r| Value::u32(r.process().counters.total(|c| &c.req_tot) + r.external(|c| c.sess_tot.get())), "Requests since the start";
+    20 "MaxSslConns" "MMPV" zero, "Limit on TLS endpoints, 0 for none";
+    21 "CurrSslConns" "MGPV" zero, "Current number of TLS endpoints";
+    22 "CumSslConns" "MCPV" zero, "TLS endpoints since the start";
+    23 "Maxpipes" "CLPV" |r| Value::u32(r.facts.max_pipes), "Limit on pipes for splicing, 0 for none";
+    24 "PipesUsed" "MGPV" |r| Value::u32(r.facts.pipes_used), "Pipes in use";
+    25 "PipesFree" "MGPV" |r| Value::u32(r.facts.pipes_free), "Pipes allocated and idle";
+    26 "ConnRate" "MRPV" |r| rate(r, &r.process().connection_rate), "Connections over the last second";
+    27 "ConnRateLimit" "CLPV" |r| r.process().conn_rate_limit().into(), "Limit on ConnRate";
+    28 "MaxConnRate" "MMPV" |r| Value::u32(r.process().connection_rate.max()), "Highest ConnRate";
+    29 "SessRate" "MRPV" |r| rate(r, &r.process().session_rate), "Sessions over the last second";
+    30 "SessRateLimit" "CLPV" |r| r.process().sess_rate_limit().into(), "Limit on SessRate";
+    31 "MaxSessRate" "MRPV" |r| Value::u32(r.process().session_rate.max()), "Highest SessRate";
+    32 "SslRate" "MRPV" zero, "TLS connections over the last second";
+    33 "SslRateLimit" "CLPV" zero, "Limit on SslRate";
+    34 "MaxSslRate" "MMPV" zero, "Highest SslRate";
+    35 "SslFrontendKeyRate" "MGPV" zero, "TLS keys made on frontends over the last second";
+    36 "SslFrontendMaxKeyRate" "MMPV" zero, "Highest SslFrontendKeyRate";
+    37 "SslFrontendSessionReuse_pct" "MGPV" zero, "Percentage of TLS connections that needed no new key";
+    38 "SslBackendKeyRate" "MRPV" zero, "TLS keys made on backends over the last second";
+    39 "SslBackendMaxKeyRate" "MMPV" zero, "Highest SslBackendKeyRate";
+    40 "SslCacheLookups" "MCPV" zero, "Look-ups in the TLS session cache";
+    41 "SslCacheMisses" "MCPV" zero, "Misses in the TLS session cache";
+    42 "CompressBpsIn" "MRPV" zero, "Bytes given to the compressor over the last second";
+    43 "CompressBpsOut" "MRPV" zero, "Bytes that came out of the compressor over the last second";
+    44 "CompressBpsRateLim" "CLPV" zero, "Limit on CompressBpsOut";
+    47 "Tasks" "MGPV" |r| Value::u32(r.facts.tasks), "Tasks alive";
+    48 "Run_queue" "MGPV" |r| Value::u32(r.facts.run_queue), "Tasks ready to run";
+    49 "Idle_pct" "MaPV" |r| r.facts.idle_percent.into(), "Percentage of the last second spent waiting";
+    50 "node" "COSV" |r| r.facts.node.clone().into(), "Node name";
+    51 "description" "COSV" |r| r.facts.description.clone().into(), "Description of the process";
+    52 "Stopping" "MGPV" |r| flag(r.facts.stopping), "1 while the worker is leaving";
+    53 "Jobs" "MGPV" |r| Value::u32(r.facts.jobs), "Connections and listeners that keep the worker alive";
+    54 "Unstoppable Jobs" "MGPV" |r| Value::u32(r.facts.unstoppable_jobs), "Jobs that a stop does not wait for";
+    55 "Listeners" "MGPV" |r| Value::u32(r.facts.listeners), "Listening sockets";
+    56 "ActivePeers" "MGPV" zero, "Peers connected and verified";
+    57 "ConnectedPeers" "MGPV" zero, "Peers connected";
+    58 "DroppedLogs" "MGPV" |r| Value::u32(r.process().counters.total(|c| &c.dropped_logs)), "Log lines that could not be sent";
+    59 "BusyPolling" "MGPV" zero, "1 while polling without waiting";
+    60 "FailedResolutions" "MGPV" zero, "Failed name resolutions";
+    61 "TotalBytesOut" "MGPV" |r| {
+        let flows = r.external(|c| c.bytes_out.get()) + r.external(|c| c.bytes_in.get());
+        (r.process().counters.total(|c| &c.bytes_out) + flows).into()
+    }, "Bytes sent since the start";
+    62 "TotalSplicedBytesOut" "MGPV" |r| r.process().counters.total(|c| &c.spliced_bytes_out).into(), "Bytes of those that went through a kernel pipe";
+    63 "BytesOutRate" "MRPV" |r| (r.process().out_rate.get(r.now) * Process::OUT_UNIT).into(), "Bytes sent over the last second";
+    64 "DebugCommandsIssued" "MGPV" zero, "Debug commands issued";
+    65 "CumRecvLogs" "MCPV" zero, "Log messages received";
+    66 "Build info" "POSV" |r| r.admin.product.version.clone().into(), "Build info";
+    67 "Memmax_bytes" "CLPV" |r| Value::u32(r.facts.memory_limit), "Limit on memory in bytes";
+    68 "PoolAlloc_bytes" "MGPV" |r| r.facts.memory_allocated.into(), "Memory allocated in bytes";
+    69 "PoolUsed_bytes" "MGPV" |r| r.facts.memory_used.into(), "Memory in use in bytes";
+    70 "Start_time_sec" "MDPV" |r| {
+        let start = r.admin.process.wall().checked_sub(Duration::from_millis(r.now.0));
+        let secs = start.and_then(|s| s.duration_since(UNIX_EPOCH).ok()).map_or(0, |d| d.as_secs());
+        Value::u32(secs)
+    }, "Start time in seconds since the epoch";
+    71 "Tainted" "SGPV" |_| "0".into(), "Experimental features used";
+}
 
-/// Every field.
-pub static FIELDS: &[Field] = &[
-    field("Name", "PNSV", |r| r.admin.product.name.into(), "Product name"),
-    field("Version", "PNSV", |r| r.admin.product.version.clone().into(), "Product version"),
-    field(
-        "Release_date",
-        "PNSV",
-        |r| r.admin.product.release_date.clone().into(),
-        "Date of the version",
-    ),
-    field("Nbthread", "CGSV", |r| r.facts.threads.into(), "Number of worker threads"),
-    field("Nbproc", "CGSV", |_| 1_u32.into(), "Number of worker processes (always 1)"),
-    field("Process_num", "KGPV", |_| 1_u32.into(), "Relative worker process number (always 1)"),
-    field("Pid", "SGPV", |r| r.facts.pid.into(), "Process id of this worker"),
-    field(
-        "Uptime",
-        "MDPV",
-        |r| uptime(r.now.secs()).into(),
-        "How long ago this worker was started",
-    ),
-    field("Uptime_sec", "MDPV", |r| Value::u32(r.now.secs()), "The same in seconds"),
-    field(
-        "Memmax_MB",
-        "CLPV",
-        |r| Value::u32(r.facts.memory_limit / MEGABYTE),
-        "Limit of memory in MB, 0 for none",
-    ),
-    field(
-        "PoolAlloc_MB",
-        "MGPV",
-        |r| Value::u32(r.facts.memory_allocated / MEGABYTE),
-        "Memory taken in MB",
-    ),
-    field(
-        "PoolUsed_MB",
-        "MGPV",
-        |r| Value::u32(r.facts.memory_used / MEGABYTE),
-        "Memory in use in MB",
-    ),
-    field("PoolFailed", "MCPV", none, "Failed allocations"),
-    field("Ulimit-n", "CLPV", |r| Value::u32(r.facts.fd_limit), "Limit of descriptors"),
-    field("Maxsock", "CLPV", |r| Value::u32(r.facts.max_sockets), "Limit of sockets"),
-    field("Maxconn", "CLPV", |r| r.process().maxconn().into(), "Limit of connections"),
-    field(
-        "Hard_maxconn",
-        "CLPV",
-        |r| r.process().hard_maxconn().into(),
-        "Limit of connections at start",
-    ),
-    field(
-        "CurrConns",
-        "MGPV",
-        |r| r.process().connections.get().into(),
-        "Current client connections",
-    ),
-    field(
-        "CumConns",
-        "MCPV",
-        |r| r.process().counters.total(|c| &c.conn_tot).into(),
-        "Connections since the start",
-    ),
-    field(
-        "CumReq",
-        "MCPV",
-        |r| r.process().counters.total(|c| &c.req_tot).into(),
-        "Requests since the start",
-    ),
-    field("MaxSslConns", "CLPV", none, "Limit of TLS connections"),
-    field("CurrSslConns", "MGPV", none, "Current TLS connections"),
-    field("CumSslConns", "MCPV", none, "TLS connections since the start"),
-    field("Maxpipes", "CLPV", |r| Value::u32(r.facts.max_pipes), "Limit of pipes for splicing"),
-    field("PipesUsed", "MGPV", |r| Value::u32(r.facts.pipes_used), "Pipes in use"),
-    field("PipesFree", "MGPV", |r| Value::u32(r.facts.pipes_free), "Pipes kept for later"),
-    field(
-        "ConnRate",
-        "MRPV",
-        |r| Value::u32(r.process().connection_rate.observe(r.now)),
-        "Connections over the last second",
-    ),
-    field("ConnRateLimit", "CLPV", |r| r.process().conn_rate_limit().into(), "Limit of ConnRate"),
-    field(
-        "MaxConnRate",
-        "MMPV",
-        |r| Value::u32(r.process().connection_rate.max()),
-        "Highest ConnRate",
-    ),
-    field(
-        "SessRate",
-        "MRPV",
-        |r| Value::u32(r.process().session_rate.observe(r.now)),
-        "Sessions over the last second",
-    ),
-    field("SessRateLimit", "CLPV", |r| r.process().sess_rate_limit().into(), "Limit of SessRate"),
-    field(
-        "MaxSessRate",
-        "MMPV",
-        |r| Value::u32(r.process().session_rate.max()),
-        "Highest SessRate",
-    ),
-    field("SslRate", "MRPV", none, "TLS connections over the last second"),
-    field("SslRateLimit", "CLPV", none, "Limit of SslRate"),
-    field("MaxSslRate", "MMPV", none, "Highest SslRate"),
-    field("SslFrontendKeyRate", "MRPV", none, "Key computations of frontends over the last second"),
-    field("SslFrontendMaxKeyRate", "MMPV", none, "Highest SslFrontendKeyRate"),
-    field("SslFrontendSessionReuse_pct", "MRPV", none, "Resumed client sessions in percent"),
-    field("SslBackendKeyRate", "MRPV", none, "Key computations of backends over the last second"),
-    field("SslBackendMaxKeyRate", "MMPV", none, "Highest SslBackendKeyRate"),
-    field("SslCacheLookups", "MCPV", none, "Session cache look-ups"),
-    field("SslCacheMisses", "MCPV", none, "Session cache misses"),
-    field("CompressBpsIn", "MRPV", none, "Bytes per second into compression"),
-    field("CompressBpsOut", "MRPV", none, "Bytes per second out of compression"),
-    field("CompressBpsRateLim", "CLPV", none, "Limit of CompressBpsOut"),
-    field("Tasks", "MGPV", |r| Value::u32(r.facts.tasks), "Tasks alive"),
-    field("Run_queue", "MGPV", |r| Value::u32(r.facts.run_queue), "Tasks ready to run"),
-    field(
-        "Idle_pct",
-        "MaPV",
-        |r| r.facts.idle_percent.into(),
-        "Share of the last second spent waiting",
-    ),
-    field("node", "CNSV", |r| r.facts.node.clone().into(), "Node name"),
-    field(
-        "Stopping",
-        "SGPV",
-        |r| u32::from(r.facts.stopping).into(),
-        "1 when the worker is leaving",
-    ),
-    field(
-        "Jobs",
-        "MGPV",
-        |r| Value::u32(r.facts.jobs),
-        "Connections and listeners that keep the process alive",
-    ),
-    field(
-        "Unstoppable Jobs",
-        "MGPV",
-        |r| Value::u32(r.facts.unstoppable_jobs),
-        "Jobs that a soft stop does not wait for",
-    ),
-    field("Listeners", "MGPV", |r| Value::u32(r.facts.listeners), "Listening sockets"),
-    field("ActivePeers", "MGPV", none, "Verified active peers connections"),
-    field("ConnectedPeers", "MGPV", none, "Peers that passed the hello"),
-    field(
-        "DroppedLogs",
-        "MCPV",
-        |r| r.process().counters.total(|c| &c.dropped_logs).into(),
-        "Log lines lost",
-    ),
-    field("BusyPolling", "MGPV", none, "Whether threads poll without sleeping"),
-    field("FailedResolutions", "MCPV", none, "Failed DNS resolutions"),
-    field(
-        "TotalBytesOut",
-        "MCPV",
-        |r| r.process().counters.total(|c| &c.bytes_out).into(),
-        "Bytes sent to clients and servers",
-    ),
-    field("TotalSplicedBytesOut", "MCPV", none, "Bytes sent by splicing"),
-    field(
-        "BytesOutRate",
-        "MRPV",
-        |r| Value::U64(u64::from(r.process().out_rate.observe(r.now)) * Process::OUT_UNIT),
-        "Bytes sent over the last second",
-    ),
-    field("DebugCommandsIssued", "MCPV", none, "Debug commands run"),
-    field("CumRecvLogs", "MCPV", none, "Log lines received"),
-    field("Build info", "PNSV", |r| r.admin.product.version.clone().into(), "Build"),
-    field(
-        "Memmax_bytes",
-        "CLPV",
-        |r| r.facts.memory_limit.into(),
-        "Limit of memory in bytes, 0 for none",
-    ),
-    field("PoolAlloc_bytes", "MGPV", |r| r.facts.memory_allocated.into(), "Memory taken in bytes"),
-    field("PoolUsed_bytes", "MGPV", |r| r.facts.memory_used.into(), "Memory in use in bytes"),
-    field(
-        "Start_time_sec",
-        "MDPV",
-        |r| {
-            let wall = r.admin.process.wall().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-            Value::u32(wall.saturating_sub(r.now.secs()))
-        },
-        "Start of the worker, seconds since 1970",
-    ),
-    field("Tainted", "SGPV", none, "Experimental features used"),
-];
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_written_as_haproxy_writes_them() {
+        assert_eq!(age(2), "0d 0h00m02s");
+        assert_eq!(age(2 * 86400 + 3 * 3600 + 245), "2d 3h04m05s");
+    }
+
+    #[test]
+    fn positions_rise() {
+        assert!(FIELDS.is_sorted_by(|a, b| a.position < b.position));
+    }
+}

@@ -1,0 +1,54 @@
+//! Limits of the process and of rates.
+
+use crate::Level;
+use crate::command::{Answer, Call, Command, Reply};
+
+fn number(text: &str) -> Result<u32, Reply> {
+    text.parse().map_err(|_| Reply::line("Expects an integer value."))
+}
+
+fn set_maxconn_global(call: &mut Call<'_>) -> Answer {
+    let process = &call.admin.registry.process;
+    // 0 gives the configured limit back.
+    let maxconn = match number(call.arg(0))? {
+        0 => process.hard_maxconn(),
+        n => n,
+    };
+    if !process.set_maxconn(maxconn) {
+        return Err(Reply::line("Value out of range."));
+    }
+    Ok(Reply::done())
+}
+
+const RATES: &str = "'set rate-limit' only supports :
+   - 'connections global' to set the per-process maximum connection rate
+   - 'sessions global' to set the per-process maximum session rate
+";
+
+fn set_rate_limit(call: &mut Call<'_>) -> Answer {
+    let process = &call.admin.registry.process;
+    let set: &dyn Fn(u32) = match (call.arg(0), call.arg(1)) {
+        ("connections", "global") => &|n| process.set_conn_rate_limit(n),
+        ("sessions", "global") => &|n| process.set_sess_rate_limit(n),
+        _ => return Err(Reply::Text(RATES.into())),
+    };
+    set(number(call.arg(2))?);
+    Ok(Reply::done())
+}
+
+pub(super) static COMMANDS: &[Command] = &[
+    Command {
+        words: &["set", "maxconn", "global"],
+        usage: "<value>",
+        doc: "change the per-process maxconn setting",
+        level: Level::Admin,
+        run: set_maxconn_global,
+    },
+    Command {
+        words: &["set", "rate-limit"],
+        usage: "<setting> <value>",
+        doc: "change a rate limiting value",
+        level: Level::Admin,
+        run: set_rate_limit,
+    },
+];
