@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use proxy_admin::{Admin, Level, SessionOptions};
 use proxy_net::accept::{Listening, Switch};
+use proxy_net::Watched;
 use proxy_net::clock::{self, Tick};
 use proxy_net::listener::Identity;
 use proxy_net::stop::{Stop, StopSource};
@@ -16,6 +17,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::admin;
+use super::flowlog::FlowLog;
 use super::handover::{self, Estate};
 use super::l4::{self, KernelPath};
 use super::link::{Link, Request};
@@ -32,6 +34,7 @@ pub(crate) struct Control {
     pub(crate) registry: Arc<Registry>,
     pub(crate) epoch: Tick,
     pub(crate) kernel: KernelPath,
+    pub(crate) flow_log: FlowLog,
     pub(crate) stop: StopSource,
     /// Taken when the worker stops listening.
     pub(crate) listeners: std::cell::RefCell<Listeners>,
@@ -78,6 +81,7 @@ impl Control {
         self.follow_frontends();
         tokio::task::spawn_local(self.clone().feed_kernel());
         tokio::task::spawn_local(self.clone().tick());
+        tokio::task::spawn_local(self.clone().log_flows());
         let watched = self.clone();
         let master = async move {
             match link {
@@ -249,6 +253,21 @@ impl Control {
         let mut changes = l4::watch(&self.registry);
         while let Some(server) = changes.recv().await {
             self.kernel.server_changed(&server);
+        }
+    }
+
+    /// Connections that ended in the kernel are logged as they end.
+    async fn log_flows(self: Rc<Self>) {
+        let Some(fd) = self.kernel.events_fd() else { return };
+        let watched = match Watched::new(fd) {
+            Ok(watched) => watched,
+            Err(error) => return tracing::warn!(%error, "flows in the kernel are not logged"),
+        };
+        loop {
+            let drain = || self.kernel.ended_flows(|flow| self.flow_log.write(&flow, self.now()));
+            if watched.readable(drain).await.is_err() {
+                return;
+            }
         }
     }
 

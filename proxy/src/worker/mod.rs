@@ -4,6 +4,7 @@
 
 mod admin;
 mod control;
+mod flowlog;
 mod handover;
 mod l4;
 mod link;

@@ -16,6 +16,7 @@ use proxy_stream::env::Env;
 
 use super::admin::{self, Fixed};
 use super::control::Control;
+use super::flowlog::FlowLog;
 use super::handover::Predecessor;
 use super::l4::KernelPath;
 use super::link::Link;
@@ -106,6 +107,10 @@ fn start(
         registry: assembled.registry.clone(),
         epoch,
         kernel,
+        flow_log: FlowLog::new(
+            env.clone(),
+            assembled.services.iter().map(|service| service.front().clone()).collect(),
+        ),
         stop: stop.clone(),
         listeners: std::cell::RefCell::new(listeners),
         switches,

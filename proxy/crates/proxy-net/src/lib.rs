@@ -32,5 +32,7 @@ pub mod stop;
 mod stream;
 mod sys;
 pub mod timer;
+mod watch;
 
 pub use stream::Stream;
+pub use watch::Watched;
