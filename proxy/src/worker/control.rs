@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proxy_admin::{Admin, Level, SessionOptions};
-use proxy_net::accept::{Listening, Switch};
 use proxy_net::Watched;
+use proxy_net::accept::{Listening, Switch};
 use proxy_net::clock::{self, Tick};
 use proxy_net::listener::Identity;
 use proxy_net::stop::{Stop, StopSource};

@@ -28,13 +28,7 @@ pub(crate) struct FlowLog {
 
 impl FlowLog {
     pub(crate) fn new(env: Arc<Env>, fronts: Vec<Arc<Front>>) -> Self {
-        Self {
-            env,
-            fronts,
-            scratch: RefCell::default(),
-            random: Cell::new(1),
-            lines: Cell::new(0),
-        }
+        Self { env, fronts, scratch: RefCell::default(), random: Cell::new(1), lines: Cell::new(0) }
     }
 
     /// Writes the line of one flow, when its frontend logs.

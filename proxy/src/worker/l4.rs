@@ -10,8 +10,8 @@ use std::sync::Arc;
 use proxy_config::model::{Config, L4Hook};
 use proxy_datapath::plan::{Plan, plan};
 use proxy_datapath::{
-    Datapath, EndedFlow, Hook, NetFacts, OpenOptions, ServerChange, ServiceSpec, Status, Traffic,
-    Unavailable, Usable,
+    AttachedHook, Datapath, EndedFlow, Hook, NetFacts, OpenOptions, ServerChange, ServiceSpec,
+    Status, Traffic, Unavailable, Usable,
 };
 use proxy_state::counters::ExternalCounters;
 use proxy_state::server::OpState;
@@ -245,7 +245,9 @@ impl KernelPath {
     pub(crate) fn hooks(&self) -> String {
         let mut names: Vec<_> = self
             .status()
-            .map(|status| status.interfaces.iter().map(|i| i.report.hook.name()).collect())
+            .map(|status| {
+                status.interfaces.iter().filter_map(|i| hook_name(i.report.hook)).collect()
+            })
             .unwrap_or_default();
         names.sort_unstable();
         names.dedup();
@@ -389,6 +391,15 @@ pub(crate) fn hook(config: &Config) -> Hook {
         L4Hook::Tc => Hook::Tc,
         L4Hook::Xdp => Hook::Xdp,
         L4Hook::XdpGeneric => Hook::XdpGeneric,
+    }
+}
+
+/// The hook as the path column names it.
+fn hook_name(hook: AttachedHook) -> Option<&'static str> {
+    match hook.name() {
+        "none" => None,
+        "tcx" => Some("tc"),
+        other => Some(other),
     }
 }
 
