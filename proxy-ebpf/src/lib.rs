@@ -32,6 +32,11 @@ pub mod rewrite;
 pub mod select;
 pub mod tables;
 
+#[cfg(test)]
+mod host;
+#[cfg(test)]
+mod model;
+
 pub use frame::{Frame, Hop, NoWay, Path, Verdict};
 pub use process::process;
 pub use tables::{InsertError, Scratch, Tables};

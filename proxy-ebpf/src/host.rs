@@ -1,0 +1,244 @@
+//! The host's frames and tables, for tests: byte buffers and hash maps.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+};
+
+use proxy_common::{
+    Config, EpochLine, FlowEntry, FlowEvent, FlowKey, HOOK_TC, Live, RealEntry, Reason,
+    ServiceEntry, Slot, Traffic, VipEntry, VipKey, maps::PREFILTER_WORDS,
+};
+
+use crate::{
+    Frame, Hop, InsertError, NoWay, Path, Tables, Verdict,
+    cell::{EpochCell, FlowCell, LiveCell},
+    checksum,
+    frame::Pseudo,
+    headers::Header,
+};
+
+/// A frame in a buffer, sent wherever it asks to be.
+pub(crate) struct HostFrame {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) ingress: u32,
+}
+
+impl Frame for HostFrame {
+    const HOOK: u8 = HOOK_TC;
+
+    fn load<H: Header>(&self, offset: usize) -> Option<H> {
+        let bytes = self.bytes.get(offset..offset + size_of::<H>())?;
+        // SAFETY: as many bytes as the header has, any of which make one.
+        Some(unsafe { bytes.as_ptr().cast::<H>().read_unaligned() })
+    }
+
+    fn frame_len(&self) -> u32 {
+        self.bytes.len() as u32
+    }
+
+    fn segments(&self) -> u32 {
+        1
+    }
+
+    fn ingress(&self) -> u32 {
+        self.ingress
+    }
+
+    fn route(&mut self, path: &Path<'_>) -> Result<Hop, NoWay> {
+        Ok(Hop { ifindex: path.fallback, data: path.dst.words })
+    }
+
+    fn store<H: Header>(&mut self, offset: usize, header: &H) -> bool {
+        let Some(bytes) = self.bytes.get_mut(offset..offset + size_of::<H>()) else {
+            return false;
+        };
+        // SAFETY: as many bytes as the header has.
+        unsafe { bytes.as_mut_ptr().cast::<H>().write_unaligned(*header) };
+        true
+    }
+
+    fn store_hop_limit(&mut self, offset: usize, value: u8) -> bool {
+        self.store(offset, &value)
+    }
+
+    fn fix_ip(&mut self, offset: usize, diff: u32) -> bool {
+        let Some(check) = self.load::<u16>(offset) else { return false };
+        self.store(offset, &checksum::apply(check, diff))
+    }
+
+    fn fix_l4(&mut self, offset: usize, _kind: Pseudo, pseudo: u32, plain: u32) -> bool {
+        self.fix_ip(offset, checksum::join(pseudo, plain))
+    }
+
+    fn send(&mut self, _hop: &Hop) -> Verdict {
+        Verdict::Redirect
+    }
+}
+
+/// Tables in memory. Entries of flows are leaked, so that references outlive removal as they do in the
+/// kernel's maps.
+pub(crate) struct HostTables {
+    pub(crate) config: Config,
+    pub(crate) prefilter: Vec<u64>,
+    pub(crate) vips: HashMap<VipKey, VipEntry>,
+    pub(crate) services: Vec<ServiceEntry>,
+    pub(crate) ring: Vec<u32>,
+    pub(crate) reals: Vec<RealEntry>,
+    pub(crate) flows: RefCell<HashMap<FlowKey, &'static FlowCell>>,
+    pub(crate) capacity: usize,
+    epochs: Vec<EpochCell>,
+    pub(crate) service_live: LiveCell,
+    pub(crate) server_live: Vec<LiveCell>,
+    pub(crate) counters: RefCell<HashMap<Reason, u64>>,
+    pub(crate) traffic: RefCell<Traffic>,
+    pub(crate) server_traffic: RefCell<Vec<Traffic>>,
+    embryonic: RefCell<(usize, Vec<Slot>)>,
+    closing: RefCell<(usize, Vec<Slot>)>,
+    pub(crate) events: RefCell<Vec<FlowEvent>>,
+    pub(crate) now: Cell<u64>,
+    random: Cell<u32>,
+}
+
+impl HostTables {
+    /// Empty tables for some servers, with so many places for half-open and for closed flows.
+    pub(crate) fn new(config: Config, reals: Vec<RealEntry>, slots: usize) -> Self {
+        Self {
+            config,
+            prefilter: vec![0; PREFILTER_WORDS as usize],
+            vips: HashMap::new(),
+            services: Vec::new(),
+            ring: Vec::new(),
+            flows: RefCell::default(),
+            capacity: usize::MAX,
+            epochs: (0..=config.epoch_mask).map(|_| EpochCell::new(EpochLine::default())).collect(),
+            service_live: LiveCell::new(Live::default()),
+            server_live: reals.iter().map(|_| LiveCell::new(Live::default())).collect(),
+            counters: RefCell::default(),
+            traffic: RefCell::default(),
+            server_traffic: RefCell::new(vec![Traffic::default(); reals.len()]),
+            embryonic: RefCell::new((0, vec![Slot::default(); slots])),
+            closing: RefCell::new((0, vec![Slot::default(); slots])),
+            events: RefCell::default(),
+            now: Cell::new(1),
+            random: Cell::new(1),
+            reals,
+        }
+    }
+
+    /// Forward entries and their keys.
+    pub(crate) fn connections(&self) -> Vec<(FlowKey, &'static FlowCell)> {
+        let flows = self.flows.borrow();
+        flows
+            .iter()
+            .filter(|(_, cell)| cell.is_forward())
+            .map(|(key, cell)| (*key, *cell))
+            .collect()
+    }
+}
+
+fn swap(ring: &RefCell<(usize, Vec<Slot>)>, slot: &mut Slot) {
+    let (head, slots) = &mut *ring.borrow_mut();
+    let place = *head % slots.len();
+    *head += 1;
+    std::mem::swap(&mut slots[place], slot);
+}
+
+impl Tables for HostTables {
+    fn config(&self) -> Option<&Config> {
+        Some(&self.config)
+    }
+
+    fn prefilter(&self, word: u32) -> u64 {
+        self.prefilter[word as usize]
+    }
+
+    fn vip(&self, key: &VipKey) -> Option<VipEntry> {
+        self.vips.get(key).copied()
+    }
+
+    fn service(&self, index: u32) -> Option<&ServiceEntry> {
+        self.services.get(index as usize)
+    }
+
+    fn ring(&self, _ring: u32, place: u32) -> Option<u32> {
+        self.ring.get(place as usize).copied()
+    }
+
+    fn real(&self, index: u32) -> Option<&RealEntry> {
+        self.reals.get(index as usize)
+    }
+
+    fn flow(&self, key: &FlowKey) -> Option<&FlowCell> {
+        self.flows.borrow().get(key).copied()
+    }
+
+    fn insert(&self, key: &FlowKey, entry: &FlowEntry) -> Result<(), InsertError> {
+        let mut flows = self.flows.borrow_mut();
+        if flows.contains_key(key) {
+            return Err(InsertError::Exists);
+        }
+        if flows.len() >= self.capacity {
+            return Err(InsertError::Full);
+        }
+        flows.insert(*key, Box::leak(Box::new(FlowCell::new(*entry))));
+        Ok(())
+    }
+
+    fn remove(&self, key: &FlowKey) -> bool {
+        self.flows.borrow_mut().remove(key).is_some()
+    }
+
+    fn epochs(&self, line: u32) -> Option<&EpochCell> {
+        self.epochs.get(line as usize)
+    }
+
+    fn service_live(&self, index: u32) -> Option<&LiveCell> {
+        (index == 0).then_some(&self.service_live)
+    }
+
+    fn server_live(&self, index: u32) -> Option<&LiveCell> {
+        self.server_live.get(index as usize)
+    }
+
+    fn count(&self, reason: Reason) {
+        *self.counters.borrow_mut().entry(reason).or_default() += 1;
+    }
+
+    fn count_service(&self, _index: u32, change: impl FnOnce(&mut Traffic)) {
+        change(&mut self.traffic.borrow_mut());
+    }
+
+    fn count_server(&self, index: u32, change: impl FnOnce(&mut Traffic)) {
+        change(&mut self.server_traffic.borrow_mut()[index as usize]);
+    }
+
+    fn swap_embryonic(&self, _config: &Config, slot: &mut Slot) {
+        swap(&self.embryonic, slot);
+    }
+
+    fn swap_closing(&self, _config: &Config, slot: &mut Slot) {
+        swap(&self.closing, slot);
+    }
+
+    fn emit(&self, event: impl FnOnce(&mut FlowEvent)) -> bool {
+        let mut one = FlowEvent::default();
+        event(&mut one);
+        self.events.borrow_mut().push(one);
+        true
+    }
+
+    fn now_ns(&self) -> u64 {
+        self.now.get()
+    }
+
+    fn random(&self) -> u32 {
+        // Xorshift: any sequence will do, as long as a failure can be repeated.
+        let mut word = self.random.get();
+        word ^= word << 13;
+        word ^= word >> 17;
+        word ^= word << 5;
+        self.random.set(word);
+        word
+    }
+}
