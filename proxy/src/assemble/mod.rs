@@ -4,6 +4,7 @@
 pub(crate) mod addresses;
 mod engines;
 pub(crate) mod logs;
+mod refused;
 mod rules;
 pub(crate) mod state;
 
@@ -51,6 +52,7 @@ pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
         proxy_maxconn: args.proxy_maxconn,
     };
     let mut diagnostics = Diagnostics::new();
+    refused::report(&loaded.config, &mut diagnostics);
     let spec = state::registry(&loaded.config, &overrides, &mut diagnostics);
     let mut addresses = HashMap::new();
     for backend in &spec.backends {

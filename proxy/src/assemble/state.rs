@@ -74,7 +74,8 @@ pub(crate) fn process_maxconn(config: &Config, overrides: &Overrides) -> u32 {
             .ok()
             .map(|(_, hard)| hard)
     });
-    descriptors.map_or(DEFAULT_MAXCONN, |limit| {
+    let ceiling = config.global.fd_hard_limit.map_or(u64::MAX, |limit| u64::from(limit.value));
+    descriptors.map(|limit| limit.min(ceiling)).map_or(DEFAULT_MAXCONN, |limit| {
         u32::try_from(limit.saturating_sub(RESERVED_DESCRIPTORS) / 2).unwrap_or(u32::MAX).max(1)
     })
 }
@@ -399,7 +400,8 @@ fn options(settings: &Settings) -> ProxyOptions {
         dontlognull: flags.is_on(Flag::DontLogNull),
         logasap: flags.is_on(Flag::LogAsap),
         log_health_checks: flags.is_on(Flag::LogHealthChecks),
-        abortonclose: flags.is_on(Flag::AbortOnClose),
+        // On since 3.3, unless switched off (configuration manual, 4.2 "option abortonclose").
+        abortonclose: flags.get(Flag::AbortOnClose).is_none_or(|flag| flag.value),
         allbackups: flags.is_on(Flag::AllBackups),
         clitcpka: flags.is_on(Flag::CliTcpKa),
         srvtcpka: flags.is_on(Flag::SrvTcpKa),

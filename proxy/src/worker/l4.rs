@@ -396,10 +396,11 @@ pub(crate) fn hook(config: &Config) -> Hook {
 
 /// The hook as the path column names it.
 fn hook_name(hook: AttachedHook) -> Option<&'static str> {
-    match hook.name() {
-        "none" => None,
-        "tcx" => Some("tc"),
-        other => Some(other),
+    match hook {
+        AttachedHook::None => None,
+        AttachedHook::Tc => Some("tc"),
+        AttachedHook::Xdp => Some("xdp"),
+        AttachedHook::XdpGeneric => Some("xdp-generic"),
     }
 }
 

@@ -97,6 +97,12 @@ fn start(
     write_pidfile(args, config, quiet_pidfile.is_some());
     identity.assume(kernel.is_held()).map_err(|error| messages::alert(format_args!("{error}")))?;
 
+    if args.no_splice || config.global.nosplice.is_some() {
+        proxy_net::splice::set_max_pipes(0);
+    }
+    if let Some(limit) = config.global.maxconnrate {
+        assembled.registry.process.set_conn_rate_limit(limit.value);
+    }
     let stop = StopSource::new();
     let epoch = clock::precise();
     let switches: Vec<Switch> =
@@ -136,7 +142,12 @@ fn start(
     let common = Common {
         env,
         stop: stop.handle(),
-        batch: config.global.tune.maxaccept.map_or(64, |n| usize::try_from(n.value).unwrap_or(64)),
+        // -1 asks for no limit.
+        batch: config
+            .global
+            .tune
+            .maxaccept
+            .map_or(64, |n| usize::try_from(n.value).unwrap_or(usize::MAX)),
     };
     let mut handles = Vec::with_capacity(threads);
     for (index, ports) in ports.into_iter().enumerate() {

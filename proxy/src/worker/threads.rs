@@ -10,7 +10,6 @@ use proxy_net::accept::{self, Acceptance, Accepted, Room, Slots, Switch};
 use proxy_net::clock;
 use proxy_net::listener::ListenSocket;
 use proxy_net::stop::Stop;
-use proxy_state::frontend::FrontendState;
 use proxy_state::{Frontend, Listener, SockAddr};
 use proxy_stream::Thread;
 use proxy_stream::env::{self, Env};
@@ -119,11 +118,18 @@ impl Acceptance for Door {
 }
 
 impl Door {
-    /// `rate-limit sessions`, `maxconnrate` and a frontend that was paused a moment ago.
+    /// `maxconnrate` and `rate-limit sessions`: what is over the rate waits in the kernel's queue.
     fn rate(&self) -> Room {
-        if self.frontend.state() == FrontendState::Open {
-            return Room::Yes;
+        const PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
+        let now = self.engine.env.now(clock::coarse());
+        let process = &self.engine.env.registry().process;
+        let over = |limit: u32, rate: u64| limit != 0 && rate >= u64::from(limit);
+        if over(process.conn_rate_limit(), process.connection_rate.get(now))
+            || over(process.sess_rate_limit(), process.session_rate.get(now))
+            || over(self.frontend.rate_limit(), self.frontend.session_rate.get(now))
+        {
+            return Room::Wait(PAUSE);
         }
-        Room::Full
+        Room::Yes
     }
 }

@@ -1,0 +1,64 @@
+//! What the configuration may say and this version does not do: said plainly instead of ignored.
+
+use proxy_config::model::{Config, DefaultPath, Flag, Proxy, ServerOptions};
+use proxy_types::{DiagSink, Diagnostic, Diagnostics, Endpoint, PortSpec, Span};
+
+/// Reports every statement of the configuration that is known and not carried, or without effect.
+pub(super) fn report(config: &Config, diagnostics: &mut Diagnostics) {
+    let tune = &config.global.tune;
+    let sizes = [
+        ("tune.pipesize", tune.pipesize),
+        ("tune.rcvbuf.client", tune.rcvbuf_client),
+        ("tune.rcvbuf.server", tune.rcvbuf_server),
+        ("tune.sndbuf.client", tune.sndbuf_client),
+        ("tune.sndbuf.server", tune.sndbuf_server),
+    ];
+    for (name, value) in sizes {
+        if let Some(value) = value {
+            not_yet(name, value.span, diagnostics);
+        }
+    }
+    if let Some(path) = config.global.default_path.as_ref()
+        && path.value != DefaultPath::Current
+    {
+        not_yet("default-path other than 'current'", path.span, diagnostics);
+    }
+    for proxy in &config.proxies {
+        section(proxy, diagnostics);
+    }
+}
+
+fn section(proxy: &Proxy, diagnostics: &mut Diagnostics) {
+    if let Some(flag) = proxy.settings.flags.get(Flag::TcpSmartAccept).filter(|flag| flag.value) {
+        diagnostics.push(
+            Diagnostic::warning(
+                "'option tcp-smart-accept' has no effect: nothing is acknowledged early",
+            )
+            .at(flag.span),
+        );
+    }
+    for server in &proxy.servers {
+        options(&server.options, diagnostics);
+    }
+    let sources = [&proxy.settings.source].into_iter();
+    let of_servers = proxy.servers.iter().map(|server| &server.options.source);
+    for source in sources.chain(of_servers).flatten() {
+        let ports = match &source.value.address.endpoint {
+            Endpoint::Inet { port, .. } => *port,
+            _ => PortSpec::None,
+        };
+        if matches!(ports, PortSpec::Range { .. }) {
+            not_yet("a range of ports in 'source'", source.span, diagnostics);
+        }
+    }
+}
+
+fn options(options: &ServerOptions, diagnostics: &mut Diagnostics) {
+    if let Some(tfo) = options.tfo.filter(|tfo| tfo.value) {
+        not_yet("'tfo' of a server", tfo.span, diagnostics);
+    }
+}
+
+fn not_yet(what: &str, span: Span, diagnostics: &mut Diagnostics) {
+    diagnostics.push(Diagnostic::alert(format!("{what} is known, not carried yet")).at(span));
+}
