@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! worker -> master   READY <pid>
+//! worker -> master   unpin <directory>        remove the pins of the kernel path
 //! master -> worker   cli <level> + stream      serve a runtime API session on this stream
 //! worker -> worker   handover + seqpacket      talk about listeners and the data path on this pair
 //! ```

@@ -59,7 +59,29 @@ pub(crate) fn registry(
             spec.backends.push(backend(proxy, id, overrides, diagnostics));
         }
     }
+    for backend in &mut spec.backends {
+        backend.fullconn = fullconn(config, &backend.name, &spec.frontends);
+    }
     spec
+}
+
+/// A tenth of the connections that the frontends which reach the backend may have (configuration
+/// manual, 4.2 "fullconn").
+fn fullconn(config: &Config, backend: &str, frontends: &[FrontendSpec]) -> u32 {
+    let reaches = |proxy: &Proxy| {
+        proxy.name.value == backend
+            || proxy.settings.default_backend.as_ref().is_some_and(|name| name.value == backend)
+            || proxy
+                .use_backends
+                .iter()
+                .any(|rule| rule.is_dynamic() || rule.target.value == backend)
+    };
+    let total: u64 = frontends
+        .iter()
+        .filter(|frontend| config.proxy(&frontend.name).is_some_and(reaches))
+        .map(|frontend| u64::from(frontend.maxconn))
+        .sum();
+    u32::try_from(total / 10).unwrap_or(u32::MAX).max(1)
 }
 
 /// `-n`, `maxconn`, or what the descriptor limit allows: two descriptors a connection, and some for

@@ -15,12 +15,14 @@ mod cli;
 mod commands;
 mod listen;
 mod notify;
+mod pins;
 mod process;
 mod reload;
 
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -383,16 +385,19 @@ impl Master {
             .collect())
     }
 
-    /// Reads what a worker says: so far only READY.
+    /// Reads what a worker says.
     fn worker_speaks(&mut self, index: usize) {
         let Some(worker) = self.workers.get(index) else { return };
         loop {
             match ipc::receive(worker.control.as_fd()) {
-                Ok(Some((text, _))) if text.starts_with("READY ") => {
-                    self.worker_ready(index);
-                    return;
-                }
-                Ok(Some(_)) => {}
+                Ok(Some((text, _))) => match text.split_once(' ') {
+                    Some(("READY", _)) => {
+                        self.worker_ready(index);
+                        return;
+                    }
+                    Some(("unpin", directory)) => pins::remove(Path::new(directory)),
+                    _ => {}
+                },
                 // The end comes with SIGCHLD too, and with a reason there.
                 Ok(None) | Err(_) => return,
             }

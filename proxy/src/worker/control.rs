@@ -42,6 +42,8 @@ pub(crate) struct Control {
     pub(crate) switches: Vec<Switch>,
     /// The runtime API, once it is built.
     pub(crate) admin: std::cell::OnceCell<Rc<Admin>>,
+    /// The master, when there is one.
+    pub(crate) link: std::cell::OnceCell<Rc<Link>>,
     pub(crate) grace: Duration,
     pub(crate) hard_stop_after: Option<Duration>,
 }
@@ -77,7 +79,10 @@ impl Control {
     }
 
     /// Runs until the worker is to end.
-    pub(crate) async fn run(self: &Rc<Self>, link: Option<Link>) -> End {
+    pub(crate) async fn run(self: &Rc<Self>, link: Option<Rc<Link>>) -> End {
+        if let Some(link) = &link {
+            let _ = self.link.set(link.clone());
+        }
         self.follow_frontends();
         tokio::task::spawn_local(self.clone().feed_kernel());
         tokio::task::spawn_local(self.clone().tick());
@@ -178,12 +183,21 @@ impl Control {
     /// survive an accident.
     pub(crate) fn finish(&self, end: End) {
         self.stop.kill();
-        if end != End::Orphaned {
-            self.kernel.detach();
+        if end == End::Orphaned {
+            return;
+        }
+        if let Some(pins) = self.kernel.detach() {
+            let asked = self.link.get().is_some_and(|link| link.ask_to_unpin(&pins).is_ok());
+            if !asked {
+                messages::warning(format_args!(
+                    "the pins in {} stay: this process may not remove them. They steer nothing, and the next start adopts them.",
+                    pins.display()
+                ));
+            }
         }
     }
 
-    async fn listen_to_master(self: Rc<Self>, link: Link) {
+    async fn listen_to_master(self: Rc<Self>, link: Rc<Link>) {
         while let Some(request) = link.next().await {
             match request {
                 Request::Cli { stream, level } => self.serve_cli(stream, &level),

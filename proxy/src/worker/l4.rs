@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use proxy_config::model::{Config, L4Hook};
@@ -284,13 +285,19 @@ impl KernelPath {
         }
     }
 
-    /// The service ends: takes everything out of the kernel.
-    pub(crate) fn detach(&self) {
+    /// The service ends: takes everything out of the kernel. A worker that gave up its rights can stop
+    /// steering, but not remove the pins; their directory is returned for the master to remove.
+    pub(crate) fn detach(&self) -> Option<PathBuf> {
+        self.refuse_new_flows();
         let hold = std::mem::replace(&mut self.inner.borrow_mut().hold, Hold::Released);
-        if let Hold::Open(datapath) = hold
-            && let Err(error) = datapath.detach()
-        {
-            messages::warning(format_args!("layer 4 in the kernel stays attached: {error}"));
+        let Hold::Open(datapath) = hold else { return None };
+        let path = datapath.path().to_owned();
+        match datapath.detach() {
+            Ok(()) => None,
+            Err(error) => {
+                tracing::debug!(%error, "pins are left to the master");
+                Some(path)
+            }
         }
     }
 }

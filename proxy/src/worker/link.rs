@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
 use super::message::MessageSocket;
 use crate::ipc;
@@ -30,6 +31,11 @@ impl Link {
     /// Tells the master that the worker serves.
     pub(crate) fn say_ready(&self) -> io::Result<()> {
         ipc::send(self.0.as_fd(), &format!("READY {}", std::process::id()), None)
+    }
+
+    /// Asks the master to remove the pins in a directory, which this worker has no right to.
+    pub(crate) fn ask_to_unpin(&self, directory: &Path) -> io::Result<()> {
+        ipc::send(self.0.as_fd(), &format!("unpin {}", directory.display()), None)
     }
 
     /// The next request; `None` when the master is gone.

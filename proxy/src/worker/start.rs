@@ -121,6 +121,7 @@ fn start(
         listeners: std::cell::RefCell::new(listeners),
         switches,
         admin: std::cell::OnceCell::new(),
+        link: std::cell::OnceCell::new(),
         grace: config.global.grace.map(|delay| delay.value).unwrap_or_default(),
         hard_stop_after: config.global.hard_stop_after.map(|limit| limit.value),
     });
@@ -158,14 +159,14 @@ fn start(
     let local = tokio::task::LocalSet::new();
     let end = local.block_on(&runtime, async {
         let link = match control_socket.map(Link::new).transpose() {
-            Ok(link) => link,
+            Ok(link) => link.map(Rc::new),
             Err(error) => {
                 messages::alert(format_args!("the master cannot be reached: {error}"));
                 return Err(());
             }
         };
         admin::listen(&control, &admin, config);
-        say_ready(args, link.as_ref(), predecessor, launcher);
+        say_ready(args, link.as_deref(), predecessor, launcher);
         Ok(control.run(link).await)
     })?;
     control.finish(end);
