@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod demo;
 mod gate;
 mod product;
 mod setup;
@@ -29,6 +30,8 @@ enum Command {
     Build,
     /// Format check, lints and every test: what continuous integration runs
     Test(gate::Arguments),
+    /// Show the main job on real traffic, between network namespaces, and clean up
+    Demo(demo::Arguments),
     /// The demo's network, to play with: namespaces of a client, a balancer and servers
     #[command(subcommand)]
     Netns(topology::Command),
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         Command::Setup(arguments) => setup::main(&arguments),
         Command::Build => build(),
         Command::Test(arguments) => gate::main(&arguments),
+        Command::Demo(arguments) => demo::main(&arguments),
         Command::Netns(command) => topology::main(&command),
     };
     match outcome {
