@@ -138,12 +138,10 @@ impl Datapath {
                 notes.push(format!("no interface has a hook yet: {}", datapath.why_no_hook()));
             }
         }
-        let report = OpenReport {
-            path: datapath.instance.path().to_owned(),
-            adoption,
-            interfaces: datapath.links.interfaces.values().cloned().collect(),
-            notes,
-        };
+        let interfaces: Vec<_> = datapath.links.interfaces.values().cloned().collect();
+        notes.extend(forwarding_notes(&interfaces));
+        let report =
+            OpenReport { path: datapath.instance.path().to_owned(), adoption, interfaces, notes };
         Ok((datapath, report))
     }
 
@@ -318,14 +316,19 @@ fn notes(maps: &Maps, sizes: &Sizes, adoption: Adoption) -> Vec<String> {
         )),
         Adoption::Adopted | Adoption::Fresh => {}
     }
-    match load::forwarding() {
-        (true, true) => {}
-        (v4, v6) => {
-            let missing = [("net.ipv4.ip_forward", v4), ("net.ipv6.conf.all.forwarding", v6)];
-            for (name, _) in missing.iter().filter(|(_, on)| !on) {
-                notes.push(format!("{name} is 0: XDP leaves that family's packets to tcx"));
-            }
-        }
-    }
     notes
+}
+
+/// XDP sends packets on only as far as the host forwards.
+fn forwarding_notes(interfaces: &[InterfaceReport]) -> Vec<String> {
+    let xdp = |hook| matches!(hook, AttachedHook::Xdp | AttachedHook::XdpGeneric);
+    if !interfaces.iter().any(|interface| xdp(interface.hook)) {
+        return Vec::new();
+    }
+    let (v4, v6) = load::forwarding();
+    [("net.ipv4.ip_forward", v4), ("net.ipv6.conf.all.forwarding", v6)]
+        .into_iter()
+        .filter(|(_, on)| !on)
+        .map(|(name, _)| format!("{name} is 0: XDP leaves that family's packets to tcx"))
+        .collect()
 }
