@@ -20,21 +20,12 @@ pub(crate) enum Side {
 pub(crate) struct LauncherPipe(OwnedFd);
 
 impl LauncherPipe {
-    /// Takes up a pipe that crossed an `execve`.
-    pub(crate) fn adopt(fd: i32) -> io::Result<Self> {
-        sys::adopt_fd(fd).map(Self)
-    }
-
     /// Lets the launcher exit 0, and leaves the terminal it shared.
     pub(crate) fn ready(self, quiet: bool) {
         let _ = nix::unistd::write(&self.0, b"READY\n");
         if quiet {
             leave_terminal();
         }
-    }
-
-    pub(crate) fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        std::os::fd::AsFd::as_fd(&self.0)
     }
 }
 

@@ -88,7 +88,7 @@ fn run(args: Args) -> ExitCode {
     if with_master {
         master::run(args, discovered, reexec, launcher)
     } else {
-        let ready = worker::Ready::Standalone { launcher, discovered };
+        let ready = worker::Ready::Standalone { launcher };
         ExitCode::from(worker::run(args, ready))
     }
 }

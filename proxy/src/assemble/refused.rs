@@ -23,6 +23,16 @@ pub(super) fn report(config: &Config, diagnostics: &mut Diagnostics) {
     {
         not_yet("default-path other than 'current'", path.span, diagnostics);
     }
+    for socket in &config.global.stats.sockets {
+        if let Some(span) = socket.expose_fd_listeners {
+            diagnostics.push(
+                Diagnostic::warning(
+                    "'expose-fd listeners' has no effect: listeners are handed over through the master",
+                )
+                .at(span),
+            );
+        }
+    }
     for proxy in &config.proxies {
         section(proxy, diagnostics);
     }

@@ -87,7 +87,9 @@ fn fullconn(config: &Config, backend: &str, frontends: &[FrontendSpec]) -> u32 {
 /// `-n`, `maxconn`, or what the descriptor limit allows: two descriptors a connection, and some for
 /// everything else (configuration manual, 3.2 "maxconn").
 pub(crate) fn process_maxconn(config: &Config, overrides: &Overrides) -> u32 {
-    if let Some(limit) = overrides.maxconn.or(config.global.maxconn.map(|limit| limit.value)) {
+    if let Some(limit) =
+        overrides.maxconn.or_else(|| config.global.maxconn.map(|limit| limit.value))
+    {
         return limit;
     }
     let wanted = config.global.ulimit_n.map(|limit| u64::from(limit.value));

@@ -161,12 +161,8 @@ enum Source {
 
 /// In the child: forget what is the master's, and run.
 fn become_worker(master: Master, child: ChildSide) -> ExitCode {
-    let Master { args, discovered, .. } = master;
-    let ready = worker::Ready::Master {
-        control: child.control,
-        predecessor: child.predecessor,
-        discovered,
-    };
+    let Master { args, .. } = master;
+    let ready = worker::Ready::Master { control: child.control, predecessor: child.predecessor };
     ExitCode::from(worker::run(args, ready))
 }
 
@@ -280,7 +276,7 @@ impl Master {
                     .drain(..)
                     .filter(|worker| worker.phase == Phase::Serving)
                     .map(|worker| worker.control)
-                    .last();
+                    .next_back();
                 Ok(Some(ChildSide { control: theirs, predecessor }))
             }
         }

@@ -193,11 +193,6 @@ impl Decision {
             (None, None) => String::new(),
         }
     }
-
-    /// The listener addresses the kernel is to carry.
-    pub(crate) fn vips(&self) -> &[SocketAddr] {
-        self.service.as_ref().map_or(&[], |service| &service.vips)
-    }
 }
 
 /// Whether an address stands for all local addresses.

@@ -62,7 +62,7 @@ struct View {
 
 impl ProcessView for View {
     fn now(&self) -> Now {
-        self.control.upgrade().map_or(Now::default(), |control| control.now())
+        self.control.upgrade().map_or_else(Now::default, |control| control.now())
     }
 
     fn facts(&self) -> ProcessFacts {

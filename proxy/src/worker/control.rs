@@ -10,10 +10,10 @@ use proxy_net::Watched;
 use proxy_net::accept::{Listening, Switch};
 use proxy_net::clock::{self, Tick};
 use proxy_net::listener::Identity;
-use proxy_net::stop::{Stop, StopSource};
+use proxy_net::stop::StopSource;
 use proxy_state::frontend::FrontendState;
 use proxy_state::{Now, Registry};
-use tokio::io::unix::AsyncFd;
+use proxy_stream::log::Sink;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::admin;
@@ -24,6 +24,8 @@ use super::link::{Link, Request};
 use super::listen::Listeners;
 use crate::messages;
 
+/// Syslog severity of what an operator should read.
+const WARNING: u8 = 4;
 /// Idle flows are looked for, and counters copied, this often.
 const TICK: Duration = Duration::from_secs(1);
 /// Interfaces and addresses are looked at again this often.
@@ -35,6 +37,8 @@ pub(crate) struct Control {
     pub(crate) epoch: Tick,
     pub(crate) kernel: KernelPath,
     pub(crate) flow_log: FlowLog,
+    /// Log targets of the `global` section.
+    pub(crate) log: Option<Arc<dyn Sink>>,
     pub(crate) stop: StopSource,
     /// Taken when the worker stops listening.
     pub(crate) listeners: std::cell::RefCell<Listeners>,
@@ -148,11 +152,15 @@ impl Control {
         }
         drop(std::mem::take(&mut *self.listeners.borrow_mut()));
         for frontend in self.registry.frontends() {
-            messages::warning(format_args!(
+            let line = format!(
                 "Proxy {} stopped (cumulated conns: FE: {}, BE: 0).",
                 frontend.name,
                 frontend.counters.total(|c| &c.conn_tot)
-            ));
+            );
+            messages::warning(format_args!("{line}"));
+            if let Some(log) = &self.log {
+                log.line(WARNING, line.as_bytes());
+            }
         }
         if let Some(limit) = self.hard_stop_after {
             tokio::time::sleep(limit).await;

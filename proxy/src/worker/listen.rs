@@ -25,7 +25,6 @@ pub(crate) struct FrontendListener {
 pub(crate) struct CliListener {
     pub(crate) bound: Bound,
     pub(crate) level: proxy_config::model::CliLevel,
-    pub(crate) expose_fds: bool,
     /// As `show cli sockets` prints it.
     pub(crate) name: String,
 }
@@ -89,7 +88,6 @@ impl Listeners {
                         out.cli.push(CliListener {
                             bound,
                             level: bind.level.map(|level| level.value).unwrap_or_default(),
-                            expose_fds: bind.expose_fd_listeners.is_some(),
                             name,
                         });
                     }

@@ -24,17 +24,16 @@ use proxy_config::{Environment, Program};
 
 use crate::args::Args;
 use crate::daemon::LauncherPipe;
-use crate::discovery::Discovered;
 use crate::{assemble, messages, paths};
 
 pub(crate) use start::run;
 
 /// Whom the worker tells that it serves.
 pub(crate) enum Ready {
-    /// Started without a master: the launcher of `-D`, and what the process keywords said.
-    Standalone { launcher: Option<LauncherPipe>, discovered: Discovered },
+    /// Started without a master: the launcher of `-D`.
+    Standalone { launcher: Option<LauncherPipe> },
     /// The master, and the worker to take over from.
-    Master { control: OwnedFd, predecessor: Option<OwnedFd>, discovered: Discovered },
+    Master { control: OwnedFd, predecessor: Option<OwnedFd> },
 }
 
 /// `-c`: 0 when the configuration is valid.

@@ -47,10 +47,7 @@ pub(crate) fn run(args: Args, ready: Ready) -> u8 {
         return 1;
     }
     let loaded = Rc::new(loaded);
-    match start(&args, &loaded, assembled, ready, threads) {
-        Ok(code) => code,
-        Err(()) => 1,
-    }
+    start(&args, &loaded, assembled, ready, threads).unwrap_or(1)
 }
 
 fn start(
@@ -62,9 +59,9 @@ fn start(
 ) -> Result<u8, ()> {
     let config = &loaded.config;
     raise_limits(config, &assembled);
-    let (control_socket, predecessor, launcher, quiet_pidfile) = match ready {
-        Ready::Master { control, predecessor, .. } => (Some(control), predecessor, None, None),
-        Ready::Standalone { launcher, discovered } => (None, None, launcher, Some(discovered)),
+    let (control_socket, predecessor, launcher, standalone) = match ready {
+        Ready::Master { control, predecessor } => (Some(control), predecessor, None, false),
+        Ready::Standalone { launcher } => (None, None, launcher, true),
     };
     let predecessor = predecessor.as_ref().and_then(meet);
     let mut inherited = predecessor.as_ref().map_or_else(Inherited::none, receive_listeners);
@@ -94,7 +91,7 @@ fn start(
         return Err(());
     }
     drop(inherited);
-    write_pidfile(args, config, quiet_pidfile.is_some());
+    write_pidfile(args, config, standalone);
     identity.assume(kernel.is_held()).map_err(|error| messages::alert(format_args!("{error}")))?;
 
     if args.no_splice || config.global.nosplice.is_some() {
@@ -117,6 +114,7 @@ fn start(
             env.clone(),
             assembled.services.iter().map(|service| service.front().clone()).collect(),
         ),
+        log: assembled.process_log.clone(),
         stop: stop.clone(),
         listeners: std::cell::RefCell::new(listeners),
         switches,
@@ -325,7 +323,12 @@ impl Assembled {
             registry: self.registry.clone(),
             proc_vars: ProcVars::default(),
             hostname: host.as_ref().into(),
-            node: config.global.node.as_ref().map_or(host.as_ref(), |node| &node.value).into(),
+            node: config
+                .global
+                .node
+                .as_ref()
+                .map_or_else(|| host.as_ref(), |node| &node.value)
+                .into(),
             pid: std::process::id(),
             nbthread: u32::try_from(proxy_state::thread::workers()).unwrap_or(u32::MAX),
             started: Date {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use proxy_net::accept::{self, Acceptance, Accepted, Room, Slots, Switch};
+use proxy_net::accept::{self, Acceptance, Accepted, Room, Switch};
 use proxy_net::clock;
 use proxy_net::listener::ListenSocket;
 use proxy_net::stop::Stop;
