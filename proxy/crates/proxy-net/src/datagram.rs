@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_pipe_nobody_reads_loses_lines_but_never_blocks() {
-        let (mut read, write) = std::io::pipe().unwrap();
+        let (mut read, write) = io::pipe().unwrap();
         let w = LineWriter::open(write.as_raw_fd()).unwrap();
         drop(write);
         let line = [b'x'; 1000];

@@ -261,9 +261,9 @@ mod tests {
             kind: SocketKind::Stream,
             addr: SockAddr::Inet(([127, 0, 0, 1], n).into()),
             v6only: None,
-            interface: (n % 3 == 0).then(|| "eth0".to_owned()),
-            namespace: (n % 5 == 0).then(|| "blue".to_owned()),
-            transparent: n % 2 == 0,
+            interface: n.is_multiple_of(3).then(|| "eth0".to_owned()),
+            namespace: n.is_multiple_of(5).then(|| "blue".to_owned()),
+            transparent: n.is_multiple_of(2),
         }
     }
 
@@ -295,7 +295,7 @@ mod tests {
         assert_eq!(&bytes[..n], b"cli admin\n");
         c.write_all(b"x").unwrap();
         let mut one = [0; 1];
-        nix::unistd::read(&fd.unwrap(), &mut one).unwrap();
+        nix::unistd::read(fd.unwrap(), &mut one).unwrap();
         assert_eq!(&one, b"x");
         drop(a);
         assert!(matches!(receive_fd(&b, &mut bytes), Ok((0, None))));

@@ -40,7 +40,7 @@ mod tests {
 
     #[tokio::test]
     async fn each_arrival_is_noticed() {
-        let (mut read, mut write) = std::io::pipe().unwrap();
+        let (mut read, mut write) = io::pipe().unwrap();
         let watched = Watched::new(read.try_clone().unwrap().into()).unwrap();
         for _ in 0..2 {
             write.write_all(b"x").unwrap();

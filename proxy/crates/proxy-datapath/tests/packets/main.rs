@@ -2,6 +2,8 @@
 //! every byte of the answer compared. Needs root; Linux 5.18 for `ctx_in` of XDP (ec94670fcb3b) and of
 //! tc with an interface (21594c44083c).
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests: an unwrap is an assertion")]
+
 mod bed;
 mod errors;
 mod frame;

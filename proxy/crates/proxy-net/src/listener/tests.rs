@@ -40,7 +40,7 @@ fn inherited_sockets_are_all_taken_and_the_missing_ones_bound() {
     inherited.add(other.identity.clone(), other.sockets()[0].try_clone().unwrap());
     let new = bind(&spec(old.addr.clone()), 3, &mut inherited).unwrap();
     assert_eq!(new.sockets().len(), 3);
-    assert_eq!(inherited.close_unused(), [other.identity.clone()]);
+    assert_eq!(inherited.close_unused(), [other.identity]);
     // Fewer threads than sockets: every queue still has somebody who accepts from it.
     let fewer = new.for_threads(2).unwrap();
     assert_eq!(fewer.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1]);
