@@ -27,6 +27,7 @@
 #![forbid(unsafe_code)]
 
 pub mod backend;
+pub mod check;
 pub mod env;
 pub mod io;
 pub mod log;

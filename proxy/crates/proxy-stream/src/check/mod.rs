@@ -1,0 +1,15 @@
+//! Health checks: when a server is asked, how, and what is made of the answer.
+//!
+//! | file | holds |
+//! |---|---|
+//! | [`schedule`] | pauses between checks, spread and jitter; no clock, no IO |
+//! | `probe` | one check: a connection and what is said on it |
+//! | `run` | the task of each server, on the control thread |
+//!
+//! What a result means for the server is decided by `proxy_state`'s health machine.
+
+mod probe;
+mod run;
+pub mod schedule;
+
+pub use run::{Checker, Report, Unsupported, spawn};

@@ -1,0 +1,155 @@
+//! The tasks that check servers. They run on the control thread, one per checked server.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proxy_net::clock::{self, Tick};
+use proxy_net::stop::{Phase, Stop};
+use proxy_net::timer;
+use proxy_state::server::{CheckProgram, CheckResult, CheckSpec, CheckVerdict, Health, Server};
+use proxy_state::{Backend, Now, Registry};
+
+use super::{probe, schedule};
+
+/// Takes the line of `option log-health-checks`, which has the severity `notice`.
+pub type Report = Box<dyn Fn(&Arc<Server>, &str)>;
+
+/// A kind of check that is not there.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("server {backend}/{server}: only checks by connecting are supported")]
+pub struct Unsupported {
+    pub backend: String,
+    pub server: String,
+}
+
+/// What all checks share.
+pub struct Checker {
+    pub registry: Arc<Registry>,
+    /// The instant that [`Now`] counts from.
+    pub epoch: Tick,
+    /// `spread-checks`, in percent.
+    pub spread: u32,
+    pub stop: Stop,
+    pub report: Report,
+    /// Random numbers for [`Checker::spread`].
+    pub random: Box<dyn Fn() -> u32>,
+}
+
+/// Starts the checks of every server that asks for them, on this thread, where `spawn_local` must work. They
+/// end at the hard stop.
+///
+/// # Errors
+/// A server wants more than a connection; no check is started then.
+pub fn spawn(checker: Checker) -> Result<(), Unsupported> {
+    let checker = Rc::new(checker);
+    let mut checked = Vec::new();
+    for backend in checker.registry.backends().iter().filter(|b| !b.disabled) {
+        for server in backend.servers().iter() {
+            if let Some(spec) = &server.spec.check {
+                if spec.program != CheckProgram::Connect {
+                    return Err(Unsupported {
+                        backend: server.backend_name.to_string(),
+                        server: server.name.to_string(),
+                    });
+                }
+                checked.push((backend.clone(), server.clone(), spec.clone()));
+            }
+        }
+    }
+    let shortest = checked.iter().map(|(_, _, spec)| spec.inter).min().unwrap_or_default();
+    let count = checked.len();
+    for (index, (backend, server, spec)) in checked.into_iter().enumerate() {
+        let wait = schedule::first(index, count, shortest);
+        let task = checker.clone().check(backend, server, spec, wait);
+        let stop = checker.stop.clone();
+        tokio::task::spawn_local(async move {
+            tokio::select! {
+                () = stop.reached(Phase::Killed) => {}
+                () = task => {}
+            }
+        });
+    }
+    Ok(())
+}
+
+impl Checker {
+    fn now(&self) -> Now {
+        let ms = clock::precise().since(self.epoch).as_millis();
+        Now(u64::try_from(ms).unwrap_or(u64::MAX))
+    }
+
+    async fn check(
+        self: Rc<Self>,
+        backend: Arc<Backend>,
+        server: Arc<Server>,
+        spec: CheckSpec,
+        first: Duration,
+    ) {
+        timer::sleep(first).await;
+        loop {
+            let start = clock::precise();
+            // In maintenance, and after `disable health`, nobody is asked.
+            if server.check_enabled() && !server.admin_state().is_maint() {
+                self.once(&backend, &server, &spec).await;
+            }
+            let pause = schedule::pause(&spec, server.state(self.now()).health);
+            let pause = schedule::spread(pause, self.spread, (self.random)());
+            // Checks follow each other by their starts; one that took longer is followed at once.
+            timer::sleep(pause.saturating_sub(clock::precise().since(start))).await;
+        }
+    }
+
+    async fn once(&self, backend: &Backend, server: &Arc<Server>, spec: &CheckSpec) {
+        let timeouts = &backend.timeouts;
+        let limit = schedule::connect_limit(spec, timeouts.connect, timeouts.check);
+        server.check_started();
+        let result = probe::connection(server, spec, limit).await;
+        let now = self.now();
+        if backend.options.log_health_checks {
+            // Written before the line about the server's state that may follow from it.
+            let before = server.state(now);
+            let mut health = before.health;
+            let _ = if is_passed(&result) { health.passed() } else { health.failed() };
+            if before.last_check.status != result.status || before.health != health {
+                (self.report)(server, &line(server, &result, health));
+            }
+        }
+        server.report_check(result, now);
+    }
+}
+
+fn is_passed(result: &CheckResult) -> bool {
+    matches!(result.status.verdict(), CheckVerdict::Passed | CheckVerdict::Conditional)
+}
+
+/// The line of `option log-health-checks`.
+fn line(server: &Server, result: &CheckResult, health: Health) -> String {
+    use std::fmt::Write;
+    let outcome = if is_passed(result) { "succeeded" } else { "failed" };
+    let mut line = format!(
+        "Health check for server {}/{} {outcome}, reason: {}",
+        server.backend_name,
+        server.name,
+        result.status.long()
+    );
+    if let Some(code) = result.code.filter(|_| result.status.has_code()) {
+        let _ = write!(line, ", code: {code}");
+    }
+    if !result.info.is_empty() {
+        let _ = write!(line, ", info: \"{}\"", result.info);
+    }
+    let (state, of) = if health.is_up() { ("UP", health.fall()) } else { ("DOWN", health.rise()) };
+    // Up: failures left; down: successes so far.
+    let done = match health.progress() {
+        Some((done, _)) => done,
+        None if health.is_up() => of,
+        None => 0,
+    };
+    let _ =
+        write!(line, ", check duration: {}ms, status: {done}/{of} {state}.", result.duration_ms);
+    line
+}
+
+#[cfg(test)]
+mod tests;
