@@ -33,6 +33,8 @@ pub(crate) struct Assembled {
     pub(crate) backends: engines::Backends,
     /// Where messages of the process go, beside standard error.
     pub(crate) process_log: Option<Arc<dyn Sink>>,
+    /// Where changes of each backend's servers are told.
+    pub(crate) backend_logs: HashMap<Arc<str>, Arc<dyn Sink>>,
     /// `tune.bufsize`.
     pub(crate) bufsize: usize,
     pub(crate) limits: Limits,
@@ -85,11 +87,19 @@ pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
         }
     };
     let mut process_log = None;
+    let mut backend_logs = HashMap::new();
     let (services, backends) = registry
         .as_ref()
         .map(|registry| {
             let logs = Logs { config: &loaded.config, resolver: overrides.resolver, registry };
             process_log = logs.of_process(&mut diagnostics);
+            for proxy in loaded.config.backends() {
+                if let Some(backend) = registry.backend(&proxy.name.value)
+                    && let Some(sink) = logs.of_proxy(proxy, &mut diagnostics)
+                {
+                    backend_logs.insert(backend.name.clone(), sink);
+                }
+            }
             engines::services(&loaded.config, registry, &logs, &mut diagnostics)
         })
         .unwrap_or_default();
@@ -104,6 +114,7 @@ pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
         services,
         backends,
         process_log,
+        backend_logs,
         bufsize: loaded.config.global.tune.bufsize() as usize,
         limits: engines::limits(&loaded.config),
         overrides,

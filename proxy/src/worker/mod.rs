@@ -3,6 +3,7 @@
 //! [`check`] and [`explain`] stop after assembly and bind nothing.
 
 mod admin;
+mod checks;
 mod control;
 mod flowlog;
 mod handover;

@@ -15,6 +15,7 @@ use proxy_rules::vars::ProcVars;
 use proxy_stream::env::Env;
 
 use super::admin::{self, Fixed};
+use super::checks;
 use super::control::Control;
 use super::flowlog::FlowLog;
 use super::handover::Predecessor;
@@ -164,6 +165,9 @@ fn start(
             }
         };
         admin::listen(&control, &admin, config);
+        let spread = config.global.spread_checks.map_or(0, |percent| percent.value);
+        let logs = assembled.backend_logs;
+        checks::start(&control.registry, epoch, stop.handle(), spread, logs)?;
         say_ready(args, link.as_deref(), predecessor, launcher);
         Ok(control.run(link).await)
     })?;

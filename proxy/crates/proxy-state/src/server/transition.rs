@@ -69,14 +69,20 @@ impl Transition {
     }
 }
 
-impl fmt::Display for Transition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Transition {
+    /// The line without the result of the check: `option log-health-checks` has just told it.
+    pub fn without_reason(&self) -> impl fmt::Display + '_ {
+        WithoutReason(self)
+    }
+
+    fn write(&self, f: &mut fmt::Formatter<'_>, reasons: bool) -> fmt::Result {
+        let why = |cause| Why { cause, reasons };
         write!(f, "Server {}/{} ", self.server.backend_name, self.server.name)?;
         let state = |up: &bool| if *up { "UP" } else { "DOWN" };
         match &self.change {
-            Change::Down(cause) => write!(f, "is DOWN{}", Why(cause))?,
-            Change::Up(cause) => write!(f, "is UP{}", Why(cause))?,
-            Change::Stopping(cause) => write!(f, "is stopping{}", Why(cause))?,
+            Change::Down(cause) => write!(f, "is DOWN{}", why(cause))?,
+            Change::Up(cause) => write!(f, "is UP{}", why(cause))?,
+            Change::Stopping(cause) => write!(f, "is stopping{}", why(cause))?,
             Change::EnterMaint(None) => f.write_str("is going DOWN for maintenance")?,
             Change::EnterMaint(Some(via)) => write!(f, "is going DOWN for maintenance via {via}")?,
             Change::EnterDrain(None) => f.write_str("enters drain state")?,
@@ -114,13 +120,31 @@ impl fmt::Display for Transition {
     }
 }
 
-struct Why<'a>(&'a Cause);
+impl fmt::Display for Transition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, true)
+    }
+}
+
+struct WithoutReason<'a>(&'a Transition);
+
+impl fmt::Display for WithoutReason<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.write(f, false)
+    }
+}
+
+struct Why<'a> {
+    cause: &'a Cause,
+    reasons: bool,
+}
 
 impl fmt::Display for Why<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
+        match self.cause {
             Cause::Cli => f.write_str(", changed from CLI"),
             Cause::Via(via) => write!(f, " via {via}"),
+            Cause::Check(_) if !self.reasons => Ok(()),
             Cause::Check(result) => {
                 write!(f, ", reason: {}", result.status.long())?;
                 if let Some(code) = result.code.filter(|_| result.status.has_code()) {
