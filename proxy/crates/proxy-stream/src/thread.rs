@@ -14,6 +14,7 @@ use proxy_rules::sample::EvalCtx;
 use proxy_rules::sample::context::Clock;
 use proxy_state::Now;
 use slab::Slab;
+use tokio::sync::Notify;
 
 use crate::backend::Pool;
 use crate::env::{self, Env};
@@ -61,6 +62,7 @@ impl Thread {
                 timer::sleep(Duration::from_secs(1)).await;
             }
         });
+        tokio::task::spawn_local(wake_on_shutdown(&thread));
         let (weak, stop) = (Rc::downgrade(&thread), thread.stop.clone());
         tokio::task::spawn_local(async move {
             for phase in [Phase::Draining, Phase::Killed] {
@@ -143,5 +145,25 @@ impl Thread {
         x ^= x >> 27;
         self.random.set(x);
         (x.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) as u32
+    }
+}
+
+/// Wakes the sessions of the thread each time a server ends its own (see `Server::shutdowns`): one that carries no
+/// bytes at that time would not notice.
+fn wake_on_shutdown(thread: &Rc<Thread>) -> impl Future<Output = ()> + use<> {
+    let ended = Arc::new(Notify::new());
+    let told = ended.clone();
+    thread.env.registry().on_server_change(Box::new(move |server| {
+        if server.shutdowns() > 0 {
+            told.notify_one();
+        }
+    }));
+    let weak = Rc::downgrade(thread);
+    async move {
+        loop {
+            ended.notified().await;
+            let Some(thread) = weak.upgrade() else { return };
+            thread.sessions.borrow().iter().for_each(|(_, waker)| waker.wake_by_ref());
+        }
     }
 }

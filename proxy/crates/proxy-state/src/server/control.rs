@@ -272,9 +272,13 @@ impl Server {
         Some(AddrChange { from: (*from).clone(), to })
     }
 
-    /// Ends every session of the server.
-    pub fn shutdown_sessions(&self) {
+    /// Ends every session of the server: the hooks of [`Registry::on_server_change`](crate::Registry) are told, so
+    /// that those who wait look at [`Server::shutdowns`] at once.
+    pub fn shutdown_sessions(self: &Arc<Self>) {
         self.shutdowns.fetch_add(1, Ordering::AcqRel);
+        if let Some(backend) = self.backend() {
+            backend.hooks.server_changed(self);
+        }
     }
 
     /// Applies `edit` under the lock, then tells the backend, the trackers and the hooks. `edit` returns what changed of the

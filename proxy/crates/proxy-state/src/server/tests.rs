@@ -290,3 +290,13 @@ fn tracking_errors_are_found() {
         "server be/b cannot track be/a: that would be a circle"
     );
 }
+
+#[test]
+fn ending_the_sessions_of_a_server_tells_the_hooks() {
+    let w = World::new();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let sink = seen.clone();
+    w.registry.on_server_change(Box::new(move |s| sink.lock().push(s.shutdowns())));
+    w.registry.backend("be").unwrap().server("s1").unwrap().shutdown_sessions();
+    assert_eq!(*seen.lock(), [1]);
+}
