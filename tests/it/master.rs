@@ -134,6 +134,9 @@ fn a_port_in_use_is_a_failed_start() -> Result<()> {
     let output = Sluice::config(text).run()?;
     assert_eq!(output.status.code(), Some(1));
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(errors.contains("taken") && errors.contains(&taken.port().to_string()), "{errors}");
+    assert!(
+        errors.contains("cannot bind") && errors.contains(&taken.port().to_string()),
+        "{errors}"
+    );
     Ok(())
 }
