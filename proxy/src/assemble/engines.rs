@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use proxy_config::model::{Config, Proxy};
 use proxy_http::h1::Limits;
@@ -49,6 +50,7 @@ pub(crate) fn services(
         if !proxy.kind.is_frontend() {
             let compiled = rules::compile(config, proxy, &vars, diagnostics);
             back.tcp_content = compiled.tcp_content;
+            back.inspect_delay = inspect_delay(proxy);
             back.http_request = compiled.http_request;
             back.redirects = compiled.redirects;
             back.http_response = compiled.http_response;
@@ -70,6 +72,7 @@ pub(crate) fn services(
         front.tcp_connection = compiled.tcp_connection;
         front.tcp_session = compiled.tcp_session;
         front.tcp_content = compiled.tcp_content;
+        front.inspect_delay = inspect_delay(proxy);
         front.http_request = compiled.http_request;
         front.redirects = compiled.redirects;
         front.http_response = compiled.http_response;
@@ -94,6 +97,12 @@ pub(crate) fn services(
     }
     let backs = backs.into_iter().map(|(name, back)| (name.as_bytes().into(), back)).collect();
     (services, backs)
+}
+
+/// `tcp-request inspect-delay`; zero is none.
+fn inspect_delay(proxy: &Proxy) -> Option<Duration> {
+    let delay = proxy.settings.tcp_request_inspect_delay.as_ref()?.value;
+    (!delay.is_zero()).then_some(delay)
 }
 
 /// The `errorfile`s of a section.

@@ -30,7 +30,10 @@ impl Service {
                     proxy_stream::serve(engine.clone(), front.clone(), Box::new(stream), accepted);
                 tokio::task::spawn_local(task);
             }
-            Self::Tcp(_front) => drop(stream),
+            Self::Tcp(front) => {
+                let task = proxy_stream::serve_tcp(engine.clone(), front.clone(), stream, accepted);
+                tokio::task::spawn_local(task);
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use proxy_http::h1::Limits;
 use proxy_net::accept::Slots;
@@ -68,7 +68,7 @@ pub(crate) fn date() -> Date {
     Date { secs: since.as_secs().try_into().unwrap_or(i64::MAX), usec: since.subsec_micros() }
 }
 
-/// A frontend in mode http: the live object and what its requests go through, in this order.
+/// A frontend: the live object and what its requests, or connections in mode tcp, go through, in this order.
 pub struct Front {
     pub frontend: Arc<Frontend>,
     /// `tcp-request connection`.
@@ -77,6 +77,8 @@ pub struct Front {
     pub tcp_session: RuleSet,
     /// `tcp-request content`.
     pub tcp_content: RuleSet,
+    /// `tcp-request inspect-delay`: how long `tcp_content` waits for data in mode tcp. `None` does not wait.
+    pub inspect_delay: Option<Duration>,
     /// `capture request header` and `capture response header`.
     pub request_captures: Vec<Capture>,
     pub response_captures: Vec<Capture>,
@@ -107,10 +109,12 @@ pub struct Capture {
     pub len: usize,
 }
 
-/// A backend in mode http.
+/// A backend and what goes to it.
 pub struct Back {
     pub backend: Arc<Backend>,
     pub tcp_content: RuleSet,
+    /// `tcp-request inspect-delay` of the backend's own rules.
+    pub inspect_delay: Option<Duration>,
     pub http_request: RuleSet,
     /// The `redirect` keyword, evaluated whatever ended `http_request`.
     pub redirects: RuleSet,
@@ -129,6 +133,7 @@ impl Front {
             tcp_connection: RuleSet::new(),
             tcp_session: RuleSet::new(),
             tcp_content: RuleSet::new(),
+            inspect_delay: None,
             request_captures: Vec::new(),
             response_captures: Vec::new(),
             monitor_uri: None,
@@ -152,6 +157,7 @@ impl Back {
         Self {
             backend,
             tcp_content: RuleSet::new(),
+            inspect_delay: None,
             http_request: RuleSet::new(),
             redirects: RuleSet::new(),
             http_response: RuleSet::new(),

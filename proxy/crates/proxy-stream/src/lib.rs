@@ -4,17 +4,18 @@
 //! session ── next_request ── stream::run ─┬─ request   rules, backend, head for the server
 //!    │  ▲    (head, timeouts)             ├─ backend   queue, balancing, idle pool, connect, retries
 //!    │  └───── keep-alive ────────────────┤  transfer  both directions at once, timeouts, early responses
-//!    └ linger, close                      ├─ tunnel    after 101 or CONNECT
+//!    └ linger, close                      ├─ tunnel    after 101 or CONNECT; all there is in mode tcp
 //!                                         └─ finish    counters, record, log line
 //! ```
 //!
 //! # What a worker does with it
-//! 1. Once: build an [`env::Env`], and a [`env::Front`] and [`env::Back`] per proxy in mode http, from the
-//!    live objects of `proxy-state`.
+//! 1. Once: build an [`env::Env`], and a [`env::Front`] and [`env::Back`] per proxy, from the live
+//!    objects of `proxy-state`.
 //! 2. On each worker thread, inside its current-thread runtime with `spawn_local`: [`Thread::start`].
 //! 3. For each accepted connection: `spawn_local(`[`serve`]`(thread, front, Box::new(stream), accepted))`.
 //!    The call itself counts the connection, so that the accept loop sees the limit reached at once;
 //!    the end of a session calls [`Slots::freed`](proxy_net::accept::Slots) of the environment.
+//!    Those of a frontend in mode tcp go to [`serve_tcp`].
 //! 4. To drain: `StopSource::drain` of the [`Stop`](proxy_net::stop::Stop) given to the threads. Idle client
 //!    connections close at once, busy ones after their response, which says so; each session is a job.
 //!
@@ -39,5 +40,5 @@ mod stream;
 pub mod term;
 mod thread;
 
-pub use session::serve;
+pub use session::{serve, serve_tcp};
 pub use thread::Thread;

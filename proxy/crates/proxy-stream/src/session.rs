@@ -20,7 +20,7 @@ use crate::thread::Thread;
 /// How long a closing connection is drained, so that the last answer is not lost to a reset.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// A client connection in mode http.
+/// A client connection.
 pub(crate) struct Session {
     pub(crate) thread: Rc<Thread>,
     pub(crate) front: Arc<Front>,
@@ -58,7 +58,35 @@ pub fn serve(
     io: Box<dyn Io>,
     accepted: Accepted,
 ) -> impl Future<Output = ()> {
+    front.frontend.counters.local().h1_sess.inc();
     run(Session::new(thread, front, io, accepted))
+}
+
+/// Serves an accepted connection of a frontend in mode tcp to its end; used like [`serve`]. A soft stop lets
+/// it live on, a hard stop ends it.
+pub fn serve_tcp(
+    thread: Rc<Thread>,
+    front: Arc<Front>,
+    stream: proxy_net::Stream,
+    accepted: Accepted,
+) -> impl Future<Output = ()> {
+    run_tcp(Session::new(thread, front, Box::new(stream), accepted))
+}
+
+async fn run_tcp(mut session: Session) {
+    if !stream::admit(&session) {
+        return;
+    }
+    poll_fn(|cx| {
+        session.key = Some(session.thread.enter(cx.waker().clone()));
+        Poll::Ready(())
+    })
+    .await;
+    let mut exchange = session.thread.exchange();
+    exchange.record.start = session.started;
+    exchange.record.first_byte = session.started;
+    stream::tcp::run(&mut session, &mut exchange).await;
+    session.thread.recycle(exchange);
 }
 
 async fn run(mut session: Session) {
@@ -87,7 +115,6 @@ impl Session {
         thread.env.registry().process.session_rate.inc(now);
         front.frontend.count_connection(now);
         front.frontend.begin_session(now);
-        front.frontend.counters.local().h1_sess.inc();
         let listener = accepted.listener.counters.local();
         listener.conn_tot.inc();
         listener.sess_tot.inc();

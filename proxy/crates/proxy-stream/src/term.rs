@@ -13,6 +13,8 @@ pub enum Fault {
     RequestAbort,
     /// The client closed while its request waited for a slot.
     QueueAbort,
+    /// `timeout client` of a connection in mode tcp that waited for a slot.
+    QueueClientTimeout,
     /// The client closed while its request was tarpitted.
     TarpitAbort,
     /// The queue of the only server possible is at its `maxqueue`.
@@ -23,6 +25,8 @@ pub enum Fault {
     NoServer,
     /// The client closed while a connection was being made.
     ConnectAbort,
+    /// `timeout client` of a connection in mode tcp while a connection was being made.
+    ConnectClientTimeout,
     /// `timeout connect`.
     ConnectTimeout,
     /// The server refused the connection, or cannot be reached.
@@ -57,6 +61,10 @@ pub enum Fault {
     DataServerTimeout,
     /// A malformed chunk during the transfer.
     DataBad,
+    /// The server went down, as [`Fault::ServerDown`], during the transfer.
+    DataServerDown,
+    /// A hard stop ended the connection.
+    Killed,
     /// The server went down and `on-marked-down shutdown-sessions` asks to end its sessions.
     ServerDown,
     /// Something that cannot happen did.
@@ -109,11 +117,13 @@ impl Fault {
             Self::RequestTimeout => row(b"cR", Some(408), Blame::Request),
             Self::RequestAbort => row(b"CR", Some(400), Blame::Request),
             Self::QueueAbort => row(b"CQ", Some(503), Blame::ClientAbort),
+            Self::QueueClientTimeout => row(b"cQ", None, Blame::ClientAbort),
             Self::TarpitAbort => row(b"CT", None, Blame::ClientAbort),
             Self::QueueFull => row(b"SQ", Some(503), Blame::Connect),
             Self::QueueTimeout => row(b"sQ", Some(503), Blame::Connect),
             Self::NoServer => row(b"SC", Some(503), Blame::Connect),
             Self::ConnectAbort => row(b"CC", Some(503), Blame::ClientAbort),
+            Self::ConnectClientTimeout => row(b"cC", None, Blame::ClientAbort),
             Self::ConnectTimeout => row(b"sC", Some(503), Blame::Connect),
             Self::ConnectRefused => row(b"SC", Some(503), Blame::Connect),
             Self::ConnectResource => row(b"RC", Some(500), Blame::Connect),
@@ -131,6 +141,8 @@ impl Fault {
             Self::DataServerAbort => row(b"SD", None, Blame::ServerAbort),
             Self::DataServerTimeout => row(b"sD", None, Blame::ServerAbort),
             Self::DataBad => row(b"PD", None, Blame::Response),
+            Self::DataServerDown => row(b"DD", None, Blame::ServerAbort),
+            Self::Killed => row(b"KD", None, Blame::Nobody),
             Self::ServerDown => row(b"DC", Some(503), Blame::ServerAbort),
             Self::Internal => row(b"IR", Some(500), Blame::Internal),
         }

@@ -1,6 +1,7 @@
 //! Getting a connection to a server: slot, idle connection or new one, retries.
 
 use std::future::poll_fn;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use proxy_state::options::HttpReuse;
 use proxy_state::queue::{Ticket, Turn};
 use proxy_state::server::PortMode;
 use proxy_state::{Backend, ChooseInput, NoServer, Server, SockAddr};
-use proxy_types::ServerId;
+use proxy_types::{Mode, ServerId};
 
 use super::Attached;
 use crate::env::Back;
@@ -69,7 +70,7 @@ pub(crate) async fn attach(s: &mut Session, x: &mut Exchange) -> Result<(), Faul
                 server.end_session();
                 server.used_connections.dec();
                 let error = match failure {
-                    Failure::ClientLeft => return Err(Fault::ConnectAbort),
+                    Failure::Client(gone) => return Err(gone.while_connecting()),
                     Failure::Connect(error) => error,
                 };
                 if x.record.retries >= back.backend.retries || !error.is_retryable() {
@@ -185,14 +186,17 @@ async fn wait(
         x.record.backend_queue = ticket.position;
     }
     s.server_timer.arm(back.backend.timeouts.queue());
-    let abort = aborts_on_close(back);
+    let on_eof = on_eof(back);
     let mut ticket = pin!(ticket);
     let turn = poll_fn(|cx| {
         if let Poll::Ready(turn) = ticket.as_mut().poll(cx) {
             return Poll::Ready(Ok(turn));
         }
-        if client_left(&mut s.client, cx, abort) {
-            return Poll::Ready(Err(Fault::QueueAbort));
+        if let Some(gone) = client_gone(s, cx, on_eof) {
+            return Poll::Ready(Err(match gone {
+                Gone::Left => Fault::QueueAbort,
+                Gone::Silent => Fault::QueueClientTimeout,
+            }));
         }
         s.server_timer.poll_expired(cx).map(|()| Err(Fault::QueueTimeout))
     })
@@ -245,7 +249,7 @@ fn reuse(
 }
 
 enum Failure {
-    ClientLeft,
+    Client(Gone),
     Connect(ConnectError),
 }
 
@@ -259,14 +263,14 @@ async fn open(
     let to = destination(addr, server.spec.port_mode, s.facts.dst);
     let options = connect_options(server, back);
     let limit = back.backend.timeouts.connect;
-    let abort = aborts_on_close(back);
+    let on_eof = on_eof(back);
     let mut connecting = pin!(connect(&to, &options, limit));
     poll_fn(|cx| match connecting.as_mut().poll(cx) {
         Poll::Ready(outcome) => Poll::Ready(outcome.map_err(Failure::Connect)),
-        Poll::Pending if client_left(&mut s.client, cx, abort) => {
-            Poll::Ready(Err(Failure::ClientLeft))
-        }
-        Poll::Pending => Poll::Pending,
+        Poll::Pending => match client_gone(s, cx, on_eof) {
+            Some(gone) => Poll::Ready(Err(Failure::Client(gone))),
+            None => Poll::Pending,
+        },
     })
     .await
 }
@@ -301,30 +305,83 @@ fn connect_options(server: &Server, back: &Back) -> ConnectOptions {
 /// The turn-around pause before the same server is tried again.
 async fn pause(s: &mut Session, back: &Back) -> Result<(), Fault> {
     let length = back.backend.timeouts.connect.unwrap_or(TURNAROUND).min(TURNAROUND);
-    let abort = aborts_on_close(back);
+    let on_eof = on_eof(back);
     let mut sleeping = pin!(timer::sleep(length));
     poll_fn(|cx| {
-        if client_left(&mut s.client, cx, abort) {
-            return Poll::Ready(Err(Fault::ConnectAbort));
+        if let Some(gone) = client_gone(s, cx, on_eof) {
+            return Poll::Ready(Err(gone.while_connecting()));
         }
         sleeping.as_mut().poll(cx).map(Ok)
     })
     .await
 }
 
-fn aborts_on_close(back: &Back) -> bool {
-    back.backend.options.abortonclose
+/// What the end of the client's direction means to a stream that has no server yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnEof {
+    /// Nothing: the client still waits for its answer.
+    Stay,
+    /// The client left.
+    Leave,
+    /// The client left, unless it sent something.
+    LeaveIfSilent,
+}
+
+fn on_eof(back: &Back) -> OnEof {
+    match (back.backend.options.abortonclose, back.backend.mode) {
+        (true, _) => OnEof::Leave,
+        (false, Mode::Http) => OnEof::Stay,
+        (false, Mode::Tcp) => OnEof::LeaveIfSilent,
+    }
+}
+
+/// Why nobody waits for a server any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Gone {
+    Left,
+    /// `timeout client`, which runs in mode tcp while the client may still send.
+    Silent,
+}
+
+impl Gone {
+    fn while_connecting(self) -> Fault {
+        match self {
+            Self::Left => Fault::ConnectAbort,
+            Self::Silent => Fault::ConnectClientTimeout,
+        }
+    }
+}
+
+fn client_gone(s: &mut Session, cx: &mut Context<'_>, on_eof: OnEof) -> Option<Gone> {
+    let before = s.client.input.len();
+    if client_left(&mut s.client, cx, on_eof) {
+        return Some(Gone::Left);
+    }
+    if s.front.frontend.mode == Mode::Http || s.client.eof {
+        return None;
+    }
+    if s.client.input.len() > before {
+        s.client_timer.arm(s.front.frontend.timeouts.client);
+    }
+    s.client_timer.poll_expired(cx).is_ready().then_some(Gone::Silent)
 }
 
 /// Whether the client went away. What it sends meanwhile is kept.
-pub(crate) fn client_left(client: &mut Conn, cx: &mut Context<'_>, abort_on_close: bool) -> bool {
-    loop {
-        if client.eof {
-            return abort_on_close;
-        }
-        if client.input.len() >= PIPELINE {
-            return false;
-        }
+pub(crate) fn client_left(client: &mut Conn, cx: &mut Context<'_>, on_eof: OnEof) -> bool {
+    match receive(client, cx, PIPELINE) {
+        Err(_) => true,
+        Ok(()) if !client.eof => false,
+        Ok(()) => match on_eof {
+            OnEof::Stay => false,
+            OnEof::Leave => true,
+            OnEof::LeaveIfSilent => client.input.is_empty(),
+        },
+    }
+}
+
+/// Takes in what the client sent, until nothing more is there, its end, or about `limit` bytes wait.
+pub(crate) fn receive(client: &mut Conn, cx: &mut Context<'_>, limit: usize) -> io::Result<()> {
+    while !client.eof && client.input.len() < limit {
         let read = crate::scratch::with(|buf| {
             let read = client.poll_read(cx, &mut buf[..PIPELINE]);
             if let Poll::Ready(Ok(n)) = read {
@@ -333,9 +390,11 @@ pub(crate) fn client_left(client: &mut Conn, cx: &mut Context<'_>, abort_on_clos
             read
         });
         match read {
-            Poll::Pending => return false,
-            Poll::Ready(Ok(_)) => {}
-            Poll::Ready(Err(_)) => return true,
+            Poll::Pending => break,
+            Poll::Ready(outcome) => {
+                outcome?;
+            }
         }
     }
+    Ok(())
 }

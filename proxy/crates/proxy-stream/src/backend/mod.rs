@@ -3,5 +3,5 @@
 mod connect;
 mod reuse;
 
-pub(crate) use connect::{attach, client_left};
+pub(crate) use connect::{OnEof, attach, client_left, receive};
 pub(crate) use reuse::{Attached, Idle, Pool};

@@ -9,6 +9,7 @@ use proxy_http::{Method, Version};
 use proxy_net::clock::Tick;
 
 use super::{Exchange, finish, response};
+use crate::backend::OnEof;
 use crate::mux::h1::Body;
 use crate::reply::{self, Reply};
 use crate::session::Session;
@@ -118,7 +119,7 @@ pub(super) async fn tarpit(
         if until.is_none() || s.server_timer.poll_expired(cx).is_ready() {
             return Poll::Ready(Ok(()));
         }
-        if crate::backend::client_left(&mut s.client, cx, true) {
+        if crate::backend::client_left(&mut s.client, cx, OnEof::Leave) {
             return Poll::Ready(Err(Fault::TarpitAbort));
         }
         Poll::Pending

@@ -119,6 +119,8 @@ pub(super) fn finish(s: &mut Session, x: &mut Exchange) {
     record.request_out = x.to_server.forwarded;
     record.bytes_out = x.to_client.forwarded;
     record.response_in += x.to_client.received;
+    // What the server said unasked does not count.
+    record.silent |= s.front.frontend.options.dontlognull && record.bytes_in == 0;
 
     let front = s.front.frontend.counters.local();
     front.bytes_in.add(record.bytes_in);

@@ -11,6 +11,7 @@ mod finish;
 mod request;
 mod response;
 mod rules;
+pub(crate) mod tcp;
 mod transfer;
 mod tunnel;
 

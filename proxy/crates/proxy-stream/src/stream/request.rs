@@ -74,7 +74,12 @@ pub(super) fn begin(s: &mut Session, x: &mut Exchange) -> Result<Next, Fault> {
 }
 
 /// Acts on what rules decided; `None` goes on.
-fn apply(s: &Session, x: &mut Exchange, back: Option<&Back>, verdict: Verdict) -> Option<Next> {
+pub(super) fn apply(
+    s: &Session,
+    x: &mut Exchange,
+    back: Option<&Back>,
+    verdict: Verdict,
+) -> Option<Next> {
     let front = s.front.frontend.counters.local();
     let count_denied = || {
         match back {

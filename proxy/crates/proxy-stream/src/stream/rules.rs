@@ -4,6 +4,7 @@ use proxy_http::{BodyLen, HeaderList, RequestHead, ResponseHead};
 use proxy_net::clock::Tick;
 use proxy_rules::action::{Cause, Close, Content, Flow, Reply as RuleReply, RuleEnv};
 use proxy_rules::ruleset::{BackendChoice, RuleSet};
+use proxy_rules::sample::EvalCtx;
 use std::sync::Arc;
 
 use super::Exchange;
@@ -90,6 +91,44 @@ fn run(
     verdict
 }
 
+/// Runs `tcp-request content` rules on what the client sent so far. `None` waits for more, which
+/// happens only while there may be more (not `complete`).
+pub(super) fn on_content(
+    s: &Session,
+    x: &mut Exchange,
+    back: Option<&Back>,
+    rules: &RuleSet,
+    complete: bool,
+) -> Option<Verdict> {
+    let bump = s.thread.bump.borrow();
+    let mut base = s.thread.context(&bump, s.thread.clock());
+    base.complete = complete;
+    base.session = Some(&s.facts);
+    base.frontend = Some(&s.front.frontend);
+    base.backend = back.map(|b| &*b.backend);
+    base.req_data = Some(s.client.input.data());
+    base.vars = Some(&x.vars);
+    let mut env = RuleEnv { base, request: None, response: None, effects: &mut x.effects };
+    let verdict = match rules.run(&mut env) {
+        Flow::Wait if !complete => None,
+        Flow::Close(close) => Some(Verdict::Close(close)),
+        // No action of these rule sets answers.
+        Flow::Next | Flow::Stop | Flow::Wait | Flow::Reply(_) => Some(Verdict::Go),
+    };
+    drop(bump);
+    s.thread.bump.borrow_mut().reset();
+    verdict
+}
+
+/// The head of the request, or what was received in place of one.
+fn show_request<'a>(s: &'a Session, x: &'a Exchange, cx: &mut EvalCtx<'a>) {
+    if x.record.request_read {
+        cx.request = Some(&x.request);
+    } else {
+        cx.req_data = Some(s.client.input.data());
+    }
+}
+
 /// The backend that `use_backend` rules choose, or the default one.
 pub(super) fn choose_backend(s: &Session, x: &Exchange) -> Option<Arc<Back>> {
     let front = &s.front;
@@ -100,7 +139,7 @@ pub(super) fn choose_backend(s: &Session, x: &Exchange) -> Option<Arc<Back>> {
     let mut cx = s.thread.context(&bump, s.thread.clock());
     cx.session = Some(&s.facts);
     cx.frontend = Some(&front.frontend);
-    cx.request = Some(&x.request);
+    show_request(s, x, &mut cx);
     cx.vars = Some(&x.vars);
     let named = match front.use_backend.choose(&cx) {
         BackendChoice::Named(name) => s.thread.env.backends.get(name).cloned(),
@@ -124,13 +163,13 @@ pub(super) fn unique_id(s: &Session, x: &mut Exchange) {
     };
     cx.session = Some(&s.facts);
     cx.frontend = Some(&s.front.frontend);
-    cx.request = Some(&x.request);
+    show_request(s, x, &mut cx);
     cx.vars = Some(&x.vars);
     cx.facts = Some(&facts);
     let id = format.render(&cx).to_vec();
     drop(bump);
     s.thread.bump.borrow_mut().reset();
-    if let Some(name) = header {
+    if let Some(name) = header.as_ref().filter(|_| x.record.request_read) {
         x.request.headers_mut().append(name.as_bytes(), &id);
     }
     x.unique_id = Some(id);

@@ -1,4 +1,4 @@
-//! After 101, or after a successful CONNECT: bytes both ways, until both sides are done.
+//! After 101, after a successful CONNECT, and in mode tcp: bytes both ways, until both sides are done.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
@@ -56,8 +56,12 @@ async fn splice(
     };
     let mut pair = splice::Pair::new(client, server, from_client, from_server, &config);
     let (shutdowns, server) = (attached.shutdowns, &attached.server);
+    let stop = &s.thread.stop;
     let end = pair
-        .run(|_| if server.shutdowns() == shutdowns { Poll::Pending } else { Poll::Ready(()) })
+        .run(|_| {
+            let ended = server.shutdowns() != shutdowns || stop.is_killed();
+            if ended { Poll::Ready(()) } else { Poll::Pending }
+        })
         .await;
     let counts = pair.counts();
     x.to_server.received += counts.from_client;
@@ -72,7 +76,8 @@ async fn splice(
         splice::End::ServerAbort => Err(Fault::DataServerAbort),
         splice::End::ClientTimeout => Err(Fault::DataClientTimeout),
         splice::End::ServerTimeout => Err(Fault::DataServerTimeout),
-        splice::End::Interrupted => Err(Fault::ServerDown),
+        splice::End::Interrupted if stop.is_killed() => Err(Fault::Killed),
+        splice::End::Interrupted => Err(Fault::DataServerDown),
     }
 }
 
@@ -90,7 +95,10 @@ async fn copy(
     let (shutdowns, server) = (attached.shutdowns, attached.server.clone());
     poll_fn(|cx| {
         if server.shutdowns() != shutdowns {
-            return Poll::Ready(Err(Fault::ServerDown));
+            return Poll::Ready(Err(Fault::DataServerDown));
+        }
+        if s.thread.stop.is_killed() {
+            return Poll::Ready(Err(Fault::Killed));
         }
         poll(s, x, &mut attached.conn, timeouts, cx)
     })

@@ -1,0 +1,105 @@
+//! A connection in mode tcp, from its first rule on content to the record of its end.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use proxy_rules::ruleset::RuleSet;
+
+use super::rules::{self, Verdict};
+use super::{Exchange, finish, request, tunnel};
+use crate::backend;
+use crate::env::Back;
+use crate::session::Session;
+use crate::term::Fault;
+
+/// Serves a connection that the rules of connections and sessions let in.
+pub(crate) async fn run(s: &mut Session, x: &mut Exchange) {
+    if let Err(fault) = process(s, x).await {
+        let verdict = fault.verdict();
+        (x.record.cause, x.record.phase) = (verdict.cause, verdict.phase);
+        finish::blame(s, x, verdict.blame);
+    }
+    // What came, but did not get as far as the tunnel.
+    x.record.bytes_in += s.client.input.len() as u64;
+    if s.front.frontend.options.nolinger {
+        s.client.reset_on_close();
+    }
+    finish::finish(s, x);
+}
+
+async fn process(s: &mut Session, x: &mut Exchange) -> Result<(), Fault> {
+    x.number = s.thread.next_stream();
+    rules::unique_id(s, x);
+    let front = s.front.clone();
+    if !inspect(s, x, None, &front.tcp_content, front.inspect_delay).await? {
+        return Ok(());
+    }
+    let back = rules::choose_backend(s, x).ok_or(Fault::NoServer)?;
+    back.backend.begin_session(s.thread.now(s.thread.tick()));
+    x.record.backend = Some(back.clone());
+    if !inspect(s, x, Some(&back), &back.tcp_content, back.inspect_delay).await? {
+        return Ok(());
+    }
+    x.record.head_done = Some(x.record.start);
+    x.backend = Some(back);
+    s.client_timer.arm(front.frontend.timeouts.client);
+    backend::attach(s, x).await?;
+    tunnel::run(s, x).await
+}
+
+/// Runs rules on content until they decide: at once if they can, else as data comes, at the latest with
+/// what is there after `delay`. False when the connection is refused.
+async fn inspect(
+    s: &mut Session,
+    x: &mut Exchange,
+    back: Option<&Arc<Back>>,
+    rules: &RuleSet,
+    delay: Option<Duration>,
+) -> Result<bool, Fault> {
+    if rules.is_empty() {
+        return Ok(true);
+    }
+    let back = back.map(|b| &**b);
+    s.client_timer.arm(s.front.frontend.timeouts.client);
+    s.server_timer.arm(delay);
+    let mut seen = None;
+    let verdict = poll_fn(|cx| poll_rules(s, x, back, rules, delay, &mut seen, cx)).await;
+    s.client_timer.disarm();
+    s.server_timer.disarm();
+    Ok(request::apply(s, x, back, verdict?).is_none())
+}
+
+/// `seen` is how much there was when the rules last ran.
+fn poll_rules(
+    s: &mut Session,
+    x: &mut Exchange,
+    back: Option<&Back>,
+    rules: &RuleSet,
+    delay: Option<Duration>,
+    seen: &mut Option<usize>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Verdict, Fault>> {
+    if s.thread.stop.is_killed() {
+        return Poll::Ready(Err(Fault::Killed));
+    }
+    let limit = s.thread.env.shared.bufsize;
+    if backend::receive(&mut s.client, cx, limit).is_err() {
+        return Poll::Ready(Err(Fault::RequestAbort));
+    }
+    let there = s.client.input.len();
+    let complete = delay.is_none()
+        || s.client.eof
+        || there >= limit
+        || s.server_timer.poll_expired(cx).is_ready();
+    if complete || *seen != Some(there) {
+        if seen.replace(there).is_some() {
+            s.client_timer.arm(s.front.frontend.timeouts.client);
+        }
+        if let Some(verdict) = rules::on_content(s, x, back, rules, complete) {
+            return Poll::Ready(Ok(verdict));
+        }
+    }
+    s.client_timer.poll_expired(cx).map(|()| Err(Fault::RequestTimeout))
+}
