@@ -78,6 +78,7 @@ fn a_unix_socket_replaces_the_old_one_only_when_published() {
     first.publish().unwrap();
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
     drop(bind(&s, 1, &mut Inherited::none()).unwrap());
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "a failed start leaves no trace");
     let _reaches_first = UnixStream::connect(&path).unwrap();
     assert!(sys::accept(&first.sockets()[0]).is_ok());
     let mut second = bind(&s, 1, &mut Inherited::none()).unwrap();

@@ -211,12 +211,14 @@ fn traffic_in_one_direction_keeps_both_sides_alive() {
 fn half_closed_connections_have_their_own_timeout() {
     let mut c = config(20_000);
     c.timeouts.server_fin = Some(Duration::from_millis(50));
+    let start = std::time::Instant::now();
     let (end, _, ()) = proxy(c, (b"", b""), |e| {
         e.client.shutdown(Shutdown::Write).unwrap();
         assert!(read_all(&e.server).is_empty());
         assert!(read_all(&e.client).is_empty());
     });
     assert_eq!(end, End::ServerTimeout);
+    assert!(start.elapsed() < Duration::from_secs(10), "the timeout of open connections was used");
 }
 
 #[test]
