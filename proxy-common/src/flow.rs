@@ -14,6 +14,8 @@ pub struct FlowKey {
     pub proto: u8,
     /// Always zero in [`FLOWS`](crate::maps::FLOWS); the hook in the flow cache.
     pub hook: u8,
+    /// Always zero in [`FLOWS`](crate::maps::FLOWS); in the flow cache the MTU of the way out, 0 where
+    /// the kernel checks it.
     pub reserved: u16,
 }
 

@@ -18,12 +18,16 @@ pub enum Verdict {
 }
 
 /// Where a frame leaves to.
+#[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Hop {
     pub ifindex: u32,
     /// tc: the next hop's address, unset to let the kernel look for the route when it sends.
     /// XDP: destination and source MAC.
     pub data: [u32; 4],
+    /// Longest IP packet that fits, 0 where the kernel sees to that (tc).
+    pub mtu: u16,
+    pub reserved: u16,
 }
 
 /// What is asked of the routing table.
@@ -75,7 +79,7 @@ pub trait Frame {
     fn ingress(&self) -> u32;
 
     /// Asks where a packet with these addresses would leave.
-    fn route(&mut self, path: &Path<'_>) -> Result<Hop, NoWay>;
+    fn route(&mut self, path: &Path<'_>, hop: &mut Hop) -> Result<(), NoWay>;
 
     /// Overwrites bytes, without care for checksums.
     fn store<H: Header>(&mut self, offset: usize, header: &H) -> bool;

@@ -6,8 +6,9 @@ use std::{
 };
 
 use proxy_common::{
-    Config, EpochLine, FlowEntry, FlowEvent, FlowKey, HOOK_TC, Live, RealEntry, Reason,
-    ServiceEntry, Slot, Traffic, VipEntry, VipKey, maps::PREFILTER_WORDS,
+    Addr, CACHE_WAYS, CacheSet, CacheWay, Config, EpochLine, FlowEntry, FlowEvent, FlowKey,
+    HOOK_TC, Live, Port, RealEntry, Reason, ServiceEntry, Slot, Traffic, VipEntry, VipKey,
+    maps::PREFILTER_WORDS,
 };
 
 use crate::{
@@ -16,6 +17,35 @@ use crate::{
     checksum,
     frame::Pseudo,
     headers::Header,
+};
+
+const EMPTY_SET: CacheSet = CacheSet {
+    tags: [0; CACHE_WAYS],
+    victim: 0,
+    reserved: [0; 11],
+    ways: [CacheWay {
+        key: FlowKey {
+            src: Addr { words: [0; 4] },
+            dst: Addr { words: [0; 4] },
+            sport: Port { be: 0 },
+            dport: Port { be: 0 },
+            proto: 0,
+            hook: 0,
+            reserved: 0,
+        },
+        epoch: 0,
+        packets: 0,
+        bytes: 0,
+        flushed_ns: 0,
+        new_src: Addr { words: [0; 4] },
+        new_dst: Addr { words: [0; 4] },
+        new_sport: Port { be: 0 },
+        new_dport: Port { be: 0 },
+        ifindex: 0,
+        hop: [0; 4],
+        service: 0,
+        server: 0,
+    }; CACHE_WAYS],
 };
 
 /// A frame in a buffer, sent wherever it asks to be.
@@ -45,8 +75,9 @@ impl Frame for HostFrame {
         self.ingress
     }
 
-    fn route(&mut self, path: &Path<'_>) -> Result<Hop, NoWay> {
-        Ok(Hop { ifindex: path.fallback, data: path.dst.words })
+    fn route(&mut self, path: &Path<'_>, hop: &mut Hop) -> Result<(), NoWay> {
+        *hop = Hop { ifindex: path.fallback, data: path.dst.words, ..Hop::default() };
+        Ok(())
     }
 
     fn store<H: Header>(&mut self, offset: usize, header: &H) -> bool {
@@ -88,6 +119,7 @@ pub(crate) struct HostTables {
     pub(crate) flows: RefCell<HashMap<FlowKey, &'static FlowCell>>,
     pub(crate) capacity: usize,
     epochs: Vec<EpochCell>,
+    cache: RefCell<Vec<CacheSet>>,
     pub(crate) service_live: LiveCell,
     pub(crate) server_live: Vec<LiveCell>,
     pub(crate) counters: RefCell<HashMap<Reason, u64>>,
@@ -112,6 +144,7 @@ impl HostTables {
             flows: RefCell::default(),
             capacity: usize::MAX,
             epochs: (0..=config.epoch_mask).map(|_| EpochCell::new(EpochLine::default())).collect(),
+            cache: RefCell::new(vec![EMPTY_SET; config.cache_mask as usize + 1]),
             service_live: LiveCell::new(Live::default()),
             server_live: reals.iter().map(|_| LiveCell::new(Live::default())).collect(),
             counters: RefCell::default(),
@@ -191,6 +224,15 @@ impl Tables for HostTables {
 
     fn epochs(&self, line: u32) -> Option<&EpochCell> {
         self.epochs.get(line as usize)
+    }
+
+    fn with_set<R>(
+        &self,
+        config: &Config,
+        hash: u64,
+        work: impl FnOnce(&mut CacheSet) -> R,
+    ) -> Option<R> {
+        self.cache.borrow_mut().get_mut((hash as u32 & config.cache_mask) as usize).map(work)
     }
 
     fn service_live(&self, index: u32) -> Option<&LiveCell> {

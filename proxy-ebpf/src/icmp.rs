@@ -9,7 +9,7 @@ use proxy_common::{Addr, Config, FlowKey, Port, Reason, proto};
 
 use crate::{
     checksum::{apply, diff, diff4, join},
-    frame::{Frame, Path, Pseudo, Verdict},
+    frame::{Frame, Hop, Path, Pseudo, Verdict},
     headers::{IPV4_L4, IPV6_L4, Icmp, Ipv4, Ipv6, Ports},
     process, rewrite,
     tables::{Scratch, Tables},
@@ -175,13 +175,11 @@ fn send<F: Frame, T: Tables>(
         return Verdict::Drop;
     }
     let path = Path { src: &to.src, dst: &to.dst, len, fallback: to.ifindex };
-    let hop = match frame.route(&path) {
-        Ok(hop) => hop,
-        Err(no_way) => {
-            tables.count(no_way.reason);
-            return no_way.known;
-        }
-    };
+    let mut hop = Hop::default();
+    if let Err(no_way) = frame.route(&path, &mut hop) {
+        tables.count(no_way.reason);
+        return no_way.known;
+    }
     if !change(frame, rewrite::next_ttl(config, ttl)) {
         tables.count(Reason::RewriteFailed);
         return Verdict::Drop;

@@ -3,6 +3,7 @@
 use proxy_common::{Config, EndReason, FlowKey, FlowState, REAL_UP, Reason};
 
 use crate::{
+    cache::{self, Seat},
     cell::FlowCell,
     end::{self, Connection},
     flow,
@@ -10,7 +11,7 @@ use crate::{
     headers::Tcp,
     parse::Segment,
     process::Family,
-    rewrite::{self, Rewrite},
+    rewrite,
     tables::{Scratch, Tables},
 };
 
@@ -31,6 +32,7 @@ pub fn known<F: Frame, T: Tables, A: Family>(
     scratch: &mut Scratch,
     segment: &Segment,
     cell: &FlowCell,
+    seat: Option<Seat>,
 ) -> Known {
     let key = &segment.key;
     let from_client = cell.is_forward();
@@ -59,37 +61,42 @@ pub fn known<F: Frame, T: Tables, A: Family>(
         tables.count(Reason::TtlExpired);
         return Known::Done(Verdict::Drop);
     }
-    let rewrite = Rewrite {
-        src: cell.new_src(),
-        dst: cell.new_dst(),
-        sport: cell.new_sport(),
-        dport: cell.new_dport(),
-    };
+    let Scratch { rewrite, hop, .. } = scratch;
+    rewrite.src = cell.new_src();
+    rewrite.dst = cell.new_dst();
+    rewrite.sport = cell.new_sport();
+    rewrite.dport = cell.new_dport();
     let path = Path {
         src: &rewrite.src,
         dst: &rewrite.dst,
         len: segment.ip_len,
         fallback: cell.ifindex(),
     };
-    let hop = match frame.route(&path) {
-        Ok(hop) => hop,
-        Err(no_way) => {
-            tables.count(no_way.reason);
-            return Known::Done(no_way.known);
-        }
-    };
+    if let Err(no_way) = frame.route(&path, hop) {
+        tables.count(no_way.reason);
+        return Known::Done(no_way.known);
+    }
 
     count(frame, tables, cell, from_client, segment, now);
     if observe(tables, main, from_client, segment.flags, now)
         && let Some(reason) = flow::ending(main.state().0)
     {
+        cache::settle(tables, config, &scratch.peer, F::HOOK, now);
         finish(tables, config, main, key, from_client, scratch, reason, now);
     }
-    if !rewrite::tcp::<F, A>(frame, config, segment, &rewrite) {
+    if let Some(seat) = seat
+        && !segment.is_control()
+        && cache::takes(main.state())
+    {
+        let Scratch { hop, old_forward, .. } = scratch;
+        cache::fill(tables, config, seat, key, F::HOOK, cell, hop, now, old_forward);
+        tables.count(Reason::CacheMiss);
+    }
+    if !rewrite::tcp::<F, A>(frame, config, segment, &scratch.rewrite) {
         tables.count(Reason::RewriteFailed);
         return Known::Done(Verdict::Drop);
     }
-    Known::Done(frame.send(&hop))
+    Known::Done(frame.send(&scratch.hop))
 }
 
 /// Whether a SYN on this connection's key may begin another one: it is over, or the server it was sent to

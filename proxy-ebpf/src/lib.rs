@@ -14,6 +14,7 @@
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 pub mod atomic;
+pub mod cache;
 pub mod cell;
 pub mod checksum;
 pub mod end;

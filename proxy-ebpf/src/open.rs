@@ -8,12 +8,12 @@ use proxy_common::{
 use crate::{
     cell::LiveCell,
     end,
-    frame::{Frame, Hop, Path, Verdict},
+    frame::{Frame, Path, Verdict},
     hash,
     parse::Segment,
     ports,
     process::Family,
-    rewrite::{self, Rewrite},
+    rewrite,
     select::{self, Choice},
     tables::{InsertError, Scratch, Tables},
 };
@@ -43,18 +43,12 @@ pub fn open<F: Frame, T: Tables, A: Family>(
         return refuse(tables, index, Reason::Full);
     }
     match place(frame, tables, config, scratch, segment, index, service, live) {
-        Ok(hop) => {
-            let rewrite = Rewrite {
-                src: scratch.forward.new_src,
-                dst: scratch.forward.new_dst,
-                sport: scratch.forward.new_sport,
-                dport: scratch.forward.new_dport,
-            };
-            if !rewrite::tcp::<F, A>(frame, config, segment, &rewrite) {
+        Ok(()) => {
+            if !rewrite::tcp::<F, A>(frame, config, segment, &scratch.rewrite) {
                 tables.count(Reason::RewriteFailed);
                 return Verdict::Drop;
             }
-            frame.send(&hop)
+            frame.send(&scratch.hop)
         }
         Err(Failure::Lost) => {
             live.release();
@@ -98,7 +92,7 @@ fn place<F: Frame, T: Tables>(
     index: u32,
     service: &ServiceEntry,
     live: &LiveCell,
-) -> Result<Hop, Failure> {
+) -> Result<(), Failure> {
     let fullnat = service.flags & SERVICE_FULLNAT != 0;
     let choice = select::select(tables, service, live, &segment.key, config.hash_seed)
         .map_err(Failure::Reason)?;
@@ -126,28 +120,32 @@ fn enter<F: Frame, T: Tables>(
     service: u32,
     choice: &Choice<'_>,
     fullnat: bool,
-) -> Result<Hop, Failure> {
+) -> Result<(), Failure> {
     let key = &segment.key;
     let real = choice.real;
     if fullnat && real.source.is_unset() {
         return Err(Failure::Reason(Reason::NoRoute));
     }
-    let src = if fullnat { real.source } else { key.src };
-    let path = Path { src: &src, dst: &real.addr, len: segment.ip_len, fallback: real.ifindex };
-    let hop = frame.route(&path).map_err(|no_way| Failure::Reason(no_way.reason))?;
+    let Scratch { peer, forward, reverse, slot, old_reverse, rewrite, hop, .. } = scratch;
+    rewrite.src = if fullnat { real.source } else { key.src };
+    rewrite.dst = real.addr;
+    rewrite.dport = real.port;
+    let path =
+        Path { src: &rewrite.src, dst: &rewrite.dst, len: segment.ip_len, fallback: real.ifindex };
+    frame.route(&path, hop).map_err(|no_way| Failure::Reason(no_way.reason))?;
 
     let now = tables.now_ns();
-    let Scratch { peer, forward, reverse, slot, old_reverse, .. } = scratch;
     fill_reverse(reverse, key, service, choice, now, frame.ingress());
-    fill_key(peer, real, &src, key.sport);
+    fill_key(peer, real, &rewrite.src, key.sport);
     ports::claim(tables, config, peer, reverse, hash::flow(key, now as u32), fullnat)
         .map_err(Failure::Reason)?;
 
     *forward = *reverse;
-    forward.new_src = src;
-    forward.new_dst = real.addr;
-    forward.new_sport = peer.dport;
-    forward.new_dport = real.port;
+    rewrite.sport = peer.dport;
+    forward.new_src = rewrite.src;
+    forward.new_dst = rewrite.dst;
+    forward.new_sport = rewrite.sport;
+    forward.new_dport = rewrite.dport;
     forward.ifindex = real.ifindex;
     forward.direction = FlowEntry::FORWARD;
     forward.packets = 1;
@@ -173,7 +171,7 @@ fn enter<F: Frame, T: Tables>(
     slot.key = *key;
     slot.created_ns = now;
     end::displace(tables, config, slot, old_reverse, now);
-    Ok(hop)
+    Ok(())
 }
 
 /// The entry of the server's packets: back to the client, from the VIP.

@@ -3,6 +3,7 @@
 use proxy_common::{ABI_VERSION, Config, FlowKey, Reason, VipKey, maps, proto};
 
 use crate::{
+    cache::{self, Seat},
     frame::{Frame, Verdict},
     headers::{ETHERNET_LEN, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Ethernet, Ipv4, Ipv6},
     icmp,
@@ -36,25 +37,47 @@ pub fn process<F: Frame, T: Tables>(frame: &mut F, tables: &T, scratch: &mut Scr
         ETHERTYPE_IPV4 => {
             let Some(ip) = frame.load::<Ipv4>(ETHERNET_LEN) else { return Verdict::Pass };
             match ip.protocol {
-                proto::TCP => {
-                    tcp::<F, T, V4>(frame, tables, scratch, |frame| parse::ipv4(frame, &ip))
-                }
-                proto::ICMP => icmp::ipv4(frame, tables, scratch, &ip),
+                proto::TCP => tcp_v4(frame, tables, scratch),
+                proto::ICMP => icmp_v4(frame, tables, scratch),
                 _ => Verdict::Pass,
             }
         }
         ETHERTYPE_IPV6 => {
             let Some(ip) = frame.load::<Ipv6>(ETHERNET_LEN) else { return Verdict::Pass };
             match ip.next_header {
-                proto::TCP => {
-                    tcp::<F, T, V6>(frame, tables, scratch, |frame| parse::ipv6(frame, &ip))
-                }
-                proto::ICMPV6 => icmp::ipv6(frame, tables, scratch, &ip),
+                proto::TCP => tcp_v6(frame, tables, scratch),
+                proto::ICMPV6 => icmp_v6(frame, tables, scratch),
                 _ => Verdict::Pass,
             }
         }
         _ => Verdict::Pass,
     }
+}
+
+// The four kinds of packet are functions of their own, so that each has the stack to itself.
+
+#[inline(never)]
+fn tcp_v4<F: Frame, T: Tables>(frame: &mut F, tables: &T, scratch: &mut Scratch) -> Verdict {
+    let Some(ip) = frame.load::<Ipv4>(ETHERNET_LEN) else { return Verdict::Pass };
+    tcp::<F, T, V4>(frame, tables, scratch, |frame| parse::ipv4(frame, &ip))
+}
+
+#[inline(never)]
+fn tcp_v6<F: Frame, T: Tables>(frame: &mut F, tables: &T, scratch: &mut Scratch) -> Verdict {
+    let Some(ip) = frame.load::<Ipv6>(ETHERNET_LEN) else { return Verdict::Pass };
+    tcp::<F, T, V6>(frame, tables, scratch, |frame| parse::ipv6(frame, &ip))
+}
+
+#[inline(never)]
+fn icmp_v4<F: Frame, T: Tables>(frame: &mut F, tables: &T, scratch: &mut Scratch) -> Verdict {
+    let Some(ip) = frame.load::<Ipv4>(ETHERNET_LEN) else { return Verdict::Pass };
+    icmp::ipv4(frame, tables, scratch, &ip)
+}
+
+#[inline(never)]
+fn icmp_v6<F: Frame, T: Tables>(frame: &mut F, tables: &T, scratch: &mut Scratch) -> Verdict {
+    let Some(ip) = frame.load::<Ipv6>(ETHERNET_LEN) else { return Verdict::Pass };
+    icmp::ipv6(frame, tables, scratch, &ip)
 }
 
 /// The configuration, when these programs understand it.
@@ -85,8 +108,14 @@ fn tcp<F: Frame, T: Tables, A: Family>(
     if !vip_port && !config.is_nat_port(key.dport) && !is_server_port(tables, key) {
         return Verdict::Pass;
     }
+    let seat = cache::enabled(config).then(|| Seat::of(tables, config, key));
+    if let Some(seat) = seat
+        && let Some(verdict) = cache::hit::<F, T, A>(frame, tables, config, scratch, &segment, seat)
+    {
+        return verdict;
+    }
     if let Some(cell) = tables.flow(key) {
-        match known::known::<F, T, A>(frame, tables, config, scratch, &segment, cell) {
+        match known::known::<F, T, A>(frame, tables, config, scratch, &segment, cell, seat) {
             Known::Done(verdict) => return verdict,
             Known::Reopen => {}
         }

@@ -11,6 +11,8 @@ use crate::{
 };
 
 /// What a segment is to carry.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
 pub struct Rewrite {
     pub src: Addr,
     pub dst: Addr,

@@ -1,11 +1,15 @@
 //! Access to the maps: the kernel's, or the host tests' own.
 
 use proxy_common::{
-    Config, FlowEntry, FlowEvent, FlowKey, RealEntry, Reason, ServiceEntry, Slot, Traffic,
-    VipEntry, VipKey,
+    CacheSet, Config, FlowEntry, FlowEvent, FlowKey, RealEntry, Reason, ServiceEntry, Slot,
+    Traffic, VipEntry, VipKey,
 };
 
-use crate::cell::{EpochCell, FlowCell, LiveCell};
+use crate::{
+    cell::{EpochCell, FlowCell, LiveCell},
+    frame::Hop,
+    rewrite::Rewrite,
+};
 
 /// Why a flow was not put into the table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,6 +32,9 @@ pub struct Scratch {
     pub forward: FlowEntry,
     pub reverse: FlowEntry,
     pub slot: Slot,
+    /// What the packet is to carry, and where it goes.
+    pub rewrite: Rewrite,
+    pub hop: Hop,
 }
 
 /// The maps of [`proxy_common::maps`], and two helpers of the kernel.
@@ -48,6 +55,14 @@ pub trait Tables {
     fn remove(&self, key: &FlowKey) -> bool;
     /// A line of the epochs.
     fn epochs(&self, line: u32) -> Option<&EpochCell>;
+
+    /// Runs `work` on the set of this CPU's flow cache that a hash belongs to. Sets are not nested.
+    fn with_set<R>(
+        &self,
+        config: &Config,
+        hash: u64,
+        work: impl FnOnce(&mut CacheSet) -> R,
+    ) -> Option<R>;
 
     fn service_live(&self, index: u32) -> Option<&LiveCell>;
     fn server_live(&self, index: u32) -> Option<&LiveCell>;

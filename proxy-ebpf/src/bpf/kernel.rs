@@ -6,8 +6,8 @@ use aya_ebpf::helpers::{
     bpf_get_prandom_u32, bpf_get_smp_processor_id, generated::bpf_ktime_get_coarse_ns,
 };
 use proxy_common::{
-    Config, FlowEntry, FlowEvent, FlowKey, RING_SLOTS, RealEntry, Reason, ServiceEntry, Slot,
-    Traffic, VipEntry, VipKey,
+    CacheSet, Config, FlowEntry, FlowEvent, FlowKey, RING_SLOTS, RealEntry, Reason, ServiceEntry,
+    Slot, Traffic, VipEntry, VipKey,
 };
 use proxy_ebpf::{
     InsertError, Tables,
@@ -101,6 +101,19 @@ impl Tables for Kernel {
     }
 
     #[inline(always)]
+    fn with_set<R>(
+        &self,
+        config: &Config,
+        hash: u64,
+        work: impl FnOnce(&mut CacheSet) -> R,
+    ) -> Option<R> {
+        // SAFETY: a helper without arguments.
+        let cpu = unsafe { bpf_get_smp_processor_id() };
+        let set = region(cpu, config.cache_mask).wrapping_add(hash as u32 & config.cache_mask);
+        own(maps::CACHE.get_ptr_mut(set)).map(work)
+    }
+
+    #[inline(always)]
     fn service_live(&self, index: u32) -> Option<&LiveCell> {
         value(maps::SVC_LIVE.get_ptr(index).map(<*const _>::cast))
     }
@@ -184,7 +197,13 @@ fn opaque(mut number: u64) -> u64 {
 fn place(head: u32, mask: u32) -> u32 {
     // SAFETY: a helper without arguments.
     let cpu = unsafe { bpf_get_smp_processor_id() };
-    cpu.wrapping_mul(mask.wrapping_add(1)).wrapping_add(head & mask)
+    region(cpu, mask).wrapping_add(head & mask)
+}
+
+/// Where a CPU's region begins in a map of regions of `mask + 1` entries.
+#[inline(always)]
+fn region(cpu: u32, mask: u32) -> u32 {
+    cpu.wrapping_mul(mask.wrapping_add(1))
 }
 
 /// Exchanges a slot with the one in the map. Without a place, which would be a map made too small, the

@@ -4,9 +4,8 @@
 use core::{mem, ptr};
 
 use aya_ebpf::{
-    EbpfContext as _,
     bindings::{
-        BPF_F_PSEUDO_HDR, BPF_FIB_LKUP_RET_BLACKHOLE, BPF_FIB_LKUP_RET_NOT_FWDED,
+        __sk_buff, BPF_F_PSEUDO_HDR, BPF_FIB_LKUP_RET_BLACKHOLE, BPF_FIB_LKUP_RET_NOT_FWDED,
         BPF_FIB_LKUP_RET_PROHIBIT, BPF_FIB_LKUP_RET_SUCCESS, BPF_FIB_LKUP_RET_UNREACHABLE,
         BPF_FIB_LOOKUP_SKIP_NEIGH, TC_ACT_REDIRECT, TC_ACT_SHOT, bpf_fib_lookup as FibParams,
         bpf_redir_neigh as NextHop,
@@ -127,41 +126,12 @@ impl Frame for TcFrame {
     }
 
     #[inline(always)]
-    fn route(&mut self, path: &Path<'_>) -> Result<Hop, NoWay> {
-        let mut params = fib_params(path, self.ingress());
-        // SAFETY: `params` is as long as said.
-        let result = unsafe {
-            bpf_fib_lookup(
-                self.ctx.as_ptr(),
-                &raw mut params,
-                size_of::<FibParams>() as i32,
-                BPF_FIB_LOOKUP_SKIP_NEIGH,
-            )
-        };
-        const SUCCESS: i64 = BPF_FIB_LKUP_RET_SUCCESS as i64;
-        const UNROUTED: [i64; 4] = [
-            BPF_FIB_LKUP_RET_BLACKHOLE as i64,
-            BPF_FIB_LKUP_RET_UNREACHABLE as i64,
-            BPF_FIB_LKUP_RET_PROHIBIT as i64,
-            BPF_FIB_LKUP_RET_NOT_FWDED as i64,
-        ];
-        if result == SUCCESS {
-            // SAFETY: the kernel filled the member of the family it names.
-            let gateway = unsafe {
-                if params.family == AF_INET {
-                    Addr::mapped(params.__bindgen_anon_4.ipv4_dst)
-                } else {
-                    Addr { words: params.__bindgen_anon_4.ipv6_dst }
-                }
-            };
-            return Ok(Hop { ifindex: params.ifindex, data: gateway.words });
+    fn route(&mut self, path: &Path<'_>, hop: &mut Hop) -> Result<(), NoWay> {
+        if find_route(self.ctx.skb.skb, path, hop) {
+            Ok(())
+        } else {
+            Err(NoWay { reason: Reason::NoRoute, known: Verdict::Drop })
         }
-        if UNROUTED.contains(&result) || path.fallback == 0 {
-            return Err(NoWay { reason: Reason::NoRoute, known: Verdict::Drop });
-        }
-        // Forwarding is off on this interface, or the kernel is older than the flag (Linux 6.3): the
-        // balancer need not be a router, so the interface it was told about will do.
-        Ok(Hop { ifindex: path.fallback, data: [0; 4] })
     }
 
     #[inline(always)]
@@ -197,28 +167,73 @@ impl Frame for TcFrame {
 
     #[inline(always)]
     fn send(&mut self, hop: &Hop) -> Verdict {
-        let gateway = Addr { words: hop.data };
-        let result = if gateway.is_unset() {
-            // SAFETY: no parameters: the helper looks for the route.
-            unsafe { bpf_redirect_neigh(hop.ifindex, ptr::null_mut(), 0, 0) }
-        } else {
-            // SAFETY: integers.
-            let mut next: NextHop = unsafe { mem::zeroed() };
-            if gateway.is_v4() {
-                next.nh_family = u32::from(AF_INET);
-                next.__bindgen_anon_1.ipv4_nh = gateway.words[3];
-            } else {
-                next.nh_family = u32::from(AF_INET6);
-                next.__bindgen_anon_1.ipv6_nh = gateway.words;
-            }
-            // SAFETY: `next` is as long as said.
-            unsafe {
-                bpf_redirect_neigh(hop.ifindex, &raw mut next, size_of::<NextHop>() as i32, 0)
-            }
-        };
-        self.action = result as i32;
+        self.action = redirect(hop);
         if self.action == TC_ACT_REDIRECT as i32 { Verdict::Redirect } else { Verdict::Drop }
     }
+}
+
+/// Asks the routing table. Not inlined: its parameters would take their part of the stack at each place.
+#[inline(never)]
+fn find_route(skb: *mut __sk_buff, path: &Path<'_>, hop: &mut Hop) -> bool {
+    const SUCCESS: i64 = BPF_FIB_LKUP_RET_SUCCESS as i64;
+    const UNROUTED: [i64; 4] = [
+        BPF_FIB_LKUP_RET_BLACKHOLE as i64,
+        BPF_FIB_LKUP_RET_UNREACHABLE as i64,
+        BPF_FIB_LKUP_RET_PROHIBIT as i64,
+        BPF_FIB_LKUP_RET_NOT_FWDED as i64,
+    ];
+    // SAFETY: a field of the context.
+    let mut params = fib_params(path, unsafe { (*skb).ifindex });
+    // SAFETY: `params` is as long as said.
+    let result = unsafe {
+        bpf_fib_lookup(
+            skb.cast(),
+            &raw mut params,
+            size_of::<FibParams>() as i32,
+            BPF_FIB_LOOKUP_SKIP_NEIGH,
+        )
+    };
+    hop.mtu = 0;
+    if result == SUCCESS {
+        hop.ifindex = params.ifindex;
+        // SAFETY: the kernel filled the member of the family it names.
+        hop.data = unsafe {
+            if params.family == AF_INET {
+                Addr::mapped(params.__bindgen_anon_4.ipv4_dst).words
+            } else {
+                params.__bindgen_anon_4.ipv6_dst
+            }
+        };
+        return true;
+    }
+    // Forwarding is off on this interface, or the kernel is older than the flag (Linux 6.3): the balancer
+    // need not be a router, so the interface it was told about will do.
+    hop.ifindex = path.fallback;
+    hop.data = [0; 4];
+    path.fallback != 0 && !UNROUTED.contains(&result)
+}
+
+/// Leaves by the neighbour layer. Not inlined, as [`find_route`].
+#[inline(never)]
+fn redirect(hop: &Hop) -> i32 {
+    let gateway = Addr { words: hop.data };
+    if gateway.is_unset() {
+        // SAFETY: no parameters: the helper looks for the route.
+        return unsafe { bpf_redirect_neigh(hop.ifindex, ptr::null_mut(), 0, 0) } as i32;
+    }
+    // SAFETY: integers.
+    let mut next: NextHop = unsafe { mem::zeroed() };
+    if gateway.is_v4() {
+        next.nh_family = u32::from(AF_INET);
+        next.__bindgen_anon_1.ipv4_nh = gateway.words[3];
+    } else {
+        next.nh_family = u32::from(AF_INET6);
+        next.__bindgen_anon_1.ipv6_nh = gateway.words;
+    }
+    // SAFETY: `next` is as long as said.
+    let result =
+        unsafe { bpf_redirect_neigh(hop.ifindex, &raw mut next, size_of::<NextHop>() as i32, 0) };
+    result as i32
 }
 
 /// Parameters of a route lookup between two addresses of one family.

@@ -3,10 +3,10 @@
 use core::ptr;
 
 use aya_ebpf::{
-    EbpfContext as _,
     bindings::{
         BPF_FIB_LKUP_RET_SUCCESS, bpf_fib_lookup as FibParams,
         xdp_action::{XDP_DROP, XDP_PASS, XDP_REDIRECT, XDP_TX},
+        xdp_md,
     },
     helpers::generated::{bpf_fib_lookup, bpf_redirect},
     programs::XdpContext,
@@ -78,30 +78,19 @@ impl Frame for XdpFrame {
     }
 
     #[inline(always)]
-    fn route(&mut self, path: &Path<'_>) -> Result<Hop, NoWay> {
+    fn route(&mut self, path: &Path<'_>, hop: &mut Hop) -> Result<(), NoWay> {
         // The tc program below takes what XDP cannot send, and resolves neighbours on the way.
         let deferred = NoWay { reason: Reason::Deferred, known: Verdict::Pass };
-        let mut params = fib_params(path, self.ingress());
-        params.__bindgen_anon_1.tot_len = path.len;
-        // SAFETY: `params` is as long as said.
-        let result = unsafe {
-            bpf_fib_lookup(self.ctx.as_ptr(), &raw mut params, size_of::<FibParams>() as i32, 0)
-        };
-        if result != i64::from(BPF_FIB_LKUP_RET_SUCCESS) {
+        if !find_route(self.ctx.ctx, path, hop) {
             return Err(deferred);
         }
-        let ifindex = params.ifindex;
-        if ifindex != self.ingress() {
-            let flags = maps::INTERFACES.get(ifindex).copied().unwrap_or(0);
+        if hop.ifindex != self.ingress() {
+            let flags = maps::INTERFACES.get(hop.ifindex).copied().unwrap_or(0);
             if flags & INTERFACE_XDP_OUT == 0 {
                 return Err(deferred);
             }
         }
-        let [a, b, c, d, e, f] = params.dmac;
-        let [g, h, i, j, k, l] = params.smac;
-        let word = u32::from_ne_bytes;
-        let data = [word([a, b, c, d]), word([e, f, g, h]), word([i, j, k, l]), 0];
-        Ok(Hop { ifindex, data })
+        Ok(())
     }
 
     #[inline(always)]
@@ -142,4 +131,25 @@ impl Frame for XdpFrame {
         self.out = hop.ifindex;
         Verdict::Redirect
     }
+}
+
+/// Asks the routing and neighbour tables. Not inlined: its parameters would take their part of the stack at
+/// each place.
+#[inline(never)]
+fn find_route(ctx: *mut xdp_md, path: &Path<'_>, hop: &mut Hop) -> bool {
+    // SAFETY: a field of the context.
+    let mut params = fib_params(path, unsafe { (*ctx).ingress_ifindex });
+    params.__bindgen_anon_1.tot_len = path.len;
+    // SAFETY: `params` is as long as said.
+    let result =
+        unsafe { bpf_fib_lookup(ctx.cast(), &raw mut params, size_of::<FibParams>() as i32, 0) };
+    hop.ifindex = params.ifindex;
+    // SAFETY: the kernel put the route's MTU where the length was; one that does not leaves the length, which
+    // is on the safe side.
+    hop.mtu = unsafe { params.__bindgen_anon_1.mtu_result };
+    let [a, b, c, d, e, f] = params.dmac;
+    let [g, h, i, j, k, l] = params.smac;
+    let word = u32::from_ne_bytes;
+    hop.data = [word([a, b, c, d]), word([e, f, g, h]), word([i, j, k, l]), 0];
+    result == i64::from(BPF_FIB_LKUP_RET_SUCCESS)
 }

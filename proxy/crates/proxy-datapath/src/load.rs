@@ -51,14 +51,25 @@ pub(crate) fn load(pins: &Pins, adoption: Adoption, sizes: &Sizes) -> Result<Ebp
     Ok(ebpf)
 }
 
+/// The verifier gives up with `EAGAIN` when a signal reaches the thread.
+const LOAD_RETRIES: usize = 5;
+
 fn load_program(
     ebpf: &mut Ebpf,
     name: &str,
-    load: impl FnOnce(&mut aya::programs::Program) -> Result<(), ProgramError>,
+    load: impl Fn(&mut aya::programs::Program) -> Result<(), ProgramError>,
 ) -> Result<(), Unavailable> {
     let refused = |reason: String| Unavailable::ProgramRefused { program: name.to_owned(), reason };
     let program = ebpf.program_mut(name).ok_or_else(|| refused("not in the object".to_owned()))?;
-    load(program).map_err(|error| match error {
+    let mut result = load(program);
+    for _ in 0..LOAD_RETRIES {
+        let Err(ProgramError::LoadError { io_error, .. }) = &result else { break };
+        if io_error.raw_os_error() != Some(libc::EAGAIN) {
+            break;
+        }
+        result = load(program);
+    }
+    result.map_err(|error| match error {
         ProgramError::LoadError { io_error, verifier_log } => {
             let log = verifier_log.to_string();
             match io_error.raw_os_error() {

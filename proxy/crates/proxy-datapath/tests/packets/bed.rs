@@ -9,7 +9,7 @@ use std::{
 use aya::{
     Ebpf, EbpfLoader, Pod, TestRun as _, TestRunOptions,
     maps::{Array, HashMap, MapData, PerCpuArray, RingBuf},
-    programs::{SchedClassifier, Xdp},
+    programs::{ProgramError, SchedClassifier, Xdp},
 };
 use proxy_common::{
     ABI_VERSION, Addr, Config, ExpireRequest, FlowEntry, FlowEvent, FlowKey, INTERFACE_XDP_OUT,
@@ -65,6 +65,19 @@ fn interface(name: &str) -> (u32, Mac) {
     (index, mac.try_into().unwrap())
 }
 
+/// Loads a program, again when the verifier was interrupted by a signal (`EAGAIN`), such as the end of an `ip`
+/// of another test.
+fn load(mut load: impl FnMut() -> Result<(), ProgramError>) {
+    for _ in 0..5 {
+        match load() {
+            Err(ProgramError::LoadError { io_error, .. })
+                if io_error.kind() == std::io::ErrorKind::WouldBlock => {}
+            result => return result.unwrap(),
+        }
+    }
+    panic!("interrupted each time");
+}
+
 impl Bed {
     /// `None`, with the reason on standard error, where it cannot run.
     pub(crate) fn new() -> Option<Self> {
@@ -106,10 +119,10 @@ impl Bed {
             .load(object)
             .unwrap();
         let xdp: &mut Xdp = ebpf.program_mut(maps::PROGRAM_XDP).unwrap().try_into().unwrap();
-        xdp.load().unwrap();
+        load(|| xdp.load());
         for name in [maps::PROGRAM_TC, maps::PROGRAM_EXPIRE] {
             let tc: &mut SchedClassifier = ebpf.program_mut(name).unwrap().try_into().unwrap();
-            tc.load().unwrap();
+            load(|| tc.load());
         }
         let mut bed = Self { ebpf, client_if, server_if, client_mac, server_mac };
         bed.configure(|_| {});

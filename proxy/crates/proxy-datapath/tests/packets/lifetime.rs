@@ -174,6 +174,35 @@ fn expiry_ends_the_flow_that_was_meant() {
 }
 
 #[test]
+fn the_cache_takes_over_and_gives_back() {
+    let Some(mut bed) = bed(POLICY_ROUNDROBIN) else { return };
+    pin_to_one_cpu();
+    establish(&bed, 1);
+    assert_eq!((bed.counter(Reason::CacheMiss), bed.counter(Reason::CacheHit)), (1, 0));
+    for _ in 0..3 {
+        assert_eq!(send(&bed, 1, ACK), Some(9));
+    }
+    assert_eq!((bed.counter(Reason::CacheMiss), bed.counter(Reason::CacheHit)), (1, 3));
+    // Counters know at once, the exact table when the way is given back.
+    assert_eq!(bed.traffic().packets_in, 5);
+    assert_eq!(forward(&bed, 1).1.packets, 2);
+    bed.configure(|config| config.flush_ns = 0);
+    while bed.counter(Reason::CacheMiss) < 2 {
+        // Until the coarse clock ticks.
+        assert_eq!(send(&bed, 1, ACK), Some(9));
+    }
+    bed.configure(|_| {});
+    let all = bed.traffic().packets_in;
+    assert_eq!(forward(&bed, 1).1.packets, all);
+    // A reset writes what both directions have counted.
+    answer(&bed, 1, ACK);
+    answer(&bed, 1, ACK);
+    assert_eq!(send(&bed, 1, RST), Some(9));
+    let event = bed.event().unwrap();
+    assert_eq!((event.packets_in, event.packets_out), (all + 1, 3));
+}
+
+#[test]
 fn round_robin_takes_turns() {
     let Some(bed) = bed(POLICY_ROUNDROBIN) else { return };
     let turns: Vec<_> = (1..=4).map(|port| send(&bed, port, SYN).unwrap()).collect();

@@ -160,3 +160,23 @@ fn xdp_defers_to_tc() {
     assert_eq!(bed.run(Hook::Xdp, bed.client_if, &second.bytes()), Outcome::Pass);
     assert_eq!(bed.counter(Reason::Deferred), 3);
 }
+
+/// A packet too big for the way out is tc's, also when its flow is in the cache: XDP's redirect would lose it.
+#[test]
+fn xdp_leaves_big_packets_to_tc() {
+    static BIG: [u8; 1480] = [7; 1480];
+    let Some(mut bed) = Bed::new() else { return };
+    let (vip, client, server) = (address(V4.vip), address(V4.client), address(V4.server));
+    let source = SocketAddr::new(V4.source.parse().unwrap(), NAT_PORT);
+    bed.service(vip, POLICY_ROUNDROBIN, SERVICE_FULLNAT, &[server]);
+    let from_client = |flags| Tcp::new(client, vip, flags);
+    let run = |interface, segment: &Tcp| bed.run(Hook::Xdp, interface, &segment.bytes());
+    assert!(matches!(run(bed.client_if, &from_client(SYN)), Outcome::Redirect(_)));
+    let answer = Tcp::new(server, source, SYN | ACK);
+    assert!(matches!(run(bed.server_if, &answer), Outcome::Redirect(_)));
+    for _ in 0..2 {
+        assert!(matches!(run(bed.client_if, &from_client(ACK)), Outcome::Redirect(_)));
+        assert_eq!(run(bed.client_if, &from_client(ACK).payload(&BIG)), Outcome::Pass);
+    }
+    assert_eq!(bed.counter(Reason::Deferred), 2);
+}
