@@ -424,8 +424,11 @@ fn options(settings: &Settings) -> ProxyOptions {
         dontlognull: flags.is_on(Flag::DontLogNull),
         logasap: flags.is_on(Flag::LogAsap),
         log_health_checks: flags.is_on(Flag::LogHealthChecks),
-        // On since 3.3, unless switched off (configuration manual, 4.2 "option abortonclose").
-        abortonclose: flags.get(Flag::AbortOnClose).is_none_or(|flag| flag.value),
+        // On by default in mode http only (configuration manual, 4.2 "option abortonclose").
+        abortonclose: match flags.get(Flag::AbortOnClose) {
+            Some(flag) => flag.value,
+            None => settings.mode() == proxy_types::Mode::Http,
+        },
         allbackups: flags.is_on(Flag::AllBackups),
         clitcpka: flags.is_on(Flag::CliTcpKa),
         srvtcpka: flags.is_on(Flag::SrvTcpKa),

@@ -100,7 +100,6 @@ fn connected(s: &Session, x: &mut Exchange, attached: Attached) {
     let at = x.record.queue_done.filter(|_| attached.reused);
     x.record.connected = Some(at.unwrap_or_else(|| s.thread.tick()));
     x.record.reused = attached.reused;
-    x.record.server_conns = attached.server.sessions.get();
     x.server = Some(attached);
 }
 

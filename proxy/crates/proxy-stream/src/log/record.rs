@@ -44,7 +44,7 @@ pub struct Record {
     /// Places in the queues when the request arrived there.
     pub server_queue: u32,
     pub backend_queue: u32,
-    /// Sessions of the server when this one joined, itself included.
+    /// Sessions of the server once this one has left.
     pub server_conns: u32,
     pub backend: Option<Arc<Back>>,
     pub server: Option<Arc<Server>>,

@@ -115,6 +115,7 @@ pub(super) fn finish(s: &mut Session, x: &mut Exchange) {
     let now = s.thread.now(tick);
     let record = &mut x.record;
     record.end = tick;
+    record.server_conns = record.server.as_ref().map_or(0, |server| server.sessions.get());
     record.bytes_in += x.to_server.received;
     record.request_out = x.to_server.forwarded;
     record.bytes_out = x.to_client.forwarded;

@@ -23,7 +23,7 @@ use proxy_state::{
 };
 use proxy_stream::env::{Accepted, Back, Env, Front};
 use proxy_stream::log::{Log, Sink};
-use proxy_stream::{Thread, serve};
+use proxy_stream::{Thread, serve, serve_tcp};
 use proxy_types::{Diagnostics, ListenerId, Mode, ProxyId, ServerId, Span, Spanned};
 
 /// Longest wait for anything that is expected.
@@ -40,6 +40,10 @@ pub(crate) enum Do {
     Get(&'static str),
     /// Receives the end of the stream.
     Eof,
+    /// As [`Do::Eof`], but a reset is as good.
+    End,
+    /// Sends back what comes, to its end.
+    Echo,
     /// Ends its own direction.
     Shut,
     /// Closes with a reset.
@@ -60,6 +64,10 @@ pub(crate) struct Setup {
     /// Servers that refuse connections come first, as many as this.
     pub(crate) dead_servers: usize,
     pub(crate) rules: &'static [&'static str],
+    pub(crate) mode: Mode,
+    pub(crate) inspect_delay: Option<Duration>,
+    pub(crate) format: &'static str,
+    pub(crate) no_servers: bool,
 }
 
 impl Default for Setup {
@@ -79,6 +87,10 @@ impl Default for Setup {
             maxconn: 0,
             dead_servers: 0,
             rules: &[],
+            mode: Mode::Http,
+            inspect_delay: None,
+            format: FORMAT,
+            no_servers: false,
         }
     }
 }
@@ -178,9 +190,19 @@ impl Lab {
                             dst: Some(proxy),
                             at: clock::precise(),
                         };
-                        let io = Box::new(stream.expect("stream"));
-                        let task = serve(thread.clone(), front.clone(), io, accepted);
-                        tokio::task::spawn_local(task);
+                        let stream = stream.expect("stream");
+                        let (thread, front) = (thread.clone(), front.clone());
+                        match front.frontend.mode {
+                            Mode::Http => tokio::task::spawn_local(serve(
+                                thread,
+                                front,
+                                Box::new(stream),
+                                accepted,
+                            )),
+                            Mode::Tcp => {
+                                tokio::task::spawn_local(serve_tcp(thread, front, stream, accepted))
+                            }
+                        };
                     }
                     handle.jobs().none_left().await;
                 });
@@ -190,6 +212,11 @@ impl Lab {
 
     /// Drains the proxy; no session and no gauge may be left.
     pub(crate) fn finish(self) {
+        self.finish_with_lines();
+    }
+
+    /// The same; returns the lines that nobody looked at.
+    pub(crate) fn finish_with_lines(self) -> Vec<String> {
         self.stop.drain();
         self.server.join().expect("servers");
         self.worker.join().expect("worker");
@@ -201,6 +228,7 @@ impl Lab {
             assert_eq!(gauges.map(|g| g.get()), [0, 0, 0], "of {}", server.name);
             assert_eq!(server.idle_safe.get() + server.idle_unsafe.get(), 0);
         }
+        self.lines.try_iter().collect()
     }
 }
 
@@ -221,13 +249,14 @@ fn build(setup: &Setup, servers: &[SocketAddr], lines: Sender<String>) -> (Arc<F
     let backend = BackendSpec {
         name: "b".into(),
         id: ProxyId(3),
-        mode: Mode::Http,
+        mode: setup.mode,
         timeouts: setup.timeouts.clone(),
         options: setup.options.clone(),
         retries: setup.retries,
         redispatch: setup.redispatch,
         servers: (1..)
             .zip(servers)
+            .filter(|_| !setup.no_servers)
             .map(|(i, addr)| {
                 let name = format!("s{i}");
                 let mut spec = ServerSpec::new(name, ServerId(i), SockAddr::Inet(*addr));
@@ -240,7 +269,7 @@ fn build(setup: &Setup, servers: &[SocketAddr], lines: Sender<String>) -> (Arc<F
     let frontend = FrontendSpec {
         name: "f".into(),
         id: ProxyId(2),
-        mode: Mode::Http,
+        mode: setup.mode,
         timeouts: setup.timeouts.clone(),
         options: setup.options.clone(),
         listeners: vec![ListenerSpec {
@@ -255,12 +284,13 @@ fn build(setup: &Setup, servers: &[SocketAddr], lines: Sender<String>) -> (Arc<F
     let registry = Registry::new(spec).expect("registry");
     let back = Arc::new(Back::new(registry.backends()[0].clone()));
     let mut front = Front::new(registry.frontends()[0].clone(), Some(back.clone()));
+    front.inspect_delay = setup.inspect_delay;
     let names = VarNames::default();
     let (mut diag, mut refs) = (Diagnostics::default(), Vec::new());
     let mut acls = AclTable::default();
     let mut cx = ParseCx {
         place: Place::FeHttpRequest,
-        mode: Mode::Http,
+        mode: setup.mode,
         vars: &names,
         loader: &NoFiles,
         diag: &mut diag,
@@ -273,14 +303,18 @@ fn build(setup: &Setup, servers: &[SocketAddr], lines: Sender<String>) -> (Arc<F
             b"http-request" => (SetKind::HttpRequest, &mut front.http_request),
             b"http-response" => (SetKind::HttpResponse, &mut front.http_response),
             b"http-after-response" => (SetKind::HttpAfterResponse, &mut front.http_after_response),
+            b"tcp-request" if list[1].value == b"content" => {
+                (SetKind::TcpRequest, &mut front.tcp_content)
+            }
             b"tcp-request" => (SetKind::TcpConnection, &mut front.tcp_connection),
             _ => panic!("unknown rule set: {line}"),
         };
         cx.place = kind.place(true);
-        set.push(Rule::parse(kind, &list[1..], &mut acls, &mut cx).expect(line));
+        let skip = if kind == SetKind::TcpRequest { 2 } else { 1 };
+        set.push(Rule::parse(kind, &list[skip..], &mut acls, &mut cx).expect(line));
     }
     cx.place = Place::Log;
-    let word = Spanned::new(FORMAT.as_bytes(), Span::NONE);
+    let word = Spanned::new(setup.format.as_bytes(), Span::NONE);
     let format = LogFormat::parse(word, Use::Log, &mut cx).expect("format");
     let sink = Arc::new(Lines(std::sync::Mutex::new(lines)));
     front.log = Some(Log { format, error_format: None, sink });
@@ -327,6 +361,18 @@ fn play(mut stream: TcpStream, script: &[Do], who: &str, gate: &Gate) {
                 assert!(rest.is_empty(), "{what}: {:?}", String::from_utf8_lossy(&rest));
                 // A connection that the proxy does not keep towards a server ends with a reset.
                 assert!(end.is_ok() || who == "server", "{what}: {end:?}");
+            }
+            Do::End => {
+                let mut rest = Vec::new();
+                let end = stream.read_to_end(&mut rest);
+                let reset = |e: &std::io::Error| e.kind() == std::io::ErrorKind::ConnectionReset;
+                assert!(rest.is_empty(), "{what}: {:?}", String::from_utf8_lossy(&rest));
+                assert!(end.as_ref().err().is_none_or(reset), "{what}: {end:?}");
+            }
+            Do::Echo => {
+                let mut back = stream.try_clone().expect(&what);
+                std::io::copy(&mut stream, &mut back).expect(&what);
+                stream.shutdown(Shutdown::Write).expect(&what);
             }
             Do::Shut => stream.shutdown(Shutdown::Write).expect(&what),
             Do::Reset => reset.set(true),

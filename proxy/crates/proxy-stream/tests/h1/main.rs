@@ -2,6 +2,7 @@
 //! What happens in odd cases is what HAProxy 2.6 does in the same place, unless the row says why not.
 
 mod lab;
+mod tcp;
 
 use std::time::Duration;
 
