@@ -205,13 +205,19 @@ impl Server {
     }
 
     /// `disable health`, `enable health`. `false` when no check is configured.
-    pub fn set_check_enabled(&self, enabled: bool) -> bool {
+    pub fn set_check_enabled(self: &Arc<Self>, enabled: bool) -> bool {
         if self.spec.check.is_none() {
             return false;
         }
-        let mut inner = self.inner.lock();
-        inner.check_enabled = enabled;
-        self.check_enabled.store(enabled, Ordering::Relaxed);
+        {
+            let mut inner = self.inner.lock();
+            inner.check_enabled = enabled;
+            inner.check_running = false;
+            self.check_enabled.store(enabled, Ordering::Relaxed);
+        }
+        if let Some(backend) = self.backend() {
+            backend.hooks.server_changed(self);
+        }
         true
     }
 
