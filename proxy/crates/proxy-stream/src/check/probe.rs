@@ -55,8 +55,11 @@ fn destination(server: &SockAddr, spec: &CheckSpec) -> SockAddr {
             let port = spec.port.unwrap_or_else(|| addr.port());
             SockAddr::Inet(SocketAddr::new(ip, port))
         }
-        SockAddr::Unix(path) => SockAddr::Unix(path.clone()),
-        SockAddr::Abstract(name) => SockAddr::Abstract(name.clone()),
+        // Beside a unix socket, a service that answers for it may be asked.
+        SockAddr::Unix(_) | SockAddr::Abstract(_) => match (spec.addr, spec.port) {
+            (Some(ip), Some(port)) => SockAddr::Inet(SocketAddr::new(ip, port)),
+            _ => server.clone(),
+        },
     }
 }
 

@@ -9,6 +9,8 @@ use proxy_net::stop::{Phase, Stop};
 use proxy_net::timer;
 use proxy_state::server::{CheckProgram, CheckResult, CheckSpec, CheckVerdict, Health, Server};
 use proxy_state::{Backend, Now, Registry};
+use rustc_hash::FxHashMap;
+use tokio::sync::Notify;
 
 use super::{probe, schedule};
 
@@ -37,7 +39,7 @@ pub struct Checker {
 }
 
 /// Starts the checks of every server that asks for them, on this thread, where `spawn_local` must work. They
-/// end at the hard stop.
+/// end at the soft stop, as HAProxy was seen to end them.
 ///
 /// # Errors
 /// A server wants more than a connection; no check is started then.
@@ -59,18 +61,31 @@ pub fn spawn(checker: Checker) -> Result<(), Unsupported> {
     }
     let shortest = checked.iter().map(|(_, _, spec)| spec.inter).min().unwrap_or_default();
     let count = checked.len();
+    let mut wakes = FxHashMap::default();
     for (index, (backend, server, spec)) in checked.into_iter().enumerate() {
         let wait = schedule::first(index, count, shortest);
-        let task = checker.clone().check(backend, server, spec, wait);
+        let wake = Arc::new(Notify::new());
+        wakes.insert(Arc::as_ptr(&server).addr(), wake.clone());
+        let task = checker.clone().check(backend, server, spec, wait, wake);
         let stop = checker.stop.clone();
         tokio::task::spawn_local(async move {
             tokio::select! {
-                () = stop.reached(Phase::Killed) => {}
+                () = stop.reached(Phase::Draining) => {}
                 () = task => {}
             }
         });
     }
+    checker.registry.on_server_change(Box::new(move |server| {
+        if let Some(wake) = wakes.get(&Arc::as_ptr(server).addr()) {
+            wake.notify_one();
+        }
+    }));
     Ok(())
+}
+
+/// In maintenance, and after `disable health`, nobody is asked.
+fn is_paused(server: &Server) -> bool {
+    !server.check_enabled() || server.admin_state().is_maint()
 }
 
 impl Checker {
@@ -85,18 +100,27 @@ impl Checker {
         server: Arc<Server>,
         spec: CheckSpec,
         first: Duration,
+        wake: Arc<Notify>,
     ) {
-        timer::sleep(first).await;
+        let mut due = clock::precise() + first;
         loop {
-            let start = clock::precise();
-            // In maintenance, and after `disable health`, nobody is asked.
-            if server.check_enabled() && !server.admin_state().is_maint() {
-                self.once(&backend, &server, &spec).await;
+            if is_paused(&server) {
+                wake.notified().await;
+                due = clock::precise();
+                continue;
             }
+            let wait = due.since(clock::precise());
+            if !wait.is_zero() {
+                // A change wakes only to see whether it began a pause.
+                let _ = timer::timeout(Some(wait), wake.notified()).await;
+                continue;
+            }
+            let start = clock::precise();
+            self.once(&backend, &server, &spec).await;
             let pause = schedule::pause(&spec, server.state(self.now()).health);
             let pause = schedule::spread(pause, self.spread, (self.random)());
             // Checks follow each other by their starts; one that took longer is followed at once.
-            timer::sleep(pause.saturating_sub(clock::precise().since(start))).await;
+            due = start + pause.max(Duration::from_millis(1));
         }
     }
 

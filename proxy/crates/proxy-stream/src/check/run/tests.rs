@@ -6,7 +6,6 @@ use proxy_state::backend::BackendSpec;
 use proxy_state::registry::RegistrySpec;
 use proxy_state::server::{CheckStatus, OpState, ServerSpec};
 use proxy_types::ServerId;
-use tokio::sync::Notify;
 
 use super::*;
 
@@ -146,4 +145,44 @@ fn other_kinds_of_checks_are_refused() {
         spawn(checker).unwrap_err().to_string(),
         "server be/s1: only checks by connecting are supported"
     );
+}
+
+#[test]
+fn the_end_of_a_pause_wakes_and_the_address_of_the_moment_is_asked() {
+    local(async {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        // After the first check the next is due in an hour: only a wake-up explains another.
+        let rarely = CheckSpec { inter: Duration::from_secs(3600), ..CheckSpec::default() };
+        let registry = registry(listener.local_addr().unwrap(), rarely);
+        let server = registry.backend("be").unwrap().server("s1").unwrap();
+        let lines = Lines::start(&registry);
+        assert!(lines.next().await.ends_with("3/3 UP."));
+        let closed = TcpListener::bind("127.0.0.2:0").unwrap().local_addr().unwrap();
+        server.set_addr(closed.into());
+        server.set_maint(Now(0));
+        timer::sleep(Duration::from_millis(20)).await;
+        assert!(lines.lines.borrow().is_empty(), "asked in maintenance");
+        server.set_ready(Now(0));
+        assert!(lines.next().await.ends_with("0/2 DOWN."));
+        server.set_addr(listener.local_addr().unwrap().into());
+        server.set_check_enabled(false);
+        timer::sleep(Duration::from_millis(20)).await;
+        assert!(lines.lines.borrow().is_empty(), "asked although disabled");
+        server.set_check_enabled(true);
+        assert!(lines.next().await.ends_with("1/2 DOWN."));
+    });
+}
+
+#[test]
+fn the_soft_stop_ends_checks() {
+    local(async {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let registry = registry(listener.local_addr().unwrap(), often());
+        let lines = Lines::start(&registry);
+        assert!(lines.next().await.ends_with("3/3 UP."));
+        lines.stop.drain();
+        drop(listener);
+        timer::sleep(Duration::from_millis(100)).await;
+        assert!(lines.lines.borrow().is_empty(), "{:?}", lines.lines);
+    });
 }
