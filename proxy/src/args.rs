@@ -47,6 +47,8 @@ pub(crate) struct Args {
     /// `-S`, as written: address and options separated by commas.
     pub(crate) master_sockets: Vec<String>,
     pub(crate) daemon: bool,
+    /// `-D` or `daemon`, once nothing speaks against it: the terminal is left when the service is up.
+    pub(crate) background: bool,
     /// `-db` or `-d`: never go to background.
     pub(crate) foreground: bool,
     /// `-d`: foreground, and a trace of what happens on standard output.

@@ -8,6 +8,9 @@ use nix::sys::wait::{WaitStatus, waitpid};
 
 use crate::{messages, sys};
 
+/// What the daemon says when it serves.
+const READY: &[u8; 6] = b"READY\n";
+
 /// Which of the two processes the caller is after [`detach`].
 pub(crate) enum Side {
     /// The process the user started: it exits with this code.
@@ -22,7 +25,7 @@ pub(crate) struct LauncherPipe(OwnedFd);
 impl LauncherPipe {
     /// Lets the launcher exit 0, and leaves the terminal it shared.
     pub(crate) fn ready(self, quiet: bool) {
-        let _ = nix::unistd::write(&self.0, b"READY\n");
+        let _ = nix::unistd::write(&self.0, READY);
         if quiet {
             leave_terminal();
         }
@@ -49,9 +52,8 @@ pub(crate) fn detach() -> io::Result<Side> {
     match sys::fork()? {
         Some(child) => {
             drop(write);
-            let mut said = String::new();
-            let _ = std::fs::File::from(read).take(64).read_to_string(&mut said);
-            if said.starts_with("READY") {
+            let mut said = [0; 6];
+            if std::fs::File::from(read).read_exact(&mut said).is_ok() && said == *READY {
                 return Ok(Side::Launcher(ExitCode::SUCCESS));
             }
             let code = match waitpid(child, None) {

@@ -59,7 +59,7 @@ fn main() -> ExitCode {
 }
 
 /// Starts serving: as a daemon or not, with a master or not.
-fn run(args: Args) -> ExitCode {
+fn run(mut args: Args) -> ExitCode {
     let reexec = ipc::ReexecState::take_from_env();
     let discovered = match discovery::run(&args) {
         Ok(discovered) => discovered,
@@ -73,6 +73,7 @@ fn run(args: Args) -> ExitCode {
     }
     messages::set_quiet(args.quiet || (discovered.quiet && !args.verbose));
     let background = (args.daemon || (discovered.daemon && !args.foreground)) && !args.systemd;
+    args.background = background;
     let launcher = if background && reexec.is_none() {
         match daemon::detach() {
             Ok(daemon::Side::Launcher(code)) => return code,

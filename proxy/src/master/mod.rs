@@ -160,8 +160,10 @@ enum Source {
 }
 
 /// In the child: forget what is the master's, and run.
-fn become_worker(master: Master, child: ChildSide) -> ExitCode {
-    let Master { args, .. } = master;
+fn become_worker(mut master: Master, child: ChildSide) -> ExitCode {
+    let args = std::mem::take(&mut master.args);
+    // Its sockets, sessions and the launcher's pipe must not stay open in the worker.
+    drop(master);
     let ready = worker::Ready::Master { control: child.control, predecessor: child.predecessor };
     ExitCode::from(worker::run(args, ready))
 }

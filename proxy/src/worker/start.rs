@@ -314,6 +314,8 @@ fn say_ready(
     }
     if let Some(launcher) = launcher {
         launcher.ready(!args.verbose);
+    } else if args.background && !args.verbose {
+        daemon::leave_terminal();
     }
 }
 

@@ -167,7 +167,6 @@ async fn slot(
 
 /// Counts a choice of the algorithm.
 fn balanced(back: &Back, server: Arc<Server>) -> Arc<Server> {
-    server.counters.local().lb_tot.inc();
     back.backend.counters.local().lb_tot.inc();
     server
 }
