@@ -109,7 +109,7 @@ fn httplog_lines() -> Result<()> {
     get(address, "/reset")?;
     assert_eq!(
         normal(&log.next_with("/reset", PATIENCE)?),
-        "127.0.0.1:P [D] web app/s1 T/T/T/-1/T 502 209 - - SH-- 1/1/0/0/0 0/0 \
+        "127.0.0.1:P [D] web app/s1 T/T/T/-1/T 502 B - - SH-- 1/1/0/0/0 0/0 \
          \"GET /reset HTTP/1.1\""
     );
     Ok(())
