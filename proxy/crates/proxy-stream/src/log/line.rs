@@ -64,7 +64,7 @@ pub(crate) fn write(s: &Session, x: &Exchange) {
         process_conns: s.thread.env.registry().process.connections.get(),
         frontend_conns: s.front.frontend.sessions.get(),
         backend_conns: back.map_or(0, |b| b.sessions.get()),
-        server_conns: server.map_or(0, |server| server.sessions.get()),
+        server_conns: record.server_conns,
         retries: record.retries,
         redispatched: record.redispatched,
         server_queue: record.server_queue,
