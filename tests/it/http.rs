@@ -328,6 +328,11 @@ fn leastconn_avoids_the_busy_server() -> Result<()> {
     let slow = slow.expect("found above");
     for _ in 0..6 {
         get(address, "/quick")?;
+        // The client has its answer a moment before the server's slot is free again.
+        eventually("the end of the quick request", PATIENCE, || {
+            let in_use = |name| sluice.stats().count("app", name, "scur").unwrap_or(0);
+            in_use("s1") + in_use("s2") == 1
+        })?;
     }
     assert_eq!(servers[slow].requests_for("/quick"), 0);
     Ok(())

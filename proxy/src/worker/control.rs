@@ -71,8 +71,7 @@ impl End {
         match self {
             Self::Drained => 0,
             Self::Terminated => 143,
-            // A master answers 130 for its workers; a process on its own ends cleanly.
-            Self::Interrupted => 0,
+            Self::Interrupted => 130,
             Self::Orphaned => 1,
         }
     }

@@ -212,6 +212,10 @@ impl Listen {
                     return timer::sleep(EXHAUSTED_PAUSE).await;
                 }
             };
+            // Another thread may have taken the last slot while this one waited for a connection.
+            if owner.room() != Room::Yes {
+                continue;
+            }
             match ready.try_io(|io| sys::accept(io.get_ref())) {
                 Err(_would_block) => return,
                 Ok(Ok((fd, peer))) => hand_over(owner, fd, &peer),
