@@ -13,6 +13,7 @@ fn start() -> Result<(Sluice, std::net::SocketAddr, HttpServer)> {
         "
 defaults
     mode http
+    balance roundrobin
     timeout connect 5s
     timeout client 20s
     timeout server 20s

@@ -13,6 +13,7 @@ use tests::{PATIENCE, Sluice, eventually};
 const DEFAULTS: &str = "
 defaults
     mode http
+    balance roundrobin
     timeout connect 5s
     timeout client 20s
     timeout server 20s

@@ -17,6 +17,7 @@ fn config(address: SocketAddr, server: &HttpServer) -> String {
         "
 defaults
     mode http
+    balance roundrobin
     timeout connect 5s
     timeout client 20s
     timeout server 20s

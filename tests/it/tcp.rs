@@ -26,6 +26,7 @@ fn proxy(lines: &str) -> Result<(Sluice, SocketAddr)> {
         "
 defaults
     mode tcp
+    balance roundrobin
     timeout connect 5s
     timeout client 20s
     timeout server 20s
@@ -240,6 +241,7 @@ fn tcp_rules_reject_and_choose() -> Result<()> {
         "
 defaults
     mode tcp
+    balance roundrobin
     timeout connect 5s
     timeout client 20s
     timeout server 20s
