@@ -1,10 +1,10 @@
 //! The stats socket: forms that tools read.
 
 use anyhow::Result;
-use tests::Sluice;
 use tests::client::get;
 use tests::net::free_port;
 use tests::peer::HttpServer;
+use tests::{PATIENCE, Sluice, eventually};
 
 fn start() -> Result<(Sluice, std::net::SocketAddr, HttpServer)> {
     let server = HttpServer::start("s1")?;
@@ -141,10 +141,10 @@ fn a_frontend_can_be_stopped_and_opened_by_command() -> Result<()> {
     let (sluice, address, _server) = start()?;
     sluice.stats().quiet("disable frontend web")?;
     assert_eq!(sluice.stats().stat("web", "FRONTEND", "status")?, "PAUSED");
-    assert!(get(address, "/").is_err());
+    // Each worker thread follows the command in its own turn.
+    eventually("closed doors", PATIENCE, || get(address, "/").is_err())?;
     sluice.stats().quiet("enable frontend web")?;
-    assert_eq!(get(address, "/")?.status, 200);
-    Ok(())
+    eventually("open doors", PATIENCE, || get(address, "/").is_ok_and(|reply| reply.status == 200))
 }
 
 #[test]
