@@ -67,7 +67,7 @@ impl Resolver {
 
 /// `abns@` names fill the whole of `sun_path` with zeros; `abnsz@` names end where they end
 /// (configuration manual, 11).
-pub(crate) fn abstract_address(name: &str, zero_terminated: bool) -> SockAddr {
+fn abstract_address(name: &str, zero_terminated: bool) -> SockAddr {
     if zero_terminated {
         SockAddr::abstract_exact(name.as_bytes())
     } else {

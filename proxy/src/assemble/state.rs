@@ -19,7 +19,7 @@ use proxy_types::{
     Spanned,
 };
 
-use super::addresses::{Resolver, abstract_address};
+use super::addresses::Resolver;
 
 /// The first id that is given to a section without one; 1 is the runtime API's own proxy.
 const FIRST_PROXY_ID: u32 = 2;
@@ -196,13 +196,8 @@ pub(crate) fn bind_addresses(
             let (first, last) = port.range().unwrap_or((0, 0));
             (first..=last).map(|port| std::net::SocketAddr::new(ip, port).into()).collect()
         }
-        Endpoint::Unix(path) => vec![SockAddr::Unix(path.into())],
-        Endpoint::Abstract { name, zero_terminated } => {
-            vec![abstract_address(name, *zero_terminated)]
-        }
-        Endpoint::Fd(fd) | Endpoint::SockPair(fd) => {
-            vec![SockAddr::Unix(format!("fd@{fd}").into())]
-        }
+        // Nothing to look up: these cannot fail.
+        _ => overrides.resolver.target(&address.value, 0).into_iter().collect(),
     }
 }
 

@@ -7,7 +7,7 @@
 mod report;
 mod rules;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use proxy_config::Sources;
 use proxy_config::model::{Balance, Config, L4Mode, L4Policy, Proxy};
@@ -193,9 +193,4 @@ impl Decision {
             (None, None) => String::new(),
         }
     }
-}
-
-/// Whether an address stands for all local addresses.
-fn is_wildcard(ip: IpAddr) -> bool {
-    ip.is_unspecified()
 }

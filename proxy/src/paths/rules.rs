@@ -8,7 +8,7 @@ use proxy_config::model::{
 };
 use proxy_types::{Endpoint, Host, Mode, PortSpec, Span, Spanned, Transport};
 
-use super::{Blocker, is_wildcard};
+use super::Blocker;
 
 fn block<T>(directive: impl Into<String>, reason: &'static str, span: Span) -> Result<T, Blocker> {
     Err(Blocker { directive: directive.into(), reason, span })
@@ -174,7 +174,7 @@ pub(super) fn vips(
                 if socket.is_ipv4() == v4 {
                     vips.push(socket);
                     carried = true;
-                } else if v4 && is_wildcard(socket.ip()) && bind.v4v6.is_some() {
+                } else if v4 && socket.ip().is_unspecified() && bind.v4v6.is_some() {
                     // `:::80 v4v6` also takes IPv4 clients.
                     vips.push((Ipv4Addr::UNSPECIFIED, socket.port()).into());
                     carried = true;
