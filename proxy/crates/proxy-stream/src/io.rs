@@ -16,6 +16,21 @@ pub trait Io: AsyncRead + AsyncWrite + Unpin {
         None
     }
 
+    /// The socket underneath, whatever travels on it: for options that do not touch the bytes.
+    fn transport(&self) -> Option<&Stream> {
+        self.socket()
+    }
+
+    /// The application protocol that both ends agreed on during the TLS handshake (RFC 7301): `h2`, `http/1.1`.
+    fn alpn(&self) -> Option<&[u8]> {
+        None
+    }
+
+    /// Whether TLS protects the bytes.
+    fn is_tls(&self) -> bool {
+        false
+    }
+
     /// Gives up the socket for splicing, or returns itself when there is none.
     ///
     /// # Errors
@@ -264,7 +279,7 @@ impl Conn {
 
     /// Makes the close of this connection a reset, so that no TIME_WAIT stays behind.
     pub fn reset_on_close(&self) {
-        if let Some(socket) = self.io.socket() {
+        if let Some(socket) = self.io.transport() {
             socket.set_reset_on_close();
         }
     }

@@ -131,7 +131,7 @@ fn close_connection(s: &Session, close: Close) {
     match close {
         Close::Reject => {}
         Close::SilentDrop { rst_ttl } => {
-            if let Some(socket) = s.client.io.socket() {
+            if let Some(socket) = s.client.io.transport() {
                 // One hop: the reset dies before it reaches the client.
                 socket.set_vanish_on_close(rst_ttl.unwrap_or(1));
             }
