@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod demo;
 mod gate;
 mod product;
@@ -32,6 +33,9 @@ enum Command {
     Test(gate::Arguments),
     /// Show the main job on real traffic, between network namespaces, and clean up
     Demo(demo::Arguments),
+    /// What Sluice costs, beside its peers in the same run
+    #[command(subcommand)]
+    Bench(bench::Command),
     /// The demo's network, to play with: namespaces of a client, a balancer and servers
     #[command(subcommand)]
     Netns(topology::Command),
@@ -43,6 +47,7 @@ fn main() -> ExitCode {
         Command::Build => build(),
         Command::Test(arguments) => gate::main(&arguments),
         Command::Demo(arguments) => demo::main(&arguments),
+        Command::Bench(command) => bench::main(&command),
         Command::Netns(command) => topology::main(&command),
     };
     match outcome {

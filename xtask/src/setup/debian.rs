@@ -31,6 +31,7 @@ const NEEDS: &[Need] = &[
     Need { program: "ping", package: "iputils-ping", scope: Scope::Test },
     Need { program: "ps", package: "procps", scope: Scope::Test },
     Need { program: "socat", package: "socat", scope: Scope::Test },
+    Need { program: "strace", package: "strace", scope: Scope::Bench },
     Need { program: "varnishtest", package: "varnish", scope: Scope::Test },
     Need { program: "wrk", package: "wrk", scope: Scope::Test },
 ];
@@ -44,7 +45,7 @@ pub(super) fn look(report: &mut Report, scope: Scope) {
         .filter(|need| need.scope <= scope && find(need.program).is_none())
         .map(|need| need.package)
         .collect();
-    if scope == Scope::Test {
+    if scope >= Scope::Test {
         packages.extend(rust_tools());
     }
     if packages.is_empty() {

@@ -29,6 +29,8 @@ pub(crate) enum Scope {
     Demo,
     /// And testing it: the programs of the tests.
     Test,
+    /// And measuring it: what `cargo xtask bench` looks with.
+    Bench,
 }
 
 /// What was found, one line each; what is missing is collected.

@@ -1,0 +1,27 @@
+//! `cargo xtask bench`: what Sluice costs, beside its peers in the same run.
+//!
+//! Figures are CPU time, not wall time, and only their ratios carry over to another machine.
+
+mod http;
+mod machine;
+mod origin;
+mod peer;
+mod process;
+mod report;
+mod wrk;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+/// What to measure.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// The HTTP engine: CPU, system calls and memory per request and connection
+    Http(http::Arguments),
+}
+
+pub(crate) fn main(command: &Command) -> Result<()> {
+    match command {
+        Command::Http(arguments) => http::main(arguments),
+    }
+}
