@@ -6,6 +6,7 @@
 mod cli;
 mod config;
 mod datapath;
+mod degrade;
 mod http;
 mod logs;
 mod master;
