@@ -64,6 +64,10 @@ fn show_stat_is_csv_with_a_row_per_proxy_and_server() -> Result<()> {
         get(address, "/")?;
     }
     let stats = sluice.stats();
+    // A request is counted at its end, which comes after the client has its answer.
+    eventually("the counts of three requests", PATIENCE, || {
+        stats.count("web", "FRONTEND", "hrsp_2xx").is_ok_and(|count| count == 3)
+    })?;
     let csv = stats.command("show stat")?;
     let header = csv.lines().next().unwrap_or_default();
     assert!(
