@@ -66,13 +66,13 @@ impl<'a> Context<'a> {
             Support::Carried(f) => Ok(f),
             Support::NoEffect => {
                 if self.told.insert(row.name) {
-                    self.warn(
-                        span,
-                        format!(
-                            "{what} '{}' {place}: tunes HAProxy's internals, no effect here",
-                            row.name
-                        ),
+                    // HAProxy is silent about these words: a warning would stop a start under
+                    // `zero-warning`.
+                    let message = format!(
+                        "{what} '{}' {place}: tunes HAProxy's internals, no effect here",
+                        row.name
                     );
+                    self.diagnostics.push(Diagnostic::notice(message).at(span));
                 }
                 Err(Reported)
             }
