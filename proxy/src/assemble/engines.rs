@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use proxy_config::model::{Config, Proxy};
 use proxy_http::h1::Limits;
-use proxy_rules::vars::VarNames;
 use proxy_state::Registry;
 use proxy_stream::env::{Back, Front};
 use proxy_stream::log::Log;
@@ -15,7 +14,7 @@ use proxy_stream::reply::{ErrorReplies, Reply};
 use proxy_types::{DiagSink, Diagnostic, Diagnostics, Mode};
 
 use super::logs::Logs;
-use super::rules;
+use super::rules::Rules;
 use crate::worker::serve::Service;
 
 /// Backends in mode http by name, for `use_backend`.
@@ -37,18 +36,18 @@ pub(crate) fn limits(config: &Config) -> Limits {
 /// One service per frontend of the registry, in its order, and the backends by name.
 pub(crate) fn services(
     config: &Config,
+    rules: &Rules<'_>,
     registry: &Registry,
     logs: &Logs<'_>,
     diagnostics: &mut Diagnostics,
 ) -> (Vec<Service>, Backends) {
-    let vars = VarNames::default();
     let mut backs: HashMap<&str, Arc<Back>> = HashMap::new();
     for proxy in config.backends() {
         let Some(backend) = registry.backend(&proxy.name.value) else { continue };
         let mut back = Back::new(backend.clone());
         // The rules of a `listen` section run once, on its frontend side.
         if !proxy.kind.is_frontend() {
-            let compiled = rules::compile(config, proxy, &vars, diagnostics);
+            let compiled = rules.compile(config, proxy, diagnostics);
             back.tcp_content = compiled.tcp_content;
             back.inspect_delay = inspect_delay(proxy);
             back.http_request = compiled.http_request;
@@ -67,7 +66,7 @@ pub(crate) fn services(
             None => proxy.kind.is_backend().then_some(proxy.name.value.as_str()),
         };
         let back = target.and_then(|name| backs.get(name)).cloned();
-        let compiled = rules::compile(config, proxy, &vars, diagnostics);
+        let compiled = rules.compile(config, proxy, diagnostics);
         let mut front = Front::new(frontend.clone(), back);
         front.tcp_connection = compiled.tcp_connection;
         front.tcp_session = compiled.tcp_session;
@@ -82,7 +81,7 @@ pub(crate) fn services(
         front.monitor_uri =
             proxy.settings.monitor_uri.as_ref().map(|uri| uri.value.as_bytes().into());
         if let Some(sink) = logs.of_proxy(proxy, diagnostics) {
-            let connect = || rules::connect_format(frontend.mode, &vars, diagnostics);
+            let connect = || rules.connect_format(frontend.mode, diagnostics);
             front.log = compiled.log_format.or_else(connect).map(|format| Log {
                 format,
                 error_format: None,

@@ -12,6 +12,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use proxy_http::h1::Limits;
+use proxy_rules::pattern::PatternLists;
+use proxy_rules::vars::VarNames;
 use proxy_state::Registry;
 use proxy_stream::log::Sink;
 use proxy_types::{DiagSink, Diagnostic, Diagnostics};
@@ -27,6 +29,8 @@ use state::Overrides;
 /// Everything a worker serves with.
 pub(crate) struct Assembled {
     pub(crate) registry: Arc<Registry>,
+    pub(crate) patterns: Arc<PatternLists>,
+    pub(crate) var_names: Arc<VarNames>,
     pub(crate) decisions: Vec<Decision>,
     /// The engine of each frontend, in the order of the registry.
     pub(crate) services: Vec<Service>,
@@ -86,6 +90,8 @@ pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
             None
         }
     };
+    let rules =
+        rules::Rules { sources: &loaded.sources, vars: Arc::default(), patterns: Arc::default() };
     let mut process_log = None;
     let mut backend_logs = HashMap::new();
     let (services, backends) = registry
@@ -100,7 +106,7 @@ pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
                     backend_logs.insert(backend.name.clone(), sink);
                 }
             }
-            engines::services(&loaded.config, registry, &logs, &mut diagnostics)
+            engines::services(&loaded.config, &rules, registry, &logs, &mut diagnostics)
         })
         .unwrap_or_default();
     loading::say(args, &diagnostics, &loaded.sources);
@@ -110,6 +116,8 @@ pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
     let registry = registry.ok_or(())?;
     Ok(Assembled {
         registry,
+        patterns: rules.patterns,
+        var_names: rules.vars,
         decisions,
         services,
         backends,

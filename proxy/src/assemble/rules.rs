@@ -2,12 +2,14 @@
 //! left for here is what needs the file system.
 
 use std::io::Read;
+use std::sync::Arc;
 
+use proxy_config::Sources;
 use proxy_config::compile::{CompiledProxy, Compiler};
 use proxy_config::model::{Config, Proxy};
 use proxy_rules::logformat::LogFormat;
-use proxy_rules::sample::Place;
-use proxy_rules::sample::parse::{Loader, ParseCx};
+use proxy_rules::pattern::PatternLists;
+use proxy_rules::sample::parse::Loader;
 use proxy_rules::vars::VarNames;
 use proxy_types::{Diagnostics, Mode};
 
@@ -31,41 +33,46 @@ impl Loader for Files {
     }
 }
 
-/// Compiles a section with the variable names of the whole configuration.
-pub(super) fn compile(
-    config: &Config,
-    proxy: &Proxy,
-    vars: &VarNames,
-    diagnostics: &mut Diagnostics,
-) -> CompiledProxy {
-    let mut compiler = Compiler {
-        vars,
-        loader: &Files,
-        diag: diagnostics,
-        mode: proxy.settings.mode(),
-        refs: Vec::new(),
-    };
-    compiler.proxy(config, proxy)
+/// What the rules of the whole configuration share.
+pub(super) struct Rules<'a> {
+    pub(super) sources: &'a Sources,
+    pub(super) vars: Arc<VarNames>,
+    pub(super) patterns: Arc<PatternLists>,
 }
 
-/// The line of a proxy that logs without a format (configuration manual, 8.2.1).
-pub(super) fn connect_format(
-    mode: Mode,
-    vars: &VarNames,
-    diagnostics: &mut Diagnostics,
-) -> Option<LogFormat> {
-    let text = match mode {
-        Mode::Http => "Connect from %ci:%cp to %fi:%fp (%f/HTTP)",
-        Mode::Tcp => "Connect from %ci:%cp to %fi:%fp (%f/TCP)",
-    };
-    let mut refs = Vec::new();
-    let mut cx = ParseCx {
-        place: Place::Log,
-        mode,
-        vars,
-        loader: &Files,
-        diag: diagnostics,
-        refs: &mut refs,
-    };
-    LogFormat::builtin(text, &mut cx).ok()
+impl Rules<'_> {
+    /// Compiles a section.
+    pub(super) fn compile(
+        &self,
+        config: &Config,
+        proxy: &Proxy,
+        diagnostics: &mut Diagnostics,
+    ) -> CompiledProxy {
+        self.compiler(proxy.settings.mode(), diagnostics).proxy(config, proxy)
+    }
+
+    fn compiler<'c>(&'c self, mode: Mode, diagnostics: &'c mut Diagnostics) -> Compiler<'c> {
+        Compiler {
+            vars: &self.vars,
+            loader: &Files,
+            patterns: &self.patterns,
+            files: self.sources,
+            diag: diagnostics,
+            mode,
+            refs: Vec::new(),
+        }
+    }
+
+    /// The line of a proxy that logs without a format (configuration manual, 8.2.1).
+    pub(super) fn connect_format(
+        &self,
+        mode: Mode,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<LogFormat> {
+        let text = match mode {
+            Mode::Http => "Connect from %ci:%cp to %fi:%fp (%f/HTTP)",
+            Mode::Tcp => "Connect from %ci:%cp to %fi:%fp (%f/TCP)",
+        };
+        self.compiler(mode, diagnostics).builtin_format(text)
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use proxy_admin::{
@@ -12,6 +13,7 @@ use proxy_config::model::{CliLevel, Config};
 use proxy_net::accept::{self, Acceptance, Accepted, Room, Slots, Switch};
 use proxy_net::listener::ListenSocket;
 use proxy_net::splice;
+use proxy_rules::pattern::PatternLists;
 use proxy_state::Now;
 
 use super::control::Control;
@@ -35,10 +37,11 @@ pub(crate) struct Fixed {
 }
 
 /// Builds what every session shares.
-pub(crate) fn admin(control: &Rc<Control>, fixed: Fixed) -> Rc<Admin> {
+pub(crate) fn admin(control: &Rc<Control>, patterns: Arc<PatternLists>, fixed: Fixed) -> Rc<Admin> {
     let fixed = Rc::new(fixed);
     Rc::new(Admin {
         registry: control.registry.clone(),
+        patterns,
         product: Product {
             name: "Sluice",
             version: crate::version::VERSION.into(),

@@ -126,6 +126,7 @@ fn start(
     });
     let admin = admin::admin(
         &control,
+        env.shared.patterns.clone(),
         Fixed {
             threads: u32::try_from(threads).unwrap_or(u32::MAX),
             sockets: admin::describe(&control.listeners.borrow().cli),
@@ -329,6 +330,8 @@ impl Assembled {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let shared = Shared {
             registry: self.registry.clone(),
+            patterns: self.patterns.clone(),
+            var_names: self.var_names.clone(),
             proc_vars: ProcVars::default(),
             hostname: host.as_ref().into(),
             node: config

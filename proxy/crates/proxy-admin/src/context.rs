@@ -1,6 +1,7 @@
 //! What commands work on, and what they ask of the worker around them.
 
 use crate::Level;
+use proxy_rules::pattern::PatternLists;
 use proxy_state::{Now, Registry};
 use std::future::Future;
 use std::pin::Pin;
@@ -23,6 +24,8 @@ pub struct Product {
 /// What every session shares.
 pub struct Admin {
     pub registry: Arc<Registry>,
+    /// The pattern lists of ACLs and maps.
+    pub patterns: Arc<PatternLists>,
     pub product: Product,
     pub process: Box<dyn ProcessView>,
     /// `None` when the kernel data path is compiled out or switched off.

@@ -132,6 +132,7 @@ fn admin() -> Rc<Admin> {
     })
     .unwrap();
     Rc::new(Admin {
+        patterns: Default::default(),
         registry,
         product: Product {
             name: "Sluice",

@@ -6,9 +6,10 @@
 use proxy_rules::acl::AclTable;
 use proxy_rules::action::SetKind;
 use proxy_rules::logformat::{LogFormat, Use, formats};
+use proxy_rules::pattern::PatternLists;
 use proxy_rules::ruleset::{self, BackendRules, Rule};
 use proxy_rules::sample::Place;
-use proxy_rules::sample::parse::{Loader, Named, ParseCx, words as words_of};
+use proxy_rules::sample::parse::{FileNames, Loader, Named, ParseCx, words as words_of};
 use proxy_rules::vars::VarNames;
 use proxy_types::{DiagSink, Diagnostic, Mode, Span, Spanned};
 
@@ -20,6 +21,9 @@ pub struct Compiler<'a> {
     pub vars: &'a VarNames,
     /// Gives the files that ACLs and rules name.
     pub loader: &'a dyn Loader,
+    /// The pattern lists; one for the whole configuration.
+    pub patterns: &'a PatternLists,
+    pub files: &'a dyn FileNames,
     pub diag: &'a mut dyn DiagSink,
     /// Of the section that is compiled.
     pub mode: Mode,
@@ -43,9 +47,17 @@ impl Compiler<'_> {
             mode: self.mode,
             vars: self.vars,
             loader: self.loader,
+            patterns: self.patterns,
+            files: self.files,
+            captures: None,
             diag: self.diag,
             refs: &mut self.refs,
         }
+    }
+
+    /// A log format that is part of the program.
+    pub fn builtin_format(&mut self, text: &str) -> Option<LogFormat> {
+        LogFormat::builtin(text, &mut self.parse(Place::Log)).ok()
     }
 
     /// The ACLs of a section. Those that have mistakes are left out and told.

@@ -117,6 +117,12 @@ impl Sources {
     }
 }
 
+impl proxy_rules::sample::parse::FileNames for Sources {
+    fn name(&self, file: FileId) -> Option<&str> {
+        self.get(file).map(|source| source.name.as_str())
+    }
+}
+
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     let length = std::fs::metadata(path)?.len();
     if length > FILE_MAX {

@@ -4,9 +4,10 @@
 //! |---|---|
 //! | [`sample`] | value types, rows of fetches and converters, expressions, the context of an evaluation |
 //! | [`fetch`], [`conv`] | the rows, by topic |
-//! | [`acl`] | patterns, named and anonymous ACLs, conditions |
+//! | [`acl`] | named and anonymous ACLs, conditions |
+//! | [`pattern`] | lists of patterns for ACLs and maps, changed at run time |
 //! | [`action`], [`ruleset`] | the actions by topic; rules in order, and the choice of a backend |
-//! | [`vars`] | variables of the process, session and stream |
+//! | [`vars`], [`capture`] | variables of the process, session and stream; captured values |
 //! | [`logformat`] | log formats: parser, aliases, rendering, built-in formats |
 //! | [`known`] | HAProxy's whole vocabulary, to tell what is not carried from what is mistyped |
 //!
@@ -16,12 +17,14 @@
 
 pub mod acl;
 pub mod action;
+pub mod capture;
 pub mod conv;
 mod date;
 pub mod fetch;
 pub mod hash;
 pub mod known;
 pub mod logformat;
+pub mod pattern;
 pub mod regex;
 pub mod ruleset;
 pub mod sample;

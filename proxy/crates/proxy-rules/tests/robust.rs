@@ -17,6 +17,9 @@ fn with_cx<T>(traffic: &Traffic, f: impl FnOnce(&mut ParseCx<'_>) -> T) -> T {
         mode: Mode::Http,
         vars: &traffic.names,
         loader: &NoFiles,
+        patterns: &proxy_rules::pattern::PatternLists::default(),
+        files: &(),
+        captures: None,
         diag: &mut diag,
         refs: &mut refs,
     })

@@ -98,6 +98,8 @@ fn main() {
     let mut front = Front::new(registry.frontends()[0].clone(), Some(back));
     let shared = Shared {
         registry,
+        patterns: Default::default(),
+        var_names: Default::default(),
         proc_vars: ProcVars::default(),
         hostname: "localhost".into(),
         node: "localhost".into(),
@@ -114,6 +116,9 @@ fn main() {
         mode: Mode::Http,
         vars: &names,
         loader: &NoFiles,
+        patterns: &proxy_rules::pattern::PatternLists::default(),
+        files: &(),
+        captures: None,
         diag: &mut diag,
         refs: &mut refs,
     };

@@ -1,5 +1,6 @@
 //! ACLs, conditions and rules: compiled for their mistakes.
 
+use proxy_rules::pattern::PatternLists;
 use proxy_rules::sample::parse::Named;
 use proxy_rules::vars::VarNames;
 use proxy_types::{Diagnostic, Spanned, text};
@@ -11,11 +12,14 @@ use crate::model::{Config, Proxy, ProxyKind};
 
 pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
     let vars = VarNames::default();
+    let patterns = PatternLists::default();
     let mut formats = FxHashSet::default();
     for proxy in config.defaults.iter().chain(&config.proxies) {
         let mut compiler = Compiler {
             vars: &vars,
             loader: &BlankFiles,
+            patterns: &patterns,
+            files: &(),
             diag: &mut cx.diagnostics,
             mode: proxy.settings.mode(),
             refs: Vec::new(),

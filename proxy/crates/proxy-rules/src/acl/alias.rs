@@ -1,6 +1,6 @@
 //! ACL keywords: a fetch together with the way its values are matched (configuration manual, 7.1).
 
-use super::pattern::Method;
+use crate::pattern::Method;
 
 /// An ACL keyword that stands for a fetch and a matching method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

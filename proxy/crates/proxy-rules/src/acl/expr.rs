@@ -1,10 +1,13 @@
 //! One ACL line: `<criterion> [flags] [operator] <patterns>` (configuration manual, 7.1).
 
-use proxy_types::{Diagnostic, text};
+use std::sync::Arc;
+
+use proxy_types::{Diagnostic, Spanned, text};
+use smallvec::SmallVec;
 
 use super::Verdict;
 use super::alias::{self, AclAlias};
-use super::pattern::{Builder, Method, Patterns};
+use crate::pattern::{Grammar, Matcher, Method, NumberWord, Output, PatternList, PatternLists};
 use crate::sample::expr::name_of;
 use crate::sample::parse::{fail, show};
 use crate::sample::{Cursor, EvalCtx, Expr, ParseCx, Parsed, Validity, Word};
@@ -15,7 +18,8 @@ use crate::{fetch, known};
 pub struct AclExpr {
     expr: Expr,
     method: Method,
-    patterns: Patterns,
+    /// The files in order, then what stands in the line.
+    matchers: SmallVec<[Arc<Matcher>; 1]>,
 }
 
 impl AclExpr {
@@ -51,17 +55,26 @@ impl AclExpr {
                 .at(criterion.span),
             );
         }
-        let mut patterns = Builder::new(method);
-        if matches!(expr.fetch().name, "req.ssl_ver" | "req_ssl_ver") {
-            patterns.allow_dotted();
+        let mut matchers = SmallVec::new();
+        for file in &flags.files {
+            matchers.push(file.matcher(method, cx)?);
         }
-        for (content, ignore_case) in &flags.files {
-            push_file(&mut patterns, content, *ignore_case, flags.map)?;
-        }
-        for word in rest {
-            patterns
-                .push(word.value, flags.ignore_case)
-                .map_err(|why| Box::new(Diagnostic::alert(why).at(word.span)))?;
+        if method.has_patterns() || !rest.is_empty() {
+            let dotted = matches!(expr.fetch().name, "req.ssl_ver" | "req_ssl_ver");
+            let keys = keys(method, dotted, rest)?;
+            let list = cx.patterns.inline(&keys, flags.id.map(|id| id.value));
+            let at = flags.id.map_or(criterion.span, |id| id.span);
+            let list = list.map_err(|why| Box::new(Diagnostic::alert(why).at(at)))?;
+            let (file, line) = cx.place_of(criterion.span);
+            let place = format!("acl '{}' file '{file}' line {line}", show(criterion.value));
+            let user = list.user(method, flags.ignore_case, Output::None, false, &place);
+            matchers.push(user.map_err(|(at, why)| {
+                let span = rest.get(at).map_or(criterion.span, |word| word.span);
+                Box::new(Diagnostic::alert(why).at(span))
+            })?);
+        } else if matchers.is_empty() {
+            let matcher = Matcher::fixed(method, false, &[]);
+            matchers.extend(matcher.ok().map(Arc::new));
         }
         if method.has_patterns() && rest.is_empty() && flags.files.is_empty() && !flags.ended {
             cx.diag.push(
@@ -75,9 +88,7 @@ impl AclExpr {
                 .help("to force an int to match as a bool, use '-m bool'"),
             );
         }
-        let patterns =
-            patterns.finish().map_err(|why| Box::new(Diagnostic::alert(why).at(criterion.span)))?;
-        Ok(Self { expr, method, patterns })
+        Ok(Self { expr, method, matchers })
     }
 
     pub fn expr(&self) -> &Expr {
@@ -100,7 +111,7 @@ impl AclExpr {
         loop {
             cursor.may_change = false;
             if let Some(value) = self.expr.next(cx, &mut cursor)
-                && self.patterns.matches(value, cx)
+                && self.matchers.iter().any(|matcher| matcher.matches(value, cx))
             {
                 return Verdict::True;
             }
@@ -147,8 +158,57 @@ struct Flags {
     map: bool,
     /// `--` was given.
     ended: bool,
-    /// Contents, and whether `-i` came before.
-    files: Vec<(Vec<u8>, bool)>,
+    /// `-u`.
+    id: Option<Spanned<u32>>,
+    files: Vec<File>,
+}
+
+/// `-f`.
+struct File {
+    name: Spanned<String>,
+    /// `-i` came before.
+    ignore_case: bool,
+    map: bool,
+    list: Arc<PatternList>,
+}
+
+impl File {
+    fn matcher(&self, method: Method, cx: &ParseCx<'_>) -> Parsed<Arc<Matcher>> {
+        let (file, line) = cx.place_of(self.name.span);
+        let place = format!("by acl at file '{file}' line {line}");
+        let user = self.list.user(method, self.ignore_case, Output::None, false, &place);
+        user.map_err(|(at, why)| {
+            let line = PatternLists::line_of(&self.name.value, self.map, at, cx.loader);
+            let line = line.map_or_else(String::new, |n| format!(" (line {n} of the file)"));
+            Box::new(Diagnostic::alert(format!("{why}{line}")).at(self.name.span))
+        })
+    }
+}
+
+/// The patterns of a line. Operators become the ranges they stand for.
+fn keys(method: Method, dotted: bool, words: &[Word<'_>]) -> Parsed<Vec<Vec<u8>>> {
+    if !matches!(method, Method::Int | Method::Len) {
+        return Ok(words.iter().map(|word| word.value.to_vec()).collect());
+    }
+    let mut grammar = if dotted { Grammar::DOTTED } else { Grammar::default() };
+    let plain = grammar;
+    let mut keys = Vec::with_capacity(words.len());
+    for word in words {
+        let read = grammar.read(word.value);
+        match read.map_err(|why| Box::new(Diagnostic::alert(why).at(word.span)))? {
+            NumberWord::Operator | NumberWord::Range(None) => {}
+            NumberWord::Range(_) if grammar == plain && !dotted => keys.push(word.value.to_vec()),
+            NumberWord::Range(Some((low, high))) if low == high => {
+                keys.push(low.to_string().into_bytes());
+            }
+            NumberWord::Range(Some((low, high))) => {
+                let end = |n: i64, open: i64| if n == open { String::new() } else { n.to_string() };
+                let text = format!("{}:{}", end(low, i64::MIN), end(high, i64::MAX));
+                keys.push(text.into_bytes());
+            }
+        }
+    }
+    Ok(keys)
 }
 
 impl Flags {
@@ -156,8 +216,14 @@ impl Flags {
         words: &'w [Word<'t>],
         cx: &mut ParseCx<'_>,
     ) -> Parsed<(Self, &'w [Word<'t>])> {
-        let mut flags =
-            Self { method: None, ignore_case: false, map: false, ended: false, files: Vec::new() };
+        let mut flags = Self {
+            method: None,
+            ignore_case: false,
+            map: false,
+            ended: false,
+            id: None,
+            files: Vec::new(),
+        };
         let mut rest = words;
         while let Some((flag, after)) = rest.split_first()
             && flag.value.first() == Some(&b'-')
@@ -180,13 +246,14 @@ impl Flags {
                 b"-M" => flags.map = true,
                 b"-u" => {
                     let id = argument("a number")?;
-                    if show(id.value).parse::<u32>().is_err() {
+                    let Ok(number) = show(id.value).parse::<u32>() else {
                         return fail(
                             Diagnostic::alert(format!("'{}' is not an ACL id", show(id.value)))
                                 .at(id.span)
                                 .expected("a number"),
                         );
-                    }
+                    };
+                    flags.id = Some(Spanned::new(number, id.span));
                 }
                 b"-m" => {
                     let name = argument("a matching method")?;
@@ -212,16 +279,21 @@ impl Flags {
                 }
                 b"-f" => {
                     let name = argument("a file")?;
-                    let content = cx.loader.load(&show(name.value)).map_err(|why| {
+                    let text = show(name.value).into_owned();
+                    let list = cx.patterns.named(&text, flags.map, cx.loader).map_err(|why| {
                         Box::new(
                             Diagnostic::alert(format!(
-                                "failed to open pattern file <{}>: {why}",
-                                show(name.value)
+                                "failed to open pattern file <{text}>: {why}"
                             ))
                             .at(name.span),
                         )
                     })?;
-                    flags.files.push((content, flags.ignore_case));
+                    flags.files.push(File {
+                        name: Spanned::new(text, name.span),
+                        ignore_case: flags.ignore_case,
+                        map: flags.map,
+                        list,
+                    });
                 }
                 b"--" => {
                     flags.ended = true;
@@ -242,26 +314,4 @@ impl Flags {
         }
         Ok((flags, rest))
     }
-}
-
-/// One pattern per line; empty lines and those that start with `#` are left out.
-fn push_file(patterns: &mut Builder, content: &[u8], ignore_case: bool, map: bool) -> Parsed<()> {
-    for (number, line) in content.split(|b| *b == b'\n').enumerate() {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if line.first() == Some(&b'#') {
-            continue;
-        }
-        let start = line.iter().position(|b| !matches!(b, b' ' | b'\t')).unwrap_or(line.len());
-        let mut pattern = &line[start..];
-        if map && let Some(end) = pattern.iter().position(|b| matches!(b, b' ' | b'\t')) {
-            pattern = &pattern[..end];
-        }
-        if pattern.is_empty() {
-            continue;
-        }
-        if let Err(why) = patterns.push(pattern, ignore_case) {
-            return fail(Diagnostic::alert(format!("{why} (line {} of the file)", number + 1)));
-        }
-    }
-    Ok(())
 }

@@ -3,13 +3,11 @@
 pub mod alias;
 pub mod condition;
 pub mod expr;
-pub mod pattern;
 pub mod predefined;
 pub mod table;
 
 pub use condition::Condition;
 pub use expr::AclExpr;
-pub use pattern::{Method, Patterns};
 pub use table::{Acl, AclTable};
 
 #[cfg(test)]

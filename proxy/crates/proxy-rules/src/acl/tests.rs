@@ -36,6 +36,9 @@ fn compile(
         mode: Mode::Http,
         vars: &traffic.names,
         loader: &Files,
+        patterns: &crate::pattern::PatternLists::default(),
+        files: &(),
+        captures: None,
         diag: &mut diag,
         refs: &mut refs,
     };

@@ -6,9 +6,8 @@ use regex::bytes::Regex;
 
 use super::def::{Act, ActionArgs, ActionDef, SetKind, Sets};
 use super::env::{Flow, RuleEnv};
-use crate::acl::Method;
-use crate::acl::pattern::{Builder, Patterns};
 use crate::logformat::LogFormat;
+use crate::pattern::{Matcher, Method};
 use crate::sample::parse::{fail, show};
 use crate::sample::{ParseCx, Parsed, Sample};
 
@@ -131,7 +130,7 @@ impl Act for EditHeader {
 struct DelHeader {
     side: Side,
     /// Names compare without case.
-    names: Patterns,
+    names: Matcher,
 }
 
 fn del_header(args: &mut ActionArgs<'_, '_>, _: &mut ParseCx<'_>) -> Parsed<Box<dyn Act>> {
@@ -149,10 +148,7 @@ fn del_header(args: &mut ActionArgs<'_, '_>, _: &mut ParseCx<'_>) -> Parsed<Box<
         };
         method = found;
     }
-    let mut names = Builder::new(method);
-    let names = names
-        .push(name.value, true)
-        .and_then(|()| names.finish())
+    let names = Matcher::fixed(method, true, &[name.value])
         .map_err(|why| Box::new(Diagnostic::alert(why).at(name.span)))?;
     Ok(Box::new(DelHeader { side: Side::of(args.kind), names }))
 }

@@ -18,6 +18,9 @@ fn parse(text: &str, purpose: Use, mode: Mode, traffic: &Traffic) -> Result<LogF
         mode,
         vars: &traffic.names,
         loader: &NoFiles,
+        patterns: &crate::pattern::PatternLists::default(),
+        files: &(),
+        captures: None,
         diag: &mut diag,
         refs: &mut refs,
     };

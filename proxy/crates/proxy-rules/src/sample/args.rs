@@ -1,6 +1,6 @@
 //! Arguments of fetches and converters: their types, their quoting and their values.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, OnceLock};
 
 use proxy_state::{Backend, Frontend, Server};
@@ -10,6 +10,7 @@ use regex::bytes::Regex;
 use super::context::EvalCtx;
 use super::parse::{Named, ParseCx, Parsed, Word};
 use super::value::Sample;
+use crate::pattern::{Matcher, Method, Output, PatternLists};
 use crate::vars::VarRef;
 
 /// What one argument must be.
@@ -20,6 +21,8 @@ pub enum ArgKind {
     Int,
     Ipv4,
     Ipv6,
+    /// The name of a map that is looked up so, with such values.
+    Map(Method, Output),
     /// Prefix length or dotted mask.
     Mask4,
     Mask6,
@@ -46,7 +49,7 @@ impl ArgKind {
             Self::Ipv6 => "IPv6 address",
             Self::Mask4 => "IPv4 mask",
             Self::Mask6 => "IPv6 mask",
-            Self::Number | Self::Str | Self::Var => "string",
+            Self::Map(..) | Self::Number | Self::Str | Self::Var => "string",
             Self::Regex => "regex",
             Self::Server => "server",
             Self::Table => "table",
@@ -102,6 +105,7 @@ pub enum Arg {
     Int(i64),
     Ipv4(Ipv4Addr),
     Ipv6(Ipv6Addr),
+    Map(Arc<Matcher>),
     Mask4(u32),
     Mask6(u128),
     Backend(Late<Backend>),
@@ -116,6 +120,15 @@ pub enum Arg {
     /// A section that no live object stands for yet.
     Name(Box<str>),
     Var(VarRef),
+}
+
+impl From<IpAddr> for Arg {
+    fn from(ip: IpAddr) -> Self {
+        match ip {
+            IpAddr::V4(ip) => Self::Ipv4(ip),
+            IpAddr::V6(ip) => Self::Ipv6(ip),
+        }
+    }
 }
 
 /// A live object that is looked up by name at the first use: rules are compiled before objects exist.
@@ -170,6 +183,14 @@ impl Args {
     pub fn int(&self, i: usize) -> Option<i64> {
         match self.get(i) {
             Arg::Int(n) => Some(*n),
+            _ => None,
+        }
+    }
+
+    pub fn addr(&self, i: usize) -> Option<IpAddr> {
+        match self.get(i) {
+            Arg::Ipv4(ip) => Some(IpAddr::V4(*ip)),
+            Arg::Ipv6(ip) => Some(IpAddr::V6(*ip)),
             _ => None,
         }
     }
@@ -362,6 +383,7 @@ fn value(kind: ArgKind, word: &Spanned<Vec<u8>>, cx: &mut ParseCx<'_>) -> Result
         ArgKind::Int => Arg::Int(text.parse().map_err(|_| wrong("an integer"))?),
         ArgKind::Ipv4 => Arg::Ipv4(text.parse().map_err(|_| wrong("an IPv4 address"))?),
         ArgKind::Ipv6 => Arg::Ipv6(text.parse().map_err(|_| wrong("an IPv6 address"))?),
+        ArgKind::Map(method, output) => map(text, method, output, word.span, cx)?,
         ArgKind::Mask4 => Arg::Mask4(
             mask4(text)
                 .ok_or_else(|| wrong("an IPv4 mask (a length from 0 to 32, or a dotted mask)"))?,
@@ -388,6 +410,26 @@ fn value(kind: ArgKind, word: &Spanned<Vec<u8>>, cx: &mut ParseCx<'_>) -> Result
         }
         ArgKind::Str => Arg::Str(text.as_bytes().into()),
         ArgKind::Var => Arg::Var(cx.vars.parse(text)?),
+    })
+}
+
+fn map(
+    name: &str,
+    method: Method,
+    output: Output,
+    span: Span,
+    cx: &ParseCx<'_>,
+) -> Result<Arg, String> {
+    let list = cx.patterns.named(name, true, cx.loader);
+    let list = list.map_err(|why| format!("failed to open '{name}': {why}"))?;
+    let (file, line) = cx.place_of(span);
+    let place = format!("by map at file '{file}' line {line}");
+    let matcher = list.user(method, false, output, true, &place);
+    matcher.map(Arg::Map).map_err(|(at, why)| {
+        match PatternLists::line_of(name, true, at, cx.loader) {
+            Some(line) => format!("in '{name}' line {line}: {why}"),
+            None => format!("in '{name}': {why}"),
+        }
     })
 }
 

@@ -10,12 +10,17 @@ use proxy_state::{Backend, Frontend, Listener, Now, Registry, Server};
 
 use super::value::Sample;
 use crate::logformat::LogFacts;
-use crate::vars::{ProcVars, Scope, StreamVars, VarRef, Vars};
+use crate::pattern::PatternLists;
+use crate::vars::{ProcVars, Scope, StreamVars, VarNames, VarRef, Vars};
 
 /// Facts of the worker that do not change, and what its threads share.
 #[derive(Debug)]
 pub struct Shared {
     pub registry: Arc<Registry>,
+    /// The pattern lists of ACLs and maps, for changes at run time.
+    pub patterns: Arc<PatternLists>,
+    /// The names of variables, for the CLI.
+    pub var_names: Arc<VarNames>,
     pub proc_vars: ProcVars,
     /// Of the machine, as logs show it.
     pub hostname: Box<str>,

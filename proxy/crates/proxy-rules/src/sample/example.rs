@@ -13,10 +13,11 @@ use proxy_state::{
 use proxy_types::{Diagnostics, ListenerId, Mode, ProxyId, ServerId, Spanned};
 
 use super::context::{Clock, Date, EvalCtx, Session, Shared};
-use super::parse::{NoFiles, ParseCx};
+use super::parse::{Loader, NoFiles, ParseCx};
 use super::place::Place;
 use super::value::Sample;
 use crate::logformat::LogFacts;
+use crate::pattern::PatternLists;
 use crate::vars::{ProcVars, StreamVars, VarNames, Vars};
 
 /// The request of the examples.
@@ -89,6 +90,8 @@ impl Traffic {
             scratch: Bump::new(),
             shared: Shared {
                 registry,
+                patterns: Arc::default(),
+                var_names: Arc::default(),
                 proc_vars: ProcVars::default(),
                 hostname: "lb1".into(),
                 node: "lb1".into(),
@@ -141,13 +144,29 @@ impl Traffic {
     /// # Errors
     /// The message of the parser.
     pub fn eval(&self, text: &str) -> Result<Option<String>, String> {
+        self.eval_with(text, &PatternLists::default(), &NoFiles)
+    }
+
+    /// [`Traffic::eval`] with the lists that the expression may name.
+    ///
+    /// # Errors
+    /// The message of the parser.
+    pub fn eval_with(
+        &self,
+        text: &str,
+        patterns: &PatternLists,
+        loader: &dyn Loader,
+    ) -> Result<Option<String>, String> {
         let mut diag = Diagnostics::new();
         let mut refs = Vec::new();
         let mut cx = ParseCx {
             place: Place::Log,
             mode: Mode::Http,
             vars: &self.names,
-            loader: &NoFiles,
+            loader,
+            patterns,
+            files: &(),
+            captures: None,
             diag: &mut diag,
             refs: &mut refs,
         };

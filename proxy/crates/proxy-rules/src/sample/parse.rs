@@ -1,8 +1,10 @@
 //! What parsers of this crate share: words with their places, and the surroundings of a parse.
 
-use proxy_types::{DiagSink, Diagnostic, Mode, Spanned};
+use proxy_types::{DiagSink, Diagnostic, FileId, Mode, Span, Spanned};
 
 use super::place::Place;
+use crate::capture::CaptureSlots;
+use crate::pattern::PatternLists;
 use crate::vars::VarNames;
 
 /// A word of a configuration line after its quotes were undone. Bytes, because `\xNN` may make any.
@@ -53,6 +55,18 @@ impl Loader for NoFiles {
     }
 }
 
+/// Gives the names of configuration files, for what tells later where it was written.
+pub trait FileNames {
+    fn name(&self, file: FileId) -> Option<&str>;
+}
+
+/// Knows no names.
+impl FileNames for () {
+    fn name(&self, _: FileId) -> Option<&str> {
+        None
+    }
+}
+
 /// The surroundings of a parse.
 pub struct ParseCx<'a> {
     /// Which rule the expression is for; decides which fetches make sense.
@@ -61,8 +75,20 @@ pub struct ParseCx<'a> {
     pub mode: Mode,
     pub vars: &'a VarNames,
     pub loader: &'a dyn Loader,
+    /// The lists that ACLs and maps name; one for the whole configuration.
+    pub patterns: &'a PatternLists,
+    pub files: &'a dyn FileNames,
+    /// Of the frontend; `None` in sections that capture nothing.
+    pub captures: Option<&'a CaptureSlots>,
     /// Takes warnings, and errors of parsers that keep going.
     pub diag: &'a mut dyn DiagSink,
     /// Takes the sections that were named, for the check of cross-references.
     pub refs: &'a mut Vec<Spanned<Named>>,
+}
+
+impl ParseCx<'_> {
+    /// File and line of a span, for listings and `last_rule_line`.
+    pub fn place_of(&self, span: Span) -> (&str, u32) {
+        (self.files.name(span.file).unwrap_or(""), span.line)
+    }
 }

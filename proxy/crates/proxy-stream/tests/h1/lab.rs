@@ -293,6 +293,9 @@ fn build(setup: &Setup, servers: &[SocketAddr], lines: Sender<String>) -> (Arc<F
         mode: setup.mode,
         vars: &names,
         loader: &NoFiles,
+        patterns: &proxy_rules::pattern::PatternLists::default(),
+        files: &(),
+        captures: None,
         diag: &mut diag,
         refs: &mut refs,
     };
@@ -320,6 +323,8 @@ fn build(setup: &Setup, servers: &[SocketAddr], lines: Sender<String>) -> (Arc<F
     front.log = Some(Log { format, error_format: None, sink });
     let shared = Shared {
         registry,
+        patterns: Default::default(),
+        var_names: Default::default(),
         proc_vars: ProcVars::default(),
         hostname: "host".into(),
         node: "node".into(),

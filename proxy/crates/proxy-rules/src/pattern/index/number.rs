@@ -1,5 +1,9 @@
 //! Integers, ranges and comparisons.
 
+use rustc_hash::FxHashMap;
+
+use super::{Places, first};
+
 /// Compares the value with the numbers that follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operator {
@@ -34,23 +38,25 @@ impl Operator {
     }
 }
 
-/// Ranges while they are read.
-#[derive(Debug, Default)]
-pub struct Builder {
-    ranges: Vec<(i64, i64)>,
+/// How words of patterns become ranges. An operator counts for the words after it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Grammar {
     operator: Option<Operator>,
     dotted: bool,
 }
 
-impl Builder {
-    pub(super) fn allow_dotted(&mut self) {
-        self.dotted = true;
-    }
+impl Grammar {
+    /// Two numbers joined by a dot are one number, for versions.
+    pub const DOTTED: Self = Self { operator: None, dotted: true };
 
-    pub(super) fn push(&mut self, word: &[u8]) -> Result<(), String> {
+    /// Takes an operator, or the range that a word stands for; `None` for one that no number is in.
+    ///
+    /// # Errors
+    /// Why the word is neither.
+    pub fn read(&mut self, word: &[u8]) -> Result<Word, String> {
         if let Some(operator) = Operator::find(word) {
             self.operator = Some(operator);
-            return Ok(());
+            return Ok(Word::Operator);
         }
         let text = String::from_utf8_lossy(word);
         let number = |part: &str| {
@@ -77,33 +83,44 @@ impl Builder {
         if low > high {
             return Err(format!("'{text}' is not a valid number range"));
         }
-        let operator = self.operator.unwrap_or(Operator::Eq);
-        self.ranges.extend(operator.range(low, high));
-        Ok(())
-    }
-
-    /// Sorts the ranges and joins those that touch.
-    pub(super) fn finish(mut self) -> NumberSet {
-        self.ranges.sort_unstable();
-        let mut joined: Vec<(i64, i64)> = Vec::with_capacity(self.ranges.len());
-        for (low, high) in self.ranges {
-            match joined.last_mut() {
-                Some(last) if low <= last.1.saturating_add(1) => last.1 = last.1.max(high),
-                _ => joined.push((low, high)),
-            }
-        }
-        NumberSet(joined.into())
+        Ok(Word::Range(self.operator.unwrap_or(Operator::Eq).range(low, high)))
     }
 }
 
-/// Disjoint ranges in ascending order.
-#[derive(Debug)]
-pub struct NumberSet(Box<[(i64, i64)]>);
+/// What a word of number patterns is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    Operator,
+    /// Both ends belong to it; `None` holds no number.
+    Range(Option<(i64, i64)>),
+}
 
-impl NumberSet {
-    pub fn contains(&self, n: i64) -> bool {
-        let after = self.0.partition_point(|range| range.0 <= n);
-        after > 0 && n <= self.0[after - 1].1
+/// Numbers and ranges, each with the place of its entry.
+#[derive(Debug, Default)]
+pub(super) struct Numbers {
+    single: FxHashMap<i64, Places>,
+    /// In the order of their places.
+    ranges: Vec<(i64, i64, u32)>,
+}
+
+impl Numbers {
+    pub(super) fn push(&mut self, range: Option<(i64, i64)>, at: u32) {
+        match range {
+            Some((low, high)) if low == high => self.single.entry(low).or_default().push(at),
+            Some((low, high)) => self.ranges.push((low, high, at)),
+            None => {}
+        }
+    }
+
+    /// The first place that is alive and has `n`.
+    pub(super) fn find(&self, n: i64, alive: impl Fn(u32) -> bool) -> Option<u32> {
+        let single = self.single.get(&n).and_then(|list| list.iter().copied().find(|i| alive(*i)));
+        let range = self
+            .ranges
+            .iter()
+            .find(|(low, high, at)| (*low..=*high).contains(&n) && alive(*at))
+            .map(|(_, _, at)| *at);
+        first(single, range)
     }
 }
 
@@ -113,11 +130,15 @@ mod tests {
 
     #[track_caller]
     fn check(words: &str, inside: &[i64], outside: &[i64]) {
-        let mut builder = Builder::default();
-        words.split(' ').for_each(|w| builder.push(w.as_bytes()).unwrap());
-        let set = builder.finish();
-        assert!(inside.iter().all(|n| set.contains(*n)), "{words}: {set:?}");
-        assert!(!outside.iter().any(|n| set.contains(*n)), "{words}: {set:?}");
+        let (mut grammar, mut set) = (Grammar::default(), Numbers::default());
+        for (at, word) in words.split(' ').enumerate() {
+            if let Word::Range(range) = grammar.read(word.as_bytes()).unwrap() {
+                set.push(range, at as u32);
+            }
+        }
+        let has = |n: &&i64| set.find(**n, |_| true).is_some();
+        assert!(inside.iter().all(|n| has(&n)), "{words}: {set:?}");
+        assert!(!outside.iter().any(|n| has(&n)), "{words}: {set:?}");
     }
 
     #[test]
@@ -135,14 +156,23 @@ mod tests {
     }
 
     #[test]
+    fn the_first_that_lives() {
+        let mut set = Numbers::default();
+        set.push(Some((1, 5)), 0);
+        set.push(Some((3, 3)), 1);
+        set.push(Some((3, 3)), 2);
+        assert_eq!(set.find(3, |_| true), Some(0));
+        assert_eq!(set.find(3, |at| at > 0), Some(1));
+        assert_eq!(set.find(3, |at| at > 1), Some(2));
+        assert_eq!(set.find(3, |_| false), None);
+    }
+
+    #[test]
     fn refused() {
         for word in ["5:3", "x", "", "1:x", "3.1", "ne"] {
-            assert!(Builder::default().push(word.as_bytes()).is_err(), "{word}");
+            assert!(Grammar::default().read(word.as_bytes()).is_err(), "{word}");
         }
-        let mut dotted = Builder::default();
-        dotted.allow_dotted();
-        dotted.push(b"3:3.1").unwrap();
-        let set = dotted.finish();
-        assert!(set.contains(0x30001) && set.contains(0x30000) && !set.contains(0x30002));
+        let mut dotted = Grammar::DOTTED;
+        assert_eq!(dotted.read(b"3:3.1"), Ok(Word::Range(Some((0x30000, 0x30001)))));
     }
 }

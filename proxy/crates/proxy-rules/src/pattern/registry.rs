@@ -1,0 +1,151 @@
+//! All pattern lists of a configuration, by name and by number.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::file;
+use super::list::PatternList;
+use crate::sample::parse::Loader;
+
+/// The pattern lists of a configuration.
+#[derive(Debug, Default)]
+pub struct PatternLists(Mutex<Vec<Listed>>);
+
+#[derive(Debug)]
+struct Listed {
+    list: Arc<PatternList>,
+    /// The number was asked for with `-u`.
+    fixed: bool,
+}
+
+impl PatternLists {
+    /// Every list, by number.
+    pub fn all(&self) -> Vec<Arc<PatternList>> {
+        let mut all: Vec<_> = self.0.lock().iter().map(|listed| listed.list.clone()).collect();
+        all.sort_by_key(|list| list.id());
+        all
+    }
+
+    /// The list that the CLI calls `#<number>` or by its name.
+    pub fn find(&self, reference: &str) -> Option<Arc<PatternList>> {
+        let lists = self.0.lock();
+        let found = match reference.strip_prefix('#') {
+            Some(id) => {
+                let id: u32 = id.parse().ok()?;
+                lists.iter().find(|listed| listed.list.id() == id)
+            }
+            None => lists.iter().find(|listed| listed.list.name() == Some(name_of(reference).1)),
+        };
+        found.map(|listed| listed.list.clone())
+    }
+
+    /// The list called `reference`, read when it is new: `file@x` or `x` must exist, `opt@x` may, `virt@x` is no file.
+    ///
+    /// # Errors
+    /// The file cannot be read, or was read with another number of columns.
+    pub(crate) fn named(
+        &self,
+        reference: &str,
+        map: bool,
+        loader: &dyn Loader,
+    ) -> Result<Arc<PatternList>, String> {
+        let (kind, name) = name_of(reference);
+        if let Some(listed) = self.0.lock().iter().find(|listed| listed.list.name() == Some(name)) {
+            let columns = |map| if map { "two columns (a map)" } else { "one column" };
+            if listed.list.is_map() != map {
+                return Err(format!(
+                    "it is used with {} elsewhere and cannot be used with {}",
+                    columns(!map),
+                    columns(map)
+                ));
+            }
+            return Ok(listed.list.clone());
+        }
+        let content = match (kind, loader.load(name)) {
+            (Kind::Virtual, _) => Vec::new(),
+            (_, Ok(content)) => content,
+            (Kind::Optional, Err(_)) => Vec::new(),
+            (Kind::File, Err(why)) => return Err(why),
+        };
+        let list = self.push(Some(name), map, None)?;
+        list.load(file::lines(&content, map).map(|line| (line.key, line.value)));
+        Ok(list)
+    }
+
+    /// The line of a file that the entry at `index` came from, for messages.
+    pub(crate) fn line_of(
+        reference: &str,
+        map: bool,
+        index: usize,
+        loader: &dyn Loader,
+    ) -> Option<usize> {
+        let content = loader.load(name_of(reference).1).ok()?;
+        file::lines(&content, map).nth(index).map(|line| line.number)
+    }
+
+    /// A list without a name, for patterns that stand in the configuration.
+    ///
+    /// # Errors
+    /// `id` is taken.
+    pub(crate) fn inline(
+        &self,
+        keys: &[Vec<u8>],
+        id: Option<u32>,
+    ) -> Result<Arc<PatternList>, String> {
+        let list = self.push(None, false, id)?;
+        list.load(keys.iter().map(|key| (key.as_slice(), None)));
+        Ok(list)
+    }
+
+    fn push(
+        &self,
+        name: Option<&str>,
+        map: bool,
+        id: Option<u32>,
+    ) -> Result<Arc<PatternList>, String> {
+        let mut lists = self.0.lock();
+        if let Some(id) = id
+            && let Some(holder) = lists.iter().find(|listed| listed.list.id() == id)
+        {
+            if holder.fixed {
+                return Err(format!("the id {id} is already used by another list"));
+            }
+            // A number that was only given in order makes room.
+            holder.list.set_id(free(&lists, Some(id)));
+        }
+        let number = id.unwrap_or_else(|| free(&lists, None));
+        let list = Arc::new(PatternList::new(number, name, map));
+        lists.push(Listed { list: list.clone(), fixed: id.is_some() });
+        Ok(list)
+    }
+}
+
+/// The smallest number that no list has.
+fn free(lists: &[Listed], taken: Option<u32>) -> u32 {
+    let mut ids: Vec<u32> = lists.iter().map(|listed| listed.list.id()).chain(taken).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let gap = ids.iter().zip(0..).find(|(id, expected)| **id != *expected);
+    gap.map_or(ids.len() as u32, |(_, expected)| expected)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    File,
+    Optional,
+    Virtual,
+}
+
+/// The kind of a name (configuration manual, 2.7), and what identifies the list.
+fn name_of(reference: &str) -> (Kind, &str) {
+    if let Some(name) = reference.strip_prefix("file@") {
+        (Kind::File, name)
+    } else if let Some(name) = reference.strip_prefix("opt@") {
+        (Kind::Optional, name)
+    } else if reference.starts_with("virt@") {
+        (Kind::Virtual, reference)
+    } else {
+        (Kind::File, reference)
+    }
+}
