@@ -5,10 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use proxy_config::model::{Config, Proxy};
+use proxy_config::model::{Balance, Config, Proxy};
 use proxy_http::h1::Limits;
+use proxy_rules::sample::Expr;
 use proxy_state::Registry;
-use proxy_stream::env::{Back, Front};
+use proxy_stream::env::{Back, BalanceKey, Front};
 use proxy_stream::log::Log;
 use proxy_stream::reply::{ErrorReplies, Reply};
 use proxy_types::{DiagSink, Diagnostic, Diagnostics, Mode};
@@ -45,6 +46,7 @@ pub(crate) fn services(
     for proxy in config.backends() {
         let Some(backend) = registry.backend(&proxy.name.value) else { continue };
         let mut back = Back::new(backend.clone());
+        back.balance_key = balance_key(proxy, rules.balance_key(proxy, diagnostics));
         // The rules of a `listen` section run once, on its frontend side.
         if !proxy.kind.is_frontend() {
             let compiled = rules.compile(config, proxy, diagnostics);
@@ -96,6 +98,19 @@ pub(crate) fn services(
     }
     let backs = backs.into_iter().map(|(name, back)| (name.as_bytes().into(), back)).collect();
     (services, backs)
+}
+
+/// What the algorithm of a backend hashes.
+fn balance_key(proxy: &Proxy, expression: Option<Expr>) -> Option<BalanceKey> {
+    match (proxy.settings.balance.as_ref().map(|balance| &balance.value), expression) {
+        (Some(&Balance::Uri { len, depth, whole, path_only }), _) => {
+            Some(BalanceKey::Uri { len, depth, whole, path_only })
+        }
+        (Some(Balance::Header { use_domain_only, .. }), Some(of)) => {
+            Some(BalanceKey::Value { of, domain_only: *use_domain_only })
+        }
+        (_, expression) => expression.map(|of| BalanceKey::Value { of, domain_only: false }),
+    }
 }
 
 /// `tcp-request inspect-delay`; zero is none.

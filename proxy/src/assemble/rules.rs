@@ -9,6 +9,7 @@ use proxy_config::compile::{CompiledProxy, Compiler};
 use proxy_config::model::{Config, Proxy};
 use proxy_rules::logformat::LogFormat;
 use proxy_rules::pattern::PatternLists;
+use proxy_rules::sample::Expr;
 use proxy_rules::sample::parse::Loader;
 use proxy_rules::vars::VarNames;
 use proxy_types::{Diagnostics, Mode};
@@ -49,6 +50,11 @@ impl Rules<'_> {
         diagnostics: &mut Diagnostics,
     ) -> CompiledProxy {
         self.compiler(proxy.settings.mode(), diagnostics).proxy(config, proxy)
+    }
+
+    /// What the algorithm of a backend hashes, where that is the value of an expression.
+    pub(super) fn balance_key(&self, proxy: &Proxy, diagnostics: &mut Diagnostics) -> Option<Expr> {
+        self.compiler(proxy.settings.mode(), diagnostics).balance_key(proxy)
     }
 
     fn compiler<'c>(&'c self, mode: Mode, diagnostics: &'c mut Diagnostics) -> Compiler<'c> {

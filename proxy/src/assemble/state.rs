@@ -4,15 +4,15 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use proxy_config::model::{
-    Balance, Config, Flag, FlagSet, HashFunction, HttpConnectionMode, InitAddr, Proxy, Server,
-    ServerOptions, Settings, SourceAddress,
+    Affinity, Balance, Config, Flag, FlagSet, HashFunction, HashKey, HttpConnectionMode, InitAddr,
+    Proxy, Server, ServerOptions, Settings, SourceAddress,
 };
 use proxy_state::backend::BackendSpec;
 use proxy_state::frontend::FrontendSpec;
 use proxy_state::lb::{self, HashMethod, HashSpec, LbSpec};
 use proxy_state::options::{AddressHeader, HttpConnection, ProxyOptions};
 use proxy_state::registry::RegistrySpec;
-use proxy_state::server::{CheckSpec, PortMode, ServerSpec, Source};
+use proxy_state::server::{self, CheckSpec, PortMode, ServerSpec, Source};
 use proxy_state::{ListenerSpec, SockAddr, Timeouts};
 use proxy_types::{
     DiagSink, Diagnostic, Diagnostics, Endpoint, Host, ListenerId, PortSpec, ProxyId, ServerId,
@@ -240,17 +240,21 @@ fn backend(
 }
 
 fn balancing(settings: &Settings) -> LbSpec {
-    // "random" with two draws when no `balance` was written (configuration manual, 4.2 "balance").
-    let name = settings.balance.map_or("random", |balance| match balance.value {
-        Balance::LeastConn => "leastconn",
-        Balance::RoundRobin => "roundrobin",
-        Balance::Source => "source",
-        Balance::StaticRr => "static-rr",
-    });
+    let balance = settings.balance();
+    let name = balance.as_str();
     let mut spec = LbSpec::default();
     if let Some(row) = lb::algorithm(name) {
         spec.algorithm = row;
     }
+    if let Balance::Random { draws } = balance {
+        spec.draws = draws;
+    }
+    spec.balance_factor = settings.hash_balance_factor.map_or(0, |factor| factor.value);
+    spec.affinity = match settings.hash_preserve_affinity.map(|method| method.value) {
+        None | Some(Affinity::Always) => lb::Affinity::Always,
+        Some(Affinity::MaxConn) => lb::Affinity::MaxConn,
+        Some(Affinity::MaxQueue) => lb::Affinity::MaxQueue,
+    };
     if let Some(hash) = settings.hash_type {
         spec.hash = HashSpec {
             method: if hash.value.consistent {
@@ -290,6 +294,13 @@ fn server(
         PortSpec::None => PortMode::Client,
         PortSpec::Offset(by) => PortMode::Offset(by),
         PortSpec::Port(_) | PortSpec::Range { .. } => PortMode::Fixed,
+    };
+    spec.hash_key = match options.hash_key.map(|key| key.value) {
+        // No server has a guid: its id stands in (5.2 "hash-key").
+        None | Some(HashKey::Id | HashKey::Guid) => server::HashKey::Id,
+        Some(HashKey::Id32) => server::HashKey::Id32,
+        Some(HashKey::Addr) => server::HashKey::Addr,
+        Some(HashKey::AddrPort) => server::HashKey::AddrPort,
     };
     spec.weight = u32::from(options.weight());
     spec.backup = options.is_backup();

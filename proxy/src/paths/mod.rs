@@ -10,7 +10,7 @@ mod rules;
 use std::net::SocketAddr;
 
 use proxy_config::Sources;
-use proxy_config::model::{Balance, Config, L4Mode, L4Policy, Proxy};
+use proxy_config::model::{Config, L4Mode, L4Policy, Proxy};
 use proxy_datapath as l4;
 use proxy_types::{Mode, Span};
 
@@ -129,6 +129,7 @@ fn service(
             span: backend.span,
         });
     };
+    let policy = rules::policy(backend)?;
     let v4 = first.addr.is_ipv4();
     if let Some(other) = servers.iter().find(|server| server.addr.is_ipv4() != v4) {
         let span = backend.servers.iter().find(|s| s.name.value == other.name).map(|s| s.span);
@@ -149,12 +150,7 @@ fn service(
             Some(L4Mode::Nat) => l4::Mode::Nat,
             Some(L4Mode::FullNat) | None => l4::Mode::FullNat,
         },
-        policy: match backend.settings.balance.map(|balance| balance.value) {
-            Some(Balance::RoundRobin | Balance::StaticRr) => l4::Policy::RoundRobin,
-            Some(Balance::Source) => l4::Policy::HashSource,
-            // Without `balance` HAProxy takes the less loaded of two servers drawn at random.
-            Some(Balance::LeastConn) | None => l4::Policy::LeastConn,
-        },
+        policy,
         maxconn: proxy.settings.maxconn.map_or(0, |maxconn| maxconn.value),
         client_idle,
         server_idle,

@@ -4,8 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use proxy_config::model::{
-    Bind, Config, Flag, L4Policy, Proxy, ProxyKind, RuleSet, Server, SourceAddress,
+    Balance, Bind, Config, Flag, L4Policy, Proxy, ProxyKind, RuleSet, Server, SourceAddress,
 };
+use proxy_datapath as l4;
 use proxy_types::{Endpoint, Host, Mode, PortSpec, Span, Spanned, Transport};
 
 use super::Blocker;
@@ -68,6 +69,23 @@ pub(super) fn service_backend<'a>(
         return block(backend.label(), "it has no server", backend.span);
     }
     Ok(backend)
+}
+
+/// How the kernel chooses a server.
+pub(super) fn policy(backend: &Proxy) -> Result<l4::Policy, Blocker> {
+    let Some(balance) = &backend.settings.balance else {
+        // Without `balance` HAProxy takes the less loaded of two servers drawn at random.
+        return Ok(l4::Policy::LeastConn);
+    };
+    match &balance.value {
+        Balance::RoundRobin | Balance::StaticRr => Ok(l4::Policy::RoundRobin),
+        Balance::Source => Ok(l4::Policy::HashSource),
+        Balance::LeastConn | Balance::Random { .. } => Ok(l4::Policy::LeastConn),
+        other => {
+            let directive = format!("balance {}", other.as_str());
+            block(directive, "userspace chooses the server", balance.span)
+        }
+    }
 }
 
 fn no_rules(config: &Config, proxy: &Proxy) -> Result<(), Blocker> {

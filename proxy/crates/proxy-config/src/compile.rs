@@ -8,12 +8,12 @@ use proxy_rules::action::SetKind;
 use proxy_rules::logformat::{LogFormat, Use, formats};
 use proxy_rules::pattern::PatternLists;
 use proxy_rules::ruleset::{self, BackendRules, Rule};
-use proxy_rules::sample::Place;
 use proxy_rules::sample::parse::{FileNames, Loader, Named, ParseCx, words as words_of};
+use proxy_rules::sample::{Expr, Place};
 use proxy_rules::vars::VarNames;
 use proxy_types::{DiagSink, Diagnostic, Mode, Span, Spanned};
 
-use crate::model::{Config, LogOption, Proxy, RuleSet};
+use crate::model::{Balance, Config, LogOption, Proxy, RuleSet};
 
 /// Where compiled things get their surroundings from.
 pub struct Compiler<'a> {
@@ -84,6 +84,29 @@ impl Compiler<'_> {
         self.rules(proxy, in_frontend, &mut out);
         out.log_format = self.log_format(proxy);
         out
+    }
+
+    /// What the backend's algorithm hashes, where that is the value of an expression.
+    pub fn balance_key(&mut self, proxy: &Proxy) -> Option<Expr> {
+        if !proxy.kind.is_backend() {
+            return None;
+        }
+        let balance = proxy.settings.balance.as_ref()?;
+        let text = match &balance.value {
+            Balance::Hash(word) => word.value.clone(),
+            Balance::Header { name, .. } => format!("req.hdr({name},1)"),
+            Balance::RdpCookie { name } => format!("req.rdp_cookie({name})"),
+            Balance::UrlParam { name } => format!("url_param({name})"),
+            _ => return None,
+        };
+        let span = match &balance.value {
+            Balance::Hash(word) => word.span,
+            _ => balance.span,
+        };
+        let word = Spanned::new(text.as_bytes(), span);
+        Expr::parse(word, &mut self.parse(Place::BeServerChoice))
+            .map_err(|diagnostic| self.tell(*diagnostic, span))
+            .ok()
     }
 
     /// Adds the rules that the section itself has.

@@ -9,6 +9,7 @@ use proxy_net::accept::Slots;
 use proxy_net::clock::Tick;
 use proxy_rules::logformat::LogFormat;
 use proxy_rules::ruleset::{BackendRules, RuleSet};
+use proxy_rules::sample::Expr;
 use proxy_rules::sample::context::{Date, Shared};
 use proxy_state::{Backend, Frontend, Listener, Now, Registry};
 use rustc_hash::FxHashMap;
@@ -109,9 +110,20 @@ pub struct Capture {
     pub len: usize,
 }
 
+/// What a backend's algorithm hashes, beside the client's address.
+#[derive(Debug)]
+pub enum BalanceKey {
+    /// `balance uri`; see [`proxy_state::lb::key::uri`].
+    Uri { len: Option<usize>, depth: Option<usize>, whole: bool, path_only: bool },
+    /// The value of an expression; of a host name only the main domain, if asked.
+    Value { of: Expr, domain_only: bool },
+}
+
 /// A backend and what goes to it.
 pub struct Back {
     pub backend: Arc<Backend>,
+    /// For the algorithms that hash something of the request.
+    pub balance_key: Option<BalanceKey>,
     pub tcp_content: RuleSet,
     /// `tcp-request inspect-delay` of the backend's own rules.
     pub inspect_delay: Option<Duration>,
@@ -156,6 +168,7 @@ impl Back {
     pub fn new(backend: Arc<Backend>) -> Self {
         Self {
             backend,
+            balance_key: None,
             tcp_content: RuleSet::new(),
             inspect_delay: None,
             http_request: RuleSet::new(),

@@ -10,7 +10,7 @@ use crate::keyword::{On, Row, Table, find, not_yet, removed, row, suggest};
 use crate::lexer::sub_span;
 use crate::line::bind::interface;
 use crate::model::{
-    InitAddr, OnMarkedDown, OnMarkedUp, Proxy, Server, ServerOptions, SourceAddress,
+    HashKey, InitAddr, OnMarkedDown, OnMarkedUp, Proxy, Server, ServerOptions, SourceAddress,
 };
 
 /// A server being read.
@@ -63,6 +63,24 @@ pub(crate) const OPTIONS: Table<Parse> = &[
             s.options.disabled = here(args, false);
             Ok(())
         }),
+        row(
+            "hash-key",
+            On::HERE,
+            "<key>",
+            M,
+            "what its places on the hash ring come from",
+            |cx, s, args| {
+                const KEYS: &[(&str, HashKey)] = &[
+                    ("addr", HashKey::Addr),
+                    ("addr-port", HashKey::AddrPort),
+                    ("guid", HashKey::Guid),
+                    ("id", HashKey::Id),
+                    ("id32", HashKey::Id32),
+                ];
+                s.options.hash_key = Some(args.choice(cx, KEYS)?);
+                Ok(())
+            },
+        ),
         row("fall", On::HERE, "<count>", M, "failures that make a server down", |cx, s, args| {
             s.options.fall = Some(args.number(cx, 1..=i32::MAX as u32)?);
             Ok(())
@@ -224,7 +242,7 @@ pub(crate) const OPTIONS: Table<Parse> = &[
         On::HERE,
         M,
         "persistence and queueing",
-        ["cookie", "hash-key", "non-stick", "shard", "stick", "strict-maxconn"],
+        ["cookie", "non-stick", "shard", "stick", "strict-maxconn"],
     ),
     &not_yet(
         On::HERE,

@@ -1,28 +1,66 @@
 //! Choice of a server.
 
+use crate::lexer::Word;
+
 /// `balance` (configuration manual, 4.2 "balance"). The default is [`Balance::RoundRobin`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Balance {
+    First,
+    /// The expression to hash, as written.
+    Hash(Word),
+    Header {
+        name: String,
+        use_domain_only: bool,
+    },
     LeastConn,
+    Random {
+        /// At least 1.
+        draws: u32,
+    },
+    RdpCookie {
+        name: String,
+    },
     #[default]
     RoundRobin,
     Source,
     StaticRr,
+    Uri {
+        len: Option<usize>,
+        depth: Option<usize>,
+        whole: bool,
+        path_only: bool,
+    },
+    UrlParam {
+        name: String,
+    },
 }
 
 impl Balance {
-    pub fn as_str(self) -> &'static str {
+    /// The name of the algorithm.
+    pub fn as_str(&self) -> &'static str {
         match self {
+            Self::First => "first",
+            Self::Hash(_) => "hash",
+            Self::Header { .. } => "hdr",
             Self::LeastConn => "leastconn",
+            Self::Random { .. } => "random",
+            Self::RdpCookie { .. } => "rdp-cookie",
             Self::RoundRobin => "roundrobin",
             Self::Source => "source",
             Self::StaticRr => "static-rr",
+            Self::Uri { .. } => "uri",
+            Self::UrlParam { .. } => "url_param",
         }
+    }
+
+    /// Whether it looks at HTTP requests.
+    pub fn needs_http(&self) -> bool {
+        matches!(self, Self::Header { .. } | Self::Uri { .. } | Self::UrlParam { .. })
     }
 }
 
-/// `hash-type` (4.2 "hash-type"): how `balance source` maps a hash to a server. The default is `map-based sdbm`
-/// without avalanche.
+/// `hash-type` (4.2 "hash-type"): how a hash maps to a server. The default is `map-based sdbm` without
+/// avalanche.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HashType {
     pub consistent: bool,
@@ -38,4 +76,24 @@ pub enum HashFunction {
     #[default]
     Sdbm,
     Wt6,
+}
+
+/// `hash-preserve-affinity` (4.2): when a hash gives its server up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Affinity {
+    #[default]
+    Always,
+    MaxConn,
+    MaxQueue,
+}
+
+/// `hash-key` (5.2): what a server's places on the ring come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HashKey {
+    Addr,
+    AddrPort,
+    Guid,
+    #[default]
+    Id,
+    Id32,
 }

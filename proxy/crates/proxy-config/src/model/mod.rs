@@ -21,7 +21,7 @@ mod rule;
 mod server;
 mod timeout;
 
-pub use balance::{Balance, HashFunction, HashType};
+pub use balance::{Affinity, Balance, HashFunction, HashKey, HashType};
 pub use bind::{Bind, CliLevel, UnixAccess};
 pub use global::{DefaultPath, Global, MasterWorker, StatsGlobal, Tune};
 pub use l4::{L4Hook, L4Mode, L4Policy};

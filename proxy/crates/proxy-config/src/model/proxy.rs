@@ -5,9 +5,9 @@ use std::time::Duration;
 use proxy_types::{Mode, Span, Spanned};
 
 use super::{
-    AclLine, Balance, Bind, FlagSet, ForwardFor, HashType, HttpConnectionMode, L4Mode, L4Policy,
-    LogEntry, LogOption, Redispatch, RuleLine, Server, ServerOptions, SourceAddress, Timeouts,
-    UseBackend,
+    AclLine, Affinity, Balance, Bind, FlagSet, ForwardFor, HashType, HttpConnectionMode, L4Mode,
+    L4Policy, LogEntry, LogOption, Redispatch, RuleLine, Server, ServerOptions, SourceAddress,
+    Timeouts, UseBackend,
 };
 use crate::lexer::Word;
 
@@ -126,6 +126,9 @@ pub struct Settings {
     pub flags: FlagSet,
     /// `option forwardfor`.
     pub forwardfor: Option<Spanned<ForwardFor>>,
+    /// `hash-balance-factor`, in percent of the average load; 0 or more than 100.
+    pub hash_balance_factor: Option<Spanned<u32>>,
+    pub hash_preserve_affinity: Option<Spanned<Affinity>>,
     pub hash_type: Option<Spanned<HashType>>,
     pub http_connection_mode: Option<Spanned<HttpConnectionMode>>,
     pub l4: Option<Spanned<L4Policy>>,
@@ -159,9 +162,9 @@ impl Settings {
         self.mode.map_or(Mode::Tcp, |m| m.value)
     }
 
-    /// 4.2 "balance": roundrobin by default.
+    /// 4.2 "balance": two draws at random when none was set.
     pub fn balance(&self) -> Balance {
-        self.balance.map_or(Balance::RoundRobin, |b| b.value)
+        self.balance.as_ref().map_or(Balance::Random { draws: 2 }, |b| b.value.clone())
     }
 
     /// 4.2 "retries": 3 by default.

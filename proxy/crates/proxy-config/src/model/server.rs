@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use proxy_types::{Address, Span, Spanned};
 
+use super::HashKey;
+
 /// A server of a backend, with the settings of `default-server` applied.
 #[derive(Clone, Debug)]
 pub struct Server {
@@ -25,6 +27,7 @@ pub struct ServerOptions {
     pub weight: Option<Spanned<u16>>,
     /// `check` or `no-check`.
     pub check: Option<Spanned<bool>>,
+    pub hash_key: Option<Spanned<HashKey>>,
     pub inter: Option<Spanned<Duration>>,
     /// While the state is changing. Falls back to `inter`.
     pub fastinter: Option<Spanned<Duration>>,

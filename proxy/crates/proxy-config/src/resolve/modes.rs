@@ -3,7 +3,7 @@
 use proxy_types::{Diagnostic, Mode, Span, Spanned};
 
 use crate::context::Context;
-use crate::model::{Config, LogOption, Proxy, RuleSet};
+use crate::model::{Balance, Config, LogOption, Proxy, RuleSet};
 
 pub(super) fn check(cx: &mut Context<'_>, config: &mut Config) {
     for proxy in &config.proxies {
@@ -27,7 +27,19 @@ pub(super) fn check(cx: &mut Context<'_>, config: &mut Config) {
         }
     }
     for proxy in &mut config.proxies {
+        let falls_back = proxy.kind.is_backend() && proxy.settings.mode() != Mode::Http;
+        let label = proxy.label();
         let settings = &mut proxy.settings;
+        if falls_back
+            && let Some(balance) = &mut settings.balance
+            && balance.value.needs_http()
+        {
+            let message = format!(
+                "Layer 7 hash not possible for {label} (needs 'mode http'). Falling back to round robin."
+            );
+            cx.report(Diagnostic::warning(message).at(balance.span));
+            balance.value = Balance::RoundRobin;
+        }
         if settings.mode() == Mode::Tcp
             && let Some(Spanned { value: LogOption::Http { clf }, span }) = settings.log_option
         {

@@ -13,7 +13,7 @@ use crate::model::{Config, Proxy, ProxyKind};
 pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
     let vars = VarNames::default();
     let patterns = PatternLists::default();
-    let mut formats = FxHashSet::default();
+    let mut told = FxHashSet::default();
     for proxy in config.defaults.iter().chain(&config.proxies) {
         let mut compiler = Compiler {
             vars: &vars,
@@ -26,10 +26,14 @@ pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
         };
         let in_frontend = proxy.kind != ProxyKind::Backend;
         compiler.rules(proxy, in_frontend, &mut CompiledProxy::default());
-        // A format that was inherited is told once.
+        // What was inherited is told once.
         let format = proxy.settings.log_format.as_ref().map(|word| word.span);
-        if proxy.kind.is_frontend() && format.is_some_and(|span| formats.insert(span)) {
+        if proxy.kind.is_frontend() && format.is_some_and(|span| told.insert(span)) {
             compiler.log_format(proxy);
+        }
+        let key = proxy.settings.balance.as_ref().map(|balance| balance.span);
+        if key.is_some_and(|span| told.insert(span)) {
+            compiler.balance_key(proxy);
         }
         for named in std::mem::take(&mut compiler.refs) {
             // Static targets of `use_backend` are checked with their mode.

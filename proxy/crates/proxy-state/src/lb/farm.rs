@@ -71,7 +71,8 @@ impl Balancer {
             Hashes::Key => input.key.map(|key| spec.hash.hash(key)),
         };
         let exclude = input.exclude.and_then(|id| slots.iter().position(|s| s.server.id == id));
-        let ctx = PickCtx { slots, cursor: &self.cursor, hash, exclude, random: input.random };
+        let (random, now) = (input.random, input.now);
+        let ctx = PickCtx { slots, cursor: &self.cursor, hash, exclude, random, now };
         let pick = match (&table.fallback, hash) {
             (Some(round_robin), None) => round_robin,
             _ => &table.pick,

@@ -1,6 +1,8 @@
 //! Algorithms that hash: `source`, `uri`, `hdr` and the others, over `hash-type map-based|consistent`.
 
-use super::{LbSpec, Pick, PickCtx, Slot, sequence};
+use super::{Affinity, LbSpec, Pick, PickCtx, Slot, sequence};
+use crate::server::{HashKey, WEIGHT_MAX};
+use crate::{Server, SockAddr};
 use std::net::IpAddr;
 
 /// `hash-type <method>`.
@@ -119,51 +121,129 @@ pub fn avalanche(mut a: u32) -> u32 {
 
 pub(super) fn build(spec: &LbSpec, slots: &[Slot]) -> Box<dyn Pick> {
     match spec.hash.method {
-        HashMethod::MapBased => Box::new(Map(sequence::spread_slots(slots))),
-        HashMethod::Consistent => Box::new(Ring::new(slots)),
+        HashMethod::MapBased => {
+            Box::new(Map { turns: sequence::spread_slots(slots), affinity: spec.affinity })
+        }
+        HashMethod::Consistent => Box::new(Ring::new(spec, slots)),
+    }
+}
+
+impl Affinity {
+    /// Whether what is hashed to `server` goes on to the next one.
+    fn gives_up(self, server: &Server) -> bool {
+        match self {
+            Self::Always => false,
+            Self::MaxConn => server.is_full(),
+            Self::MaxQueue => {
+                let limit = server.spec.maxqueue;
+                limit > 0 && server.is_full() && server.queued.get() >= limit
+            }
+        }
     }
 }
 
 /// One element per turn.
 #[derive(Debug)]
-struct Map(Box<[u32]>);
+struct Map {
+    turns: Box<[u32]>,
+    affinity: Affinity,
+}
 
 impl Pick for Map {
     fn pick(&self, ctx: &PickCtx<'_>) -> Option<usize> {
-        let length = self.0.len();
+        let length = self.turns.len();
         let start = ctx.hash.unwrap_or(0) as usize;
-        // A full server keeps its keys: they wait in its queue. Only the server that just failed is passed over.
-        (0..length)
-            .map(|step| self.0[(start % length + step) % length] as usize)
-            .find(|&index| ctx.exclude != Some(index))
+        let after = |step: usize| self.turns[(start % length + step) % length] as usize;
+        choose(length, after, |index| {
+            ctx.exclude == Some(index) || self.affinity.gives_up(&ctx.slots[index].server)
+        })
+        // Every server gave its keys up: they wait where they belong.
+        .or_else(|| (0..length).map(after).find(|&index| ctx.exclude != Some(index)))
     }
 }
 
 /// Points per unit of weight.
 const POINTS: u32 = 16;
 
+/// The number that a server's points are counted from.
+fn first_point(server: &Server) -> u32 {
+    let id = (server.id.0 & 0x0fff_ffff).wrapping_mul(POINTS * WEIGHT_MAX);
+    let of_address = |with_port: bool| match &**server.addr() {
+        SockAddr::Inet(inet) if !inet.ip().is_unspecified() => {
+            let mut key = match inet.ip() {
+                IpAddr::V4(ip) => ip.octets().to_vec(),
+                IpAddr::V6(ip) => ip.octets().to_vec(),
+            };
+            if with_port {
+                key.extend(inet.port().to_be_bytes());
+            }
+            crc32(&key)
+        }
+        SockAddr::Inet(_) | SockAddr::Unix(_) | SockAddr::Abstract(_) => id,
+    };
+    match server.spec.hash_key {
+        HashKey::Id => id,
+        HashKey::Id32 => server.id.0,
+        HashKey::Addr => of_address(false),
+        HashKey::AddrPort => of_address(true),
+    }
+}
+
+/// The first position, in the order of `after`, that is not passed over.
+fn choose(
+    length: usize,
+    after: impl Fn(usize) -> usize,
+    passed_over: impl Fn(usize) -> bool,
+) -> Option<usize> {
+    (0..length).map(after).find(|&index| !passed_over(index))
+}
+
 /// Points of all servers around the circle of hashes, sorted.
 #[derive(Debug)]
-struct Ring(Box<[(u32, u32)]>);
+struct Ring {
+    points: Box<[(u32, u32)]>,
+    affinity: Affinity,
+    /// See [`LbSpec::balance_factor`].
+    factor: u32,
+    /// Sum of all weights.
+    weight: u32,
+}
 
 impl Ring {
-    fn new(slots: &[Slot]) -> Self {
+    fn new(spec: &LbSpec, slots: &[Slot]) -> Self {
         let mut points: Vec<(u32, u32)> = Vec::new();
         for (index, slot) in (0..).zip(slots) {
-            // Points depend on the id alone, so that every balancer with the same ids has the same ring.
-            let base = slot.server.id.0.wrapping_mul(POINTS * super::super::server::WEIGHT_MAX);
+            // Points depend on this key alone, so that every balancer with the same keys has the same ring.
+            let base = first_point(&slot.server);
             points.extend(
                 (0..slot.weight * POINTS).map(|k| (avalanche(base.wrapping_add(k)), index)),
             );
         }
         points.sort_unstable();
-        Self(points.into())
+        Self {
+            points: points.into(),
+            affinity: spec.affinity,
+            factor: spec.balance_factor,
+            weight: slots.iter().map(|slot| slot.weight).sum(),
+        }
+    }
+
+    /// Bounded loads: whether one more session would bring the server above the factor's share.
+    fn is_loaded(&self, slot: &Slot, sessions: u64) -> bool {
+        if self.factor == 0 {
+            return false;
+        }
+        let own = u64::from(slot.server.sessions.get()) + u64::from(slot.server.queued.get());
+        // The share is rounded up, so that a lone session finds a server.
+        let share = ((sessions + 1) * u64::from(self.factor) * u64::from(slot.weight))
+            .div_ceil(100 * u64::from(self.weight.max(1)));
+        own + 1 > share
     }
 }
 
 impl Pick for Ring {
     fn pick(&self, ctx: &PickCtx<'_>) -> Option<usize> {
-        let points = &self.0;
+        let points = &self.points;
         let hash = ctx.hash.unwrap_or(0);
         let length = points.len();
         if length == 0 {
@@ -174,9 +254,22 @@ impl Pick for Ring {
         let nearer_before =
             hash.wrapping_sub(points[before].0) < points[after].0.wrapping_sub(hash);
         let start = if nearer_before { before } else { after };
-        (0..length)
-            .map(|step| points[(start + step) % length].1 as usize)
-            .find(|&index| ctx.exclude != Some(index))
+        let after = |step: usize| points[(start + step) % length].1 as usize;
+        let sessions = match self.factor {
+            0 => 0,
+            _ => ctx
+                .slots
+                .iter()
+                .map(|s| u64::from(s.server.sessions.get()) + u64::from(s.server.queued.get()))
+                .sum(),
+        };
+        choose(length, after, |index| {
+            let slot = &ctx.slots[index];
+            ctx.exclude == Some(index)
+                || self.is_loaded(slot, sessions)
+                || self.affinity.gives_up(&slot.server)
+        })
+        .or_else(|| (0..length).map(after).find(|&index| ctx.exclude != Some(index)))
     }
 }
 

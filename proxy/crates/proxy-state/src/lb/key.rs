@@ -40,6 +40,15 @@ fn path(target: &[u8]) -> &[u8] {
     }
 }
 
+/// `use_domain_only`: the label in front of the last one of a host name, port and trailing dot aside.
+pub fn main_domain(host: &[u8]) -> &[u8] {
+    let end = host.iter().position(|&b| b == b':').unwrap_or(host.len());
+    let host = host[..end].strip_suffix(b".").unwrap_or(&host[..end]);
+    let Some(last_dot) = host.iter().rposition(|&b| b == b'.') else { return host };
+    let start = host[..last_dot].iter().rposition(|&b| b == b'.').map_or(0, |at| at + 1);
+    &host[start..last_dot]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,5 +69,14 @@ mod tests {
         check(uri(b"http://h/a?b", None, None, false, false), "http://h/a");
         check(uri(b"http://h", None, None, false, true), "");
         check(uri(b"", Some(3), Some(3), false, false), "");
+    }
+
+    #[test]
+    fn the_main_domain_is_found() {
+        check(main_domain(b"haproxy.1wt.eu"), "1wt");
+        check(main_domain(b"1wt.eu:8080"), "1wt");
+        check(main_domain(b"a.b.example.com."), "example");
+        check(main_domain(b"localhost"), "localhost");
+        check(main_domain(b""), "");
     }
 }

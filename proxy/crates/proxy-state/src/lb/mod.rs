@@ -17,29 +17,23 @@ mod tests;
 pub use farm::{Balancer, Farm};
 pub use hash::{HashFunction, HashMethod, HashSpec, avalanche, hash_addr};
 
-use crate::Server;
+use crate::{Now, Server};
 use proxy_types::ServerId;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-/// Where an algorithm takes its hash key from.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum KeySource {
-    /// The algorithm needs none.
+/// `hash-preserve-affinity` (configuration manual, 4.2): when a hash gives its server up for the next one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Affinity {
+    /// Never: what is hashed to a full server waits in its queue.
     #[default]
-    None,
-    /// `uri [len n] [depth n] [whole] [path-only]`; see [`key::uri`].
-    Uri { len: Option<usize>, depth: Option<usize>, whole: bool, path_only: bool },
-    /// `url_param <name> [check_post]`.
-    UrlParam { name: String, check_post: bool },
-    /// `hdr(<name>) [use_domain_only]`.
-    Header { name: String, use_domain_only: bool },
-    /// `rdp-cookie(<name>)`.
-    RdpCookie { name: String },
-    /// `hash <expression>`, as written.
-    Expression(String),
+    Always,
+    /// When it has its `maxconn` sessions.
+    MaxConn,
+    /// When its queue has `maxqueue` sessions, too.
+    MaxQueue,
 }
 
 /// `balance` and `hash-type` of a backend.
@@ -47,7 +41,9 @@ pub enum KeySource {
 pub struct LbSpec {
     pub algorithm: &'static Algorithm,
     pub hash: HashSpec,
-    pub key: KeySource,
+    pub affinity: Affinity,
+    /// `hash-balance-factor`: most load of a server on a ring in percent of the average; 0 has no bound.
+    pub balance_factor: u32,
     /// `random(<draws>)`, at least 1; HAProxy's default is 2.
     pub draws: u32,
 }
@@ -58,7 +54,8 @@ impl Default for LbSpec {
         Self {
             algorithm: &ALGORITHMS[0],
             hash: HashSpec::default(),
-            key: KeySource::None,
+            affinity: Affinity::Always,
+            balance_factor: 0,
             draws: 2,
         }
     }
@@ -90,7 +87,7 @@ pub enum Weights {
 pub enum Hashes {
     Nothing,
     ClientAddress,
-    /// The key handed in by the caller, per [`LbSpec::key`].
+    /// The key handed in by the caller.
     Key,
 }
 
@@ -175,6 +172,7 @@ pub struct ChooseInput<'a> {
     pub exclude: Option<ServerId>,
     /// Any 32 random bits, for `random`.
     pub random: u32,
+    pub now: Now,
 }
 
 /// Why there is no server.
@@ -203,6 +201,7 @@ struct PickCtx<'a> {
     /// Position of the server to avoid.
     exclude: Option<usize>,
     random: u32,
+    now: Now,
 }
 
 impl PickCtx<'_> {

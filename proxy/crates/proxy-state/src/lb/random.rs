@@ -1,6 +1,7 @@
 //! `random(<draws>)`: draws servers at random by weight and takes the least loaded of them.
 
 use super::{LbSpec, Pick, PickCtx, Slot, avalanche};
+use std::cmp::Ordering;
 
 /// Running sums of the weights.
 #[derive(Debug)]
@@ -33,16 +34,27 @@ impl Pick for Random {
             if !ctx.is_open(drawn) {
                 continue;
             }
-            let load = |i: usize| {
-                let slot = &ctx.slots[i];
-                let sessions = slot.server.sessions.get().saturating_add(slot.server.queued.get());
-                u64::from(sessions) * 256 / u64::from(slot.weight.max(1))
-            };
-            if best.is_none_or(|b| load(drawn) < load(b)) {
+            if best.is_none_or(|best| is_better(ctx, drawn, best)) {
                 best = Some(drawn);
             }
         }
         // Every draw hit a full server: any open one will do.
         best.or_else(|| (0..ctx.slots.len()).find(|&i| ctx.is_open(i)))
+    }
+}
+
+/// Whether the server at `a` is less loaded than the one at `b`. Equal loads are told apart by the sessions of
+/// the last second (configuration manual, 4.2 "balance random").
+fn is_better(ctx: &PickCtx<'_>, a: usize, b: usize) -> bool {
+    let (a, b) = (&ctx.slots[a], &ctx.slots[b]);
+    let load = |slot: &Slot| {
+        let sessions = slot.server.sessions.get().saturating_add(slot.server.queued.get());
+        u64::from(sessions) * 256 / u64::from(slot.weight.max(1))
+    };
+    let rate = |slot: &Slot| slot.server.session_rate.get(ctx.now);
+    match load(a).cmp(&load(b)) {
+        Ordering::Less => true,
+        Ordering::Equal => rate(a) < rate(b),
+        Ordering::Greater => false,
     }
 }

@@ -1,7 +1,7 @@
 //! Distribution of each algorithm, with exact expectations; rows marked "HAProxy" were asked of HAProxy 2.6.
 
 use super::{
-    ChooseInput, HashFunction, HashMethod, HashSpec, KeySource, LbSpec, NoServer, algorithm,
+    Affinity, ChooseInput, HashFunction, HashMethod, HashSpec, LbSpec, NoServer, algorithm,
 };
 use crate::backend::BackendSpec;
 use crate::registry::{Registry, RegistrySpec};
@@ -30,7 +30,7 @@ fn farm_with(
     let backend = BackendSpec {
         name: "be".into(),
         id: ProxyId(2),
-        lb: LbSpec { algorithm: algorithm(balance).unwrap(), hash, key: KeySource::None, draws: 2 },
+        lb: LbSpec { algorithm: algorithm(balance).unwrap(), hash, ..LbSpec::default() },
         options: ProxyOptions { allbackups, ..ProxyOptions::default() },
         servers,
         ..BackendSpec::default()
@@ -162,6 +162,7 @@ fn a_failed_server_is_avoided_when_there_is_another() {
             key: Some(b"k"),
             exclude: Some(ServerId(1)),
             random: 7,
+            ..ChooseInput::default()
         };
         for _ in 0..4 {
             assert_eq!(digit(be.choose(&input)), '2', "{balance}");
@@ -258,4 +259,72 @@ fn a_consistent_ring_moves_only_the_keys_of_the_server_that_left() {
         let is = place(n);
         assert!(is != '2' && (*was == '2' || is == *was), "key {n} went from {was} to {is}");
     }
+}
+
+/// A farm whose servers have these `maxconn` and `maxqueue`, hashed by key.
+fn bounded(method: HashMethod, affinity: Affinity, factor: u32) -> (Arc<Registry>, Arc<Backend>) {
+    let servers = (1..=3)
+        .map(|id| {
+            let addr = SockAddr::Inet(SocketAddr::from(([127, 0, 0, 1], 8000)));
+            let mut spec = ServerSpec::new(format!("s{id}"), ServerId(id), addr);
+            (spec.maxconn, spec.maxqueue) = (2, 1);
+            spec
+        })
+        .collect();
+    let hash = HashSpec { method, avalanche: true, ..HashSpec::default() };
+    let row = algorithm("uri").unwrap();
+    let lb = LbSpec { algorithm: row, hash, affinity, balance_factor: factor, ..LbSpec::default() };
+    let backend =
+        BackendSpec { name: "be".into(), id: ProxyId(2), lb, servers, ..BackendSpec::default() };
+    let registry =
+        Registry::new(RegistrySpec { backends: vec![backend], ..RegistrySpec::default() }).unwrap();
+    let backend = registry.backend("be").unwrap().clone();
+    (registry, backend)
+}
+
+#[test]
+fn a_hash_gives_a_full_server_up_as_asked() {
+    let input = ChooseInput { key: Some(b"/page"), ..ChooseInput::default() };
+    for method in [HashMethod::MapBased, HashMethod::Consistent] {
+        for affinity in [Affinity::Always, Affinity::MaxConn, Affinity::MaxQueue] {
+            let (_r, be) = bounded(method, affinity, 0);
+            let home = be.choose(&input).unwrap();
+            home.take_slot();
+            assert_eq!(be.choose(&input).unwrap().id, home.id, "{method:?} {affinity:?}");
+            home.take_slot();
+            let stays = be.choose(&input).unwrap().id == home.id;
+            assert_eq!(stays, affinity != Affinity::MaxConn, "{method:?} {affinity:?}");
+            home.queued.inc();
+            let stays = be.choose(&input).unwrap().id == home.id;
+            assert_eq!(stays, affinity == Affinity::Always, "{method:?} {affinity:?}");
+            // When all are full it is the first choice again.
+            for server in be.servers().iter().filter(|s| s.id != home.id) {
+                server.take_slot();
+                server.take_slot();
+                server.queued.inc();
+            }
+            assert_eq!(be.choose(&input).unwrap().id, home.id, "{method:?} {affinity:?}");
+        }
+    }
+}
+
+#[test]
+fn a_ring_bounds_the_load_of_a_server() {
+    let input = ChooseInput { key: Some(b"/page"), ..ChooseInput::default() };
+    let mut taken: Vec<u32> = Vec::new();
+    let (_r, be) = bounded(HashMethod::Consistent, Affinity::Always, 150);
+    for server in be.servers().iter() {
+        server.set_maxconn(100);
+    }
+    for _ in 0..30 {
+        let server = be.choose(&input).unwrap();
+        server.take_slot();
+        taken.push(server.id.0);
+    }
+    // Nobody has more than 1.5 times the average, though all requests have one key.
+    for server in be.servers().iter() {
+        assert!(server.sessions.get() <= 15, "{}: {}", server.name, server.sessions.get());
+    }
+    let home = taken.iter().filter(|id| **id == taken[0]).count();
+    assert!(home > 10, "the home of the key has more than its average: {taken:?}");
 }

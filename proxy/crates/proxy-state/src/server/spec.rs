@@ -18,6 +18,19 @@ pub enum PortMode {
     Offset(i32),
 }
 
+/// What a server's places on a hash ring come from (configuration manual, 5.2 `hash-key`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HashKey {
+    /// The 28 lowest bits of the id, spread over the ring.
+    #[default]
+    Id,
+    /// The id as it is.
+    Id32,
+    /// The address; without one, the id.
+    Addr,
+    AddrPort,
+}
+
 /// Which PROXY protocol header opens a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SendProxy {
@@ -82,6 +95,7 @@ pub struct ServerSpec {
     /// The name could not be resolved: the server waits in `MAINT (resolution)`.
     pub unresolved: bool,
     pub port_mode: PortMode,
+    pub hash_key: HashKey,
     /// 0 to 256.
     pub weight: u32,
     pub backup: bool,
@@ -125,6 +139,7 @@ impl ServerSpec {
             fqdn: None,
             unresolved: false,
             port_mode: PortMode::Fixed,
+            hash_key: HashKey::Id,
             weight: 1,
             backup: false,
             disabled: false,

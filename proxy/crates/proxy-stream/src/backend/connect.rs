@@ -22,7 +22,7 @@ use super::Attached;
 use crate::env::Back;
 use crate::io::Conn;
 use crate::session::Session;
-use crate::stream::Exchange;
+use crate::stream::{self, Exchange};
 use crate::term::Fault;
 
 /// Longest pause before the same server is tried again.
@@ -138,9 +138,7 @@ async fn slot(
     let backend = &back.backend;
     let random = s.thread.random();
     loop {
-        let client = s.facts.src.map(|a| a.ip());
-        let input = ChooseInput { client, key: None, exclude, random };
-        let chosen = match backend.choose(&input) {
+        let chosen = match choose(s, x, back, exclude, random) {
             Ok(server) if begin(s, &server) => return Ok(balanced(back, server)),
             Ok(server) => Some(server),
             Err(NoServer::AllFull) => None,
@@ -163,6 +161,21 @@ async fn slot(
             }
         }
     }
+}
+
+/// Asks the algorithm, with what it hashes.
+fn choose(
+    s: &Session,
+    x: &Exchange,
+    back: &Back,
+    exclude: Option<ServerId>,
+    random: u32,
+) -> Result<Arc<Server>, NoServer> {
+    let client = s.facts.src.map(|a| a.ip());
+    let now = s.thread.now(clock::coarse());
+    stream::with_balance_key(s, x, back, |key| {
+        back.backend.choose(&ChooseInput { client, key, exclude, random, now })
+    })
 }
 
 /// Counts a choice of the algorithm.

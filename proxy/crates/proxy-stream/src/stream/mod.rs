@@ -22,6 +22,7 @@ use proxy_http::{RequestHead, ResponseHead};
 use proxy_rules::action::{Close, Effects};
 use proxy_rules::vars::StreamVars;
 
+pub(crate) use self::rules::with_balance_key;
 use crate::backend::{self, Attached};
 use crate::env::Back;
 use crate::log::Record;

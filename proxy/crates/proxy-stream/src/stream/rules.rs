@@ -5,10 +5,11 @@ use proxy_net::clock::Tick;
 use proxy_rules::action::{Cause, Close, Content, Flow, Reply as RuleReply, RuleEnv};
 use proxy_rules::ruleset::{BackendChoice, RuleSet};
 use proxy_rules::sample::EvalCtx;
+use proxy_state::lb::key;
 use std::sync::Arc;
 
 use super::Exchange;
-use crate::env::{Back, Capture};
+use crate::env::{Back, BalanceKey, Capture};
 use crate::reply::{self, Reply};
 use crate::session::Session;
 
@@ -148,6 +149,37 @@ pub(super) fn choose_backend(s: &Session, x: &Exchange) -> Option<Arc<Back>> {
     drop(bump);
     s.thread.bump.borrow_mut().reset();
     named.or_else(|| front.default_backend.clone())
+}
+
+/// Calls `then` with what the backend's algorithm hashes of this request; `None` when it has no such thing.
+pub(crate) fn with_balance_key<T>(
+    s: &Session,
+    x: &Exchange,
+    back: &Back,
+    then: impl FnOnce(Option<&[u8]>) -> T,
+) -> T {
+    match &back.balance_key {
+        None => then(None),
+        Some(BalanceKey::Uri { len, depth, whole, path_only }) => {
+            let read = x.record.request_read;
+            then(read.then(|| key::uri(x.request.target(), *len, *depth, *whole, *path_only)))
+        }
+        Some(BalanceKey::Value { of, domain_only }) => {
+            let bump = s.thread.bump.borrow();
+            let mut cx = s.thread.context(&bump, s.thread.clock());
+            cx.session = Some(&s.facts);
+            cx.frontend = Some(&s.front.frontend);
+            cx.backend = Some(&back.backend);
+            show_request(s, x, &mut cx);
+            cx.vars = Some(&x.vars);
+            let value = of.eval_str(&cx).filter(|value| !value.is_empty());
+            let value = if *domain_only { value.map(key::main_domain) } else { value };
+            let chosen = then(value);
+            drop(bump);
+            s.thread.bump.borrow_mut().reset();
+            chosen
+        }
+    }
 }
 
 /// Renders `unique-id-format` and sends it along.
