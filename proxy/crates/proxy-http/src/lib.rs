@@ -6,6 +6,7 @@
 //! body pieces and back.
 #![forbid(unsafe_code)]
 
+pub mod framed;
 pub mod h1;
 mod headers;
 mod message;

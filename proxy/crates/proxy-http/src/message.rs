@@ -112,6 +112,8 @@ pub struct RequestHead {
     pub(crate) version: Version,
     pub(crate) flags: HeadFlags,
     pub(crate) body: BodyLen,
+    /// The target is absolute, but HTTP/1 servers get path and query only.
+    pub(crate) normalized: bool,
 }
 
 impl RequestHead {
@@ -272,13 +274,19 @@ impl RequestHead {
         self.render_line();
     }
 
+    /// How much of the target's end HTTP/1 servers get.
+    fn wire_target_len(&self) -> usize {
+        if self.normalized { self.path_and_query().len() } else { self.target.len() }
+    }
+
     /// Writes the start line anew at the end of the buffer.
     pub(crate) fn render_line(&mut self) {
+        let target = self.target.end as usize - self.wire_target_len()..self.target.end as usize;
         let buf = &mut self.headers.buf;
         let start = buf.len();
         buf.extend_from_within(self.method_text.start as usize..self.method_text.end as usize);
         buf.push(b' ');
-        buf.extend_from_within(self.target.start as usize..self.target.end as usize);
+        buf.extend_from_within(target);
         buf.push(b' ');
         buf.extend_from_slice(self.version.as_bytes());
         buf.extend_from_slice(b"\r\n");

@@ -120,7 +120,7 @@ impl Stored {
 }
 
 /// The variables of one scope of one session or stream.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Vars(RefCell<SmallVec<[(u32, Stored); 2]>>);
 
 impl Vars {

@@ -14,6 +14,13 @@ pub enum HttpConnection {
     Close,
 }
 
+/// `proto` of bind and server lines: what is spoken, whatever ALPN says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proto {
+    H1,
+    H2,
+}
+
 /// `http-reuse`: which idle server connections may serve another client's request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HttpReuse {

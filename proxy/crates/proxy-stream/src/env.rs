@@ -27,6 +27,8 @@ pub struct Env {
     pub utc_offset: i32,
     /// Bounds of heads: `tune.bufsize` less `tune.maxrewrite`, `tune.http.maxhdr`.
     pub limits: Limits,
+    /// `tune.h2.*`.
+    pub h2: crate::mux::h2::Settings,
     /// `tune.http.logurilen`: longest request line in logs, in bytes.
     pub log_uri_len: usize,
     /// Backends by name, for `use_backend`.
@@ -44,6 +46,7 @@ impl Env {
             epoch,
             utc_offset: 0,
             limits: Limits::default(),
+            h2: Default::default(),
             log_uri_len: 1024,
             backends: FxHashMap::default(),
             slots: Slots::new(),

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use proxy_net::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::mux::Framed;
 use crate::scratch;
 
 /// A byte stream the engine can own. The seam to other kinds of transport.
@@ -29,6 +30,11 @@ pub trait Io: AsyncRead + AsyncWrite + Unpin {
     /// Whether TLS protects the bytes.
     fn is_tls(&self) -> bool {
         false
+    }
+
+    /// The message side of a stream that carries heads and trailers apart from the body's bytes.
+    fn framed(&mut self) -> Option<&mut dyn Framed> {
+        None
     }
 
     /// Gives up the socket for splicing, or returns itself when there is none.
@@ -153,6 +159,8 @@ pub struct Conn {
     pub eof: bool,
     /// Our sending side was shut.
     pub shut: bool,
+    /// [`Io::framed`] is there.
+    pub framed: bool,
 }
 
 /// What the callback of [`Conn::poll_process`] made of the bytes it was given.
@@ -165,8 +173,23 @@ pub struct Used<T> {
 impl Conn {
     /// A connection of which nothing was received yet.
     #[must_use]
-    pub fn new(io: Box<dyn Io>) -> Self {
-        Self { io, input: Input::default(), eof: false, shut: false }
+    pub fn new(mut io: Box<dyn Io>) -> Self {
+        let framed = io.framed().is_some();
+        Self { io, input: Input::default(), eof: false, shut: false, framed }
+    }
+
+    /// Stands in for a connection that went elsewhere.
+    #[must_use]
+    pub fn gone() -> Self {
+        Self::new(Box::new(Gone))
+    }
+
+    /// The message side of a stream that has one.
+    ///
+    /// # Errors
+    /// This is a plain byte stream.
+    pub fn framed(&mut self) -> io::Result<&mut dyn Framed> {
+        self.io.framed().ok_or_else(|| io::ErrorKind::Unsupported.into())
     }
 
     /// Hands received bytes to `process`: those that wait, or else those of one read. An empty slice

@@ -13,12 +13,16 @@ use proxy_net::timer::Timer;
 
 use crate::env::{Accepted, Front};
 use crate::io::{Conn, Io, Used};
+use crate::mux::h2::{self, PREFACE};
 use crate::stream::{self, After, Exchange};
 use crate::term::Fault;
 use crate::thread::Thread;
 
 /// How long a closing connection is drained, so that the last answer is not lost to a reset.
-const LINGER: Duration = Duration::from_secs(1);
+pub(crate) const LINGER: Duration = Duration::from_secs(1);
+
+/// Bytes of the HTTP/2 preface that no HTTP/1 request begins with: its method and a blank are not enough.
+const PREFACE_SIGN: usize = 4;
 
 /// A client connection.
 pub(crate) struct Session {
@@ -36,12 +40,25 @@ pub(crate) struct Session {
     /// When the current wait for a request began.
     started: Tick,
     key: Option<usize>,
+    /// A connection of HTTP/2 that carries no stream.
+    pub(crate) idle: bool,
+    /// This is a client connection, not a stream of one.
+    counted: bool,
     _job: JobGuard,
 }
 
-/// Why there is no further request.
+/// What a session does next.
+enum Next {
+    Request(Box<Exchange>),
+    Http2,
+    End,
+}
+
+/// How the wait for a request ended.
 enum HeadEnd {
     Complete,
+    /// The client speaks HTTP/2.
+    Preface,
     /// The client closed; whether after some bytes of a head.
     Closed(bool),
     /// A timer expired; whether after some bytes of a head.
@@ -94,7 +111,11 @@ async fn run(mut session: Session) {
         return;
     }
     loop {
-        let Some(mut exchange) = session.next_request().await else { break };
+        let mut exchange = match session.next_request().await {
+            Next::Request(exchange) => exchange,
+            Next::Http2 => return Box::pin(h2::serve(session)).await,
+            Next::End => break,
+        };
         let after = stream::run(&mut session, &mut exchange).await;
         session.thread.recycle(exchange);
         match after {
@@ -138,7 +159,55 @@ impl Session {
             requests: 0,
             started,
             key: None,
+            idle: false,
+            counted: true,
             _job: job,
+        }
+    }
+
+    /// A stream of this connection, as a session of its own.
+    pub(crate) fn stream(&self, client: Conn) -> Self {
+        Self {
+            thread: self.thread.clone(),
+            front: self.front.clone(),
+            facts: self.facts.clone(),
+            client,
+            client_timer: Timer::new(),
+            server_timer: Timer::new(),
+            own: None,
+            requests: 0,
+            started: self.thread.tick(),
+            key: None,
+            idle: false,
+            counted: false,
+            _job: self.thread.stop.job(),
+        }
+    }
+
+    /// Serves the only request of a stream, whose head `exchange` holds: the `number`-th of its connection.
+    pub(crate) async fn run_framed(mut self, number: u32, mut exchange: Box<Exchange>) {
+        poll_fn(|cx| {
+            self.enter(cx);
+            Poll::Ready(())
+        })
+        .await;
+        self.requests = u64::from(number);
+        exchange.record.start = self.started;
+        exchange.record.first_byte = self.started;
+        exchange.record.bytes_in = exchange.request.headers().buffered() as u64;
+        stream::run(&mut self, &mut exchange).await;
+        if !exchange.is_complete()
+            && let Ok(client) = self.client.framed()
+        {
+            client.abort();
+        }
+        self.thread.recycle(exchange);
+    }
+
+    /// Has the task woken at a stop.
+    pub(crate) fn enter(&mut self, cx: &Context<'_>) {
+        if self.key.is_none() {
+            self.key = Some(self.thread.enter(cx.waker().clone()));
         }
     }
 
@@ -150,8 +219,8 @@ impl Session {
         }
     }
 
-    /// Reads the next request head. `None` ends the session; what there was to answer was answered.
-    async fn next_request(&mut self) -> Option<Box<Exchange>> {
+    /// Reads the next request head. What there was to answer at the end was answered.
+    async fn next_request(&mut self) -> Next {
         let timeouts = &self.front.frontend.timeouts;
         let first = self.requests == 0;
         let idle = if first { timeouts.http_request() } else { timeouts.http_keep_alive() };
@@ -165,11 +234,20 @@ impl Session {
         self.client_timer.disarm();
         self.server_timer.disarm();
         match (end, exchange) {
-            (HeadEnd::Complete, exchange) => {
+            (HeadEnd::Complete, Some(exchange)) => {
                 self.requests += 1;
-                exchange
+                Next::Request(exchange)
             }
-            (end, exchange) => Box::pin(self.refuse_head(end, exchange)).await,
+            (HeadEnd::Preface, exchange) => {
+                if let Some(exchange) = exchange {
+                    self.thread.recycle(exchange);
+                }
+                Next::Http2
+            }
+            (end, exchange) => {
+                Box::pin(self.refuse_head(end, exchange)).await;
+                Next::End
+            }
         }
     }
 
@@ -180,9 +258,7 @@ impl Session {
         fresh: &mut bool,
         exchange: &mut Option<Box<Exchange>>,
     ) -> Poll<HeadEnd> {
-        if self.key.is_none() {
-            self.key = Some(self.thread.enter(cx.waker().clone()));
-        }
+        self.enter(cx);
         loop {
             if exchange.is_none()
                 && self.thread.stop.is_draining()
@@ -207,6 +283,13 @@ impl Session {
                     }
                     x
                 });
+                if requests == 0 && data[0] == b'P' {
+                    let n = data.len().min(PREFACE.len());
+                    if data[..n] == PREFACE[..n] && n > PREFACE_SIGN {
+                        let whole = n == PREFACE.len();
+                        return Used { consumed: 0, value: whole.then_some(HeadEnd::Preface) };
+                    }
+                }
                 match parse_request(data, limits, &mut x.request) {
                     Ok(Progress::Incomplete) => Used { consumed: 0, value: None },
                     Ok(Progress::Complete { consumed }) => {
@@ -236,21 +319,17 @@ impl Session {
     }
 
     /// Answers what went wrong while a request was awaited.
-    async fn refuse_head(
-        &mut self,
-        end: HeadEnd,
-        exchange: Option<Box<Exchange>>,
-    ) -> Option<Box<Exchange>> {
+    async fn refuse_head(&mut self, end: HeadEnd, exchange: Option<Box<Exchange>>) {
         let options = &self.front.frontend.options;
         let fault = match end {
-            HeadEnd::Complete | HeadEnd::Drained => return None,
+            HeadEnd::Complete | HeadEnd::Preface | HeadEnd::Drained => return,
             HeadEnd::Bad(error) => Fault::BadRequest { status: error.status },
             HeadEnd::Closed(true) => Fault::RequestAbort,
             HeadEnd::Timeout(true) => Fault::RequestTimeout,
             // Between requests nobody is owed an answer.
-            HeadEnd::Closed(false) | HeadEnd::Timeout(false) if self.requests > 0 => return None,
+            HeadEnd::Closed(false) | HeadEnd::Timeout(false) if self.requests > 0 => return,
             HeadEnd::Closed(false) | HeadEnd::Timeout(false) if options.http_ignore_probes => {
-                return None;
+                return;
             }
             HeadEnd::Closed(false) => Fault::RequestAbort,
             HeadEnd::Timeout(false) => Fault::RequestTimeout,
@@ -267,7 +346,6 @@ impl Session {
         stream::refuse(self, &mut x, fault).await;
         self.thread.recycle(x);
         self.linger().await;
-        None
     }
 
     /// Ends our direction and waits a moment for the client to do the same.
@@ -298,6 +376,9 @@ impl Drop for Session {
     fn drop(&mut self) {
         if let Some(key) = self.key {
             self.thread.leave(key);
+        }
+        if !self.counted {
+            return;
         }
         self.facts.listener.sessions.dec();
         self.front.frontend.sessions.dec();

@@ -102,6 +102,13 @@ pub struct Verdict {
     pub blame: Blame,
 }
 
+/// The connection attached takes no request.
+impl From<std::io::Error> for Fault {
+    fn from(_: std::io::Error) -> Self {
+        Self::ResponseAbort
+    }
+}
+
 impl Fault {
     /// The one place where an ending becomes letters, an answer and a counter.
     #[must_use]

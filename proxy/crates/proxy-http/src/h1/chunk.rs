@@ -20,6 +20,10 @@ pub enum Keep {
     Chunks,
     /// The payload alone, for a recipient that does not know the coding.
     Payload,
+    /// As payload; trailer fields are kept apart for [`ChunkDecoder::take_trailers`].
+    PayloadAndTrailers,
+    /// As chunks, without trailer fields.
+    ChunksOnly,
 }
 
 /// Outcome of [`ChunkDecoder::filter`].
@@ -79,11 +83,13 @@ pub struct ChunkDecoder {
     left: u64,
     /// Bytes of the current size line or of the trailer section.
     line: u32,
+    /// Trailer lines, when they are kept apart.
+    trailers: Vec<u8>,
 }
 
 impl Default for ChunkDecoder {
     fn default() -> Self {
-        Self { state: State::SizeStart, left: 0, line: 0 }
+        Self { state: State::SizeStart, left: 0, line: 0, trailers: Vec::new() }
     }
 }
 
@@ -94,12 +100,17 @@ impl ChunkDecoder {
         self.state == State::Done
     }
 
+    /// The trailer lines that [`Keep::PayloadAndTrailers`] kept, line ends included.
+    pub fn take_trailers(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.trailers)
+    }
+
     /// Reads `buf` and keeps at its start what goes to the recipient.
     ///
     /// # Errors
     /// The framing is malformed; nothing that follows can be trusted.
     pub fn filter(&mut self, buf: &mut [u8], keep: Keep) -> Result<Filtered, ChunkError> {
-        let framing = keep == Keep::Chunks;
+        let framing = matches!(keep, Keep::Chunks | Keep::ChunksOnly);
         let (mut at, mut out, mut from) = (0, 0, 0);
         while at < buf.len() && self.state != State::Done {
             if self.state == State::Data {
@@ -111,7 +122,15 @@ impl ChunkDecoder {
                 }
                 continue;
             }
-            let wanted = self.step(buf[at])?;
+            let in_trailers = self.in_trailers();
+            let mut wanted = self.step(buf[at])?;
+            if in_trailers && self.state != State::EndLf {
+                match keep {
+                    Keep::PayloadAndTrailers => self.trailers.push(buf[at]),
+                    Keep::ChunksOnly => wanted = false,
+                    Keep::Chunks | Keep::Payload => {}
+                }
+            }
             if !(framing && wanted) {
                 out += keep_run(buf, from, at, out);
                 from = at + 1;
@@ -203,6 +222,12 @@ impl ChunkDecoder {
         Ok(wanted)
     }
 
+    /// The next byte belongs to a trailer field, or begins the end of the section.
+    fn in_trailers(&self) -> bool {
+        use State::{TrailerLf, TrailerName, TrailerStart, TrailerValue};
+        matches!(self.state, TrailerStart | TrailerName | TrailerValue | TrailerLf)
+    }
+
     fn size_line(&self, next: State) -> Result<State, ChunkError> {
         if self.line > MAX_SIZE_LINE { Err(ChunkError::LineTooLong) } else { Ok(next) }
     }
@@ -288,6 +313,19 @@ mod tests {
             "ab",
             0,
         );
+    }
+
+    #[test]
+    fn trailers_kept_apart_or_dropped() {
+        let input = b"2\r\nab\r\n0\r\nT: 1\r\nu: 2\r\n\r\n";
+        for cut in 0..=input.len() {
+            let got = run(input, Keep::ChunksOnly, cut);
+            assert_eq!(got, Ok(("2\r\nab\r\n0\r\n\r\n".to_owned(), input.len(), true)), "{cut}");
+        }
+        let mut decoder = ChunkDecoder::default();
+        let step = decoder.filter(&mut input.to_vec(), Keep::PayloadAndTrailers).unwrap();
+        assert_eq!((step.produced, step.done), (2, true));
+        assert_eq!(decoder.take_trailers(), b"T: 1\r\nu: 2\r\n");
     }
 
     #[test]

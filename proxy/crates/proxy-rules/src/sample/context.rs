@@ -55,7 +55,7 @@ pub struct Clock {
 }
 
 /// A client connection.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Session {
     /// Client; `None` on unix sockets.
     pub src: Option<SocketAddr>,

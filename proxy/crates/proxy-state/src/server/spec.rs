@@ -126,6 +126,8 @@ pub struct ServerSpec {
     pub max_reuse: Option<u32>,
     /// `redir`.
     pub redir: Option<String>,
+    /// `proto`.
+    pub proto: Option<crate::options::Proto>,
 }
 
 impl ServerSpec {
@@ -160,6 +162,7 @@ impl ServerSpec {
             pool_purge_delay: Duration::from_secs(5),
             max_reuse: None,
             redir: None,
+            proto: None,
         }
     }
 }

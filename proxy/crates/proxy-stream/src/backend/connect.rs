@@ -1,9 +1,11 @@
 //! Getting a connection to a server: slot, idle connection or new one, retries.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -12,15 +14,16 @@ use proxy_net::Stream;
 use proxy_net::clock;
 use proxy_net::connect::{ConnectError, ConnectFailure, ConnectOptions, connect};
 use proxy_net::timer;
-use proxy_state::options::HttpReuse;
+use proxy_state::options::{HttpReuse, Proto};
 use proxy_state::queue::{Ticket, Turn};
 use proxy_state::server::PortMode;
 use proxy_state::{Backend, ChooseInput, NoServer, Server, SockAddr};
 use proxy_types::{Mode, ServerId};
 
-use super::Attached;
+use super::{Attached, Shared};
 use crate::env::Back;
 use crate::io::Conn;
+use crate::mux::h2;
 use crate::session::Session;
 use crate::stream::{self, Exchange};
 use crate::term::Fault;
@@ -44,7 +47,11 @@ pub(crate) async fn attach(s: &mut Session, x: &mut Exchange) -> Result<(), Faul
         x.record.server = Some(server.clone());
         server.used_connections.inc();
         let addr = server.addr().clone();
-        if let Some(attached) = reuse(s, x, &back, &server, &addr) {
+        let idle = match reuse(s, x, &back, &server, &addr) {
+            Some(attached) => Some(attached),
+            None => Box::pin(share(s, x, &back, &server)).await,
+        };
+        if let Some(attached) = idle {
             connected(s, x, attached);
             return Ok(());
         }
@@ -54,9 +61,24 @@ pub(crate) async fn attach(s: &mut Session, x: &mut Exchange) -> Result<(), Faul
                 let shutdowns = server.shutdowns();
                 server.counters.local().connect.inc();
                 back.backend.counters.local().connect.inc();
+                let conn = Conn::new(Box::new(stream));
+                let (conn, shared) = match speaks_h2(&server, &conn) {
+                    true => match Box::pin(dial(s, x, &back, &server, conn, &addr)).await {
+                        Ok((conn, shared)) => (conn, Some(shared)),
+                        Err(fault) => {
+                            server.end_session();
+                            server.used_connections.dec();
+                            return Err(fault);
+                        }
+                    },
+                    false => (conn, None),
+                };
+                let in_use = s.thread.pool.borrow_mut().begin_use(&server, clock::coarse());
                 let attached = Attached {
                     server,
-                    conn: Conn::new(Box::new(stream)),
+                    conn,
+                    shared,
+                    in_use,
                     addr,
                     reused: false,
                     proven: false,
@@ -92,6 +114,67 @@ pub(crate) async fn attach(s: &mut Session, x: &mut Exchange) -> Result<(), Faul
                 }
             }
         }
+    }
+}
+
+/// Whether HTTP/2 is spoken on a connection to `server`: by `proto h2`, or because ALPN agreed on it.
+fn speaks_h2(server: &Server, conn: &Conn) -> bool {
+    match server.spec.proto {
+        Some(proto) => proto == Proto::H2,
+        None => conn.io.alpn() == Some(b"h2"),
+    }
+}
+
+/// Speaks HTTP/2 on a new connection and opens its first stream.
+async fn dial(
+    s: &mut Session,
+    x: &Exchange,
+    back: &Back,
+    server: &Arc<Server>,
+    conn: Conn,
+    addr: &Arc<SockAddr>,
+) -> Result<(Conn, Rc<Shared>), Fault> {
+    let env = s.thread.env.clone();
+    let dialed = h2::dial(conn, &env.h2, env.limits.max_head).await?;
+    let conn = dialed.open().await?;
+    let shared = Rc::new(Shared { dialed, addr: addr.clone(), uses: Cell::new(1) });
+    if x.keep_server && back.backend.options.http_reuse != HttpReuse::Never {
+        s.thread.pool.borrow_mut().offer(server, shared.clone(), clock::coarse());
+    }
+    Ok((conn, shared))
+}
+
+/// A stream of a connection that other requests use, too, if this request may share one.
+async fn share(
+    s: &mut Session,
+    x: &Exchange,
+    back: &Back,
+    server: &Arc<Server>,
+) -> Option<Attached> {
+    if x.flow.fresh_only || !x.keep_server {
+        return None;
+    }
+    let mode = back.backend.options.http_reuse;
+    let first = s.requests == 1;
+    loop {
+        let shared = s.thread.pool.borrow_mut().share(server, mode, first)?;
+        // One that ends at this moment has no room the next time.
+        let Ok(conn) = shared.dialed.open().await else { continue };
+        shared.uses.set(shared.uses.get().saturating_add(1));
+        server.counters.local().reuse.inc();
+        back.backend.counters.local().reuse.inc();
+        let in_use = s.thread.pool.borrow_mut().begin_use(server, clock::coarse());
+        return Some(Attached {
+            server: server.clone(),
+            conn,
+            addr: shared.addr.clone(),
+            reused: true,
+            proven: true,
+            uses: shared.uses.get(),
+            shutdowns: server.shutdowns(),
+            in_use,
+            shared: Some(shared),
+        });
     }
 }
 
@@ -242,8 +325,11 @@ fn reuse(
         HttpReuse::Safe if first => return None,
         mode => {
             let only_proven = mode == HttpReuse::Aggressive && first;
-            let idle = s.thread.pool.borrow_mut().take(server, only_proven)?;
+            let mut pool = s.thread.pool.borrow_mut();
+            let idle = pool.take(server, only_proven)?;
             Attached {
+                in_use: pool.begin_use(server, clock::coarse()),
+                shared: None,
                 server: server.clone(),
                 conn: idle.conn,
                 addr: idle.addr,
@@ -379,6 +465,9 @@ fn client_gone(s: &mut Session, cx: &mut Context<'_>, on_eof: OnEof) -> Option<G
 
 /// Whether the client went away. What it sends meanwhile is kept.
 pub(crate) fn client_left(client: &mut Conn, cx: &mut Context<'_>, on_eof: OnEof) -> bool {
+    if client.framed {
+        return client.framed().is_ok_and(|client| client.poll_gone(cx).is_ready());
+    }
     match receive(client, cx, PIPELINE) {
         Err(_) => true,
         Ok(()) if !client.eof => false,

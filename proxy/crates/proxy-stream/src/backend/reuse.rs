@@ -1,18 +1,23 @@
-//! Idle server connections of this thread, most recently used first.
+//! Server connections of this thread that wait for requests, most recently used first.
 
-use std::collections::hash_map::Entry;
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use proxy_net::clock::Tick;
+use proxy_state::options::HttpReuse;
 use proxy_state::{Server, SockAddr};
 use rustc_hash::FxHashMap;
 
 use crate::io::Conn;
+use crate::mux::h2::Dialed;
 
 /// A connection to a server together with whose it is.
 pub(crate) struct Attached {
     pub(crate) server: Arc<Server>,
     pub(crate) conn: Conn,
+    /// The connection that `conn` is a stream of.
+    pub(crate) shared: Option<Rc<Shared>>,
     /// Where it goes: the server's address of that time.
     pub(crate) addr: Arc<SockAddr>,
     /// It carried a request before this one.
@@ -23,6 +28,8 @@ pub(crate) struct Attached {
     pub(crate) uses: u32,
     /// State of the server's session count, see `Server::shutdowns`.
     pub(crate) shutdowns: u64,
+    /// Counts it among those in use.
+    pub(crate) in_use: InUse,
 }
 
 /// An idle connection.
@@ -33,12 +40,67 @@ pub(crate) struct Idle {
     pub(crate) uses: u32,
 }
 
+/// A connection that carries several requests at once.
+pub(crate) struct Shared {
+    pub(crate) dialed: Dialed,
+    pub(crate) addr: Arc<SockAddr>,
+    pub(crate) uses: Cell<u32>,
+}
+
+/// How many connections to a server this thread needs.
+#[derive(Default)]
+struct Need {
+    in_use: Cell<usize>,
+    /// Most in use at once, in this period and in the one before.
+    peak: Cell<usize>,
+    last_peak: Cell<usize>,
+}
+
+impl Need {
+    /// How many idle ones are worth keeping.
+    fn spare(&self) -> usize {
+        self.peak.get().max(self.last_peak.get()).saturating_sub(self.in_use.get())
+    }
+
+    fn next_period(&self) {
+        self.last_peak.set(self.peak.replace(self.in_use.get()));
+    }
+}
+
+/// Counts a connection among those in use while it lives.
+pub(crate) struct InUse(Rc<Need>);
+
+impl InUse {
+    fn new(need: &Rc<Need>) -> Self {
+        let now = need.in_use.get() + 1;
+        need.in_use.set(now);
+        need.peak.set(need.peak.get().max(now));
+        Self(need.clone())
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        self.0.in_use.set(self.0.in_use.get() - 1);
+    }
+}
+
 struct Shelf {
     server: Arc<Server>,
-    idle: Vec<Idle>,
+    /// Those that were reused before, and those that were not.
+    proven: Vec<Idle>,
+    unproven: Vec<Idle>,
+    shared: Vec<Rc<Shared>>,
+    need: Rc<Need>,
     /// Fewest idle connections since the last purge: those were not needed.
     spare: usize,
     purge_at: Tick,
+}
+
+impl Shelf {
+    fn idle(&self) -> usize {
+        self.proven.len() + self.unproven.len()
+    }
 }
 
 /// The shelves by server.
@@ -52,40 +114,97 @@ fn key(server: &Arc<Server>) -> usize {
 }
 
 impl Pool {
+    fn shelf(&mut self, server: &Arc<Server>, now: Tick) -> &mut Shelf {
+        self.shelves.entry(key(server)).or_insert_with(|| Shelf {
+            server: server.clone(),
+            proven: Vec::new(),
+            unproven: Vec::new(),
+            shared: Vec::new(),
+            need: Rc::default(),
+            spare: 0,
+            purge_at: now + server.spec.pool_purge_delay,
+        })
+    }
+
+    /// Counts a connection to `server` as in use.
+    pub(crate) fn begin_use(&mut self, server: &Arc<Server>, now: Tick) -> InUse {
+        InUse::new(&self.shelf(server, now).need)
+    }
+
     /// Takes a live idle connection to `server`; with `only_proven`, one that was reused before.
     pub(crate) fn take(&mut self, server: &Arc<Server>, only_proven: bool) -> Option<Idle> {
         let shelf = self.shelves.get_mut(&key(server))?;
         let found = loop {
-            let at = shelf.idle.iter().rposition(|idle| idle.proven || !only_proven);
-            let Some(at) = at else { break None };
-            let mut idle = shelf.idle.remove(at);
+            let mut next = shelf.proven.pop();
+            if next.is_none() && !only_proven {
+                next = shelf.unproven.pop();
+            }
+            let Some(mut idle) = next else { break None };
             count(&shelf.server, &idle, false);
             if Arc::ptr_eq(&idle.addr, &server.addr()) && idle.conn.is_quiet() {
                 break Some(idle);
             }
         };
-        shelf.spare = shelf.spare.min(shelf.idle.len());
+        shelf.spare = shelf.spare.min(shelf.idle());
         found
     }
 
-    /// Keeps a connection for later, unless the server's `pool-max-conn` is reached.
+    /// A connection to `server` that can carry one more request, if this one may share. `first` is the first
+    /// request of its session.
+    pub(crate) fn share(
+        &mut self,
+        server: &Arc<Server>,
+        mode: HttpReuse,
+        first: bool,
+    ) -> Option<Rc<Shared>> {
+        let shelf = self.shelves.get_mut(&key(server))?;
+        let least = match mode {
+            HttpReuse::Never => return None,
+            HttpReuse::Safe if first => return None,
+            HttpReuse::Aggressive if first => 2,
+            HttpReuse::Safe | HttpReuse::Aggressive | HttpReuse::Always => 0,
+        };
+        let most = server.spec.max_reuse.unwrap_or(u32::MAX);
+        let addr = server.addr();
+        let fits = |shared: &&Rc<Shared>| {
+            let uses = shared.uses.get();
+            Arc::ptr_eq(&shared.addr, &addr)
+                && uses >= least
+                && uses <= most
+                && shared.dialed.has_room()
+        };
+        shelf.shared.iter().rev().find(fits).cloned()
+    }
+
+    /// Offers a connection to later requests.
+    pub(crate) fn offer(&mut self, server: &Arc<Server>, shared: Rc<Shared>, now: Tick) {
+        self.shelf(server, now).shared.push(shared);
+    }
+
+    /// A request on a shared connection is over: what nobody will need is closed.
+    pub(crate) fn settle(&mut self, server: &Arc<Server>) {
+        let Some(shelf) = self.shelves.get_mut(&key(server)) else { return };
+        let idle = shelf.shared.iter().filter(|s| s.dialed.streams() == 0).count();
+        let mut surplus = idle.saturating_sub(shelf.need.spare().max(1));
+        shelf.shared.retain(|shared| {
+            let drop = surplus > 0 && shared.dialed.streams() == 0;
+            surplus -= usize::from(drop);
+            !drop && !shared.dialed.is_closed()
+        });
+    }
+
+    /// Keeps a connection for later, unless the server's `pool-max-conn` is reached or as many wait as this
+    /// thread needed at once lately.
     pub(crate) fn put(&mut self, server: &Arc<Server>, idle: Idle, now: Tick) {
         let held = server.idle_safe.get() + server.idle_unsafe.get();
-        if server.spec.pool_max_conn.is_some_and(|max| held >= max) || !server.is_usable() {
+        let full = server.spec.pool_max_conn.is_some_and(|max| held >= max);
+        let shelf = self.shelf(server, now);
+        if full || shelf.idle() >= shelf.need.spare() || !server.is_usable() {
             idle.conn.reset_on_close();
             return;
         }
-        let shelf = match self.shelves.entry(key(server)) {
-            Entry::Occupied(found) => found.into_mut(),
-            Entry::Vacant(empty) => empty.insert(Shelf {
-                server: server.clone(),
-                idle: Vec::new(),
-                spare: 0,
-                purge_at: now + server.spec.pool_purge_delay,
-            }),
-        };
         count(server, &idle, true);
-        shelf.idle.push(idle);
+        if idle.proven { &mut shelf.proven } else { &mut shelf.unproven }.push(idle);
     }
 
     /// Closes dead connections and, once per `pool-purge-delay`, half of those that were not needed
@@ -94,31 +213,49 @@ impl Pool {
         for shelf in self.shelves.values_mut() {
             let server = &shelf.server;
             let usable = server.is_usable();
-            shelf.idle.retain_mut(|idle| {
+            let mut alive = |idle: &mut Idle| {
                 let current = Arc::ptr_eq(&idle.addr, &server.addr());
                 let keep = usable && current && idle.conn.is_quiet();
                 if !keep {
                     count(server, idle, false);
                 }
                 keep
+            };
+            shelf.proven.retain_mut(&mut alive);
+            shelf.unproven.retain_mut(&mut alive);
+            shelf.shared.retain(|shared| {
+                usable && !shared.dialed.is_closed() && Arc::ptr_eq(&shared.addr, &server.addr())
             });
-            shelf.spare = shelf.spare.min(shelf.idle.len());
+            shelf.spare = shelf.spare.min(shelf.proven.len() + shelf.unproven.len());
             if now >= shelf.purge_at {
                 shelf.purge_at = now + server.spec.pool_purge_delay;
-                for idle in shelf.idle.drain(..shelf.spare.div_ceil(2)) {
+                let surplus = shelf.spare.div_ceil(2);
+                let unproven = surplus.min(shelf.unproven.len());
+                let proven = surplus - unproven;
+                for idle in shelf.unproven.drain(..unproven).chain(shelf.proven.drain(..proven)) {
                     count(server, &idle, false);
                     idle.conn.reset_on_close();
                 }
-                shelf.spare = shelf.idle.len();
+                shelf.spare = shelf.proven.len() + shelf.unproven.len();
+                shelf.need.next_period();
+                let mut surplus = shelf.shared.len().saturating_sub(shelf.need.last_peak.get());
+                shelf.shared.retain(|shared| {
+                    let drop = surplus > 0 && shared.dialed.streams() == 0;
+                    surplus -= usize::from(drop);
+                    !drop
+                });
             }
         }
-        self.shelves.retain(|_, shelf| !shelf.idle.is_empty());
+        self.shelves.retain(|_, shelf| {
+            shelf.idle() > 0 || !shelf.shared.is_empty() || Rc::strong_count(&shelf.need) > 1
+        });
     }
 
     /// Closes everything.
     pub(crate) fn clear(&mut self) {
         for (_, shelf) in self.shelves.drain() {
-            shelf.idle.iter().for_each(|idle| count(&shelf.server, idle, false));
+            let all = shelf.proven.iter().chain(&shelf.unproven);
+            all.for_each(|idle| count(&shelf.server, idle, false));
         }
     }
 }

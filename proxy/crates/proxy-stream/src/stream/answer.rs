@@ -4,13 +4,11 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
-use proxy_http::h1::write_response;
 use proxy_http::{Method, Version};
 use proxy_net::clock::Tick;
 
 use super::{Exchange, finish, response};
 use crate::backend::OnEof;
-use crate::mux::h1::Body;
 use crate::reply::{self, Reply};
 use crate::session::Session;
 use crate::term::Fault;
@@ -67,7 +65,7 @@ fn stored(s: &Session, x: &Exchange, status: u16) -> Option<Arc<Reply>> {
 }
 
 /// Queues `reply` for the client.
-pub(super) fn queue(s: &Session, x: &mut Exchange, reply: &Reply) {
+pub(super) fn queue(s: &mut Session, x: &mut Exchange, reply: &Reply) {
     x.response.clone_from(reply.head());
     response::after_rules(s, x);
     if s.thread.stop.is_draining() {
@@ -80,14 +78,13 @@ pub(super) fn queue(s: &Session, x: &mut Exchange, reply: &Reply) {
         x.response.headers_mut().append(b"connection", b"keep-alive");
     }
     let head_only = x.record.request_read && x.request.method() == Method::Head;
-    let response = &x.response;
+    let body = if head_only { &[][..] } else { reply.body() };
     x.to_client.reset();
-    x.to_client.start(Body::Done, |out| {
-        write_response(response, out);
-        if !head_only {
-            out.extend_from_slice(reply.body());
-        }
-    });
+    x.to_client.set_own_message(body.len(), x.client_wire(&s.client));
+    // A client that is gone is noticed when the answer is flushed.
+    let _ = response::send_head(s, x);
+    x.to_client.queue(|out| out.extend_from_slice(body));
+    let response = &x.response;
     x.answered = true;
     x.record.status = Some(response.status());
     x.flow.response_done = true;
@@ -96,7 +93,7 @@ pub(super) fn queue(s: &Session, x: &mut Exchange, reply: &Reply) {
 /// Sends what is queued for the client.
 pub(super) async fn flush(s: &mut Session, x: &mut Exchange) -> Result<(), Fault> {
     s.client_timer.arm(s.front.frontend.timeouts.client);
-    poll_fn(|cx| match x.to_client.poll_flush(cx, &mut s.client) {
+    poll_fn(|cx| match x.to_client.poll_finish(cx, &mut s.client) {
         Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
         Poll::Ready(Err(_)) => Poll::Ready(Err(Fault::DataClientAbort)),
         Poll::Pending => s.client_timer.poll_expired(cx).map(|()| Err(Fault::DataClientTimeout)),

@@ -6,7 +6,7 @@ use proxy_state::Server;
 use proxy_state::options::HttpReuse;
 
 use super::{After, Exchange};
-use crate::backend::Idle;
+use crate::backend::{Attached, Idle};
 use crate::log;
 use crate::session::Session;
 use crate::term::{Blame, Fault};
@@ -28,6 +28,11 @@ pub(super) fn release_server(s: &mut Session, x: &mut Exchange) {
     let Some(mut attached) = x.server.take() else { return };
     let server = attached.server.clone();
     end_server(&server);
+    if attached.shared.is_some() {
+        drop(attached);
+        s.thread.pool.borrow_mut().settle(&server);
+        return;
+    }
     let reuse = x.backend.as_ref().map_or(HttpReuse::Safe, |b| b.backend.options.http_reuse);
     let uses = attached.uses + 1;
     let worn = server.spec.max_reuse.is_some_and(|max| uses > max);
@@ -50,7 +55,10 @@ pub(super) fn release_server(s: &mut Session, x: &mut Exchange) {
         s.own = Some(attached);
         return;
     }
-    let idle = Idle { conn: attached.conn, addr: attached.addr, proven: attached.proven, uses };
+    let Attached { conn, addr, proven, in_use, .. } = attached;
+    // It is idle from here on.
+    drop(in_use);
+    let idle = Idle { conn, addr, proven, uses };
     s.thread.pool.borrow_mut().put(&server, idle, proxy_net::clock::coarse());
 }
 

@@ -17,7 +17,7 @@ mod tunnel;
 
 use std::sync::Arc;
 
-use proxy_http::{RequestHead, ResponseHead};
+use proxy_http::{RequestHead, ResponseHead, Version};
 
 use proxy_rules::action::{Close, Effects};
 use proxy_rules::vars::StreamVars;
@@ -25,8 +25,9 @@ use proxy_rules::vars::StreamVars;
 pub(crate) use self::rules::with_balance_key;
 use crate::backend::{self, Attached};
 use crate::env::Back;
+use crate::io::Conn;
 use crate::log::Record;
-use crate::mux::h1::Pump;
+use crate::mux::h1::{Pump, Wire};
 use crate::reply::Reply;
 use crate::session::Session;
 use crate::term::Fault;
@@ -83,6 +84,29 @@ impl Exchange {
         self.unique_id = None;
         self.replacement = None;
     }
+}
+
+impl Exchange {
+    /// How the client gets its message.
+    pub(crate) fn client_wire(&self, client: &Conn) -> Wire {
+        if client.framed {
+            Wire::Framed
+        } else if self.record.request_read && self.request.version() == Version::Http10 {
+            Wire::Http10
+        } else {
+            Wire::Http11
+        }
+    }
+
+    /// Both messages came to their end.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.answered && self.flow.response_done && self.to_client.is_done()
+    }
+}
+
+/// How a server speaks.
+fn server_wire(server: &Conn) -> Wire {
+    if server.framed { Wire::Framed } else { Wire::Http11 }
 }
 
 /// Values of captured header fields, one per declaration.
@@ -170,8 +194,12 @@ async fn process(s: &mut Session, x: &mut Exchange) -> Result<(), Fault> {
     }
     loop {
         backend::attach(s, x).await?;
-        request::send_head(s, x);
-        match transfer::run(s, x).await {
+        let sent = request::send_head(s, x);
+        let carried = match sent {
+            Ok(()) => transfer::run(s, x).await,
+            Err(fault) => Err(fault),
+        };
+        match carried {
             Err(Fault::StaleConnection) if transfer::may_repeat(x) => transfer::rewind(x),
             outcome => break outcome?,
         }

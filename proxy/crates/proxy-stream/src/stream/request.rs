@@ -1,7 +1,7 @@
 //! The request's way through the proxy: rules, backend, and the head as the server gets it.
 
-use proxy_http::h1::{Keep, write_request};
-use proxy_http::{BodyLen, RequestHead, Version};
+use proxy_http::h1::{request_runs, write_request};
+use proxy_http::{BodyLen, Method, RequestHead, Version};
 use proxy_state::options::{AddressHeader, HttpConnection};
 
 use proxy_net::clock::Tick;
@@ -11,7 +11,6 @@ use super::rules::{self, Verdict};
 use super::{Exchange, answer};
 use crate::backend::Attached;
 use crate::env::Back;
-use crate::mux::h1::Body;
 use crate::reply;
 use crate::session::Session;
 use crate::term::Fault;
@@ -51,22 +50,20 @@ pub(super) fn begin(s: &mut Session, x: &mut Exchange) -> Result<Next, Fault> {
     }
     rules::capture(&mut x.captured.request, &front.request_captures, x.request.headers());
     rules::unique_id(s, x);
-    for set in [&front.tcp_content, &front.http_request, &front.redirects] {
-        let verdict = rules::on_request(s, x, None, set);
-        if let Some(next) = apply(s, x, None, verdict) {
-            return Ok(next);
-        }
+    let sets = [&front.tcp_content, &front.http_request, &front.redirects];
+    let verdict = rules::first_verdict(s, x, None, sets);
+    if let Some(next) = apply(s, x, None, verdict) {
+        return Ok(next);
     }
 
     let back = rules::choose_backend(s, x).ok_or(Fault::NoServer)?;
     back.backend.begin_session(now);
     back.backend.counters.local().req_tot.inc();
     x.record.backend = Some(back.clone());
-    for set in [&back.tcp_content, &back.http_request, &back.redirects] {
-        let verdict = rules::on_request(s, x, Some(&back), set);
-        if let Some(next) = apply(s, x, Some(&back), verdict) {
-            return Ok(next);
-        }
+    let sets = [&back.tcp_content, &back.http_request, &back.redirects];
+    let verdict = rules::first_verdict(s, x, Some(&back), sets);
+    if let Some(next) = apply(s, x, Some(&back), verdict) {
+        return Ok(next);
     }
     prepare(s, x, &back);
     x.backend = Some(back);
@@ -75,23 +72,22 @@ pub(super) fn begin(s: &mut Session, x: &mut Exchange) -> Result<Next, Fault> {
 
 /// Acts on what rules decided; `None` goes on.
 pub(super) fn apply(
-    s: &Session,
+    s: &mut Session,
     x: &mut Exchange,
     back: Option<&Back>,
     verdict: Verdict,
 ) -> Option<Next> {
-    let front = s.front.frontend.counters.local();
-    let count_denied = || {
+    let count_denied = |s: &Session| {
         match back {
             Some(back) => back.backend.counters.local().denied_req.inc(),
-            None => front.denied_req.inc(),
+            None => s.front.frontend.counters.local().denied_req.inc(),
         }
         s.facts.listener.counters.local().denied_req.inc();
     };
     match verdict {
         Verdict::Go => None,
         Verdict::Close(close) => {
-            count_denied();
+            count_denied(s);
             super::close_connection(s, close);
             (x.record.cause, x.record.phase) = (b'P', b'R');
             x.keep_client = false;
@@ -106,8 +102,10 @@ pub(super) fn apply(
             };
             (x.record.cause, x.record.phase) = (letters[0], letters[1]);
             match cause {
-                Cause::Deny | Cause::Tarpit => count_denied(),
-                Cause::Redirect | Cause::Return => front.intercepted.inc(),
+                Cause::Deny | Cause::Tarpit => count_denied(s),
+                Cause::Redirect | Cause::Return => {
+                    s.front.frontend.counters.local().intercepted.inc();
+                }
             }
             Some(match cause {
                 Cause::Tarpit => Next::Tarpit(rules::tarpit_end(s, back, s.thread.tick())),
@@ -228,16 +226,24 @@ pub(super) fn strip_connection(headers: &mut proxy_http::HeaderList) {
     }
 }
 
-/// Queues the head for the server that was attached, and the body behind it.
-pub(super) fn send_head(s: &mut Session, x: &mut Exchange) {
-    let request = &x.request;
-    let body = Body::new(request.body(), Keep::Chunks);
-    x.to_server.start(body, |out| write_request(request, out));
+/// Sends the head to the server that was attached, or queues it, and the body behind it.
+pub(super) fn send_head(s: &mut Session, x: &mut Exchange) -> Result<(), Fault> {
     s.server_timer.disarm();
     s.client_timer.disarm();
-    if let Some(Attached { server, .. }) = &x.server {
-        server.counters.local().req_tot.inc();
+    let from = x.client_wire(&s.client);
+    let Some(Attached { server, conn, .. }) = &mut x.server else { return Err(Fault::Internal) };
+    server.counters.local().req_tot.inc();
+    let request = &x.request;
+    x.to_server.set_message(request.body(), from, super::server_wire(conn));
+    if !conn.framed {
+        x.to_server.queue(|out| write_request(request, out));
+        return Ok(());
     }
+    let tunnel = request.method() == Method::Connect || request.flags().upgrade;
+    let end = x.to_server.ends_with_head() && !(tunnel && conn.framed()?.carries_tunnels());
+    conn.framed()?.send_request(request, end)?;
+    x.to_server.forwarded += request_runs(request).map(|run| run.len() as u64).sum::<u64>();
+    Ok(())
 }
 
 #[cfg(test)]

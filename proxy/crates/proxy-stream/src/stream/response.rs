@@ -1,13 +1,13 @@
 //! The response head's way through the proxy: what the client gets to see of it.
 
-use proxy_http::h1::{Keep, write_response};
+use proxy_http::h1::{response_runs, write_response};
 use proxy_http::{BodyLen, Method, Version};
 
 use proxy_rules::action::Cause;
 
 use super::rules::{self, Verdict};
 use super::{Exchange, request};
-use crate::mux::h1::Body;
+use crate::mux::h1::Wire;
 use crate::session::Session;
 use crate::term::Fault;
 
@@ -20,12 +20,17 @@ pub(super) enum Kind {
 }
 
 /// Takes the head that was just parsed and queues it for the client.
-pub(super) fn received(s: &mut Session, x: &mut Exchange) -> Result<Kind, Fault> {
+/// `from` says how the server sent it.
+pub(super) fn received(s: &mut Session, x: &mut Exchange, from: Wire) -> Result<Kind, Fault> {
     match x.response.status() {
         101 if !x.request.flags().upgrade => Err(Fault::BadResponse),
         101 => {
             x.tunnel = true;
-            forward(s, x)
+            forward(s, x, from)
+        }
+        100..=199 if s.client.framed => {
+            s.client.framed()?.send_response(&x.response, false)?;
+            Ok(Kind::Interim)
         }
         100..=199 => {
             // A client that speaks HTTP/1.0 does not know interim responses.
@@ -37,9 +42,9 @@ pub(super) fn received(s: &mut Session, x: &mut Exchange) -> Result<Kind, Fault>
         }
         200..=299 if x.request.method() == Method::Connect => {
             x.tunnel = true;
-            forward(s, x)
+            forward(s, x, from)
         }
-        _ => forward(s, x),
+        _ => forward(s, x, from),
     }
 }
 
@@ -77,7 +82,30 @@ fn response_rules(s: &Session, x: &mut Exchange) -> Result<(), Fault> {
     Ok(())
 }
 
-fn forward(s: &mut Session, x: &mut Exchange) -> Result<Kind, Fault> {
+/// Sends the response head, or queues it, once the body behind it is known.
+pub(super) fn send_head(s: &mut Session, x: &mut Exchange) -> Result<(), Fault> {
+    let response = &x.response;
+    if !s.client.framed {
+        x.to_client.queue(|out| write_response(response, out));
+        return Ok(());
+    }
+    let end = x.to_client.ends_with_head() && !x.tunnel;
+    let sent = s.client.framed().and_then(|client| client.send_response(response, end));
+    sent.map_err(|_| Fault::DataClientAbort)?;
+    x.to_client.forwarded += response_runs(response).map(|run| run.len() as u64).sum::<u64>();
+    Ok(())
+}
+
+/// Makes the success of an extended CONNECT (RFC 8441) the answer to the upgrade that was asked for.
+pub(super) fn as_upgrade(x: &mut Exchange) {
+    x.response.set_status(101, None);
+    let protocol = x.request.headers().get(b"upgrade").unwrap_or_default();
+    let headers = x.response.headers_mut();
+    headers.append(b"connection", b"upgrade");
+    headers.append(b"upgrade", protocol);
+}
+
+fn forward(s: &mut Session, x: &mut Exchange, from: Wire) -> Result<Kind, Fault> {
     x.record.response_done = Some(s.thread.tick());
     x.record.status = Some(x.response.status());
     rules::capture(&mut x.captured.response, &s.front.response_captures, x.response.headers());
@@ -90,10 +118,8 @@ fn forward(s: &mut Session, x: &mut Exchange) -> Result<Kind, Fault> {
     x.keep_client &= (body != BodyLen::UntilClose) && !s.thread.stop.is_draining();
 
     let headers = x.response.headers_mut();
-    let mut keep = Keep::Chunks;
     if body == BodyLen::Chunked && old_client {
         // Chunks mean nothing to this client: it gets the payload, ended by the close.
-        keep = Keep::Payload;
         headers.remove(b"transfer-encoding");
         x.keep_client = false;
     }
@@ -114,8 +140,8 @@ fn forward(s: &mut Session, x: &mut Exchange) -> Result<Kind, Fault> {
             headers.append(b"connection", b"keep-alive");
         }
     }
-    let body = if x.tunnel { Body::Done } else { Body::new(body, keep) };
-    let response = &x.response;
-    x.to_client.start(body, |out| write_response(response, out));
+    let body = if x.tunnel { BodyLen::None } else { body };
+    x.to_client.set_message(body, from, x.client_wire(&s.client));
+    send_head(s, x)?;
     Ok(Kind::Final)
 }

@@ -23,6 +23,22 @@ pub(super) enum Verdict {
     Close(Close),
 }
 
+/// Runs rule sets of the request side in order, up to the first that decides something.
+pub(super) fn first_verdict(
+    s: &Session,
+    x: &mut Exchange,
+    back: Option<&Back>,
+    sets: [&RuleSet; 3],
+) -> Verdict {
+    for rules in sets {
+        match on_request(s, x, back, rules) {
+            Verdict::Go => {}
+            verdict => return verdict,
+        }
+    }
+    Verdict::Go
+}
+
 /// Runs one rule set of the request side.
 pub(super) fn on_request(
     s: &Session,

@@ -10,7 +10,7 @@ use proxy_http::h1::{Limits, Progress, parse_response};
 
 use super::{Exchange, finish, response};
 use crate::io::{Conn, Used};
-use crate::mux::h1::{Pump, PumpFault};
+use crate::mux::h1::{Pump, PumpFault, Wire};
 use crate::session::Session;
 use crate::term::Fault;
 
@@ -148,6 +148,13 @@ fn watch_client(
     server: &mut Conn,
     cx: &mut Context<'_>,
 ) -> Result<(), Fault> {
+    if s.client.framed {
+        return match s.client.framed()?.poll_gone(cx) {
+            Poll::Pending => Ok(()),
+            Poll::Ready(()) if x.answered => Err(Fault::DataClientAbort),
+            Poll::Ready(()) => Err(Fault::WaitAbort),
+        };
+    }
     while !s.client.eof && s.client.input.len() < PIPELINE {
         let client = &mut s.client;
         let read = crate::scratch::with(|buf| {
@@ -179,6 +186,9 @@ fn poll_response(
     server: &mut Conn,
     cx: &mut Context<'_>,
 ) -> Result<(), Fault> {
+    if server.framed && !x.flow.head_done {
+        return poll_framed_head(s, x, server, cx);
+    }
     while !x.flow.head_done {
         let read = server.poll_read_process(cx, |_, data, cx| take_head(s, x, data, cx));
         match read {
@@ -203,6 +213,38 @@ fn poll_response(
         }
         Poll::Ready(Err(fault)) => Err(body_fault(&fault)),
     }
+}
+
+/// The response heads of a server that sends them apart; then goes on with the body.
+fn poll_framed_head(
+    s: &mut Session,
+    x: &mut Exchange,
+    server: &mut Conn,
+    cx: &mut Context<'_>,
+) -> Result<(), Fault> {
+    while !x.flow.head_done {
+        let method = x.request.method();
+        match server.framed()?.poll_response(cx, method, &mut x.response) {
+            Poll::Pending => return flush_interim(s, x, cx),
+            Poll::Ready(received) => received.map_err(|_| Fault::ResponseAbort)?,
+        }
+        x.flow.heard = true;
+        let limits = &s.thread.env.limits;
+        let headers = x.response.headers();
+        x.record.response_in += headers.buffered() as u64;
+        if headers.buffered() > limits.max_head || headers.len() >= limits.max_headers {
+            return Err(Fault::BadResponse);
+        }
+        let upgraded = x.request.flags().upgrade && x.response.status() == 200;
+        if upgraded && server.framed()?.carries_tunnels() {
+            response::as_upgrade(x);
+        }
+        if let response::Kind::Final = response::received(s, x, Wire::Framed)? {
+            x.flow.head_done = true;
+            x.answered = true;
+        }
+    }
+    poll_response(s, x, server, cx)
 }
 
 fn body_fault(fault: &PumpFault) -> Fault {
@@ -247,7 +289,7 @@ fn take_head(
                 x.record.response_in += consumed as u64;
             }
         }
-        match response::received(s, x) {
+        match response::received(s, x, Wire::Http11) {
             Ok(response::Kind::Interim) => {}
             Ok(response::Kind::Final) => break,
             Err(fault) => return Used { consumed: at, value: Err(fault) },

@@ -9,7 +9,7 @@ use proxy_net::splice;
 use super::{Exchange, answer, finish};
 use crate::backend::Attached;
 use crate::io::Conn;
-use crate::mux::h1::{Body, Pump, PumpFault};
+use crate::mux::h1::{Pump, PumpFault};
 use crate::session::Session;
 use crate::term::Fault;
 
@@ -88,8 +88,8 @@ async fn copy(
     attached: &mut Attached,
     timeouts: &Timeouts,
 ) -> Result<(), Fault> {
-    x.to_server.set_body(Body::UntilClose);
-    x.to_client.set_body(Body::UntilClose);
+    x.to_server.set_tunnel(x.client_wire(&s.client));
+    x.to_client.set_tunnel(super::server_wire(&attached.conn));
     s.client_timer.arm(timeouts.client);
     s.server_timer.arm(timeouts.server);
     let (shutdowns, server) = (attached.shutdowns, attached.server.clone());

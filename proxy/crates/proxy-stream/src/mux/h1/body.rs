@@ -15,6 +15,8 @@ pub enum Body {
     Chunked(ChunkDecoder, Keep),
     /// Everything up to the end of the connection.
     UntilClose,
+    /// Everything up to the end that the sender's protocol marks.
+    Framed,
 }
 
 impl Body {
@@ -35,12 +37,19 @@ impl Body {
         matches!(self, Self::Done)
     }
 
-    /// Takes the body's part of `buf` and moves what is to be sent to its start.
-    pub(super) fn filter(&mut self, buf: &mut [u8]) -> Result<Filtered, ChunkError> {
+    /// Takes the body's part of `buf` and moves what is to be sent to its start. Trailers that are kept apart
+    /// are in `trailers` at the end.
+    pub(super) fn filter(
+        &mut self,
+        buf: &mut [u8],
+        trailers: &mut Vec<u8>,
+    ) -> Result<Filtered, ChunkError> {
         let all = buf.len();
         let filtered = match self {
             Self::Done => Filtered { consumed: 0, produced: 0, done: true },
-            Self::UntilClose => Filtered { consumed: all, produced: all, done: false },
+            Self::UntilClose | Self::Framed => {
+                Filtered { consumed: all, produced: all, done: false }
+            }
             Self::Length(left) => {
                 let n = usize::try_from(*left).unwrap_or(usize::MAX).min(all);
                 *left -= n as u64;
@@ -49,6 +58,9 @@ impl Body {
             Self::Chunked(decoder, keep) => decoder.filter(buf, *keep)?,
         };
         if filtered.done {
+            if let Self::Chunked(decoder, Keep::PayloadAndTrailers) = self {
+                *trailers = decoder.take_trailers();
+            }
             *self = Self::Done;
         }
         Ok(filtered)

@@ -4,4 +4,4 @@ mod body;
 mod pump;
 
 pub use body::Body;
-pub use pump::{Pump, PumpFault};
+pub use pump::{Pump, PumpFault, Wire};

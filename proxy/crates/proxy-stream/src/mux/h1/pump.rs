@@ -6,7 +6,8 @@
 use std::io;
 use std::task::{Context, Poll, ready};
 
-use proxy_http::h1::{ChunkError, Filtered};
+use proxy_http::BodyLen;
+use proxy_http::h1::{ChunkError, Filtered, Keep};
 
 use super::Body;
 use crate::io::{Conn, Used};
@@ -28,10 +29,36 @@ pub enum PumpFault {
     Framing(#[from] ChunkError),
 }
 
+/// How a side of a direction carries its message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wire {
+    /// HTTP/1.0: no chunks.
+    Http10,
+    Http11,
+    /// A [`Framed`](crate::mux::Framed).
+    Framed,
+}
+
+/// What ends the body for its recipient, beside the bytes forwarded.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Tail {
+    #[default]
+    Nothing,
+    /// The last chunk and the trailers: the recipient gets chunks of our making.
+    LastChunk,
+    /// The end of the stream, with trailers if there are any.
+    EndOfStream,
+}
+
 /// The state of one direction.
 #[derive(Debug, Default)]
 pub struct Pump {
     body: Body,
+    tail: Tail,
+    /// Trailer lines to send with the tail.
+    trailers: Vec<u8>,
+    /// `option http-drop-*-trailers`.
+    drop_trailers: bool,
     /// Bytes taken in and not sent yet, from `sent` on.
     unsent: Vec<u8>,
     sent: usize,
@@ -46,15 +73,50 @@ pub struct Pump {
 }
 
 impl Pump {
-    /// Starts a message: queues `head` and takes note of the body that follows it.
-    pub fn start(&mut self, body: Body, head: impl FnOnce(&mut Vec<u8>)) {
-        self.set_body(body);
-        self.queue(head);
+    /// Takes note of the body to forward from one wire to the other.
+    pub fn set_message(&mut self, len: BodyLen, from: Wire, to: Wire) {
+        let keep = match to {
+            Wire::Http10 => Keep::Payload,
+            Wire::Http11 if self.drop_trailers => Keep::ChunksOnly,
+            Wire::Http11 => Keep::Chunks,
+            Wire::Framed => Keep::PayloadAndTrailers,
+        };
+        let body = match (from, Body::new(len, keep)) {
+            (_, Body::Done) => Body::Done,
+            (Wire::Framed, _) => Body::Framed,
+            (_, body) => body,
+        };
+        self.tail = match to {
+            _ if body.is_done() => Tail::Nothing,
+            Wire::Framed => Tail::EndOfStream,
+            Wire::Http11 if from == Wire::Framed && len == BodyLen::Chunked => Tail::LastChunk,
+            _ => Tail::Nothing,
+        };
+        self.body = body;
     }
 
-    /// Takes note of the body to forward.
-    pub fn set_body(&mut self, body: Body) {
-        self.body = body;
+    /// Takes note of a message of our own: `len` bytes will be queued behind the head.
+    pub fn set_own_message(&mut self, len: usize, to: Wire) {
+        self.body = Body::Done;
+        let end = len > 0 && to == Wire::Framed;
+        self.tail = if end { Tail::EndOfStream } else { Tail::Nothing };
+    }
+
+    /// Whether nothing follows the head of the message that was set.
+    #[must_use]
+    pub fn ends_with_head(&self) -> bool {
+        self.body.is_done() && self.tail == Tail::Nothing
+    }
+
+    /// Takes note of bytes to forward that are no message: those of a tunnel, to the end of `from`.
+    pub fn set_tunnel(&mut self, from: Wire) {
+        self.body = if from == Wire::Framed { Body::Framed } else { Body::UntilClose };
+        self.tail = Tail::Nothing;
+    }
+
+    /// Keeps trailers from the recipient.
+    pub fn drop_trailers(&mut self) {
+        self.drop_trailers = true;
     }
 
     /// Queues bytes of our own.
@@ -81,7 +143,7 @@ impl Pump {
     /// Everything was received and sent.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.body.is_done() && !self.has_unsent()
+        self.body.is_done() && !self.has_unsent() && self.tail == Tail::Nothing
     }
 
     /// The whole body was received.
@@ -110,11 +172,49 @@ impl Pump {
         loop {
             ready!(self.poll_flush(cx, dst)).map_err(PumpFault::Write)?;
             if self.body.is_done() {
-                return Poll::Ready(Ok(()));
+                if self.tail == Tail::Nothing {
+                    return Poll::Ready(Ok(()));
+                }
+                self.send_tail(dst).map_err(PumpFault::Write)?;
+                continue;
             }
             let step = src.poll_process(cx, |src, data, cx| self.step(cx, src, data, dst));
             ready!(step).map_err(PumpFault::Read)??;
         }
+    }
+
+    /// Sends what is queued and what ends the message behind it.
+    pub fn poll_finish(&mut self, cx: &mut Context<'_>, dst: &mut Conn) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.poll_flush(cx, dst))?;
+            if self.tail == Tail::Nothing {
+                return Poll::Ready(Ok(()));
+            }
+            self.send_tail(dst)?;
+        }
+    }
+
+    /// Sends or queues what ends the message; everything before it was sent.
+    fn send_tail(&mut self, dst: &mut Conn) -> io::Result<()> {
+        let trailers = std::mem::take(&mut self.trailers);
+        let trailers = if self.drop_trailers { &[][..] } else { &trailers };
+        match std::mem::take(&mut self.tail) {
+            Tail::Nothing => {}
+            Tail::LastChunk => self.queue(|out| {
+                for part in [b"0\r\n", trailers, b"\r\n"] {
+                    out.extend_from_slice(part);
+                }
+            }),
+            Tail::EndOfStream if trailers.is_empty() => {
+                let mut cx = Context::from_waker(std::task::Waker::noop());
+                // The end alone needs no window: it never waits.
+                if let Poll::Ready(sent) = dst.framed()?.poll_send(&mut cx, &[], true) {
+                    sent?;
+                }
+            }
+            Tail::EndOfStream => dst.framed()?.send_trailers(trailers)?,
+        }
+        Ok(())
     }
 
     /// Sends what is queued.
@@ -141,8 +241,49 @@ impl Pump {
         dst: &mut Conn,
     ) -> Result<usize, PumpFault> {
         let filtered = self.filter(data)?;
-        self.send(cx, &data[..filtered.produced], dst)?;
+        let bytes = &data[..filtered.produced];
+        match self.tail {
+            Tail::LastChunk if !bytes.is_empty() => {
+                self.queue(|out| {
+                    use io::Write;
+                    // Writing to memory does not fail.
+                    let _ = write!(out, "{:x}\r\n", bytes.len());
+                    out.extend_from_slice(bytes);
+                    out.extend_from_slice(b"\r\n");
+                });
+                self.send(cx, &[], dst)?;
+            }
+            Tail::EndOfStream if self.body.is_done() && self.trailers.is_empty() => {
+                self.send_last(cx, bytes, dst)?;
+            }
+            _ => self.send(cx, bytes, dst)?,
+        }
         Ok(filtered.consumed)
+    }
+
+    /// Sends the last bytes of a body together with its end, if that is possible at once.
+    fn send_last(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+        dst: &mut Conn,
+    ) -> Result<(), PumpFault> {
+        if !self.has_unsent() {
+            match dst.framed().map_err(PumpFault::Write)?.poll_send(cx, bytes, true) {
+                Poll::Ready(Ok(n)) if n == bytes.len() => {
+                    self.tail = Tail::Nothing;
+                    self.wrote(n);
+                    return Ok(());
+                }
+                Poll::Ready(Ok(n)) => {
+                    self.wrote(n);
+                    return self.send(cx, &bytes[n..], dst);
+                }
+                Poll::Ready(Err(error)) => return Err(PumpFault::Write(error)),
+                Poll::Pending => {}
+            }
+        }
+        self.send(cx, bytes, dst)
     }
 
     /// Forgets what is queued: its recipient is gone.
@@ -165,14 +306,15 @@ impl Pump {
 
     /// Small bodies that arrived with their head leave with it, in one segment.
     fn join_body(&mut self, src: &mut Conn) -> Result<(), PumpFault> {
-        if !self.has_unsent() || self.body.is_done() || src.input.is_empty() {
+        let plain = self.tail == Tail::Nothing;
+        if !self.has_unsent() || self.body.is_done() || src.input.is_empty() || !plain {
             return Ok(());
         }
         let n = src.input.len().min(JOIN);
         let start = self.unsent.len();
         self.unsent.extend_from_slice(&src.input.data()[..n]);
         let mut body = std::mem::take(&mut self.body);
-        let filtered = body.filter(&mut self.unsent[start..])?;
+        let filtered = body.filter(&mut self.unsent[start..], &mut self.trailers)?;
         self.body = body;
         self.unsent.truncate(start + filtered.produced);
         self.received += filtered.consumed as u64;
@@ -189,9 +331,12 @@ impl Pump {
     ) -> Used<Result<(), PumpFault>> {
         if data.is_empty() {
             debug_assert!(src.eof);
-            let until_close = matches!(self.body, Body::UntilClose);
-            self.body = Body::Done;
-            let value = if until_close { Ok(()) } else { Err(PumpFault::Closed) };
+            let body = std::mem::take(&mut self.body);
+            let value = match body {
+                Body::UntilClose => Ok(()),
+                Body::Framed => self.receive_trailers(cx, src),
+                Body::Done | Body::Length(_) | Body::Chunked(..) => Err(PumpFault::Closed),
+            };
             return Used { consumed: 0, value };
         }
         self.did_read = true;
@@ -201,8 +346,18 @@ impl Pump {
         }
     }
 
+    /// The trailers behind a framed body, which come with its end.
+    fn receive_trailers(&mut self, cx: &mut Context<'_>, src: &mut Conn) -> Result<(), PumpFault> {
+        let framed = src.framed().map_err(PumpFault::Read)?;
+        match framed.poll_trailers(cx, &mut self.trailers) {
+            Poll::Ready(received) => received.map_err(PumpFault::Read),
+            // The end was read, so what is behind it is there, too.
+            Poll::Pending => Err(PumpFault::Closed),
+        }
+    }
+
     fn filter(&mut self, data: &mut [u8]) -> Result<Filtered, PumpFault> {
-        let filtered = self.body.filter(data)?;
+        let filtered = self.body.filter(data, &mut self.trailers)?;
         self.received += filtered.consumed as u64;
         Ok(filtered)
     }
