@@ -14,7 +14,7 @@ use tests::guardian::{Registration, Resource};
 use tests::wait::PATIENCE;
 use tests::{Lab, NetNs, eventually, net};
 
-const PORT: u16 = 80;
+pub(crate) const PORT: u16 = 80;
 
 /// Client, balancer and two servers (see [`Lab`] for the addresses), with the data path of the balancer's namespace.
 struct World {
@@ -61,10 +61,7 @@ impl World {
     }
 
     fn connect(&self, vip: SocketAddr) -> Result<Peer> {
-        self.lab.client.enter(|| {
-            let stream = TcpStream::connect_timeout(&vip, PATIENCE).context("connect")?;
-            Peer::new(stream)
-        })?
+        self.lab.client.enter(|| Peer::connect(vip))?
     }
 }
 
@@ -75,7 +72,7 @@ impl Drop for World {
 }
 
 /// The client's end of a connection; the server has introduced itself.
-struct Peer {
+pub(crate) struct Peer {
     reader: BufReader<TcpStream>,
     /// Number of the server.
     server: usize,
@@ -84,7 +81,9 @@ struct Peer {
 }
 
 impl Peer {
-    fn new(stream: TcpStream) -> Result<Self> {
+    /// Connects from the namespace of the calling thread.
+    pub(crate) fn connect(vip: SocketAddr) -> Result<Self> {
+        let stream = TcpStream::connect_timeout(&vip, PATIENCE).context("connect")?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
@@ -96,7 +95,7 @@ impl Peer {
     }
 
     /// Sends so many bytes and reads them back.
-    fn echo(&mut self, length: usize) -> Result<()> {
+    pub(crate) fn echo(&mut self, length: usize) -> Result<()> {
         let sent: Vec<u8> = (0..length).map(|i| (i % 251) as u8).collect();
         let mut stream = self.reader.get_ref().try_clone()?;
         let copy = sent.clone();
@@ -110,7 +109,7 @@ impl Peer {
 }
 
 /// Servers that say `<number> <client address>` and echo what they get, on both families.
-fn serve(namespace: &NetNs, number: usize) -> Result<()> {
+pub(crate) fn serve(namespace: &NetNs, number: usize) -> Result<()> {
     for any in ["0.0.0.0", "::"] {
         let any: IpAddr = any.parse()?;
         let listener = namespace.enter(|| bind(any))??;

@@ -12,5 +12,6 @@ mod http;
 mod logs;
 mod master;
 mod reload;
+mod survival;
 mod tcp;
 mod vtc;
