@@ -76,7 +76,7 @@ fn feature_list() -> Vec<(&'static str, bool)> {
         ("LINUX_TPROXY", false),
         ("LUA", false),
         ("NS", false),
-        ("OPENSSL", false),
+        ("OPENSSL", true),
         ("POLL", false),
         ("PRCTL", true),
         ("PROMEX", false),

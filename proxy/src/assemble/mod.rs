@@ -7,6 +7,7 @@ pub(crate) mod logs;
 mod refused;
 mod rules;
 pub(crate) mod state;
+mod tls;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::worker::serve::Service;
 use addresses::Resolver;
 use logs::Logs;
 use state::Overrides;
+use tls::Tls;
 
 /// Everything a worker serves with.
 pub(crate) struct Assembled {
@@ -59,7 +61,10 @@ pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
     };
     let mut diagnostics = Diagnostics::new();
     refused::report(&loaded.config, &mut diagnostics);
-    let spec = state::registry(&loaded.config, &overrides, &mut diagnostics);
+    let rules =
+        rules::Rules { sources: &loaded.sources, vars: Arc::default(), patterns: Arc::default() };
+    let mut tls = Tls::new(&loaded.config, &rules);
+    let spec = state::registry(&loaded.config, &overrides, &mut tls, &mut diagnostics);
     let mut addresses = HashMap::new();
     for backend in &spec.backends {
         for server in backend.servers.iter().filter(|server| !server.unresolved) {
@@ -90,8 +95,6 @@ pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
             None
         }
     };
-    let rules =
-        rules::Rules { sources: &loaded.sources, vars: Arc::default(), patterns: Arc::default() };
     let mut process_log = None;
     let mut backend_logs = HashMap::new();
     let (services, backends) = registry

@@ -9,10 +9,10 @@ use proxy_config::compile::{CompiledProxy, Compiler};
 use proxy_config::model::{Config, Proxy};
 use proxy_rules::logformat::LogFormat;
 use proxy_rules::pattern::PatternLists;
-use proxy_rules::sample::Expr;
 use proxy_rules::sample::parse::Loader;
+use proxy_rules::sample::{Expr, Place};
 use proxy_rules::vars::VarNames;
-use proxy_types::{Diagnostics, Mode};
+use proxy_types::{Diagnostics, Mode, Spanned};
 
 /// Largest file a rule may name, in bytes.
 const FILE_MAX: u64 = 256 << 20;
@@ -55,6 +55,28 @@ impl Rules<'_> {
     /// What the algorithm of a backend hashes, where that is the value of an expression.
     pub(super) fn balance_key(&self, proxy: &Proxy, diagnostics: &mut Diagnostics) -> Option<Expr> {
         self.compiler(proxy.settings.mode(), diagnostics).balance_key(proxy)
+    }
+
+    /// An expression of a line that is not a rule.
+    pub(super) fn expression(
+        &self,
+        proxy: &Proxy,
+        text: &Spanned<String>,
+        place: Place,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Expr> {
+        self.compiler(proxy.settings.mode(), diagnostics).expression(text, place)
+    }
+
+    /// A format of a line that is not a rule.
+    pub(super) fn format(
+        &self,
+        proxy: &Proxy,
+        text: &Spanned<String>,
+        place: Place,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<LogFormat> {
+        self.compiler(proxy.settings.mode(), diagnostics).format(text, place)
     }
 
     fn compiler<'c>(&'c self, mode: Mode, diagnostics: &'c mut Diagnostics) -> Compiler<'c> {

@@ -20,6 +20,7 @@ use proxy_types::{
 };
 
 use super::addresses::Resolver;
+use super::tls::Tls;
 
 /// The first id that is given to a section without one; 1 is the runtime API's own proxy.
 const FIRST_PROXY_ID: u32 = 2;
@@ -45,6 +46,7 @@ pub(crate) struct Overrides {
 pub(crate) fn registry(
     config: &Config,
     overrides: &Overrides,
+    tls: &mut Tls<'_>,
     diagnostics: &mut Diagnostics,
 ) -> RegistrySpec {
     let maxconn = process_maxconn(config, overrides);
@@ -53,10 +55,10 @@ pub(crate) fn registry(
     for proxy in &config.proxies {
         let id = ProxyId(ids.take(proxy.id));
         if proxy.kind.is_frontend() {
-            spec.frontends.push(frontend(proxy, id, maxconn, overrides, diagnostics));
+            spec.frontends.push(frontend(proxy, id, maxconn, overrides, tls, diagnostics));
         }
         if proxy.kind.is_backend() {
-            spec.backends.push(backend(proxy, id, overrides, diagnostics));
+            spec.backends.push(backend(proxy, id, overrides, tls, diagnostics));
         }
     }
     for backend in &mut spec.backends {
@@ -132,6 +134,7 @@ fn frontend(
     id: ProxyId,
     process_maxconn: u32,
     overrides: &Overrides,
+    tls: &mut Tls<'_>,
     diagnostics: &mut Diagnostics,
 ) -> FrontendSpec {
     let settings = &proxy.settings;
@@ -150,7 +153,7 @@ fn frontend(
         options: options(settings),
         backlog: settings.backlog.map(|backlog| backlog.value),
         disabled: settings.is_disabled(),
-        listeners: listeners(proxy, overrides, diagnostics),
+        listeners: listeners(proxy, overrides, tls, diagnostics),
     }
 }
 
@@ -158,12 +161,14 @@ fn frontend(
 fn listeners(
     proxy: &Proxy,
     overrides: &Overrides,
+    tls: &mut Tls<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Vec<ListenerSpec> {
     let mut ids = Ids::new(proxy.binds.iter().filter_map(|bind| bind.id), 1);
     let mut specs = Vec::new();
     for bind in &proxy.binds {
         let mut explicit = bind.id;
+        let transport = tls.entrance(proxy, bind, diagnostics);
         for address in &bind.addresses {
             for addr in bind_addresses(address, overrides, diagnostics) {
                 specs.push(ListenerSpec {
@@ -171,6 +176,7 @@ fn listeners(
                     name: bind.name.as_ref().map(|name| name.value.clone()),
                     addr,
                     maxconn: bind.maxconn.map_or(0, |limit| limit.value),
+                    transport: transport.clone(),
                 });
             }
         }
@@ -205,6 +211,7 @@ fn backend(
     proxy: &Proxy,
     id: ProxyId,
     overrides: &Overrides,
+    tls: &mut Tls<'_>,
     diagnostics: &mut Diagnostics,
 ) -> BackendSpec {
     let settings = &proxy.settings;
@@ -214,7 +221,9 @@ fn backend(
         .iter()
         .map(|server| {
             let id = ServerId(ids.take(server.id));
-            self::server(settings, server, id, overrides, diagnostics)
+            let mut spec = self::server(settings, server, id, overrides, diagnostics);
+            spec.transport = tls.exit(proxy, server, diagnostics);
+            spec
         })
         .collect();
     BackendSpec {

@@ -121,6 +121,13 @@ fn plain_server(proxy: &Proxy, server: &Server) -> Result<(), Blocker> {
     if let Some(maxconn) = options.maxconn.filter(|maxconn| maxconn.value > 0) {
         return block(name("maxconn"), "connections over it wait in a queue", maxconn.span);
     }
+    if let Some(ssl) = options.tls.ssl.filter(|ssl| ssl.value) {
+        return block(name("ssl"), "TLS is spoken to it", ssl.span);
+    }
+    let proxy_header = [options.proxy.v1, options.proxy.v2];
+    if let Some(send) = proxy_header.into_iter().flatten().find(|send| send.value) {
+        return block(name("send-proxy"), "a header opens its connections", send.span);
+    }
     if let Some(action) = options.on_marked_down {
         return block(
             name("on-marked-down"),
@@ -176,8 +183,8 @@ pub(super) fn vips(
     let mut vips = Vec::new();
     let mut last = None;
     for bind in &proxy.binds {
-        if let Some((directive, span)) = socket_option(bind) {
-            return block(directive, "it is a property of the listening socket", span);
+        if let Some((directive, reason, span)) = beyond_address(bind) {
+            return block(directive, reason, span);
         }
         for address in &bind.addresses {
             let stream = matches!(address.value.transport, None | Some(Transport::Stream));
@@ -213,14 +220,23 @@ pub(super) fn vips(
     Ok(vips)
 }
 
-fn socket_option(bind: &Bind) -> Option<(&'static str, Span)> {
-    if let Some(interface) = &bind.interface {
-        return Some(("bind interface", interface.span));
-    }
-    if let Some(maxconn) = &bind.maxconn {
-        return Some(("bind maxconn", maxconn.span));
-    }
-    bind.transparent.map(|span| ("bind transparent", span))
+/// What a listener asks for beside its address.
+fn beyond_address(bind: &Bind) -> Option<(&'static str, &'static str, Span)> {
+    const OF_SOCKET: &str = "it is a property of the listening socket";
+    const HEADER: &str = "a header tells the client's address";
+    let interface = bind.interface.as_ref().map(|interface| interface.span);
+    let maxconn = bind.maxconn.map(|maxconn| maxconn.span);
+    let magic = bind.accept_netscaler_cip.map(|magic| magic.span);
+    [
+        ("bind interface", OF_SOCKET, interface),
+        ("bind maxconn", OF_SOCKET, maxconn),
+        ("bind ssl", "TLS is spoken to clients", bind.tls.ssl),
+        ("bind accept-proxy", HEADER, bind.accept_proxy),
+        ("bind accept-netscaler-cip", HEADER, magic),
+        ("bind transparent", OF_SOCKET, bind.transparent),
+    ]
+    .into_iter()
+    .find_map(|(directive, reason, span)| Some((directive, reason, span?)))
 }
 
 /// Limits of a flow: handshake, client side, server side; zero is none. `timeout tunnel` replaces those of

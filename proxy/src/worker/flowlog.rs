@@ -58,6 +58,7 @@ impl FlowLog {
             accepted,
             listener: listener.clone(),
             vars: Vars::default(),
+            connection: Default::default(),
         };
         let line = self.lines.get().wrapping_add(1);
         self.lines.set(line);

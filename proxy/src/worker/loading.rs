@@ -20,7 +20,13 @@ pub(crate) struct Loaded {
 
 /// What conditions in the configuration, and `-cc`, can ask about this program.
 pub(crate) fn program() -> Program {
-    Program { features: version::features(), ..Program::default() }
+    Program {
+        features: version::features(),
+        // What HAProxy says when it is built with this library.
+        tls_library: Some("AWS-LC"),
+        openssl_version: Some("1.1.1"),
+        ..Program::default()
+    }
 }
 
 /// Sets the variables that HAProxy's users find in their configuration and in `show env`.

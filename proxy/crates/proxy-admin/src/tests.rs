@@ -100,6 +100,7 @@ fn admin() -> Rc<Admin> {
             name: Some("l1".into()),
             addr: inet(18080),
             maxconn: 0,
+            transport: None,
         }],
         ..FrontendSpec::default()
     };

@@ -55,6 +55,11 @@ impl<'a> Args<'a> {
         self.words.get(self.pos - 1).map_or(Span::NONE, |w| w.span)
     }
 
+    /// The word that was taken last, as it was written.
+    pub(crate) fn keyword(&self) -> &'a str {
+        self.words.get(self.pos - 1).map_or("", |w| w.value.as_str())
+    }
+
     /// The keyword as messages name it: `timeout client`.
     pub(crate) fn name(&self) -> &str {
         &self.name

@@ -109,6 +109,22 @@ impl Compiler<'_> {
             .ok()
     }
 
+    /// An expression of a line that is not a rule.
+    pub fn expression(&mut self, text: &Spanned<String>, place: Place) -> Option<Expr> {
+        let word = Spanned::new(text.value.as_bytes(), text.span);
+        Expr::parse(word, &mut self.parse(place))
+            .map_err(|diagnostic| self.tell(*diagnostic, text.span))
+            .ok()
+    }
+
+    /// A format of a line that is not a rule.
+    pub fn format(&mut self, text: &Spanned<String>, place: Place) -> Option<LogFormat> {
+        let word = Spanned::new(text.value.as_bytes(), text.span);
+        LogFormat::parse(word, Use::Http, &mut self.parse(place))
+            .map_err(|diagnostic| self.tell(*diagnostic, text.span))
+            .ok()
+    }
+
     /// Adds the rules that the section itself has.
     pub fn rules(&mut self, section: &Proxy, in_frontend: bool, out: &mut CompiledProxy) {
         let mut acls = self.acls(section);

@@ -16,6 +16,7 @@ mod args;
 pub mod compile;
 pub mod cond;
 mod context;
+pub mod crt_list;
 pub mod discovery;
 mod env;
 pub mod keyword;

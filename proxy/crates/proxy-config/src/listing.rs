@@ -154,6 +154,6 @@ mod tests {
         ] {
             assert!(dump.lines().any(|l| l == line), "{line:?}");
         }
-        assert!(!dump.contains("ssl"));
+        assert!(!dump.contains("generate-certificates"));
     }
 }

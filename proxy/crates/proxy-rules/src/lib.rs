@@ -29,3 +29,4 @@ pub mod regex;
 pub mod ruleset;
 pub mod sample;
 pub mod vars;
+pub mod x509;

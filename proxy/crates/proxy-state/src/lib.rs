@@ -34,7 +34,7 @@ pub mod timeouts;
 pub use backend::{Backend, BackendSpec};
 pub use frontend::{Frontend, FrontendSpec};
 pub use lb::{ChooseInput, NoServer};
-pub use listener::{Listener, ListenerSpec};
+pub use listener::{Listener, ListenerSpec, Transport};
 pub use now::{Epoch, Now};
 pub use options::ProxyOptions;
 pub use process::Process;

@@ -3,6 +3,11 @@
 use crate::SockAddr;
 use crate::counters::{Counted, Gauge, ListenerCounters};
 use proxy_types::ListenerId;
+use std::any::Any;
+use std::sync::Arc;
+
+/// What opens connections, or lets them in, beyond the socket: TLS, PROXY protocol. Made and read by `proxy-stream`.
+pub type Transport = Arc<dyn Any + Send + Sync>;
 
 /// What a [`Listener`] is built from. Socket options are the business of whoever binds.
 #[derive(Clone, Debug)]
@@ -14,6 +19,8 @@ pub struct ListenerSpec {
     pub addr: SockAddr,
     /// `maxconn` of the bind line; 0 is no limit.
     pub maxconn: u32,
+    /// What stands between the socket and the bytes of clients; `None` is nothing.
+    pub transport: Option<Transport>,
 }
 
 /// One address of a `bind` line.
@@ -23,6 +30,7 @@ pub struct Listener {
     pub name: String,
     pub addr: SockAddr,
     pub maxconn: u32,
+    pub transport: Option<Transport>,
     /// Sessions that live now.
     pub sessions: Gauge,
     pub counters: Counted<ListenerCounters>,
@@ -35,6 +43,7 @@ impl Listener {
             name: spec.name.unwrap_or_else(|| format!("sock-{}", spec.id)),
             addr: spec.addr,
             maxconn: spec.maxconn,
+            transport: spec.transport,
             sessions: Gauge::default(),
             counters: Counted::default(),
         }

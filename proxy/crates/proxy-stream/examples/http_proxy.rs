@@ -89,6 +89,7 @@ fn main() {
             name: None,
             addr: SockAddr::Inet(listen),
             maxconn: 0,
+            transport: None,
         }],
         ..FrontendSpec::default()
     };

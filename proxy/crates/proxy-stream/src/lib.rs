@@ -39,6 +39,7 @@ mod session;
 mod stream;
 pub mod term;
 mod thread;
+pub mod transport;
 
 pub use session::{serve, serve_tcp};
 pub use thread::Thread;

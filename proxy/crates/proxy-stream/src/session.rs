@@ -17,6 +17,7 @@ use crate::mux::h2::{self, PREFACE};
 use crate::stream::{self, After, Exchange};
 use crate::term::Fault;
 use crate::thread::Thread;
+use crate::transport;
 
 /// How long a closing connection is drained, so that the last answer is not lost to a reset.
 pub(crate) const LINGER: Duration = Duration::from_secs(1);
@@ -90,15 +91,26 @@ pub fn serve_tcp(
     run_tcp(Session::new(thread, front, Box::new(stream), accepted))
 }
 
-async fn run_tcp(mut session: Session) {
-    if !stream::admit(&session) {
-        return;
+/// Runs the rules of connections, what stands at the entrance, and the rules of sessions. False when one refused.
+async fn begin(session: &mut Session) -> bool {
+    if !stream::admit(session, stream::Admission::Connection) {
+        return false;
     }
+    if session.facts.listener.transport.is_some() && !Box::pin(transport::enter(session)).await {
+        return false;
+    }
+    stream::admit(session, stream::Admission::Session)
+}
+
+async fn run_tcp(mut session: Session) {
     poll_fn(|cx| {
         session.key = Some(session.thread.enter(cx.waker().clone()));
         Poll::Ready(())
     })
     .await;
+    if !begin(&mut session).await {
+        return;
+    }
     let mut exchange = session.thread.exchange();
     exchange.record.start = session.started;
     exchange.record.first_byte = session.started;
@@ -107,7 +119,7 @@ async fn run_tcp(mut session: Session) {
 }
 
 async fn run(mut session: Session) {
-    if !stream::admit(&session) {
+    if !begin(&mut session).await {
         return;
     }
     loop {
@@ -147,6 +159,7 @@ impl Session {
             accepted: crate::env::date(),
             listener: accepted.listener,
             vars: Default::default(),
+            connection: Default::default(),
         };
         Self {
             thread,

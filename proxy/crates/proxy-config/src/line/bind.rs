@@ -6,14 +6,47 @@ use crate::args::Args;
 use crate::context::{Context, Parsed};
 use crate::keyword::{On, Table, find, no_effect, not_yet, removed, row, suggest};
 use crate::lexer::Word;
+use crate::line::tls;
 use crate::model::{Bind, CliLevel};
 
-type Parse = fn(&mut Context<'_>, &mut Bind, &mut Args<'_>) -> Parsed;
+pub(crate) type Parse = fn(&mut Context<'_>, &mut Bind, &mut Args<'_>) -> Parsed;
 
 const M: &str = "5.1";
 
 pub(crate) const OPTIONS: Table<Parse> = &[
     &[
+        row(
+            "accept-netscaler-cip",
+            On::HERE,
+            "<magic number>",
+            M,
+            "NetScaler's header tells the client's address",
+            |cx, bind, args| {
+                let word = args.word(cx, "a magic number")?;
+                let text = word.value.as_str();
+                let number = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+                    Some(hex) => u32::from_str_radix(hex, 16).ok(),
+                    None => text.parse().ok(),
+                };
+                let Some(number) = number.filter(|number| *number != 0) else {
+                    let message = format!("'{text}' is no magic number");
+                    return Err(args.wrong(cx, word.span, message));
+                };
+                bind.accept_netscaler_cip = Some(Spanned::new(number, word.span));
+                Ok(())
+            },
+        ),
+        row(
+            "accept-proxy",
+            On::HERE,
+            "",
+            M,
+            "the PROXY protocol tells the client's address",
+            |_, bind, args| {
+                bind.accept_proxy = Some(args.keyword_span());
+                Ok(())
+            },
+        ),
         row("backlog", On::HERE, "<backlog>", M, "length of the listen queue", |cx, bind, args| {
             bind.backlog = Some(args.number(cx, 0..=i32::MAX as u32)?);
             Ok(())
@@ -156,7 +189,6 @@ pub(crate) const OPTIONS: Table<Parse> = &[
         removed("process", "2.5", "use 'thread' to bind a listener to threads"),
     ],
     &no_effect(On::HERE, M, ["nice"]),
-    &not_yet(On::HERE, M, "PROXY protocol", ["accept-netscaler-cip", "accept-proxy"]),
     &not_yet(On::HERE, M, "threads", ["shards", "thread"]),
     &not_yet(
         On::HERE,
@@ -176,62 +208,12 @@ pub(crate) const OPTIONS: Table<Parse> = &[
         ],
     ),
     &not_yet(On::HERE, M, "QUIC", ["quic-cc-algo", "quic-force-retry", "quic-socket"]),
-    TLS,
+    tls::BIND_VERSIONS,
+    tls::BIND_SETTINGS,
+    tls::BIND_DEFAULTS,
+    tls::BIND,
+    tls::BIND_NOT_YET,
 ];
-
-/// Options that only mean something with `ssl`.
-const TLS: &[crate::keyword::Row<Parse>] = &not_yet(
-    On::HERE,
-    M,
-    "TLS",
-    [
-        "ssl",
-        "allow-0rtt",
-        "alpn",
-        "ca-file",
-        "ca-ignore-err",
-        "ca-sign-file",
-        "ca-sign-pass",
-        "ca-verify-file",
-        "ciphers",
-        "ciphersuites",
-        "client-sigalgs",
-        "crl-file",
-        "crt",
-        "crt-ignore-err",
-        "crt-list",
-        "curves",
-        "default-crt",
-        "ecdhe",
-        "ech",
-        "force-sslv3",
-        "force-tlsv10",
-        "force-tlsv11",
-        "force-tlsv12",
-        "force-tlsv13",
-        "generate-certificates",
-        "ktls",
-        "no-alpn",
-        "no-ca-names",
-        "no-sslv3",
-        "no-strict-sni",
-        "no-tls-tickets",
-        "no-tlsv10",
-        "no-tlsv11",
-        "no-tlsv12",
-        "no-tlsv13",
-        "npn",
-        "prefer-client-ciphers",
-        "sigalgs",
-        "ssl-f-use",
-        "ssl-max-ver",
-        "ssl-min-ver",
-        "strict-sni",
-        "tls-ticket-keys",
-        "tls-tickets",
-        "verify",
-    ],
-);
 
 /// Longest name of a network interface.
 const IFNAME_MAX: usize = 15;

@@ -7,3 +7,5 @@ pub(crate) mod option;
 pub(crate) mod rules;
 pub(crate) mod server;
 pub(crate) mod timeout;
+pub(crate) mod tls;
+pub(crate) mod tls_server;

@@ -6,21 +6,22 @@ use proxy_types::{Address, Diagnostic, Endpoint, Host, PortSpec, Span, Spanned, 
 
 use crate::args::Args;
 use crate::context::{Context, Parsed, Reported};
-use crate::keyword::{On, Row, Table, find, not_yet, removed, row, suggest};
+use crate::keyword::{On, Table, find, not_yet, removed, row, suggest};
 use crate::lexer::sub_span;
 use crate::line::bind::interface;
+use crate::line::tls_server;
 use crate::model::{
     HashKey, InitAddr, OnMarkedDown, OnMarkedUp, Proxy, Server, ServerOptions, SourceAddress,
 };
 
 /// A server being read.
 pub(crate) struct Draft {
-    options: ServerOptions,
+    pub(crate) options: ServerOptions,
     id: Option<Spanned<u32>>,
     is_default: bool,
 }
 
-type Parse = fn(&mut Context<'_>, &mut Draft, &mut Args<'_>) -> Parsed;
+pub(crate) type Parse = fn(&mut Context<'_>, &mut Draft, &mut Args<'_>) -> Parsed;
 
 const M: &str = "5.2";
 
@@ -269,72 +270,14 @@ pub(crate) const OPTIONS: Table<Parse> = &[
             "ws",
         ],
     ),
-    &not_yet(
-        On::HERE,
-        M,
-        "PROXY protocol",
-        [
-            "no-send-proxy",
-            "no-send-proxy-v2",
-            "no-send-proxy-v2-ssl",
-            "no-send-proxy-v2-ssl-cn",
-            "proxy-v2-options",
-            "send-proxy",
-            "send-proxy-v2",
-            "send-proxy-v2-ssl",
-            "send-proxy-v2-ssl-cn",
-            "set-proxy-v2-tlv-fmt",
-        ],
-    ),
     &not_yet(On::HERE, M, "DNS", ["resolve-net", "resolve-opts", "resolve-prefer", "resolvers"]),
-    TLS,
+    tls_server::VERSIONS,
+    tls_server::SETTINGS,
+    tls_server::TLS,
+    tls_server::TLS_NOT_YET,
+    tls_server::TLS_LIBRARY,
+    tls_server::PROXY,
 ];
-
-const TLS: &[Row<Parse>] = &not_yet(
-    On::HERE,
-    M,
-    "TLS",
-    [
-        "allow-0rtt",
-        "alpn",
-        "ca-file",
-        "ciphers",
-        "ciphersuites",
-        "client-sigalgs",
-        "crl-file",
-        "crt",
-        "curves",
-        "force-sslv3",
-        "force-tlsv10",
-        "force-tlsv11",
-        "force-tlsv12",
-        "force-tlsv13",
-        "ktls",
-        "no-renegotiate",
-        "no-sni-auto",
-        "no-ssl",
-        "no-ssl-reuse",
-        "no-sslv3",
-        "no-tls-tickets",
-        "no-tlsv10",
-        "no-tlsv11",
-        "no-tlsv12",
-        "no-tlsv13",
-        "no-verifyhost",
-        "npn",
-        "renegotiate",
-        "sigalgs",
-        "sni",
-        "sni-auto",
-        "ssl",
-        "ssl-max-ver",
-        "ssl-min-ver",
-        "ssl-reuse",
-        "tls-tickets",
-        "verify",
-        "verifyhost",
-    ],
-);
 
 /// A check interval: zero would be a busy loop.
 fn interval(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<Spanned<std::time::Duration>> {

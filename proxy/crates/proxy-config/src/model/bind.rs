@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use proxy_types::{Address, Span, Spanned};
 
+use super::BindTls;
+
 /// One line; each of its addresses and each port of a range is a listener of its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bind {
@@ -38,6 +40,11 @@ pub struct Bind {
     pub level: Option<Spanned<CliLevel>>,
     /// `expose-fd listeners`: a new process may fetch the listening sockets here.
     pub expose_fd_listeners: Option<Span>,
+    /// A PROXY protocol header tells the client's address.
+    pub accept_proxy: Option<Span>,
+    /// The magic number of NetScaler's client IP header.
+    pub accept_netscaler_cip: Option<Spanned<u32>>,
+    pub tls: BindTls,
 }
 
 /// Owner and mode of a UNIX socket file. The process's own by default.

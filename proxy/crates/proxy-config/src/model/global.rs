@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proxy_types::{Span, Spanned};
 
-use super::{Bind, L4Hook, L4Mode, L4Policy, LogTarget};
+use super::{Bind, L4Hook, L4Mode, L4Policy, LogTarget, TlsGlobal};
 
 /// Process-wide settings. Several `global` sections add up.
 #[derive(Clone, Debug, Default)]
@@ -53,6 +53,7 @@ pub struct Global {
     /// Percentage of random change of check intervals, 0 to 50.
     pub spread_checks: Option<Spanned<u32>>,
     pub tune: Tune,
+    pub tls: TlsGlobal,
 
     // 3.3, debugging.
     pub quiet: Option<Span>,

@@ -20,6 +20,7 @@ mod proxy;
 mod rule;
 mod server;
 mod timeout;
+mod tls;
 
 pub use balance::{Affinity, Balance, HashFunction, HashKey, HashType};
 pub use bind::{Bind, CliLevel, UnixAccess};
@@ -31,6 +32,10 @@ pub use proxy::{DefaultsId, ErrorFile, Proxy, ProxyKind, Settings};
 pub use rule::{AclLine, Condition, RuleLine, RuleSet, Scope, UseBackend};
 pub use server::{InitAddr, OnMarkedDown, OnMarkedUp, Server, ServerOptions, SourceAddress};
 pub use timeout::Timeouts;
+pub use tls::{
+    BindTls, CertSource, LoadExtra, ServerProxy, ServerTls, TlsGlobal, TlsSettings, TlsVerify,
+    TlsVersion,
+};
 
 use crate::Environment;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proxy_types::{Address, Span, Spanned};
 
-use super::HashKey;
+use super::{HashKey, ServerProxy, ServerTls};
 
 /// A server of a backend, with the settings of `default-server` applied.
 #[derive(Clone, Debug)]
@@ -57,6 +57,9 @@ pub struct ServerOptions {
     pub tfo: Option<Spanned<bool>>,
     /// TCP_USER_TIMEOUT.
     pub tcp_ut: Option<Spanned<Duration>>,
+    pub tls: ServerTls,
+    /// The PROXY protocol header that opens connections.
+    pub proxy: ServerProxy,
 }
 
 impl ServerOptions {

@@ -8,6 +8,7 @@ use bumpalo::Bump;
 use proxy_http::{RequestHead, ResponseHead};
 use proxy_state::{Backend, Frontend, Listener, Now, Registry, Server};
 
+use super::connection::Connection;
 use super::value::Sample;
 use crate::logformat::LogFacts;
 use crate::pattern::PatternLists;
@@ -64,6 +65,7 @@ pub struct Session {
     pub accepted: Date,
     pub listener: Arc<Listener>,
     pub vars: Vars,
+    pub connection: Connection,
 }
 
 /// Everything an expression may look at. `None` means that there is no such thing, or not yet.
@@ -85,6 +87,8 @@ pub struct EvalCtx<'a> {
     pub backend: Option<&'a Backend>,
     /// Once it was chosen.
     pub server: Option<&'a Server>,
+    /// The connection to the server.
+    pub server_connection: Option<&'a Connection>,
     pub request: Option<&'a RequestHead>,
     pub response: Option<&'a ResponseHead>,
     /// Bytes received from the client and not passed on: raw in `mode tcp`, of the body in HTTP.
@@ -109,6 +113,7 @@ impl<'a> EvalCtx<'a> {
             frontend: None,
             backend: None,
             server: None,
+            server_connection: None,
             request: None,
             response: None,
             req_data: None,

@@ -108,6 +108,7 @@ impl Traffic {
                 accepted: CLOCK.date,
                 listener: frontend.listeners[0].clone(),
                 vars: Vars::default(),
+                connection: Default::default(),
             },
             frontend,
             backend,
@@ -190,6 +191,7 @@ fn registry() -> Arc<Registry> {
             name: Some("web".to_owned()),
             addr: listen.into(),
             maxconn: 0,
+            transport: None,
         }],
         ..FrontendSpec::default()
     };

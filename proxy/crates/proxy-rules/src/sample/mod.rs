@@ -1,6 +1,7 @@
 //! Samples: values taken from the traffic and the process, and the expressions that make them.
 
 pub mod args;
+pub mod connection;
 pub mod context;
 pub mod def;
 pub mod example;

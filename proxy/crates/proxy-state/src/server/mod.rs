@@ -18,7 +18,7 @@ pub use check::{
 };
 pub use control::{AddrChange, WeightError};
 pub use health::{Health, HealthChange};
-pub use spec::{HashKey, Observe, OnError, PortMode, SendProxy, ServerSpec, Source, UseClient};
+pub use spec::{HashKey, Observe, OnError, PortMode, ServerSpec, Source, UseClient};
 pub use states::{Admin, OpState, Status};
 pub use transition::{Cause, Change, Transition};
 

@@ -1,7 +1,7 @@
 //! What a server is built from.
 
 use super::CheckSpec;
-use crate::SockAddr;
+use crate::{SockAddr, Transport};
 use proxy_types::ServerId;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -29,13 +29,6 @@ pub enum HashKey {
     /// The address; without one, the id.
     Addr,
     AddrPort,
-}
-
-/// Which PROXY protocol header opens a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SendProxy {
-    V1,
-    V2,
 }
 
 /// `source <addr>` with its options.
@@ -113,7 +106,8 @@ pub struct ServerSpec {
     pub observe: Option<Observe>,
     pub shutdown_sessions_on_down: bool,
     pub shutdown_backup_sessions_on_up: bool,
-    pub send_proxy: Option<SendProxy>,
+    /// What stands between the socket and the bytes for the server; `None` is nothing.
+    pub transport: Option<Transport>,
     pub source: Option<Source>,
     pub tcp_user_timeout: Option<Duration>,
     /// `namespace`.
@@ -154,7 +148,7 @@ impl ServerSpec {
             observe: None,
             shutdown_sessions_on_down: false,
             shutdown_backup_sessions_on_up: false,
-            send_proxy: None,
+            transport: None,
             source: None,
             tcp_user_timeout: None,
             namespace: None,

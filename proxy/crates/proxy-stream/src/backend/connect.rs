@@ -10,9 +10,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use proxy_net::Stream;
 use proxy_net::clock;
-use proxy_net::connect::{ConnectError, ConnectFailure, ConnectOptions, connect};
+use proxy_net::connect::{ConnectError, ConnectFailure, ConnectOptions, connect_with_timer};
 use proxy_net::timer;
 use proxy_state::options::{HttpReuse, Proto};
 use proxy_state::queue::{Ticket, Turn};
@@ -20,13 +19,14 @@ use proxy_state::server::PortMode;
 use proxy_state::{Backend, ChooseInput, NoServer, Server, SockAddr};
 use proxy_types::{Mode, ServerId};
 
-use super::{Attached, Shared};
+use super::{Attached, Route, Shared};
 use crate::env::Back;
 use crate::io::Conn;
 use crate::mux::h2;
 use crate::session::Session;
 use crate::stream::{self, Exchange};
 use crate::term::Fault;
+use crate::transport::{Exit, HandshakeError, Opened, Opening};
 
 /// Longest pause before the same server is tried again.
 const TURNAROUND: Duration = Duration::from_secs(1);
@@ -47,23 +47,26 @@ pub(crate) async fn attach(s: &mut Session, x: &mut Exchange) -> Result<(), Faul
         x.record.server = Some(server.clone());
         server.used_connections.inc();
         let addr = server.addr().clone();
-        let idle = match reuse(s, x, &back, &server, &addr) {
+        let opening = opening(s, x, &back, &server);
+        let key = opening.as_ref().map_or(0, Opening::key);
+        let idle = match reuse(s, x, &back, &server, &addr, key) {
             Some(attached) => Some(attached),
-            None => Box::pin(share(s, x, &back, &server)).await,
+            None => Box::pin(share(s, x, &back, &server, key)).await,
         };
         if let Some(attached) = idle {
             connected(s, x, attached);
             return Ok(());
         }
         // Boxed like every wait that most requests do without: an idle session pays for its largest.
-        match Box::pin(open(s, &back, &server, &addr)).await {
-            Ok(stream) => {
+        match Box::pin(open(s, &back, &server, &addr, opening)).await {
+            Ok(opened) => {
                 let shutdowns = server.shutdowns();
                 server.counters.local().connect.inc();
                 back.backend.counters.local().connect.inc();
-                let conn = Conn::new(Box::new(stream));
+                let conn = Conn::new(opened.io);
+                let route = Route { key, facts: opened.facts };
                 let (conn, shared) = match speaks_h2(&server, &conn) {
-                    true => match Box::pin(dial(s, x, &back, &server, conn, &addr)).await {
+                    true => match Box::pin(dial(s, x, &back, &server, conn, &addr, &route)).await {
                         Ok((conn, shared)) => (conn, Some(shared)),
                         Err(fault) => {
                             server.end_session();
@@ -80,6 +83,7 @@ pub(crate) async fn attach(s: &mut Session, x: &mut Exchange) -> Result<(), Faul
                     shared,
                     in_use,
                     addr,
+                    route,
                     reused: false,
                     proven: false,
                     uses: 0,
@@ -133,11 +137,13 @@ async fn dial(
     server: &Arc<Server>,
     conn: Conn,
     addr: &Arc<SockAddr>,
+    route: &Route,
 ) -> Result<(Conn, Rc<Shared>), Fault> {
     let env = s.thread.env.clone();
     let dialed = h2::dial(conn, &env.h2, env.limits.max_head).await?;
     let conn = dialed.open().await?;
-    let shared = Rc::new(Shared { dialed, addr: addr.clone(), uses: Cell::new(1) });
+    let shared =
+        Rc::new(Shared { dialed, addr: addr.clone(), route: route.clone(), uses: Cell::new(1) });
     if x.keep_server && back.backend.options.http_reuse != HttpReuse::Never {
         s.thread.pool.borrow_mut().offer(server, shared.clone(), clock::coarse());
     }
@@ -150,6 +156,7 @@ async fn share(
     x: &Exchange,
     back: &Back,
     server: &Arc<Server>,
+    key: u64,
 ) -> Option<Attached> {
     if x.flow.fresh_only || !x.keep_server {
         return None;
@@ -157,7 +164,7 @@ async fn share(
     let mode = back.backend.options.http_reuse;
     let first = s.requests == 1;
     loop {
-        let shared = s.thread.pool.borrow_mut().share(server, mode, first)?;
+        let shared = s.thread.pool.borrow_mut().share(server, key, mode, first)?;
         // One that ends at this moment has no room the next time.
         let Ok(conn) = shared.dialed.open().await else { continue };
         shared.uses.set(shared.uses.get().saturating_add(1));
@@ -168,6 +175,7 @@ async fn share(
             server: server.clone(),
             conn,
             addr: shared.addr.clone(),
+            route: shared.route.clone(),
             reused: true,
             proven: true,
             uses: shared.uses.get(),
@@ -183,6 +191,7 @@ fn connected(s: &Session, x: &mut Exchange, attached: Attached) {
     let at = x.record.queue_done.filter(|_| attached.reused);
     x.record.connected = Some(at.unwrap_or_else(|| s.thread.tick()));
     x.record.reused = attached.reused;
+    x.record.server_connection.clone_from(&attached.route.facts);
     x.server = Some(attached);
 }
 
@@ -306,6 +315,7 @@ fn reuse(
     back: &Back,
     server: &Arc<Server>,
     addr: &Arc<SockAddr>,
+    key: u64,
 ) -> Option<Attached> {
     if x.flow.fresh_only || !x.keep_server {
         return None;
@@ -314,7 +324,9 @@ fn reuse(
     let attached = match back.backend.options.http_reuse {
         HttpReuse::Never => {
             let mut own = s.own.take()?;
-            let same = Arc::ptr_eq(&own.server, server) && Arc::ptr_eq(&own.addr, addr);
+            let same = Arc::ptr_eq(&own.server, server)
+                && Arc::ptr_eq(&own.addr, addr)
+                && own.route.key == key;
             if !same || !own.conn.is_quiet() {
                 return None;
             }
@@ -326,13 +338,14 @@ fn reuse(
         mode => {
             let only_proven = mode == HttpReuse::Aggressive && first;
             let mut pool = s.thread.pool.borrow_mut();
-            let idle = pool.take(server, only_proven)?;
+            let idle = pool.take(server, key, only_proven)?;
             Attached {
                 in_use: pool.begin_use(server, clock::coarse()),
                 shared: None,
                 server: server.clone(),
                 conn: idle.conn,
                 addr: idle.addr,
+                route: idle.route,
                 reused: true,
                 proven: idle.proven,
                 uses: idle.uses,
@@ -350,18 +363,66 @@ enum Failure {
     Connect(ConnectError),
 }
 
+/// What a connection to `server` begins with for this stream; `None` is nothing.
+fn opening(s: &Session, x: &Exchange, back: &Back, server: &Server) -> Option<Opening> {
+    let exit = server.spec.transport.as_ref()?.downcast_ref::<Exit>()?;
+    let bump = s.thread.bump.borrow();
+    let mut cx = s.thread.context(&bump, s.thread.clock());
+    cx.session = Some(&s.facts);
+    cx.frontend = Some(&s.front.frontend);
+    cx.backend = Some(&back.backend);
+    cx.server = Some(server);
+    cx.request = x.record.request_read.then_some(&x.request);
+    cx.req_data = (!x.record.request_read).then(|| s.client.input.data());
+    cx.vars = Some(&x.vars);
+    let ends = s.facts.src.zip(s.facts.dst);
+    let opening = exit.opening(&cx, ends, x.unique_id.as_deref());
+    drop(bump);
+    s.thread.bump.borrow_mut().reset();
+    Some(opening)
+}
+
+/// Connects, and does what `opening` asks for, all within `timeout connect`.
+async fn establish(
+    to: SockAddr,
+    options: ConnectOptions,
+    limit: Option<Duration>,
+    opening: Option<Opening>,
+) -> Result<Opened, ConnectError> {
+    let timer = timer::Timer::new();
+    timer.arm(limit);
+    let socket = connect_with_timer(&to, &options, &timer).await?;
+    match opening {
+        None => Ok(Opened::plain(socket)),
+        Some(opening) => {
+            opening.perform(socket, to.inet(), &timer).await.map_err(|error| match error {
+                HandshakeError::Timeout => {
+                    ConnectError { failure: ConnectFailure::Timeout, cause: None }
+                }
+                error => ConnectError {
+                    failure: ConnectFailure::Refused,
+                    cause: Some(io::Error::other(error)),
+                },
+            })
+        }
+    }
+}
+
 /// Opens a connection, unless the client leaves first.
 async fn open(
     s: &mut Session,
     back: &Back,
     server: &Server,
     addr: &SockAddr,
-) -> Result<Stream, Failure> {
+    opening: Option<Opening>,
+) -> Result<Opened, Failure> {
     let to = destination(addr, server.spec.port_mode, s.facts.dst);
-    let options = connect_options(server, back);
+    let mut options = connect_options(server, back);
+    // With something to send at once, the kernel's acknowledgement travels with it.
+    options.smart_connect |= opening.is_some();
     let limit = back.backend.timeouts.connect;
     let on_eof = on_eof(back);
-    let mut connecting = pin!(connect(&to, &options, limit));
+    let mut connecting = pin!(establish(to, options, limit, opening));
     poll_fn(|cx| match connecting.as_mut().poll(cx) {
         Poll::Ready(outcome) => Poll::Ready(outcome.map_err(Failure::Connect)),
         Poll::Pending => match client_gone(s, cx, on_eof) {

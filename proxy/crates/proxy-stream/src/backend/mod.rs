@@ -4,4 +4,4 @@ mod connect;
 mod reuse;
 
 pub(crate) use connect::{OnEof, attach, client_left, receive};
-pub(crate) use reuse::{Attached, Idle, Pool, Shared};
+pub(crate) use reuse::{Attached, Idle, Pool, Route, Shared};

@@ -5,12 +5,22 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use proxy_net::clock::Tick;
+use proxy_rules::sample::connection::Connection;
 use proxy_state::options::HttpReuse;
 use proxy_state::{Server, SockAddr};
 use rustc_hash::FxHashMap;
 
 use crate::io::Conn;
 use crate::mux::h2::Dialed;
+
+/// How a connection to a server began.
+#[derive(Clone, Default)]
+pub(crate) struct Route {
+    /// Connections of different keys must not stand in for each other: they named other hosts, or other clients.
+    pub(crate) key: u64,
+    /// What TLS agreed on; `None` without it.
+    pub(crate) facts: Option<Arc<Connection>>,
+}
 
 /// A connection to a server together with whose it is.
 pub(crate) struct Attached {
@@ -20,6 +30,7 @@ pub(crate) struct Attached {
     pub(crate) shared: Option<Rc<Shared>>,
     /// Where it goes: the server's address of that time.
     pub(crate) addr: Arc<SockAddr>,
+    pub(crate) route: Route,
     /// It carried a request before this one.
     pub(crate) reused: bool,
     /// It carried requests of several sessions, so its server keeps connections.
@@ -36,6 +47,7 @@ pub(crate) struct Attached {
 pub(crate) struct Idle {
     pub(crate) conn: Conn,
     pub(crate) addr: Arc<SockAddr>,
+    pub(crate) route: Route,
     pub(crate) proven: bool,
     pub(crate) uses: u32,
 }
@@ -44,6 +56,7 @@ pub(crate) struct Idle {
 pub(crate) struct Shared {
     pub(crate) dialed: Dialed,
     pub(crate) addr: Arc<SockAddr>,
+    pub(crate) route: Route,
     pub(crate) uses: Cell<u32>,
 }
 
@@ -131,13 +144,19 @@ impl Pool {
         InUse::new(&self.shelf(server, now).need)
     }
 
-    /// Takes a live idle connection to `server`; with `only_proven`, one that was reused before.
-    pub(crate) fn take(&mut self, server: &Arc<Server>, only_proven: bool) -> Option<Idle> {
+    /// Takes a live idle connection to `server` that began as `route` says; with `only_proven`, one that was
+    /// reused before.
+    pub(crate) fn take(
+        &mut self,
+        server: &Arc<Server>,
+        route: u64,
+        only_proven: bool,
+    ) -> Option<Idle> {
         let shelf = self.shelves.get_mut(&key(server))?;
         let found = loop {
-            let mut next = shelf.proven.pop();
+            let mut next = take_last(&mut shelf.proven, route);
             if next.is_none() && !only_proven {
-                next = shelf.unproven.pop();
+                next = take_last(&mut shelf.unproven, route);
             }
             let Some(mut idle) = next else { break None };
             count(&shelf.server, &idle, false);
@@ -149,11 +168,12 @@ impl Pool {
         found
     }
 
-    /// A connection to `server` that can carry one more request, if this one may share. `first` is the first
+    /// A connection to `server` that began as `route` says and can carry one more request, if this one may share. `first` is the first
     /// request of its session.
     pub(crate) fn share(
         &mut self,
         server: &Arc<Server>,
+        route: u64,
         mode: HttpReuse,
         first: bool,
     ) -> Option<Rc<Shared>> {
@@ -169,6 +189,7 @@ impl Pool {
         let fits = |shared: &&Rc<Shared>| {
             let uses = shared.uses.get();
             Arc::ptr_eq(&shared.addr, &addr)
+                && shared.route.key == route
                 && uses >= least
                 && uses <= most
                 && shared.dialed.has_room()
@@ -264,6 +285,12 @@ impl Drop for Pool {
     fn drop(&mut self) {
         self.clear();
     }
+}
+
+/// The most recently used one that began as `route` says.
+fn take_last(list: &mut Vec<Idle>, route: u64) -> Option<Idle> {
+    let at = list.iter().rposition(|idle| idle.route.key == route)?;
+    Some(list.remove(at))
 }
 
 fn count(server: &Server, idle: &Idle, add: bool) {

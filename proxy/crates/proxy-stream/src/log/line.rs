@@ -92,6 +92,7 @@ pub(crate) fn write(s: &Session, x: &Exchange) {
     cx.frontend = Some(&s.front.frontend);
     cx.backend = back;
     cx.server = server;
+    cx.server_connection = record.server_connection.as_deref();
     cx.request = record.request_read.then_some(&x.request);
     cx.response = record.response_done.map(|_| &x.response);
     cx.vars = Some(&x.vars);

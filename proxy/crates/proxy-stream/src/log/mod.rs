@@ -3,6 +3,7 @@
 pub mod emit;
 mod line;
 mod record;
+mod refused;
 
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use proxy_rules::logformat::LogFormat;
 
 pub(crate) use line::write;
 pub use record::Record;
+pub(crate) use refused::write as refused;
 
 /// Takes finished lines. Called on the thread of the stream, so it must not wait.
 pub trait Sink: Send + Sync {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use proxy_net::clock::Tick;
+use proxy_rules::sample::connection::Connection;
 use proxy_state::Server;
 
 use crate::env::Back;
@@ -48,6 +49,8 @@ pub struct Record {
     pub server_conns: u32,
     pub backend: Option<Arc<Back>>,
     pub server: Option<Arc<Server>>,
+    /// What TLS to the server agreed on.
+    pub server_connection: Option<Arc<Connection>>,
     /// The request could be read.
     pub request_read: bool,
     /// No line is to be written.
@@ -79,6 +82,7 @@ impl Default for Record {
             server_conns: 0,
             backend: None,
             server: None,
+            server_connection: None,
             request_read: false,
             silent: false,
         }

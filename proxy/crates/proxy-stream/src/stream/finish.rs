@@ -55,10 +55,10 @@ pub(super) fn release_server(s: &mut Session, x: &mut Exchange) {
         s.own = Some(attached);
         return;
     }
-    let Attached { conn, addr, proven, in_use, .. } = attached;
+    let Attached { conn, addr, route, proven, in_use, .. } = attached;
     // It is idle from here on.
     drop(in_use);
-    let idle = Idle { conn, addr, proven, uses };
+    let idle = Idle { conn, addr, route, proven, uses };
     s.thread.pool.borrow_mut().put(&server, idle, proxy_net::clock::coarse());
 }
 

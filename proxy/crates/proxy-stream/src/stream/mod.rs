@@ -125,30 +125,37 @@ pub(crate) enum After {
     Drain,
 }
 
+/// Which rules of a new connection run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Admission {
+    /// Those that see the connection as it came.
+    Connection,
+    /// Those that see what a PROXY protocol header and TLS told.
+    Session,
+}
+
 /// Runs the rules of a new connection; false when it is refused.
-pub(crate) fn admit(s: &Session) -> bool {
+pub(crate) fn admit(s: &Session, when: Admission) -> bool {
     let front = s.front.clone();
     let counters = front.frontend.counters.local();
     let listener = s.facts.listener.counters.local();
-    let sets = [
-        (&front.tcp_connection, &counters.denied_conn, &listener.denied_conn),
-        (&front.tcp_session, &counters.denied_sess, &listener.denied_sess),
-    ];
-    for (rules, denied, denied_here) in sets {
-        if rules.is_empty() {
-            continue;
+    let (rules, denied, denied_here) = match when {
+        Admission::Connection => {
+            (&front.tcp_connection, &counters.denied_conn, &listener.denied_conn)
         }
-        let mut x = s.thread.exchange();
-        let verdict = rules::on_request(s, &mut x, None, rules);
-        s.thread.recycle(x);
-        if let rules::Verdict::Close(close) = verdict {
-            denied.inc();
-            denied_here.inc();
-            close_connection(s, close);
-            return false;
-        }
+        Admission::Session => (&front.tcp_session, &counters.denied_sess, &listener.denied_sess),
+    };
+    if rules.is_empty() {
+        return true;
     }
-    true
+    let mut x = s.thread.exchange();
+    let verdict = rules::on_request(s, &mut x, None, rules);
+    s.thread.recycle(x);
+    let rules::Verdict::Close(close) = verdict else { return true };
+    denied.inc();
+    denied_here.inc();
+    close_connection(s, close);
+    false
 }
 
 /// Prepares the close of the client's connection as a rule wants it.

@@ -90,6 +90,7 @@ fn run(
     base.frontend = Some(&s.front.frontend);
     base.backend = back.map(|b| &*b.backend);
     base.server = x.record.server.as_deref();
+    base.server_connection = x.record.server_connection.as_deref();
     base.vars = Some(&x.vars);
     let mut env = RuleEnv {
         base,

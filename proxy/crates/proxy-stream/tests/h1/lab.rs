@@ -277,6 +277,7 @@ fn build(setup: &Setup, servers: &[SocketAddr], lines: Sender<String>) -> (Arc<F
             name: None,
             addr: SockAddr::Inet(([127, 0, 0, 1], 0).into()),
             maxconn: 0,
+            transport: None,
         }],
         ..FrontendSpec::default()
     };

@@ -1,0 +1,169 @@
+//! TLS of `bind` and `server` lines, of lines of a `crt-list`, and what `global` says about them.
+
+use std::time::Duration;
+
+use proxy_types::{Span, Spanned};
+
+/// Versions of the protocol, oldest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TlsVersion {
+    Ssl3,
+    Tls10,
+    Tls11,
+    Tls12,
+    Tls13,
+}
+
+/// `verify`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVerify {
+    None,
+    /// Clients only.
+    Optional,
+    Required,
+}
+
+/// What both sides can set.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// `ssl-min-ver`, or the version of a `force-` keyword.
+    pub min: Option<Spanned<TlsVersion>>,
+    /// `ssl-max-ver`, or the version of a `force-` keyword.
+    pub max: Option<Spanned<TlsVersion>>,
+    /// `no-sslv3` to `no-tlsv13`, by version.
+    pub off: [Option<Span>; 5],
+    /// Suites up to TLS 1.2, in OpenSSL's language.
+    pub ciphers: Option<Spanned<String>>,
+    /// Suites of TLS 1.3.
+    pub ciphersuites: Option<Spanned<String>>,
+    pub curves: Option<Spanned<String>>,
+    pub sigalgs: Option<Spanned<String>>,
+    pub client_sigalgs: Option<Spanned<String>>,
+    /// Protocols in order of preference; empty is none (`no-alpn`).
+    pub alpn: Option<Spanned<Vec<String>>>,
+    /// A file, a directory, or `@system-ca`.
+    pub ca_file: Option<Spanned<String>>,
+    pub crl_file: Option<Spanned<String>>,
+    pub verify: Option<Spanned<TlsVerify>>,
+    /// `tls-tickets` or `no-tls-tickets`.
+    pub tickets: Option<Spanned<bool>>,
+    pub allow_0rtt: Option<Span>,
+}
+
+/// Where certificates of a `bind` line come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CertSource {
+    /// `crt`: a file, a directory, or a name of a `crt-store`.
+    Crt(Spanned<String>),
+    /// `default-crt`.
+    Default(Spanned<String>),
+    /// `crt-list`.
+    List(Spanned<String>),
+}
+
+/// TLS of a `bind` line, or of a line of a `crt-list`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BindTls {
+    pub ssl: Option<Span>,
+    /// In the order they were written.
+    pub certificates: Vec<CertSource>,
+    pub settings: TlsSettings,
+    /// `ecdhe`: one group; `curves` counts before it.
+    pub ecdhe: Option<Spanned<String>>,
+    pub ca_verify_file: Option<Spanned<String>>,
+    /// Numbers of errors; 0 stands for all.
+    pub crt_ignore_err: Option<Spanned<Vec<u8>>>,
+    pub ca_ignore_err: Option<Spanned<Vec<u8>>>,
+    /// `strict-sni` or `no-strict-sni`.
+    pub strict_sni: Option<Spanned<bool>>,
+    pub prefer_client_ciphers: Option<Span>,
+    pub no_ca_names: Option<Span>,
+    pub ticket_keys: Option<Spanned<String>>,
+}
+
+/// TLS to a server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServerTls {
+    /// `ssl` or `no-ssl`.
+    pub ssl: Option<Spanned<bool>>,
+    pub settings: TlsSettings,
+    /// Shown to servers that ask for a certificate.
+    pub crt: Option<Spanned<String>>,
+    /// An expression.
+    pub sni: Option<Spanned<String>>,
+    /// `sni-auto` or `no-sni-auto`; on by default.
+    pub sni_auto: Option<Spanned<bool>>,
+    /// `verifyhost`; empty after `no-verifyhost`.
+    pub verifyhost: Option<Spanned<String>>,
+    /// `ssl-reuse` or `no-ssl-reuse`.
+    pub reuse: Option<Spanned<bool>>,
+}
+
+impl ServerTls {
+    /// Whether connections are made over TLS.
+    pub fn is_on(&self) -> bool {
+        self.ssl.is_some_and(|ssl| ssl.value)
+    }
+}
+
+/// What a server is sent first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServerProxy {
+    /// `send-proxy`.
+    pub v1: Option<Spanned<bool>>,
+    /// `send-proxy-v2` and its kin.
+    pub v2: Option<Spanned<bool>>,
+    /// `-ssl`, and `ssl` of `proxy-v2-options`.
+    pub ssl: bool,
+    pub cert_cn: bool,
+    pub ssl_cipher: bool,
+    pub cert_sig: bool,
+    pub cert_key: bool,
+    pub authority: bool,
+    pub crc32c: bool,
+    pub unique_id: bool,
+    /// `set-proxy-v2-tlv-fmt`: types and formats.
+    pub formats: Vec<(u8, Spanned<String>)>,
+}
+
+/// TLS in the `global` section.
+#[derive(Clone, Debug, Default)]
+pub struct TlsGlobal {
+    pub ca_base: Option<Spanned<String>>,
+    pub crt_base: Option<Spanned<String>>,
+    pub key_base: Option<Spanned<String>>,
+    /// `ssl-default-bind-*`.
+    pub bind: BindTls,
+    /// `ssl-default-server-*`.
+    pub server: ServerTls,
+    /// `ssl-server-verify`.
+    pub server_verify: Option<Spanned<TlsVerify>>,
+    /// `ssl-load-extra-files`; all but bundles by default.
+    pub load_extra: Option<Spanned<LoadExtra>>,
+    pub load_extra_del_ext: Option<Span>,
+    pub issuers_chain_path: Option<Spanned<String>>,
+    /// `tune.ssl.cachesize`: 20000 sessions by default.
+    pub cache_size: Option<Spanned<u32>>,
+    /// `tune.ssl.lifetime`: 300 s by default.
+    pub lifetime: Option<Spanned<Duration>>,
+    /// `tune.ssl.capture-buffer-size`, in bytes.
+    pub capture: Option<Spanned<u32>>,
+    pub keylog: Option<Spanned<bool>>,
+}
+
+/// `ssl-load-extra-files`: which files beside a certificate are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoadExtra {
+    pub bundle: bool,
+    pub sctl: bool,
+    pub ocsp: bool,
+    pub issuer: bool,
+    pub key: bool,
+}
+
+impl Default for LoadExtra {
+    /// "all" (configuration manual, 3.1 "ssl-load-extra-files").
+    fn default() -> Self {
+        Self { bundle: true, sctl: true, ocsp: true, issuer: true, key: true }
+    }
+}

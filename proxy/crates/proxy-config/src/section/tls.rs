@@ -1,0 +1,304 @@
+//! TLS in the `global` section (configuration manual, 3.1 and 3.2).
+
+use proxy_types::time::Unit;
+use proxy_types::{Diagnostic, Spanned};
+
+use super::global::{Parse, global, last_string};
+use crate::args::Args;
+use crate::context::{Context, Parsed};
+use crate::keyword::{On, Row, Table, find, no_effect, not_yet, suggest};
+use crate::line::tls::{self, HasTls};
+use crate::model::{Bind, Global, LoadExtra, ServerTls, TlsSettings, TlsVerify};
+
+const M: &str = "3.1";
+
+pub(crate) const NOT_YET: &[Row<Parse>] = &not_yet(
+    On::HERE,
+    M,
+    "TLS",
+    [
+        "acme.scheduler",
+        "jwt.decrypt_alg_list",
+        "jwt.decrypt_enc_list",
+        "ocsp-update.disable",
+        "ocsp-update.httpproxy",
+        "ocsp-update.maxdelay",
+        "ocsp-update.mindelay",
+        "ocsp-update.mode",
+        "ssl-passphrase-cmd",
+        "tune.ssl.certificate-compression",
+        "tune.ssl.ocsp-update.maxdelay",
+        "tune.ssl.ocsp-update.mindelay",
+    ],
+);
+
+/// What there is of OpenSSL only: engines, providers, finite field groups, how its memory and records are managed.
+pub(crate) const NO_EFFECT: &[Row<Parse>] = &no_effect(
+    On::HERE,
+    M,
+    [
+        "ssl-dh-param-file",
+        "ssl-engine",
+        "ssl-mode-async",
+        "ssl-propquery",
+        "ssl-provider",
+        "ssl-provider-path",
+        "ssl-security-level",
+        "ssl-skip-self-issued-ca",
+        "tune.ssl.default-dh-param",
+        "tune.ssl.force-private-cache",
+        "tune.ssl.hard-maxrecord",
+        "tune.ssl.keyupdate-rate-limit",
+        "tune.ssl.maxrecord",
+        "tune.ssl.ssl-ctx-cache-size",
+    ],
+);
+
+fn text(cx: &mut Context<'_>, args: &mut Args<'_>, what: &str) -> Parsed<Option<Spanned<String>>> {
+    last_string(cx, args, what).map(Some)
+}
+
+pub(crate) const GLOBAL: &[Row<Parse>] = &[
+    global("ca-base", "<dir>", M, "where relative 'ca-file's start", |cx, g, args| {
+        g.tls.ca_base = text(cx, args, "a directory")?;
+        Ok(())
+    }),
+    global("crt-base", "<dir>", M, "where relative 'crt's start", |cx, g, args| {
+        g.tls.crt_base = text(cx, args, "a directory")?;
+        Ok(())
+    }),
+    global("issuers-chain-path", "<dir>", M, "certificates of issuers", |cx, g, args| {
+        g.tls.issuers_chain_path = text(cx, args, "a directory")?;
+        Ok(())
+    }),
+    global("key-base", "<dir>", M, "where relative 'key's start", |cx, g, args| {
+        g.tls.key_base = text(cx, args, "a directory")?;
+        Ok(())
+    }),
+    global(
+        "ssl-default-bind-ciphers",
+        "<ciphers>",
+        M,
+        "'ciphers' of all listeners",
+        |cx, g, args| {
+            g.tls.bind.settings.ciphers = text(cx, args, "a list of cipher suites")?;
+            Ok(())
+        },
+    ),
+    global(
+        "ssl-default-bind-ciphersuites",
+        "<ciphersuites>",
+        M,
+        "'ciphersuites' of all listeners",
+        |cx, g, args| {
+            g.tls.bind.settings.ciphersuites = text(cx, args, "a list of cipher suites")?;
+            Ok(())
+        },
+    ),
+    global(
+        "ssl-default-bind-client-sigalgs",
+        "<sigalgs>",
+        M,
+        "'client-sigalgs' of all listeners",
+        |cx, g, args| {
+            g.tls.bind.settings.client_sigalgs = text(cx, args, "a list of algorithms")?;
+            Ok(())
+        },
+    ),
+    global("ssl-default-bind-curves", "<curves>", M, "'curves' of all listeners", |cx, g, args| {
+        g.tls.bind.settings.curves = text(cx, args, "a list of curves")?;
+        Ok(())
+    }),
+    global(
+        "ssl-default-bind-options",
+        "[<option>]...",
+        M,
+        "versions and tickets of all listeners",
+        bind_options,
+    ),
+    global(
+        "ssl-default-bind-sigalgs",
+        "<sigalgs>",
+        M,
+        "'sigalgs' of all listeners",
+        |cx, g, args| {
+            g.tls.bind.settings.sigalgs = text(cx, args, "a list of algorithms")?;
+            Ok(())
+        },
+    ),
+    global(
+        "ssl-default-server-ciphers",
+        "<ciphers>",
+        M,
+        "'ciphers' of all servers",
+        |cx, g, args| {
+            g.tls.server.settings.ciphers = text(cx, args, "a list of cipher suites")?;
+            Ok(())
+        },
+    ),
+    global(
+        "ssl-default-server-ciphersuites",
+        "<ciphersuites>",
+        M,
+        "'ciphersuites' of all servers",
+        |cx, g, args| {
+            g.tls.server.settings.ciphersuites = text(cx, args, "a list of cipher suites")?;
+            Ok(())
+        },
+    ),
+    global(
+        "ssl-default-server-client-sigalgs",
+        "<sigalgs>",
+        M,
+        "'client-sigalgs' of all servers",
+        |cx, g, args| {
+            g.tls.server.settings.client_sigalgs = text(cx, args, "a list of algorithms")?;
+            Ok(())
+        },
+    ),
+    global("ssl-default-server-curves", "<curves>", M, "'curves' of all servers", |cx, g, args| {
+        g.tls.server.settings.curves = text(cx, args, "a list of curves")?;
+        Ok(())
+    }),
+    global(
+        "ssl-default-server-options",
+        "[<option>]...",
+        M,
+        "versions and tickets of all servers",
+        server_options,
+    ),
+    global(
+        "ssl-default-server-sigalgs",
+        "<sigalgs>",
+        M,
+        "'sigalgs' of all servers",
+        |cx, g, args| {
+            g.tls.server.settings.sigalgs = text(cx, args, "a list of algorithms")?;
+            Ok(())
+        },
+    ),
+    global("ssl-load-extra-del-ext", "", M, "'.crt' is cut off before '.key'", |cx, g, args| {
+        g.tls.load_extra_del_ext = Some(args.span());
+        args.end(cx)
+    }),
+    global(
+        "ssl-load-extra-files",
+        "{all|none|[bundle][sctl][ocsp][issuer][key]}*",
+        M,
+        "files looked for beside certificates",
+        load_extra,
+    ),
+    global(
+        "ssl-server-verify",
+        "{none|required}",
+        M,
+        "'verify' of servers that do not say",
+        |cx, g, args| {
+            const MODES: &[(&str, TlsVerify)] =
+                &[("none", TlsVerify::None), ("required", TlsVerify::Required)];
+            g.tls.server_verify = Some(args.choice(cx, MODES)?);
+            args.end(cx)
+        },
+    ),
+    global("tune.ssl.cachesize", "<number>", "3.2", "sessions remembered", |cx, g, args| {
+        g.tls.cache_size = Some(args.number(cx, 0..=10_000_000)?);
+        args.end(cx)
+    }),
+    global(
+        "tune.ssl.capture-buffer-size",
+        "<number>",
+        "3.2",
+        "bytes of the ClientHello kept for fetches",
+        |cx, g, args| {
+            g.tls.capture = Some(args.number(cx, 0..=65_536)?);
+            args.end(cx)
+        },
+    ),
+    global(
+        "tune.ssl.capture-cipherlist-size",
+        "<number>",
+        "3.2",
+        "former name of tune.ssl.capture-buffer-size",
+        |cx, g, args| {
+            g.tls.capture = Some(args.number(cx, 0..=65_536)?);
+            args.end(cx)
+        },
+    ),
+    global("tune.ssl.keylog", "{on|off}", "3.2", "secrets for fetches", |cx, g, args| {
+        g.tls.keylog = Some(args.choice(cx, &[("on", true), ("off", false)])?);
+        args.end(cx)
+    }),
+    global("tune.ssl.lifetime", "<timeout>", "3.2", "how long sessions are good", |cx, g, args| {
+        g.tls.lifetime = Some(args.timer_in(cx, Unit::Second)?);
+        args.end(cx)
+    }),
+];
+
+/// Reads options by the rows of a table, each of which may have arguments.
+fn options<T>(
+    cx: &mut Context<'_>,
+    line: &mut T,
+    args: &mut Args<'_>,
+    table: Table<tls::Parse<T>>,
+) -> Parsed {
+    let name = args.name().to_owned();
+    while let Some(word) = args.optional() {
+        let Some(row) = find(table, &word.value) else {
+            let message = format!("'{name}' : unknown option '{}'", word.value);
+            let near = suggest(table, &word.value);
+            return Err(cx.report(Diagnostic::alert(message).at(word.span).did_you_mean(near)));
+        };
+        args.rename(format!("{name}' : '{}", row.name));
+        let parse = cx.carried(row, &format!("'{name}' option"), "", word.span)?;
+        parse(cx, line, args)?;
+    }
+    Ok(())
+}
+
+fn bind_options(cx: &mut Context<'_>, g: &mut Global, args: &mut Args<'_>) -> Parsed {
+    let mut bind = Bind { tls: g.tls.bind.clone(), ..Bind::default() };
+    options(cx, &mut bind, args, &[tls::BIND_VERSIONS, tls::BIND_DEFAULTS])?;
+    g.tls.bind = bind.tls;
+    Ok(())
+}
+
+impl HasTls for ServerTls {
+    fn tls(&mut self) -> &mut TlsSettings {
+        &mut self.settings
+    }
+}
+
+const SERVER_VERSIONS: &[Row<tls::Parse<ServerTls>>] = &tls::versions(M);
+
+fn server_options(cx: &mut Context<'_>, g: &mut Global, args: &mut Args<'_>) -> Parsed {
+    options(cx, &mut g.tls.server, args, &[SERVER_VERSIONS])
+}
+
+fn load_extra(cx: &mut Context<'_>, g: &mut Global, args: &mut Args<'_>) -> Parsed {
+    let span = args.keyword_span();
+    let mut extra =
+        LoadExtra { bundle: false, sctl: false, ocsp: false, issuer: false, key: false };
+    if args.peek().is_none() {
+        return Err(args.missing(cx, "'all', 'none' or kinds of files"));
+    }
+    while let Some(word) = args.optional() {
+        match word.value.as_str() {
+            "all" => extra = LoadExtra::default(),
+            "none" => {}
+            "bundle" => extra.bundle = true,
+            "sctl" => extra.sctl = true,
+            "ocsp" => extra.ocsp = true,
+            "issuer" => extra.issuer = true,
+            "key" => extra.key = true,
+            other => {
+                let message = format!(
+                    "unknown kind of file '{other}', expected 'all', 'none', 'bundle', 'sctl', \
+                     'ocsp', 'issuer' or 'key'"
+                );
+                return Err(args.wrong(cx, word.span, message));
+            }
+        }
+    }
+    g.tls.load_extra = Some(Spanned::new(extra, span));
+    Ok(())
+}

@@ -1,0 +1,150 @@
+//! Fields of certificates, written as OpenSSL writes them.
+
+pub mod error;
+
+use x509_parser::certificate::X509Certificate;
+use x509_parser::der_parser::Oid;
+use x509_parser::objects::{oid_registry, oid2sn};
+use x509_parser::prelude::FromDer;
+use x509_parser::public_key::PublicKey;
+use x509_parser::x509::{AttributeTypeAndValue, X509Name};
+
+/// Reads a certificate. `None` is none.
+pub fn parse(der: &[u8]) -> Option<X509Certificate<'_>> {
+    X509Certificate::from_der(der).ok().map(|(_, certificate)| certificate)
+}
+
+/// How a whole name is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NameForm {
+    /// `/C=FR/CN=x`
+    OneLine,
+    /// `CN=x,C=FR` (RFC 2253).
+    Rfc2253,
+}
+
+/// The short name of a kind of attribute.
+fn short_name(oid: &Oid<'_>) -> String {
+    // Where the registry differs from OpenSSL.
+    match oid.to_id_string().as_str() {
+        "2.5.4.4" => "SN".to_owned(),
+        "2.5.4.42" => "GN".to_owned(),
+        "2.5.4.5" => "serialNumber".to_owned(),
+        "2.5.4.9" => "street".to_owned(),
+        "2.5.4.12" => "title".to_owned(),
+        "0.9.2342.19200300.100.1.1" => "UID".to_owned(),
+        "0.9.2342.19200300.100.1.25" => "DC".to_owned(),
+        "1.2.840.113549.1.9.1" => "emailAddress".to_owned(),
+        number => oid2sn(oid, oid_registry()).map_or_else(|_| number.to_owned(), str::to_owned),
+    }
+}
+
+fn value(attribute: &AttributeTypeAndValue<'_>) -> String {
+    match attribute.as_str() {
+        Ok(text) => text.to_owned(),
+        Err(_) => String::from_utf8_lossy(attribute.as_slice()).into_owned(),
+    }
+}
+
+/// A whole name; `None` when it has no attribute.
+pub fn name(name: &X509Name<'_>, form: NameForm) -> Option<String> {
+    let parts = name.iter_attributes().map(|a| (short_name(a.attr_type()), value(a)));
+    let text = match form {
+        NameForm::OneLine => parts.map(|(kind, value)| format!("/{kind}={value}")).collect(),
+        NameForm::Rfc2253 => {
+            let mut parts: Vec<String> =
+                parts.map(|(kind, value)| format!("{kind}={}", escaped(&value))).collect();
+            parts.reverse();
+            parts.join(",")
+        }
+    };
+    Some(text).filter(|text| !text.is_empty())
+}
+
+/// RFC 2253, 2.4.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let last = text.chars().count().saturating_sub(1);
+    for (at, c) in text.chars().enumerate() {
+        let edge = (at == 0 && matches!(c, ' ' | '#')) || (at == last && c == ' ');
+        if edge || matches!(c, ',' | '+' | '"' | '\\' | '<' | '>' | ';') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// The attribute `kind` (`CN`) of a name: the `occurrence`th, counted from 1, or from the end when negative; 0 is the
+/// first.
+pub fn attribute(name: &X509Name<'_>, kind: &str, occurrence: i64) -> Option<String> {
+    let mut found: Vec<String> = name
+        .iter_attributes()
+        .filter(|attribute| short_name(attribute.attr_type()) == kind)
+        .map(value)
+        .collect();
+    let position = usize::try_from(occurrence.unsigned_abs()).ok()?.saturating_sub(1);
+    if occurrence < 0 {
+        found.reverse();
+    }
+    found.into_iter().nth(position)
+}
+
+/// The algorithm of the certificate's signature: `RSA-SHA256`.
+pub fn signature_algorithm(certificate: &X509Certificate<'_>) -> String {
+    let oid = &certificate.signature_algorithm.algorithm;
+    match oid.to_id_string().as_str() {
+        "1.2.840.113549.1.1.4" => "RSA-MD5",
+        "1.2.840.113549.1.1.5" => "RSA-SHA1",
+        "1.2.840.113549.1.1.10" => "RSASSA-PSS",
+        "1.2.840.113549.1.1.11" => "RSA-SHA256",
+        "1.2.840.113549.1.1.12" => "RSA-SHA384",
+        "1.2.840.113549.1.1.13" => "RSA-SHA512",
+        "1.2.840.113549.1.1.14" => "RSA-SHA224",
+        "1.2.840.10045.4.1" => "ecdsa-with-SHA1",
+        "1.2.840.10045.4.3.2" => "ecdsa-with-SHA256",
+        "1.2.840.10045.4.3.3" => "ecdsa-with-SHA384",
+        "1.2.840.10045.4.3.4" => "ecdsa-with-SHA512",
+        "1.3.101.112" => "ED25519",
+        "1.3.101.113" => "ED448",
+        other => return other.to_owned(),
+    }
+    .to_owned()
+}
+
+/// The algorithm of the key: `rsaEncryption`.
+pub fn key_algorithm(certificate: &X509Certificate<'_>) -> String {
+    match certificate.public_key().algorithm.algorithm.to_id_string().as_str() {
+        "1.2.840.113549.1.1.1" => "rsaEncryption",
+        "1.2.840.113549.1.1.10" => "RSASSA-PSS",
+        "1.2.840.10045.2.1" => "id-ecPublicKey",
+        "1.2.840.10040.4.1" => "dsaEncryption",
+        "1.3.101.112" => "ED25519",
+        "1.3.101.113" => "ED448",
+        other => return other.to_owned(),
+    }
+    .to_owned()
+}
+
+/// Kind and size of the key, as the PROXY protocol tells it: `RSA2048`, `EC256`.
+pub fn key_kind(certificate: &X509Certificate<'_>) -> Option<String> {
+    match certificate.public_key().parsed().ok()? {
+        PublicKey::RSA(key) => Some(format!("RSA{}", key.key_size())),
+        PublicKey::EC(key) => Some(format!("EC{}", key.key_size())),
+        PublicKey::DSA(_) => Some("DSA".to_owned()),
+        _ => None,
+    }
+}
+
+/// A point of time as `YYMMDDhhmmss[Z]`, as the manual's `notbefore` and `notafter` write it.
+pub fn time(time: &x509_parser::time::ASN1Time) -> String {
+    let t = time.to_datetime();
+    let (year, month, day) = (t.year(), u8::from(t.month()), t.day());
+    let (hour, minute, second) = (t.hour(), t.minute(), t.second());
+    // UTCTime has two digits of the year, GeneralizedTime four (RFC 5280, 4.1.2.5).
+    if year < 2050 {
+        format!("{:02}{month:02}{day:02}{hour:02}{minute:02}{second:02}Z", year % 100)
+    } else {
+        format!("{year:04}{month:02}{day:02}{hour:02}{minute:02}{second:02}Z")
+    }
+}

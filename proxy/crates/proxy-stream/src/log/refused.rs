@@ -1,0 +1,42 @@
+//! The line of a connection that did not come to a session.
+
+use bumpalo::collections::Vec;
+use proxy_rules::logformat::LogFacts;
+use proxy_rules::logformat::formats::error_line;
+use proxy_rules::sample::connection::ERRORS;
+
+use crate::session::Session;
+
+const INFO: u8 = 6;
+const ERR: u8 = 3;
+
+/// Writes it (configuration manual, 8.2.5).
+pub(crate) fn write(s: &Session) {
+    let Some(log) = &s.front.log else { return };
+    let severity = if s.front.frontend.options.log_separate_errors { ERR } else { INFO };
+    let bump = s.thread.bump.borrow();
+    let facts = LogFacts {
+        accepted: s.facts.accepted,
+        request: s.facts.accepted,
+        process_conns: s.thread.env.registry().process.connections.get(),
+        frontend_conns: s.front.frontend.sessions.get(),
+        line_number: s.thread.next_line(),
+        ..LogFacts::NONE
+    };
+    let mut cx = s.thread.context(&bump, s.thread.clock());
+    cx.session = Some(&s.facts);
+    cx.frontend = Some(&s.front.frontend);
+    cx.facts = Some(&facts);
+    match &log.error_format {
+        Some(format) => log.sink.line(severity, format.render(&cx)),
+        None => {
+            let message =
+                ERRORS.get(usize::from(s.facts.connection.error)).map_or("", |(_, text)| *text);
+            let mut line = Vec::new_in(&bump);
+            error_line(&mut line, &cx, message);
+            log.sink.line(severity, &line);
+        }
+    }
+    drop(bump);
+    s.thread.bump.borrow_mut().reset();
+}

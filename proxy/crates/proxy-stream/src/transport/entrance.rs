@@ -1,0 +1,227 @@
+//! What a client passes before its session begins.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use proxy_rules::sample::connection::{ProxyHeader, Tls};
+use proxy_tls::listener::Listener;
+
+use super::accept::accept;
+use super::handshake::HandshakeError;
+use super::proxy_protocol::netscaler::{self, CipError};
+use super::proxy_protocol::{self, Header, HeaderError};
+use crate::io::Conn;
+use crate::log;
+use crate::session::Session;
+
+/// What stands before the sessions of a listener.
+#[derive(Debug, Default)]
+pub struct Entrance {
+    /// `accept-proxy`.
+    pub accept_proxy: bool,
+    /// `accept-netscaler-cip`: the magic number.
+    pub netscaler_cip: Option<u32>,
+    /// `ssl`.
+    pub tls: Option<Arc<Listener>>,
+}
+
+/// Errors of connections that do not come to a session, by their number in the manual (7.3.3 "fc_err_str").
+mod error {
+    pub(super) const PRX_EMPTY: u8 = 11;
+    pub(super) const PRX_ABORT: u8 = 12;
+    pub(super) const PRX_TIMEOUT: u8 = 13;
+    pub(super) const PRX_TRUNCATED: u8 = 14;
+    pub(super) const PRX_NOT_HDR: u8 = 15;
+    pub(super) const PRX_BAD_HDR: u8 = 16;
+    pub(super) const PRX_BAD_PROTO: u8 = 17;
+    pub(super) const CIP_EMPTY: u8 = 18;
+    pub(super) const CIP_ABORT: u8 = 19;
+    pub(super) const CIP_TIMEOUT: u8 = 20;
+    pub(super) const CIP_TRUNCATED: u8 = 21;
+    pub(super) const CIP_BAD_MAGIC: u8 = 22;
+    pub(super) const CIP_BAD_PROTO: u8 = 23;
+    pub(super) const SSL_EMPTY: u8 = 24;
+    pub(super) const SSL_ABORT: u8 = 25;
+    pub(super) const SSL_TIMEOUT: u8 = 26;
+    pub(super) const SSL_CA_FAIL: u8 = 30;
+    pub(super) const SSL_CRT_FAIL: u8 = 31;
+    pub(super) const SSL_HANDSHAKE: u8 = 34;
+}
+
+/// The kinds of header that tell another client's address.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Proxy,
+    Netscaler(u32),
+}
+
+/// Lets a connection through the entrance of its listener. False when it failed; that is in the log then.
+pub(crate) async fn enter(s: &mut Session) -> bool {
+    let Some(transport) = s.facts.listener.transport.clone() else { return true };
+    let Ok(entrance) = transport.downcast::<Entrance>() else { return true };
+    s.client_timer.arm(s.front.frontend.timeouts.client_hs());
+    let outcome = pass(s, &entrance).await;
+    s.client_timer.disarm();
+    if let Err(code) = outcome {
+        s.facts.connection.error = code;
+        let quiet = matches!(code, error::PRX_EMPTY | error::CIP_EMPTY | error::SSL_EMPTY);
+        s.front.frontend.counters.local().err_req.inc();
+        if !(quiet && s.front.frontend.options.dontlognull) {
+            log::refused(s);
+        }
+    }
+    outcome.is_ok()
+}
+
+async fn pass(s: &mut Session, entrance: &Entrance) -> Result<(), u8> {
+    if entrance.accept_proxy {
+        told(s, Told::Proxy).await?;
+    }
+    if let Some(magic) = entrance.netscaler_cip {
+        told(s, Told::Netscaler(magic)).await?;
+    }
+    match &entrance.tls {
+        Some(listener) => tls(s, listener).await,
+        None => Ok(()),
+    }
+}
+
+/// Takes the addresses from a header.
+async fn told(s: &mut Session, kind: Told) -> Result<(), u8> {
+    let (client, timer) = (&mut s.client, &s.client_timer);
+    let limit = s.thread.env.shared.bufsize;
+    let Header { ends, tlvs } = poll_fn(|cx| {
+        loop {
+            if !client.input.is_empty()
+                && let Some((header, length)) = read(client.input.data(), kind)?
+            {
+                client.input.consume(length);
+                return Poll::Ready(Ok(header));
+            }
+            let empty = client.input.is_empty();
+            if client.eof {
+                return Poll::Ready(Err(if empty { gone(kind).0 } else { gone(kind).1 }));
+            }
+            if client.input.len() >= limit {
+                return Poll::Ready(Err(gone(kind).1));
+            }
+            match receive(client, cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => {
+                    let abort =
+                        if kind == Told::Proxy { error::PRX_ABORT } else { error::CIP_ABORT };
+                    return Poll::Ready(Err(abort));
+                }
+                Poll::Pending => {
+                    let late =
+                        if kind == Told::Proxy { error::PRX_TIMEOUT } else { error::CIP_TIMEOUT };
+                    return timer.poll_expired(cx).map(|()| Err(late));
+                }
+            }
+        }
+    })
+    .await?;
+    if let Some((src, dst)) = ends {
+        (s.facts.src, s.facts.dst) = (Some(src), Some(dst));
+    }
+    if kind == Told::Proxy {
+        s.facts.connection.proxy = Some(Arc::new(ProxyHeader { tlvs }));
+    }
+    Ok(())
+}
+
+fn read(data: &[u8], kind: Told) -> Result<Option<(Header, usize)>, u8> {
+    match kind {
+        Told::Proxy => proxy_protocol::parse(data).map_err(|wrong| match wrong {
+            HeaderError::NotAHeader => error::PRX_NOT_HDR,
+            HeaderError::Bad => error::PRX_BAD_HDR,
+            HeaderError::Protocol => error::PRX_BAD_PROTO,
+        }),
+        Told::Netscaler(magic) => netscaler::parse(data, magic).map_err(|wrong| match wrong {
+            CipError::Magic => error::CIP_BAD_MAGIC,
+            CipError::Protocol => error::CIP_BAD_PROTO,
+            CipError::Truncated => error::CIP_TRUNCATED,
+        }),
+    }
+}
+
+/// The errors of an end before anything came, and of one within a header.
+fn gone(kind: Told) -> (u8, u8) {
+    match kind {
+        Told::Proxy => (error::PRX_EMPTY, error::PRX_TRUNCATED),
+        Told::Netscaler(_) => (error::CIP_EMPTY, error::CIP_TRUNCATED),
+    }
+}
+
+fn receive(client: &mut Conn, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+    crate::scratch::with(|buf| client.poll_read(cx, buf).map_ok(|n| client.input.push(&buf[..n])))
+}
+
+async fn tls(s: &mut Session, listener: &Listener) -> Result<(), u8> {
+    let Some((socket, received)) = s.client.take_socket() else { return Err(error::SSL_ABORT) };
+    let timer = &s.client_timer;
+    let (outcome, mut facts) =
+        accept(socket, &received, listener, |cx| timer.poll_expired(cx)).await;
+    let outcome = match outcome {
+        Ok(stream) => {
+            s.client = Conn::new(Box::new(stream));
+            Ok(())
+        }
+        Err(failure) => {
+            let code = code(&failure, &facts);
+            tracing::debug!(%failure, src = ?s.facts.src, listener = &*s.facts.listener.name, "TLS");
+            facts.error = handshake_error(&failure);
+            Err(code)
+        }
+    };
+    s.facts.connection.tls = Some(Arc::new(facts));
+    outcome
+}
+
+fn code(failure: &HandshakeError, facts: &Tls) -> u8 {
+    match failure {
+        HandshakeError::Empty => error::SSL_EMPTY,
+        HandshakeError::Io(_) => error::SSL_ABORT,
+        HandshakeError::Timeout => error::SSL_TIMEOUT,
+        HandshakeError::Tls(_) if facts.ca_err != 0 => error::SSL_CA_FAIL,
+        HandshakeError::Tls(_) if facts.crt_err != 0 => error::SSL_CRT_FAIL,
+        HandshakeError::Tls(_) | HandshakeError::NoCertificate => error::SSL_HANDSHAKE,
+    }
+}
+
+/// OpenSSL's code for what ended a handshake, as far as there is one: library 20, and a reason.
+fn handshake_error(failure: &HandshakeError) -> u64 {
+    use proxy_tls::rustls::{AlertDescription, Error, InvalidMessage, PeerIncompatible};
+    const LIBRARY: u64 = 20 << 23;
+    let reason = match failure {
+        HandshakeError::Empty | HandshakeError::Io(_) | HandshakeError::Timeout => return 0,
+        // "callback failed"
+        HandshakeError::NoCertificate => 234,
+        HandshakeError::Tls(error) => match error {
+            // "certificate verify failed"
+            Error::InvalidCertificate(_) => 134,
+            // "peer did not return a certificate"
+            Error::NoCertificatesPresented => 199,
+            // "no shared cipher"
+            Error::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon) => 193,
+            // "unsupported protocol"
+            Error::PeerIncompatible(
+                PeerIncompatible::Tls12NotOffered
+                | PeerIncompatible::Tls12NotOfferedOrEnabled
+                | PeerIncompatible::Tls13RequiredForQuic
+                | PeerIncompatible::SupportedVersionsExtensionRequired,
+            ) => 258,
+            // "wrong version number", "http request" are told apart by what came, which is gone.
+            Error::InvalidMessage(InvalidMessage::InvalidContentType) => 267,
+            // Alerts of the peer are 1000 and their number.
+            Error::AlertReceived(alert) => 1000 + u64::from(u8::from(*alert)),
+            // "no suitable signature algorithm"
+            Error::PeerIncompatible(PeerIncompatible::NoSignatureSchemesInCommon) => 118,
+            // "unexpected message"
+            Error::InappropriateMessage { .. } | Error::InappropriateHandshakeMessage { .. } => 244,
+            _ => u64::from(u8::from(AlertDescription::InternalError)),
+        },
+    };
+    LIBRARY | reason
+}

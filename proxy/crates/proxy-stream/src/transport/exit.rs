@@ -1,0 +1,226 @@
+//! What stands before the bytes for a server.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use proxy_net::Stream;
+use proxy_net::timer::Timer;
+use proxy_rules::logformat::LogFormat;
+use proxy_rules::sample::connection::{Connection, Tls};
+use proxy_rules::sample::{EvalCtx, Expr};
+use proxy_rules::x509;
+use proxy_tls::rustls::pki_types::ServerName;
+use proxy_tls::rustls::{ClientConfig, ClientConnection};
+
+use super::handshake::{self, HandshakeError};
+use super::proxy_protocol::{self, Content, Ssl};
+use super::tls_stream::TlsStream;
+use crate::io::Io;
+
+/// How connections to a server begin.
+#[derive(Default)]
+pub struct Exit {
+    /// The PROXY protocol header that is sent first.
+    pub proxy: Option<SendProxy>,
+    pub tls: Option<TlsExit>,
+}
+
+impl fmt::Debug for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (proxy, tls) = (self.proxy.is_some(), self.tls.is_some());
+        f.debug_struct("Exit").field("proxy", &proxy).field("tls", &tls).finish()
+    }
+}
+
+/// `send-proxy` and its kin.
+pub enum SendProxy {
+    V1,
+    V2(Box<SendProxyV2>),
+}
+
+/// What a header of version 2 tells.
+#[derive(Default)]
+pub struct SendProxyV2 {
+    /// The value on TLS, and what is in it.
+    pub ssl: bool,
+    pub cert_cn: bool,
+    pub ssl_cipher: bool,
+    pub cert_sig: bool,
+    pub cert_key: bool,
+    pub authority: bool,
+    pub crc32c: bool,
+    pub unique_id: bool,
+    /// `set-proxy-v2-tlv-fmt`.
+    pub formats: Vec<(u8, LogFormat)>,
+}
+
+/// TLS to a server.
+pub struct TlsExit {
+    pub config: Arc<ClientConfig>,
+    pub sni: Sni,
+}
+
+/// The host that the server is asked for.
+pub enum Sni {
+    None,
+    /// The host of the request, when there is one.
+    Auto(Expr),
+    Expr(Expr),
+}
+
+/// How one connection begins: an [`Exit`] evaluated for a stream.
+#[derive(Clone, Default)]
+pub(crate) struct Opening {
+    header: Vec<u8>,
+    tls: Option<(Arc<ClientConfig>, Option<Box<str>>)>,
+}
+
+impl Opening {
+    /// Tells connections apart that must not stand in for each other.
+    pub(crate) fn key(&self) -> u64 {
+        use std::hash::{Hash, Hasher};
+        let name = self.tls.as_ref().and_then(|(_, name)| name.as_deref());
+        if self.header.is_empty() && name.is_none() {
+            return 0;
+        }
+        let mut hasher = rustc_hash::FxHasher::default();
+        (&self.header, name).hash(&mut hasher);
+        hasher.finish() | 1
+    }
+
+    /// Sends what comes first and shakes hands.
+    pub(crate) async fn perform(
+        self,
+        socket: Stream,
+        server: Option<SocketAddr>,
+        timer: &Timer,
+    ) -> Result<Opened, HandshakeError> {
+        let mut rest = &self.header[..];
+        while !rest.is_empty() {
+            match socket.try_write(rest) {
+                Ok(n) => rest = &rest[n..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let waited = timer.guard(socket.writable()).await;
+                    waited.map_err(|_| HandshakeError::Timeout)?.map_err(HandshakeError::Io)?;
+                }
+                Err(error) => return Err(HandshakeError::Io(error)),
+            }
+        }
+        match self.tls {
+            None => Ok(Opened::plain(socket)),
+            Some((config, name)) => {
+                let (stream, tls) = connect(socket, config, name.as_deref(), server, timer).await?;
+                let facts = Connection { tls: Some(Arc::new(tls)), ..Connection::default() };
+                Ok(Opened { io: Box::new(stream), facts: Some(Arc::new(facts)) })
+            }
+        }
+    }
+}
+
+/// A connection that is ready for the first byte.
+pub(crate) struct Opened {
+    pub(crate) io: Box<dyn Io>,
+    pub(crate) facts: Option<Arc<Connection>>,
+}
+
+impl Opened {
+    pub(crate) fn plain(socket: Stream) -> Self {
+        Self { io: Box::new(socket), facts: None }
+    }
+}
+
+/// Shakes hands with a server. A name that is no host name is not sent.
+///
+/// # Errors
+/// The handshake failed, or took too long.
+async fn connect(
+    mut socket: Stream,
+    config: Arc<ClientConfig>,
+    name: Option<&str>,
+    server: Option<SocketAddr>,
+    timer: &Timer,
+) -> Result<(TlsStream, Tls), HandshakeError> {
+    let name = name.and_then(|name| ServerName::try_from(name.to_owned()).ok());
+    // An address is never sent as a name.
+    let nowhere = IpAddr::from([0, 0, 0, 0]);
+    let name = name.unwrap_or_else(|| server.map_or(nowhere, |server| server.ip()).into());
+    let mut tls = ClientConnection::new(config, name).map_err(HandshakeError::Tls)?.into();
+    handshake::complete(&mut tls, &mut socket, |cx| timer.poll_expired(cx)).await?;
+    let facts = handshake::facts(&tls);
+    Ok((TlsStream::new(socket, tls), facts))
+}
+
+impl Exit {
+    /// Evaluates what a connection begins with. `ends` are the client's address and the one it connected to.
+    pub(crate) fn opening(
+        &self,
+        cx: &EvalCtx<'_>,
+        ends: Option<(SocketAddr, SocketAddr)>,
+        unique_id: Option<&[u8]>,
+    ) -> Opening {
+        let tls = self.tls.as_ref().map(|tls| {
+            let name = match &tls.sni {
+                Sni::None => None,
+                Sni::Auto(expr) | Sni::Expr(expr) => expr
+                    .eval_str(cx)
+                    .and_then(|name| std::str::from_utf8(name).ok())
+                    .filter(|name| !name.is_empty())
+                    .map(Into::into),
+            };
+            (tls.config.clone(), name)
+        });
+        let header = match &self.proxy {
+            None => Vec::new(),
+            Some(SendProxy::V1) => proxy_protocol::v1(ends),
+            Some(SendProxy::V2(options)) => options.header(cx, ends, unique_id),
+        };
+        Opening { header, tls }
+    }
+}
+
+impl SendProxyV2 {
+    fn header(
+        &self,
+        cx: &EvalCtx<'_>,
+        ends: Option<(SocketAddr, SocketAddr)>,
+        unique_id: Option<&[u8]>,
+    ) -> Vec<u8> {
+        let tls = cx.session.and_then(|session| session.connection.tls.as_deref());
+        let leaf = tls.and_then(|tls| tls.peer.first());
+        let leaf_fields = leaf.filter(|_| self.cert_cn).and_then(|der| x509::parse(der));
+        let cn = leaf_fields.and_then(|leaf| x509::attribute(leaf.subject(), "CN", 1));
+        let own = tls
+            .filter(|_| self.cert_sig || self.cert_key)
+            .and_then(|tls| x509::parse(tls.own.as_deref()?));
+        let sig_alg = own.as_ref().filter(|_| self.cert_sig).map(x509::signature_algorithm);
+        let key_alg = own.as_ref().filter(|_| self.cert_key).and_then(x509::key_kind);
+        let ssl = self.ssl.then(|| Ssl {
+            over_tls: tls.is_some(),
+            certificate: leaf.is_some(),
+            resumed: tls.is_some_and(|tls| tls.resumed),
+            verify: tls.map_or(0, |tls| u32::from(tls.verify)),
+            version: tls.map(|tls| tls.version.as_bytes()),
+            cn: cn.as_deref().map(str::as_bytes),
+            cipher: tls.filter(|_| self.ssl_cipher).map(|tls| tls.cipher.as_bytes()),
+            sig_alg: sig_alg.as_deref().map(str::as_bytes),
+            key_alg: key_alg.as_deref().map(str::as_bytes),
+        });
+        let content = Content {
+            alpn: tls.and_then(|tls| tls.alpn.as_deref()),
+            authority: tls
+                .filter(|_| self.authority)
+                .and_then(|tls| Some(tls.sni.as_deref()?.as_bytes())),
+            crc32c: self.crc32c,
+            unique_id: unique_id.filter(|_| self.unique_id),
+            ssl,
+            others: self
+                .formats
+                .iter()
+                .map(|(kind, format)| (*kind, format.render(cx).to_vec()))
+                .collect(),
+        };
+        proxy_protocol::v2(ends, &content)
+    }
+}

@@ -1,0 +1,222 @@
+//! TLS over a socket, as a stream.
+
+use std::io::{self, IoSlice, Read, Write};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use proxy_net::Stream;
+use proxy_tls::rustls::Connection;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::io::Io;
+
+/// Bytes that are encrypted at once; four records.
+const CHUNK: usize = 64 * 1024;
+
+/// A connection whose handshake is complete.
+///
+/// A write is done once its records are with the kernel, so that nobody has to flush. Until then it is pending,
+/// and must be repeated with the same bytes in front.
+pub struct TlsStream {
+    socket: Stream,
+    tls: Connection,
+    /// Bytes of a pending write that are encrypted already.
+    held: usize,
+    eof: bool,
+    closed: bool,
+}
+
+/// The socket as the library wants to see it.
+pub(super) struct Sync<'a, 'b> {
+    pub(super) socket: &'a mut Stream,
+    pub(super) cx: &'a mut Context<'b>,
+}
+
+fn would_block<T>(poll: Poll<io::Result<T>>) -> io::Result<T> {
+    match poll {
+        Poll::Ready(outcome) => outcome,
+        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+    }
+}
+
+impl Read for Sync<'_, '_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let mut buf = ReadBuf::new(buf);
+        would_block(Pin::new(&mut *self.socket).poll_read(self.cx, &mut buf))?;
+        Ok(buf.filled().len())
+    }
+}
+
+impl Write for Sync<'_, '_> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        would_block(Pin::new(&mut *self.socket).poll_write(self.cx, buf))
+    }
+
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        would_block(Pin::new(&mut *self.socket).poll_write_vectored(self.cx, bufs))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Sends what the library has to say.
+pub(super) fn poll_send(
+    tls: &mut Connection,
+    socket: &mut Stream,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<()>> {
+    while tls.wants_write() {
+        match tls.write_tls(&mut Sync { socket, cx }) {
+            Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
+            Err(error) => return Poll::Ready(Err(error)),
+        }
+    }
+    Poll::Ready(Ok(()))
+}
+
+/// Receives once; 0 is the end.
+pub(super) fn poll_receive(
+    tls: &mut Connection,
+    socket: &mut Stream,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    match tls.read_tls(&mut Sync { socket, cx }) {
+        Ok(n) => Poll::Ready(Ok(n)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+        Err(error) => Poll::Ready(Err(error)),
+    }
+}
+
+impl TlsStream {
+    pub(super) fn new(socket: Stream, tls: Connection) -> Self {
+        Self { socket, tls, held: 0, eof: false, closed: false }
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        poll_send(&mut self.tls, &mut self.socket, cx)
+    }
+
+    fn poll_encrypt(
+        &mut self,
+        cx: &mut Context<'_>,
+        len: usize,
+        encrypt: impl FnOnce(&mut Connection) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_send(cx))?;
+        let held = std::mem::take(&mut self.held);
+        if held > 0 {
+            self.held = held.saturating_sub(len);
+            return Poll::Ready(Ok(held.min(len)));
+        }
+        let n = encrypt(&mut self.tls)?;
+        match self.poll_send(cx) {
+            Poll::Ready(outcome) => Poll::Ready(outcome.map(|()| n)),
+            Poll::Pending => {
+                self.held = n;
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl AsyncRead for TlsStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        loop {
+            match this.tls.reader().read(buf.initialize_unfilled()) {
+                Ok(n) => {
+                    buf.advance(n);
+                    return Poll::Ready(Ok(()));
+                }
+                // The end of the connection without a close_notify counts as the end, as it does with OpenSSL.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+            if this.eof {
+                return Poll::Ready(Ok(()));
+            }
+            if ready!(poll_receive(&mut this.tls, &mut this.socket, cx))? == 0 {
+                this.eof = true;
+            }
+            let outcome = this.tls.process_new_packets();
+            // Answers to what came, such as a change of keys or an alert. Should they not fit now, they go with the
+            // next write.
+            if this.tls.wants_write() {
+                let _ = this.poll_send(cx);
+            }
+            if let Err(error) = outcome {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, error)));
+            }
+        }
+    }
+}
+
+impl AsyncWrite for TlsStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let chunk = &buf[..buf.len().min(CHUNK)];
+        self.poll_encrypt(cx, buf.len(), |tls| tls.writer().write(chunk))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let len = bufs.iter().map(|buf| buf.len()).sum();
+        if len <= CHUNK {
+            return self.poll_encrypt(cx, len, |tls| tls.writer().write_vectored(bufs));
+        }
+        let first = bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| buf);
+        let chunk = &first[..first.len().min(CHUNK)];
+        self.poll_encrypt(cx, len, |tls| tls.writer().write(chunk))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_send(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !std::mem::replace(&mut self.closed, true) {
+            self.tls.send_close_notify();
+        }
+        ready!(self.poll_send(cx))?;
+        Poll::Ready(self.socket.shutdown_write())
+    }
+}
+
+impl Io for TlsStream {
+    fn transport(&self) -> Option<&Stream> {
+        Some(&self.socket)
+    }
+
+    fn alpn(&self) -> Option<&[u8]> {
+        self.tls.alpn_protocol()
+    }
+
+    fn is_tls(&self) -> bool {
+        true
+    }
+
+    fn into_socket(self: Box<Self>) -> Result<Stream, Box<dyn Io>> {
+        Err(self)
+    }
+}

@@ -1,0 +1,75 @@
+//! What a server is told, and how its certificate is judged.
+
+use std::sync::Arc;
+
+use rustls::client::{ClientSessionMemoryCache, Resumption, Tls12Resumption};
+use rustls::{ClientConfig, KeyLog};
+
+use crate::material::Certificate;
+use crate::settings::{Settings, SettingsError, restrict};
+use crate::verify::{ServerVerifier, Trust};
+
+/// Sessions remembered per server: one per name that is asked for.
+const SESSIONS: usize = 64;
+
+/// Settings of the client's side.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    pub settings: Settings,
+    /// `verify required` with these authorities; `None` is `verify none`.
+    pub trust: Option<Arc<Trust>>,
+    /// `verifyhost`.
+    pub host: Option<String>,
+    /// `crt`: shown to servers that ask for a certificate.
+    pub certificate: Option<Arc<Certificate>>,
+    /// Not with `no-ssl-reuse`.
+    pub reuse: bool,
+    /// Not with `no-tls-tickets`.
+    pub tickets: bool,
+}
+
+/// Prepares settings. The second value says what was asked for and is not offered.
+///
+/// # Errors
+/// Nothing that was asked for is offered, or the certificate cannot be used.
+pub fn config(
+    options: &Options,
+    key_log: Option<Arc<dyn KeyLog>>,
+) -> Result<(Arc<ClientConfig>, Vec<String>), SettingsError> {
+    let library = |error: rustls::Error| SettingsError::Library(error.to_string());
+    let prepared = options.settings.prepare()?;
+    let verifier = ServerVerifier {
+        trust: options.trust.clone(),
+        host: options.host.clone(),
+        algorithms: prepared.provider.signature_verification_algorithms,
+        sigalgs: prepared.sigalgs.clone(),
+    };
+    let builder = ClientConfig::builder_with_provider(prepared.provider)
+        .with_protocol_versions(&prepared.versions)
+        .map_err(library)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier));
+    let mut config = match &options.certificate {
+        None => builder.with_no_client_auth(),
+        Some(certificate) => {
+            let key = restrict(&certificate.key, prepared.client_sigalgs.as_ref());
+            let resolver = rustls::sign::SingleCertAndKey::from(certificate.certified(key));
+            builder.with_client_cert_resolver(Arc::new(resolver))
+        }
+    };
+    config.alpn_protocols = prepared.alpn;
+    config.resumption = if options.reuse {
+        let by = if options.tickets {
+            Tls12Resumption::SessionIdOrTickets
+        } else {
+            Tls12Resumption::SessionIdOnly
+        };
+        Resumption::store(Arc::new(ClientSessionMemoryCache::new(SESSIONS))).tls12_resumption(by)
+    } else {
+        Resumption::disabled()
+    };
+    if let Some(key_log) = key_log {
+        config.key_log = key_log;
+    }
+    Ok((Arc::new(config), prepared.notes))
+}

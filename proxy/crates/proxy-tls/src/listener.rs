@@ -1,0 +1,130 @@
+//! The certificates of a `bind` line: which one a client gets, and with which settings.
+
+mod profile;
+mod table;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use rustls::ServerConfig;
+use rustls::server::ClientHello;
+
+pub use profile::{Options, Profile, Shared, Verify};
+pub use table::Filter;
+
+use crate::material::Certificate;
+use table::{Offer, Table};
+
+/// A name in the store of certificates, and what it stands for at the time.
+#[derive(Debug)]
+pub struct Slot {
+    /// The path of the file, or the alias.
+    pub name: Box<str>,
+    current: ArcSwap<Certificate>,
+}
+
+impl Slot {
+    /// A name for a certificate.
+    #[must_use]
+    pub fn new(name: impl Into<Box<str>>, certificate: Arc<Certificate>) -> Self {
+        Self { name: name.into(), current: ArcSwap::new(certificate) }
+    }
+
+    /// The certificate.
+    #[must_use]
+    pub fn certificate(&self) -> Arc<Certificate> {
+        self.current.load_full()
+    }
+
+    /// Puts another certificate in its place. Listeners show it after [`Listener::refresh`].
+    pub fn replace(&self, certificate: Arc<Certificate>) {
+        self.current.store(certificate);
+    }
+}
+
+/// One use of a certificate: a `crt`, or a line of a `crt-list`.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub slot: Arc<Slot>,
+    /// Settings of the line.
+    pub profile: Arc<Profile>,
+    /// Host names it is for; those in the certificate when there are none.
+    pub filters: Vec<Filter>,
+    /// Shown to clients that name no host, or one that no certificate is for.
+    pub default: bool,
+}
+
+/// What a listener shows to clients.
+#[derive(Debug)]
+pub struct Listener {
+    entries: Mutex<Vec<Entry>>,
+    table: ArcSwap<Table>,
+    strict: AtomicBool,
+}
+
+/// A certificate that was chosen.
+#[derive(Clone, Debug)]
+pub struct Chosen {
+    pub config: Arc<ServerConfig>,
+    pub certificate: Arc<Certificate>,
+}
+
+impl Listener {
+    /// A listener with these certificates, of which the first is the default when no other says that it is one.
+    #[must_use]
+    pub fn new(mut entries: Vec<Entry>, strict_sni: bool) -> Self {
+        // The first one is a default, whatever others are (configuration manual, 5.1 "default-crt").
+        if let Some(first) = entries.first_mut() {
+            first.default = true;
+        }
+        let table = ArcSwap::from_pointee(Table::new(&entries, None));
+        Self { entries: Mutex::new(entries), table, strict: AtomicBool::new(strict_sni) }
+    }
+
+    /// Chooses for a client. `None` refuses it: nothing fits and `strict-sni` forbids a default, or there is none.
+    #[must_use]
+    pub fn choose(&self, hello: &ClientHello<'_>) -> Option<Chosen> {
+        let table = self.table.load();
+        let offer = Offer::new(hello);
+        let mut chosen =
+            table.choose(hello.server_name(), offer, !self.strict.load(Ordering::Relaxed))?;
+        // No protocol in common is no error here, as it is none with OpenSSL.
+        let ours = &chosen.config.alpn_protocols;
+        let known = |name: &[u8]| ours.iter().any(|own| own == name);
+        if !ours.is_empty() && hello.alpn().is_some_and(|mut theirs| !theirs.any(known)) {
+            let mut without = (*chosen.config).clone();
+            without.alpn_protocols = Vec::new();
+            chosen.config = Arc::new(without);
+        }
+        Some(chosen)
+    }
+
+    /// Takes up certificates that were replaced. Handshakes that are under way keep theirs.
+    pub fn refresh(&self) {
+        let entries = self.entries.lock();
+        let before = self.table.load();
+        self.table.store(Arc::new(Table::new(&entries, Some(&before))));
+    }
+
+    /// Looks at, or changes, the entries; changes are in force when it returns.
+    pub fn update<T>(&self, change: impl FnOnce(&mut Vec<Entry>) -> T) -> T {
+        let mut entries = self.entries.lock();
+        let value = change(&mut entries);
+        let before = self.table.load();
+        self.table.store(Arc::new(Table::new(&entries, Some(&before))));
+        value
+    }
+
+    /// Looks at the entries.
+    pub fn with_entries<T>(&self, look: impl FnOnce(&[Entry]) -> T) -> T {
+        look(&self.entries.lock())
+    }
+
+    /// Whether clients must name a host that a certificate is for.
+    #[must_use]
+    pub fn is_strict(&self) -> bool {
+        self.strict.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,220 @@
+//! Certificates with their keys, out of PEM text.
+
+use std::sync::Arc;
+
+use rustls::pki_types::pem::{PemObject, SectionKind};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SigningKey};
+use rustls::{InconsistentKeys, SignatureAlgorithm};
+
+use crate::names;
+
+/// Why text is no certificate or key.
+#[derive(Debug, thiserror::Error)]
+pub enum MaterialError {
+    #[error("{0}")]
+    Pem(String),
+    #[error("no certificate in it")]
+    NoCertificate,
+    #[error("no private key in it")]
+    NoKey,
+    #[error("the private key is encrypted: decrypt it with 'openssl pkey'")]
+    EncryptedKey,
+    #[error("unusable private key: {0}")]
+    Key(rustls::Error),
+    #[error("private key and certificate do not match")]
+    Mismatch,
+    #[error("unusable certificate: {0}")]
+    Certificate(String),
+    #[error("no certificate revocation list in it")]
+    NoCrl,
+}
+
+/// What PEM text holds, beside parts that are of no use here (DH parameters, EC parameters).
+#[derive(Debug, Default)]
+pub struct Parts {
+    pub certificates: Vec<CertificateDer<'static>>,
+    pub key: Option<PrivateKeyDer<'static>>,
+    encrypted: bool,
+}
+
+impl Parts {
+    /// Reads PEM text. The first key counts.
+    ///
+    /// # Errors
+    /// A section is cut off or is no base64.
+    pub fn parse(pem: &[u8]) -> Result<Self, MaterialError> {
+        let mut parts = Self::default();
+        for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(pem) {
+            let (kind, der) = section.map_err(|error| MaterialError::Pem(error.to_string()))?;
+            let key = match kind {
+                SectionKind::Certificate => {
+                    parts.certificates.push(der.into());
+                    continue;
+                }
+                SectionKind::PrivateKey => PrivateKeyDer::Pkcs8(der.into()),
+                SectionKind::RsaPrivateKey => PrivateKeyDer::Pkcs1(der.into()),
+                SectionKind::EcPrivateKey => PrivateKeyDer::Sec1(der.into()),
+                _ => continue,
+            };
+            parts.key.get_or_insert(key);
+        }
+        parts.encrypted = parts.key.is_none()
+            && (memmem(pem, b"BEGIN ENCRYPTED PRIVATE KEY") || memmem(pem, b"Proc-Type: 4,ENC"));
+        Ok(parts)
+    }
+}
+
+fn memmem(text: &[u8], what: &[u8]) -> bool {
+    text.windows(what.len()).any(|window| window == what)
+}
+
+/// Every certificate of PEM text, such as that of a `ca-file`.
+///
+/// # Errors
+/// The text is broken, or has none.
+pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, MaterialError> {
+    let list = Parts::parse(pem)?.certificates;
+    if list.is_empty() { Err(MaterialError::NoCertificate) } else { Ok(list) }
+}
+
+/// Every revocation list of PEM text.
+///
+/// # Errors
+/// The text is broken, or has none.
+pub fn crls(pem: &[u8]) -> Result<Vec<CertificateRevocationListDer<'static>>, MaterialError> {
+    let list: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(pem).collect();
+    let list = list.map_err(|error| MaterialError::Pem(error.to_string()))?;
+    if list.is_empty() { Err(MaterialError::NoCrl) } else { Ok(list) }
+}
+
+/// The kind of a certificate's key, by which one is chosen for a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum KeyKind {
+    Rsa,
+    Ecdsa,
+    /// Ed25519: for clients that say they know it.
+    Other,
+}
+
+/// A certificate that can be shown to a peer.
+#[derive(Debug)]
+pub struct Certificate {
+    /// Own certificate first, then its issuers.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// Its own certificate once more, for those who look at it.
+    pub der: Arc<[u8]>,
+    pub key: Arc<dyn SigningKey>,
+    pub kind: KeyKind,
+    /// Host names it is for, in lower case: DNS names and the common name.
+    pub names: Vec<Box<str>>,
+    /// A DER response of the issuer's OCSP responder.
+    pub ocsp: Option<Vec<u8>>,
+    /// The certificate that signed it, when known: of the chain or of an `.issuer` file.
+    pub issuer: Option<CertificateDer<'static>>,
+}
+
+impl Certificate {
+    /// Puts a certificate together. `key` and `issuer` are what separate files hold, if there are any.
+    ///
+    /// # Errors
+    /// There is no certificate or no key, they do not belong together, or one is of a kind that cannot be used.
+    pub fn new(
+        own: Parts,
+        key: Option<Parts>,
+        issuer: Option<CertificateDer<'static>>,
+        ocsp: Option<Vec<u8>>,
+    ) -> Result<Self, MaterialError> {
+        let key_parts = key.as_ref().filter(|parts| parts.key.is_some() || parts.encrypted);
+        let encrypted = own.encrypted || key_parts.is_some_and(|parts| parts.encrypted);
+        let leaf = own.certificates.first().ok_or(MaterialError::NoCertificate)?;
+        let parsed = names::parse(leaf).ok_or_else(|| {
+            MaterialError::Certificate("it is no X.509 certificate in DER".to_owned())
+        })?;
+        let names = names::host_names(&parsed);
+        let der = key_parts
+            .and_then(|parts| parts.key.as_ref())
+            .or(own.key.as_ref())
+            .map(PrivateKeyDer::clone_key);
+        let der = match der {
+            Some(der) => der,
+            None if encrypted => return Err(MaterialError::EncryptedKey),
+            None => return Err(MaterialError::NoKey),
+        };
+        let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&der)
+            .map_err(MaterialError::Key)?;
+        match CertifiedKey::new(own.certificates.clone(), key.clone()).keys_match() {
+            Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
+            Err(rustls::Error::InconsistentKeys(_)) => return Err(MaterialError::Mismatch),
+            Err(error) => return Err(MaterialError::Certificate(error.to_string())),
+        }
+        let kind = match key.algorithm() {
+            SignatureAlgorithm::RSA => KeyKind::Rsa,
+            SignatureAlgorithm::ECDSA => KeyKind::Ecdsa,
+            _ => KeyKind::Other,
+        };
+        let issuer = own.certificates.get(1).cloned().or(issuer);
+        let ocsp = ocsp.filter(|response| !response.is_empty());
+        let der = own.certificates.first().map_or(&[][..], |der| der.as_ref()).into();
+        Ok(Self { der, chain: own.certificates, key, kind, names, ocsp, issuer })
+    }
+
+    /// In the form of the TLS library.
+    #[must_use]
+    pub fn certified(&self, key: Arc<dyn SigningKey>) -> Arc<CertifiedKey> {
+        let mut certified = CertifiedKey::new(self.chain.clone(), key);
+        certified.ocsp.clone_from(&self.ocsp);
+        Arc::new(certified)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
+
+    /// A self-signed certificate and its key, as PEM.
+    pub(crate) fn make(cn: &str, sans: &[&str]) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let names: Vec<String> = sans.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names).unwrap();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, cn);
+        (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+    }
+
+    pub(crate) fn certificate(cn: &str, sans: &[&str]) -> Certificate {
+        let (cert, key) = make(cn, sans);
+        let own = Parts::parse((cert + &key).as_bytes()).unwrap();
+        Certificate::new(own, None, None, None).unwrap()
+    }
+
+    #[test]
+    fn certificate_and_key_may_be_one_text_or_two() {
+        let (cert, key) = make("Example.ORG", &["www.example.org", "*.example.org"]);
+        let one = Parts::parse(format!("{key}{cert}").as_bytes()).unwrap();
+        let one = Certificate::new(one, None, None, None).unwrap();
+        assert_eq!(one.kind, KeyKind::Ecdsa);
+        let names: Vec<&str> = one.names.iter().map(|name| &**name).collect();
+        assert_eq!(names, ["example.org", "www.example.org", "*.example.org"]);
+        let own = Parts::parse(cert.as_bytes()).unwrap();
+        let two = Certificate::new(own, Some(Parts::parse(key.as_bytes()).unwrap()), None, None);
+        assert_eq!(two.unwrap().chain, one.chain);
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_refused() {
+        let (cert, _) = make("a", &[]);
+        let (_, key) = make("b", &[]);
+        let of =
+            |text: &str| Certificate::new(Parts::parse(text.as_bytes()).unwrap(), None, None, None);
+        assert!(matches!(of(&format!("{cert}{key}")), Err(MaterialError::Mismatch)));
+        assert!(matches!(of(&cert), Err(MaterialError::NoKey)));
+        assert!(matches!(of(&key), Err(MaterialError::NoCertificate)));
+        assert!(matches!(of(""), Err(MaterialError::NoCertificate)));
+        let locked =
+            "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+        assert!(matches!(of(&format!("{cert}{locked}")), Err(MaterialError::EncryptedKey)));
+        assert!(Parts::parse(b"-----BEGIN CERTIFICATE-----\nAAAA").is_err());
+    }
+}

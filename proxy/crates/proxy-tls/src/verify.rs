@@ -1,0 +1,571 @@
+//! Whether a peer's certificate can be trusted, in the terms of OpenSSL: an error number and the depth it was found at.
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls::pki_types::{
+    CertificateDer, CertificateRevocationListDer, ServerName, TrustAnchor, UnixTime,
+};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use webpki::{
+    BorrowedCertRevocationList, CertRevocationList, EndEntityCert, KeyUsage,
+    RevocationOptionsBuilder,
+};
+
+use crate::names;
+
+/// `X509_V_ERR_*` numbers of OpenSSL that are told here.
+pub mod code {
+    pub const OK: u8 = 0;
+    pub const UNSPECIFIED: u8 = 1;
+    pub const UNABLE_TO_GET_CRL: u8 = 3;
+    pub const CERT_SIGNATURE_FAILURE: u8 = 7;
+    pub const CERT_NOT_YET_VALID: u8 = 9;
+    pub const CERT_HAS_EXPIRED: u8 = 10;
+    pub const CRL_HAS_EXPIRED: u8 = 12;
+    pub const DEPTH_ZERO_SELF_SIGNED_CERT: u8 = 18;
+    pub const SELF_SIGNED_CERT_IN_CHAIN: u8 = 19;
+    pub const UNABLE_TO_GET_ISSUER_CERT_LOCALLY: u8 = 20;
+    pub const CERT_REVOKED: u8 = 23;
+    pub const INVALID_CA: u8 = 24;
+    pub const PATH_LENGTH_EXCEEDED: u8 = 25;
+    pub const INVALID_PURPOSE: u8 = 26;
+    pub const UNHANDLED_CRITICAL_EXTENSION: u8 = 34;
+    pub const PERMITTED_VIOLATION: u8 = 47;
+    pub const HOSTNAME_MISMATCH: u8 = 62;
+    pub const CA_MD_TOO_WEAK: u8 = 68;
+}
+
+/// Certificates that are trusted, and those that were revoked.
+#[derive(Debug, Default)]
+pub struct Trust {
+    certificates: Vec<CertificateDer<'static>>,
+    anchors: Vec<TrustAnchor<'static>>,
+    crls: Vec<CertRevocationList<'static>>,
+}
+
+impl Trust {
+    /// Trusts these certificates and what they signed, unless one of the lists revokes it. Certificates that cannot be
+    /// read are left out: bundles of systems have some.
+    ///
+    /// # Errors
+    /// A list cannot be used.
+    pub fn new(
+        certificates: Vec<CertificateDer<'static>>,
+        crls: &[CertificateRevocationListDer<'static>],
+    ) -> Result<Self, String> {
+        let anchors = certificates
+            .iter()
+            .filter_map(|certificate| webpki::anchor_from_trusted_cert(certificate).ok())
+            .map(|anchor| anchor.to_owned())
+            .collect();
+        let crls = crls
+            .iter()
+            .map(|list| {
+                BorrowedCertRevocationList::from_der(list)
+                    .and_then(|list| list.to_owned())
+                    .map(CertRevocationList::from)
+                    .map_err(|error| format!("unusable certificate revocation list: {error}"))
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self { certificates, anchors, crls })
+    }
+
+    /// What is trusted.
+    #[must_use]
+    pub fn certificates(&self) -> &[CertificateDer<'static>] {
+        &self.certificates
+    }
+
+    /// Names to show to clients, so that they choose a fitting certificate.
+    #[must_use]
+    pub fn subjects(&self) -> Vec<DistinguishedName> {
+        self.anchors.iter().map(|anchor| DistinguishedName::in_sequence(&anchor.subject)).collect()
+    }
+
+    /// One attempt at the chain of a certificate.
+    fn attempt(
+        &self,
+        chain: &Chain<'_>,
+        usage: KeyUsage,
+        now: UnixTime,
+        with_crls: bool,
+    ) -> Result<(), Flaw> {
+        if self.certificates.iter().any(|trusted| trusted == chain.leaf) {
+            return valid_at(chain.leaf, now).map_err(|code| Flaw { code, depth: 0 });
+        }
+        let flaw = |error| self.flaw(chain, now, error);
+        let leaf = EndEntityCert::try_from(chain.leaf).map_err(flaw)?;
+        let crls: Vec<&CertRevocationList<'_>> = self.crls.iter().collect();
+        let revocation = RevocationOptionsBuilder::new(&crls)
+            .ok()
+            .filter(|_| with_crls)
+            .map(RevocationOptionsBuilder::build);
+        leaf.verify_for_usage(
+            chain.algorithms.all,
+            &self.anchors,
+            chain.intermediates,
+            now,
+            usage,
+            revocation,
+            None,
+        )
+        .map(|_| ())
+        .map_err(flaw)
+    }
+
+    /// OpenSSL's view of an error.
+    fn flaw(&self, chain: &Chain<'_>, now: UnixTime, error: webpki::Error) -> Flaw {
+        use webpki::Error as E;
+        let at = |code, depth| Flaw { code, depth };
+        let time = |fallback: u8| match valid_at(chain.leaf, now) {
+            Err(code) => at(code, 0),
+            Ok(()) => at(fallback, 1),
+        };
+        match error {
+            E::CertExpired { .. } | E::InvalidCertValidity => time(code::CERT_HAS_EXPIRED),
+            E::CertNotValidYet { .. } => time(code::CERT_NOT_YET_VALID),
+            E::CertRevoked => at(code::CERT_REVOKED, 0),
+            E::CrlExpired { .. } => at(code::CRL_HAS_EXPIRED, 0),
+            E::UnknownRevocationStatus => at(code::UNABLE_TO_GET_CRL, 0),
+            E::UnknownIssuer => {
+                let self_signed = |der: &CertificateDer<'_>| {
+                    names::parse(der).is_some_and(|c| c.subject().as_raw() == c.issuer().as_raw())
+                };
+                let above = chain.intermediates.iter().position(self_signed);
+                match above {
+                    _ if self_signed(chain.leaf) => at(code::DEPTH_ZERO_SELF_SIGNED_CERT, 0),
+                    Some(position) => at(code::SELF_SIGNED_CERT_IN_CHAIN, position as u8 + 1),
+                    None => at(
+                        code::UNABLE_TO_GET_ISSUER_CERT_LOCALLY,
+                        chain.intermediates.len().min(usize::from(u8::MAX)) as u8,
+                    ),
+                }
+            }
+            E::InvalidSignatureForPublicKey => at(code::CERT_SIGNATURE_FAILURE, 0),
+            E::EndEntityUsedAsCa => at(code::INVALID_CA, 1),
+            E::CaUsedAsEndEntity => at(code::INVALID_PURPOSE, 0),
+            E::PathLenConstraintViolated => at(code::PATH_LENGTH_EXCEEDED, 1),
+            E::RequiredEkuNotFoundContext(_) => at(code::INVALID_PURPOSE, 0),
+            E::UnsupportedCriticalExtension => at(code::UNHANDLED_CRITICAL_EXTENSION, 0),
+            E::NameConstraintViolation => at(code::PERMITTED_VIOLATION, 0),
+            E::UnsupportedSignatureAlgorithmContext(_)
+            | E::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => at(code::CA_MD_TOO_WEAK, 0),
+            _ => at(code::UNSPECIFIED, 0),
+        }
+    }
+}
+
+struct Chain<'a> {
+    leaf: &'a CertificateDer<'a>,
+    intermediates: &'a [CertificateDer<'a>],
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Flaw {
+    code: u8,
+    depth: u8,
+}
+
+/// The validity in seconds since 1970.
+fn validity(der: &CertificateDer<'_>) -> Option<(u64, u64)> {
+    let validity = names::parse(der)?.validity().clone();
+    let of = |time: x509_parser::time::ASN1Time| u64::try_from(time.timestamp()).unwrap_or(0);
+    Some((of(validity.not_before), of(validity.not_after)))
+}
+
+fn valid_at(der: &CertificateDer<'_>, now: UnixTime) -> Result<(), u8> {
+    let (from, to) = validity(der).ok_or(code::UNSPECIFIED)?;
+    if now.as_secs() < from {
+        return Err(code::CERT_NOT_YET_VALID);
+    }
+    if now.as_secs() > to { Err(code::CERT_HAS_EXPIRED) } else { Ok(()) }
+}
+
+/// Errors that do not end the handshake: `crt-ignore-err`, `ca-ignore-err`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Ignored {
+    #[default]
+    Nothing,
+    Codes(Vec<u8>),
+    All,
+}
+
+impl Ignored {
+    fn has(&self, code: u8) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Codes(codes) => codes.contains(&code),
+            Self::All => true,
+        }
+    }
+}
+
+/// What was found about a peer's certificate, for `ssl_c_err` and its kin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// The last error: `ssl_c_verify`.
+    pub result: u8,
+    /// The first error of the certificate itself.
+    pub crt_err: u8,
+    /// The first error of one above it, and how far above.
+    pub ca_err: u8,
+    pub ca_err_depth: u8,
+    /// The error that ended the handshake.
+    pub fatal: bool,
+}
+
+impl Report {
+    fn add(&mut self, flaw: Flaw) {
+        self.result = flaw.code;
+        if flaw.depth == 0 {
+            if self.crt_err == 0 {
+                self.crt_err = flaw.code;
+            }
+        } else if self.ca_err == 0 {
+            (self.ca_err, self.ca_err_depth) = (flaw.code, flaw.depth);
+        }
+    }
+}
+
+thread_local! {
+    static LAST: Cell<Option<Report>> = const { Cell::new(None) };
+}
+
+/// What the handshake that this thread drove last found about its peer.
+pub fn take_report() -> Option<Report> {
+    LAST.take()
+}
+
+/// Errors that are looked past, each at most once a kind.
+const TRIES: usize = 4;
+
+fn examine(
+    trust: &Trust,
+    chain: &Chain<'_>,
+    usage: KeyUsage,
+    now: UnixTime,
+    ignored: (&Ignored, &Ignored),
+) -> Report {
+    let mut report = Report::default();
+    let (mut at, mut with_crls) = (now, true);
+    for _ in 0..TRIES {
+        let Err(flaw) = trust.attempt(chain, usage, at, with_crls) else { return report };
+        report.add(flaw);
+        let (crt, ca) = ignored;
+        if !(if flaw.depth == 0 { crt } else { ca }).has(flaw.code) {
+            report.fatal = true;
+            return report;
+        }
+        // Look for what else there is to find.
+        match flaw.code {
+            code::CERT_HAS_EXPIRED | code::CERT_NOT_YET_VALID => {
+                let whose = chain.intermediates.iter().find(|c| valid_at(c, at).is_err());
+                let whose = if flaw.depth == 0 { chain.leaf } else { whose.unwrap_or(chain.leaf) };
+                match validity(whose) {
+                    Some((from, to)) if at.as_secs() > to => {
+                        at = UnixTime::since_unix_epoch(std::time::Duration::from_secs(
+                            to.max(from),
+                        ));
+                    }
+                    Some((from, _)) => {
+                        at = UnixTime::since_unix_epoch(std::time::Duration::from_secs(from));
+                    }
+                    None => return report,
+                }
+            }
+            code::CERT_REVOKED | code::UNABLE_TO_GET_CRL | code::CRL_HAS_EXPIRED => {
+                with_crls = false;
+            }
+            _ => return report,
+        }
+    }
+    report
+}
+
+/// The error to tell the peer.
+fn alert(code: u8) -> Error {
+    Error::InvalidCertificate(match code {
+        code::CERT_HAS_EXPIRED => CertificateError::Expired,
+        code::CERT_NOT_YET_VALID => CertificateError::NotValidYet,
+        code::CERT_REVOKED => CertificateError::Revoked,
+        code::DEPTH_ZERO_SELF_SIGNED_CERT
+        | code::SELF_SIGNED_CERT_IN_CHAIN
+        | code::UNABLE_TO_GET_ISSUER_CERT_LOCALLY => CertificateError::UnknownIssuer,
+        code::CERT_SIGNATURE_FAILURE => CertificateError::BadSignature,
+        code::INVALID_PURPOSE => CertificateError::InvalidPurpose,
+        code::HOSTNAME_MISMATCH => CertificateError::NotValidForName,
+        _ => CertificateError::ApplicationVerificationFailure,
+    })
+}
+
+fn only(
+    algorithms: WebPkiSupportedAlgorithms,
+    allowed: Option<&[SignatureScheme]>,
+) -> Vec<SignatureScheme> {
+    let all = algorithms.supported_schemes();
+    match allowed {
+        None => all,
+        Some(allowed) => allowed.iter().filter(|s| all.contains(s)).copied().collect(),
+    }
+}
+
+/// Judges certificates of clients.
+#[derive(Debug)]
+pub struct ClientVerifier {
+    pub trust: Arc<Trust>,
+    /// Names of authorities that clients are told.
+    pub hints: Vec<DistinguishedName>,
+    /// A client without a certificate is refused.
+    pub mandatory: bool,
+    pub crt_ignored: Ignored,
+    pub ca_ignored: Ignored,
+    pub algorithms: WebPkiSupportedAlgorithms,
+    /// `client-sigalgs`.
+    pub sigalgs: Option<Arc<[SignatureScheme]>>,
+}
+
+impl ClientCertVerifier for ClientVerifier {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &self.hints
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        self.mandatory
+    }
+
+    fn verify_client_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let chain = Chain { leaf, intermediates, algorithms: self.algorithms };
+        let ignored = (&self.crt_ignored, &self.ca_ignored);
+        let report = examine(&self.trust, &chain, KeyUsage::client_auth(), now, ignored);
+        LAST.set(Some(report));
+        if report.fatal { Err(alert(report.result)) } else { Ok(ClientCertVerified::assertion()) }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        rustls::crypto::verify_tls12_signature(message, certificate, signed, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        only(self.algorithms, self.sigalgs.as_deref())
+    }
+}
+
+/// Judges certificates of servers.
+#[derive(Debug)]
+pub struct ServerVerifier {
+    /// `None` is `verify none`.
+    pub trust: Option<Arc<Trust>>,
+    /// `verifyhost`: the name a certificate must be for. Without it, the one that was asked for by SNI.
+    pub host: Option<String>,
+    pub algorithms: WebPkiSupportedAlgorithms,
+    /// `sigalgs`.
+    pub sigalgs: Option<Arc<[SignatureScheme]>>,
+}
+
+impl ServerCertVerifier for ServerVerifier {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        _: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let Some(trust) = &self.trust else { return Ok(ServerCertVerified::assertion()) };
+        let chain = Chain { leaf, intermediates, algorithms: self.algorithms };
+        let none = (&Ignored::Nothing, &Ignored::Nothing);
+        let mut report = examine(trust, &chain, KeyUsage::server_auth(), now, none);
+        if report.result == 0 {
+            let host = match (&self.host, name) {
+                (Some(host), _) => Some(host.as_str()),
+                (None, ServerName::DnsName(name)) => Some(name.as_ref()),
+                (None, _) => None,
+            };
+            if host.is_some_and(|host| !names::is_for(leaf, host)) {
+                report.add(Flaw { code: code::HOSTNAME_MISMATCH, depth: 0 });
+            }
+        }
+        report.fatal = report.result != 0;
+        LAST.set(Some(report));
+        if report.fatal { Err(alert(report.result)) } else { Ok(ServerCertVerified::assertion()) }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        rustls::crypto::verify_tls12_signature(message, certificate, signed, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        only(self.algorithms, self.sigalgs.as_deref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+    use std::time::Duration;
+
+    fn params(cn: &str) -> CertificateParams {
+        let mut params = CertificateParams::new(vec![cn.to_owned()]).unwrap();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, cn);
+        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2030, 1, 1);
+        params
+    }
+
+    struct Made {
+        ca: CertificateDer<'static>,
+        leaf: CertificateDer<'static>,
+    }
+
+    fn make(expired: bool) -> Made {
+        let (ca_key, key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+        let mut ca = params(&format!("ca {:?}", std::time::Instant::now()));
+        ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let ca_cert = ca.self_signed(&ca_key).unwrap();
+        let mut leaf = params("leaf.org");
+        if expired {
+            leaf.not_after = rcgen::date_time_ymd(2021, 1, 1);
+        }
+        let leaf = leaf.signed_by(&key, &Issuer::new(ca, ca_key)).unwrap();
+        Made { ca: ca_cert.der().clone(), leaf: leaf.der().clone() }
+    }
+
+    /// 2025-01-01.
+    fn now() -> UnixTime {
+        UnixTime::since_unix_epoch(Duration::from_secs(1_735_689_600))
+    }
+
+    fn verifier(trusted: &[&CertificateDer<'static>], crt: Ignored, ca: Ignored) -> ClientVerifier {
+        let trusted = trusted.iter().map(|&der| der.clone()).collect();
+        ClientVerifier {
+            trust: Arc::new(Trust::new(trusted, &[]).unwrap()),
+            hints: Vec::new(),
+            mandatory: true,
+            crt_ignored: crt,
+            ca_ignored: ca,
+            algorithms: rustls::crypto::aws_lc_rs::default_provider()
+                .signature_verification_algorithms,
+            sigalgs: None,
+        }
+    }
+
+    #[track_caller]
+    fn check(
+        verifier: &ClientVerifier,
+        leaf: &CertificateDer<'_>,
+        above: &[CertificateDer<'_>],
+        expected: (bool, u8, u8, u8),
+    ) {
+        let outcome = verifier.verify_client_cert(leaf, above, now());
+        let report = take_report().unwrap();
+        let got = (outcome.is_ok(), report.crt_err, report.ca_err, report.ca_err_depth);
+        assert_eq!(got, expected, "{report:?}");
+    }
+
+    #[test]
+    fn errors_have_openssls_numbers_and_depths() {
+        use Ignored::{All, Codes, Nothing};
+        let (good, old, other) = (make(false), make(true), make(false));
+        check(&verifier(&[&good.ca], Nothing, Nothing), &good.leaf, &[], (true, 0, 0, 0));
+        check(&verifier(&[&other.ca], Nothing, Nothing), &good.leaf, &[], (false, 20, 0, 0));
+        check(&verifier(&[&other.ca], All, Nothing), &good.leaf, &[], (true, 20, 0, 0));
+        let chain = [good.ca.clone()];
+        check(&verifier(&[&other.ca], Nothing, Nothing), &good.leaf, &chain, (false, 0, 19, 1));
+        check(
+            &verifier(&[&other.ca], Nothing, Codes(vec![19])),
+            &good.leaf,
+            &chain,
+            (true, 0, 19, 1),
+        );
+        check(
+            &verifier(&[&other.ca], Codes(vec![19]), Nothing),
+            &good.leaf,
+            &chain,
+            (false, 0, 19, 1),
+        );
+        check(&verifier(&[&old.ca], Nothing, Nothing), &old.leaf, &[], (false, 10, 0, 0));
+        check(&verifier(&[&old.ca], Codes(vec![10]), Nothing), &old.leaf, &[], (true, 10, 0, 0));
+        // Looking past one error finds the next.
+        check(&verifier(&[&other.ca], Codes(vec![20]), Nothing), &good.leaf, &[], (true, 20, 0, 0));
+    }
+
+    #[test]
+    fn a_certificate_that_is_trusted_itself_needs_no_authority() {
+        let made = make(false);
+        check(
+            &verifier(&[&made.leaf], Ignored::Nothing, Ignored::Nothing),
+            &made.leaf,
+            &[],
+            (true, 0, 0, 0),
+        );
+        check(
+            &verifier(&[&made.ca], Ignored::Nothing, Ignored::Nothing),
+            &made.ca,
+            &[],
+            (true, 0, 0, 0),
+        );
+    }
+
+    #[test]
+    fn names_of_servers() {
+        let made = make(false);
+        let with = |host: Option<&str>| ServerVerifier {
+            trust: Some(Arc::new(Trust::new(vec![made.ca.clone()], &[]).unwrap())),
+            host: host.map(str::to_owned),
+            algorithms: rustls::crypto::aws_lc_rs::default_provider()
+                .signature_verification_algorithms,
+            sigalgs: None,
+        };
+        let check = |host, name: &str, expected| {
+            let name = ServerName::try_from(name).unwrap();
+            let outcome = with(host).verify_server_cert(&made.leaf, &[], &name, &[], now());
+            assert_eq!(outcome.is_ok(), expected, "{host:?} {name:?}");
+        };
+        check(None, "leaf.org", true);
+        check(None, "other.org", false);
+        check(None, "127.0.0.1", true);
+        check(Some("leaf.org"), "other.org", true);
+        check(Some("other.org"), "leaf.org", false);
+        check(Some("other.org"), "127.0.0.1", false);
+    }
+}

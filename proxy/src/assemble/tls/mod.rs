@@ -1,0 +1,126 @@
+//! TLS and the PROXY protocol of `bind` and `server` lines: files read, settings combined with their defaults.
+
+mod bind;
+mod files;
+mod server;
+mod store;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use proxy_config::model::{Config, TlsSettings, TlsVersion};
+use proxy_tls::settings::{Settings, Version};
+use proxy_tls::ticket::TicketKeys;
+use proxy_tls::verify::Trust;
+use proxy_types::{DiagSink, Diagnostic, Diagnostics, Spanned};
+
+use super::rules::Rules;
+use store::Store;
+
+/// What the lines of one configuration share.
+pub(crate) struct Tls<'a> {
+    config: &'a Config,
+    rules: &'a Rules<'a>,
+    store: Store<'a>,
+    trusts: HashMap<Vec<String>, Option<Arc<Trust>>>,
+    ticket_keys: HashMap<String, Option<Arc<TicketKeys>>>,
+}
+
+impl<'a> Tls<'a> {
+    pub(super) fn new(config: &'a Config, rules: &'a Rules<'a>) -> Self {
+        Self {
+            config,
+            rules,
+            store: Store::new(&config.global.tls),
+            trusts: HashMap::new(),
+            ticket_keys: HashMap::new(),
+        }
+    }
+
+    /// Authorities of `files`, without what `crl` revokes. Each combination is read once. `None` was told.
+    fn trust(
+        &mut self,
+        files: &[&Spanned<String>],
+        crl: Option<&Spanned<String>>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Arc<Trust>> {
+        let base = self.config.global.tls.ca_base.as_ref();
+        let mut key: Vec<String> =
+            files.iter().map(|file| files::path(&file.value, base)).collect();
+        let names = key.clone();
+        let crl_name = crl.map(|file| files::path(&file.value, base));
+        key.push(crl_name.clone().unwrap_or_default());
+        if let Some(known) = self.trusts.get(&key) {
+            return known.clone();
+        }
+        let read = || {
+            let mut certificates = Vec::new();
+            for (file, name) in files.iter().zip(&names) {
+                let found = files::authorities(name).map_err(|error| (file.span, error))?;
+                certificates.extend(found);
+            }
+            let crls = match (crl, &crl_name) {
+                (Some(file), Some(name)) => {
+                    files::revoked(name).map_err(|error| (file.span, error))?
+                }
+                _ => Vec::new(),
+            };
+            let span =
+                crl.or_else(|| files.first().copied()).map(|file| file.span).unwrap_or_default();
+            Trust::new(certificates, &crls).map_err(|error| (span, error))
+        };
+        let trust = match read() {
+            Ok(trust) => Some(Arc::new(trust)),
+            Err((span, error)) => {
+                diagnostics.push(Diagnostic::alert(error).at(span));
+                None
+            }
+        };
+        self.trusts.insert(key, trust.clone());
+        trust
+    }
+}
+
+/// Settings of a line in the library's form, those of `defaults` where it says nothing.
+fn settings(
+    line: &TlsSettings,
+    defaults: &TlsSettings,
+    curves: Option<&Spanned<String>>,
+) -> Settings {
+    let text = |own: &Option<Spanned<String>>, default: &Option<Spanned<String>>| {
+        own.as_ref().or(default.as_ref()).map(|text| text.value.clone())
+    };
+    let version = |own: Option<Spanned<TlsVersion>>, default: Option<Spanned<TlsVersion>>| {
+        own.or(default).map(|version| match version.value {
+            TlsVersion::Ssl3 => Version::Ssl3,
+            TlsVersion::Tls10 => Version::Tls10,
+            TlsVersion::Tls11 => Version::Tls11,
+            TlsVersion::Tls12 => Version::Tls12,
+            TlsVersion::Tls13 => Version::Tls13,
+        })
+    };
+    let mut off = [false; 5];
+    for (index, off) in off.iter_mut().enumerate() {
+        *off = line.off[index].or(defaults.off[index]).is_some();
+    }
+    Settings {
+        min: version(line.min, defaults.min),
+        max: version(line.max, defaults.max),
+        off,
+        ciphers: text(&line.ciphers, &defaults.ciphers),
+        ciphersuites: text(&line.ciphersuites, &defaults.ciphersuites),
+        curves: line
+            .curves
+            .as_ref()
+            .or(curves)
+            .or(defaults.curves.as_ref())
+            .map(|text| text.value.clone()),
+        sigalgs: text(&line.sigalgs, &defaults.sigalgs),
+        client_sigalgs: text(&line.client_sigalgs, &defaults.client_sigalgs),
+        alpn: line
+            .alpn
+            .as_ref()
+            .map(|list| list.value.iter().map(|name| name.clone().into_bytes()).collect())
+            .unwrap_or_default(),
+    }
+}

@@ -1,0 +1,140 @@
+//! `server` lines.
+
+use std::sync::Arc;
+
+use proxy_config::model::{Proxy, Server, TlsVerify};
+use proxy_rules::sample::{Expr, Place};
+use proxy_state::Transport;
+use proxy_stream::transport::{Exit, SendProxy, SendProxyV2, Sni, TlsExit};
+use proxy_tls::client::{self, Options};
+use proxy_types::{DiagSink, Diagnostic, Diagnostics, Mode, Spanned};
+
+use super::{Tls, settings};
+
+impl Tls<'_> {
+    /// What connections to a server begin with; `None` is nothing, or was told.
+    pub(crate) fn exit(
+        &mut self,
+        proxy: &Proxy,
+        server: &Server,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Transport> {
+        let tls = if server.options.tls.is_on() {
+            Some(self.tls_exit(proxy, server, diagnostics)?)
+        } else {
+            None
+        };
+        let exit = Exit { proxy: self.send_proxy(proxy, server, diagnostics), tls };
+        let any = exit.proxy.is_some() || exit.tls.is_some();
+        any.then(|| Arc::new(exit) as Transport)
+    }
+
+    fn send_proxy(
+        &self,
+        proxy: &Proxy,
+        server: &Server,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<SendProxy> {
+        let written = &server.options.proxy;
+        if !written.v2.is_some_and(|on| on.value) {
+            return written.v1.filter(|on| on.value).map(|_| SendProxy::V1);
+        }
+        let mut formats = Vec::new();
+        for (kind, text) in &written.formats {
+            if let Some(format) = self.rules.format(proxy, text, Place::ServerSource, diagnostics) {
+                formats.push((*kind, format));
+            }
+        }
+        Some(SendProxy::V2(Box::new(SendProxyV2 {
+            ssl: written.ssl,
+            cert_cn: written.cert_cn,
+            ssl_cipher: written.ssl_cipher,
+            cert_sig: written.cert_sig,
+            cert_key: written.cert_key,
+            authority: written.authority,
+            crc32c: written.crc32c,
+            unique_id: written.unique_id,
+            formats,
+        })))
+    }
+
+    fn tls_exit(
+        &mut self,
+        proxy: &Proxy,
+        server: &Server,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<TlsExit> {
+        let global = &self.config.global.tls;
+        let written = &server.options.tls;
+        let own = &written.settings;
+        let verify = own.verify.or(global.server_verify).map(|verify| verify.value);
+        let required = verify != Some(TlsVerify::None);
+        let mut options = Options {
+            settings: settings(own, &global.server.settings, None),
+            host: written
+                .verifyhost
+                .as_ref()
+                .map(|host| host.value.clone())
+                .filter(|host| !host.is_empty()),
+            reuse: written.reuse.is_none_or(|reuse| reuse.value),
+            tickets: own
+                .tickets
+                .or(global.server.settings.tickets)
+                .is_none_or(|tickets| tickets.value),
+            ..Options::default()
+        };
+        if required {
+            let Some(file) = &own.ca_file else {
+                diagnostics.push(
+                    Diagnostic::alert("verify is enabled by default but no CA file specified")
+                        .at(server.span)
+                        .help(
+                            "name the authorities by 'ca-file', for instance '@system-ca'; where the \
+                             network can be trusted, 'verify none' on the line or 'ssl-server-verify \
+                             none' in the global section switches verification off",
+                        ),
+                );
+                return None;
+            };
+            options.trust = Some(self.trust(&[file], own.crl_file.as_ref(), diagnostics)?);
+        }
+        if let Some(name) = &written.crt {
+            match self.store.certificates(&name.value) {
+                Ok(slots) => options.certificate = slots.first().map(|slot| slot.certificate()),
+                Err(error) => {
+                    diagnostics.push(Diagnostic::alert(error).at(name.span));
+                    return None;
+                }
+            }
+        }
+        let sni = self.sni(proxy, server, diagnostics)?;
+        match client::config(&options, None) {
+            Ok((config, notes)) => {
+                for note in notes {
+                    diagnostics.push(Diagnostic::warning(note).at(server.span));
+                }
+                Some(TlsExit { config, sni })
+            }
+            Err(error) => {
+                diagnostics.push(Diagnostic::alert(error.to_string()).at(server.span));
+                None
+            }
+        }
+    }
+
+    fn sni(&self, proxy: &Proxy, server: &Server, diagnostics: &mut Diagnostics) -> Option<Sni> {
+        let written = &server.options.tls;
+        let mut expr = |text: &Spanned<String>| -> Option<Expr> {
+            self.rules.expression(proxy, text, Place::ServerSource, diagnostics)
+        };
+        if let Some(text) = &written.sni {
+            return expr(text).map(Sni::Expr);
+        }
+        let auto = written.sni_auto.is_none_or(|auto| auto.value);
+        if auto && proxy.settings.mode() == Mode::Http {
+            let text = "req.hdr(host),field(1,:)".to_owned();
+            return expr(&Spanned::new(text, server.span)).map(Sni::Auto);
+        }
+        Some(Sni::None)
+    }
+}

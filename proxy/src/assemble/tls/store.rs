@@ -1,0 +1,159 @@
+//! The store of certificates: each file is read once, whatever number of lines name it.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use proxy_config::crt_list::Files;
+use proxy_config::model::TlsGlobal;
+use proxy_tls::listener::Slot;
+use proxy_tls::material::Certificate;
+use proxy_tls::rustls::pki_types::CertificateDer;
+
+use super::files;
+
+/// Files that belong to a certificate, by the end of their names.
+const RESERVED: [&str; 4] = [".key", ".issuer", ".ocsp", ".sctl"];
+/// Ends of the files of a bundle.
+const KINDS: [&str; 3] = [".rsa", ".ecdsa", ".dsa"];
+
+/// Certificates by name.
+pub(super) struct Store<'a> {
+    global: &'a TlsGlobal,
+    slots: HashMap<String, Arc<Slot>>,
+    /// Chains of `issuers-chain-path`, once they are needed.
+    chains: Option<Vec<Vec<CertificateDer<'static>>>>,
+    /// What is worth a warning.
+    pub(super) notes: Vec<String>,
+}
+
+impl<'a> Store<'a> {
+    pub(super) fn new(global: &'a TlsGlobal) -> Self {
+        Self { global, slots: HashMap::new(), chains: None, notes: Vec::new() }
+    }
+
+    /// What `crt` names: a file, a bundle of files, a directory of files, or a certificate of a `crt-store`.
+    ///
+    /// # Errors
+    /// One of them cannot be used.
+    pub(super) fn certificates(&mut self, name: &str) -> Result<Vec<Arc<Slot>>, String> {
+        let path = files::path(name, self.global.crt_base.as_ref());
+        if let Some(slot) = self.slots.get(&path) {
+            return Ok(vec![slot.clone()]);
+        }
+        if Path::new(&path).is_dir() {
+            return files::directory(&path)?
+                .into_iter()
+                .filter(|file| !RESERVED.iter().any(|end| file.ends_with(end)))
+                .map(|file| self.one(&file, &Files::default()))
+                .collect();
+        }
+        self.file(&path, &Files::default())
+    }
+
+    /// What a line of a `crt-list` names.
+    ///
+    /// # Errors
+    /// One of them cannot be used.
+    pub(super) fn listed(&mut self, name: &str, extra: &Files) -> Result<Vec<Arc<Slot>>, String> {
+        let path = files::path(name, self.global.crt_base.as_ref());
+        self.file(&path, extra)
+    }
+
+    /// A file, or a bundle of them when there is none of this name.
+    fn file(&mut self, path: &str, extra: &Files) -> Result<Vec<Arc<Slot>>, String> {
+        let bundle = self.global.load_extra.is_none_or(|kinds| kinds.value.bundle);
+        if path.starts_with('@')
+            || self.slots.contains_key(path)
+            || Path::new(path).exists()
+            || !bundle
+        {
+            return Ok(vec![self.one(path, extra)?]);
+        }
+        let found: Vec<String> = KINDS
+            .iter()
+            .map(|kind| format!("{path}{kind}"))
+            .filter(|file| Path::new(file).exists())
+            .collect();
+        if found.is_empty() {
+            return Ok(vec![self.one(path, extra)?]);
+        }
+        found.iter().map(|file| self.one(file, extra)).collect()
+    }
+
+    fn one(&mut self, path: &str, extra: &Files) -> Result<Arc<Slot>, String> {
+        if let Some(slot) = self.slots.get(path) {
+            return Ok(slot.clone());
+        }
+        if path.starts_with('@') {
+            return Err(format!("no certificate is called '{path}'"));
+        }
+        let certificate = self.load(path, extra)?;
+        let slot = Arc::new(Slot::new(path, Arc::new(certificate)));
+        self.slots.insert(path.to_owned(), slot.clone());
+        Ok(slot)
+    }
+
+    /// Reads a certificate with the files beside it.
+    fn load(&mut self, path: &str, extra: &Files) -> Result<Certificate, String> {
+        let kinds = self.global.load_extra.map(|kinds| kinds.value).unwrap_or_default();
+        let mut own = files::parts(path)?;
+        let key_base = self.global.key_base.as_ref();
+        let key = match &extra.key {
+            Some(name) => Some(files::parts(&files::path(name, key_base))?),
+            None if own.key.is_none() && kinds.key => {
+                let base = match path.strip_suffix(".crt") {
+                    Some(base) if self.global.load_extra_del_ext.is_some() => base,
+                    _ => path,
+                };
+                let name = format!("{base}.key");
+                if Path::new(&name).exists() { Some(files::parts(&name)?) } else { None }
+            }
+            None => None,
+        };
+        let base = self.global.crt_base.as_ref();
+        let issuer = match &extra.issuer {
+            Some(name) => Some(files::parts(&files::path(name, base))?),
+            None if kinds.issuer && Path::new(&format!("{path}.issuer")).exists() => {
+                Some(files::parts(&format!("{path}.issuer"))?)
+            }
+            None => None,
+        };
+        let issuer = issuer.and_then(|parts| parts.certificates.into_iter().next());
+        let ocsp = match &extra.ocsp {
+            Some(name) => Some(files::read(&files::path(name, base))?),
+            None if kinds.ocsp => files::read_optional(&format!("{path}.ocsp"))?,
+            None => None,
+        };
+        if kinds.sctl && Path::new(&format!("{path}.sctl")).exists() {
+            self.notes.push(format!(
+                "'{path}.sctl': certificate timestamps are not sent in the handshake, no effect"
+            ));
+        }
+        if own.certificates.len() == 1 {
+            let chain = self.chain_of(&own.certificates[0])?;
+            own.certificates.extend(chain);
+        }
+        Certificate::new(own, key, issuer, ocsp).map_err(|error| format!("'{path}': {error}"))
+    }
+
+    /// The certificates above one, from `issuers-chain-path`.
+    fn chain_of(
+        &mut self,
+        leaf: &CertificateDer<'static>,
+    ) -> Result<Vec<CertificateDer<'static>>, String> {
+        let Some(directory) = &self.global.issuers_chain_path else { return Ok(Vec::new()) };
+        if self.chains.is_none() {
+            let mut chains = Vec::new();
+            for file in files::directory(&directory.value)? {
+                chains.push(files::parts(&file)?.certificates);
+            }
+            self.chains = Some(chains);
+        }
+        let chains = self.chains.iter().flatten();
+        let mut fitting = chains.filter(|chain| {
+            chain.first().is_some_and(|issuer| proxy_tls::names::is_issuer(issuer, leaf))
+        });
+        Ok(fitting.next().cloned().unwrap_or_default())
+    }
+}
