@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use proxy_http::h1::Limits;
+use proxy_rules::jwt::PublicKeys;
 use proxy_rules::pattern::PatternLists;
 use proxy_rules::vars::VarNames;
 use proxy_state::Registry;
@@ -32,6 +33,7 @@ use tls::Tls;
 pub(crate) struct Assembled {
     pub(crate) registry: Arc<Registry>,
     pub(crate) patterns: Arc<PatternLists>,
+    pub(crate) public_keys: Arc<PublicKeys>,
     pub(crate) var_names: Arc<VarNames>,
     pub(crate) decisions: Vec<Decision>,
     /// The engine of each frontend, in the order of the registry.
@@ -61,8 +63,12 @@ pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
     };
     let mut diagnostics = Diagnostics::new();
     refused::report(&loaded.config, &mut diagnostics);
-    let rules =
-        rules::Rules { sources: &loaded.sources, vars: Arc::default(), patterns: Arc::default() };
+    let rules = rules::Rules {
+        sources: &loaded.sources,
+        vars: Arc::default(),
+        patterns: Arc::default(),
+        keys: Arc::default(),
+    };
     let mut tls = Tls::new(&loaded.config, &rules);
     let spec = state::registry(&loaded.config, &overrides, &mut tls, &mut diagnostics);
     let mut addresses = HashMap::new();
@@ -120,6 +126,7 @@ pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
     Ok(Assembled {
         registry,
         patterns: rules.patterns,
+        public_keys: rules.keys,
         var_names: rules.vars,
         decisions,
         services,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use proxy_config::Sources;
 use proxy_config::compile::{CompiledProxy, Compiler};
 use proxy_config::model::{Config, Proxy};
+use proxy_rules::jwt::PublicKeys;
 use proxy_rules::logformat::LogFormat;
 use proxy_rules::pattern::PatternLists;
 use proxy_rules::sample::parse::Loader;
@@ -39,6 +40,7 @@ pub(super) struct Rules<'a> {
     pub(super) sources: &'a Sources,
     pub(super) vars: Arc<VarNames>,
     pub(super) patterns: Arc<PatternLists>,
+    pub(super) keys: Arc<PublicKeys>,
 }
 
 impl Rules<'_> {
@@ -84,6 +86,7 @@ impl Rules<'_> {
             vars: &self.vars,
             loader: &Files,
             patterns: &self.patterns,
+            keys: &self.keys,
             files: self.sources,
             diag: diagnostics,
             mode,

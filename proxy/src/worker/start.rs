@@ -331,6 +331,7 @@ impl Assembled {
         let shared = Shared {
             registry: self.registry.clone(),
             patterns: self.patterns.clone(),
+            public_keys: self.public_keys.clone(),
             var_names: self.var_names.clone(),
             proc_vars: ProcVars::default(),
             hostname: host.as_ref().into(),

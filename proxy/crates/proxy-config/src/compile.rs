@@ -5,6 +5,7 @@
 
 use proxy_rules::acl::AclTable;
 use proxy_rules::action::SetKind;
+use proxy_rules::jwt::PublicKeys;
 use proxy_rules::logformat::{LogFormat, Use, formats};
 use proxy_rules::pattern::PatternLists;
 use proxy_rules::ruleset::{self, BackendRules, Rule};
@@ -23,6 +24,8 @@ pub struct Compiler<'a> {
     pub loader: &'a dyn Loader,
     /// The pattern lists; one for the whole configuration.
     pub patterns: &'a PatternLists,
+    /// The public keys that converters name.
+    pub keys: &'a PublicKeys,
     pub files: &'a dyn FileNames,
     pub diag: &'a mut dyn DiagSink,
     /// Of the section that is compiled.
@@ -48,6 +51,7 @@ impl Compiler<'_> {
             vars: self.vars,
             loader: self.loader,
             patterns: self.patterns,
+            keys: self.keys,
             files: self.files,
             captures: None,
             diag: self.diag,

@@ -85,6 +85,23 @@ impl Civil {
         FULL_DAYS[usize::from(self.weekday)]
     }
 
+    /// Year and week of ISO 8601: weeks start on Monday, the first one has the year's first Thursday.
+    pub(crate) fn iso_week(&self) -> (i64, i64) {
+        let weekday = i64::from(if self.weekday == 0 { 7 } else { self.weekday });
+        let week = (i64::from(self.yearday) + 1 - weekday + 10) / 7;
+        let weeks_of = |year: i64| {
+            let p = |y: i64| (y + y / 4 - y / 100 + y / 400).rem_euclid(7);
+            if p(year) == 4 || p(year - 1) == 3 { 53 } else { 52 }
+        };
+        if week < 1 {
+            (self.year - 1, weeks_of(self.year - 1))
+        } else if week > weeks_of(self.year) {
+            (self.year + 1, 1)
+        } else {
+            (self.year, week)
+        }
+    }
+
     /// `23/Nov/2026:09:39:17`, the form of log lines.
     pub(crate) fn log(&self) -> [u8; 20] {
         let mut text = *b"00/Mon/0000:00:00:00";
@@ -97,6 +114,50 @@ impl Civil {
         text[18..20].copy_from_slice(&two(self.second));
         text
     }
+}
+
+/// Days from 1970-01-01 to a date of the proleptic Gregorian calendar (H. Hinnant, as in [`Civil::new`]).
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let of_era = year.rem_euclid(400);
+    let of_year = (153 * (if month > 2 { month - 3 } else { month + 9 }) + 2) / 5 + day - 1;
+    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
+}
+
+/// A date of a header field in any of the forms of RFC 9110, 5.6.7, as seconds since 1970.
+pub(crate) fn parse_http(text: &str) -> Option<i64> {
+    let month = |name: &str| Some(MONTHS.iter().position(|m| *m == name)? as i64 + 1);
+    let mut words = text.split([' ', ',']).filter(|w| !w.is_empty());
+    let (first, second) = (words.next()?, words.next()?);
+    let known = |names: &[&str; 7]| names.contains(&first);
+    if !known(&DAYS) && !known(&FULL_DAYS) {
+        return None;
+    }
+    let (year, month, day, time) = if let Some((day, rest)) = second.split_once('-') {
+        // RFC 850: a year of two digits is at most 50 years ahead of 2020.
+        let (name, year) = rest.split_once('-')?;
+        let year: i64 = year.parse().ok()?;
+        let year = if year >= 100 {
+            year
+        } else if year < 70 {
+            2000 + year
+        } else {
+            1900 + year
+        };
+        (year, month(name)?, day.parse().ok()?, words.next()?)
+    } else if second.starts_with(|c: char| c.is_ascii_digit()) {
+        let (name, year, time) = (words.next()?, words.next()?, words.next()?);
+        (year.parse().ok()?, month(name)?, second.parse().ok()?, time)
+    } else {
+        let (day, time, year) = (words.next()?, words.next()?, words.next()?);
+        (year.parse().ok()?, month(second)?, day.parse().ok()?, time)
+    };
+    let mut parts = time.split(':').map(|n| n.parse::<i64>().ok());
+    let (h, m, s) = (parts.next()??, parts.next()??, parts.next()??);
+    let valid = (1..=31).contains(&day) && (0..24).contains(&h) && (0..60).contains(&m);
+    let valid = valid && (0..=60).contains(&s) && (0..10_000).contains(&year);
+    valid.then(|| days(year, month, day) * 86_400 + h * 3600 + m * 60 + s)
 }
 
 /// Two digits of a number below 100.

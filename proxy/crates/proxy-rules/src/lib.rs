@@ -22,6 +22,8 @@ pub mod conv;
 mod date;
 pub mod fetch;
 pub mod hash;
+pub mod json;
+pub mod jwt;
 pub mod known;
 pub mod logformat;
 pub mod pattern;

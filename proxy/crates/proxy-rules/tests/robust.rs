@@ -18,6 +18,7 @@ fn with_cx<T>(traffic: &Traffic, f: impl FnOnce(&mut ParseCx<'_>) -> T) -> T {
         vars: &traffic.names,
         loader: &NoFiles,
         patterns: &proxy_rules::pattern::PatternLists::default(),
+        keys: &proxy_rules::jwt::PublicKeys::default(),
         files: &(),
         captures: None,
         diag: &mut diag,

@@ -100,6 +100,7 @@ fn main() {
     let shared = Shared {
         registry,
         patterns: Default::default(),
+        public_keys: Default::default(),
         var_names: Default::default(),
         proc_vars: ProcVars::default(),
         hostname: "localhost".into(),
@@ -118,6 +119,7 @@ fn main() {
         vars: &names,
         loader: &NoFiles,
         patterns: &proxy_rules::pattern::PatternLists::default(),
+        keys: &proxy_rules::jwt::PublicKeys::default(),
         files: &(),
         captures: None,
         diag: &mut diag,

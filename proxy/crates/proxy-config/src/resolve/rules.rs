@@ -1,5 +1,6 @@
 //! ACLs, conditions and rules: compiled for their mistakes.
 
+use proxy_rules::jwt::PublicKeys;
 use proxy_rules::pattern::PatternLists;
 use proxy_rules::sample::parse::Named;
 use proxy_rules::vars::VarNames;
@@ -14,11 +15,13 @@ pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
     let vars = VarNames::default();
     let patterns = PatternLists::default();
     let mut told = FxHashSet::default();
+    let keys = PublicKeys::default();
     for proxy in config.defaults.iter().chain(&config.proxies) {
         let mut compiler = Compiler {
             vars: &vars,
             loader: &BlankFiles,
             patterns: &patterns,
+            keys: &keys,
             files: &(),
             diag: &mut cx.diagnostics,
             mode: proxy.settings.mode(),

@@ -37,6 +37,7 @@ fn with_cx<T>(
         vars: &traffic.names,
         loader: &Files,
         patterns: &crate::pattern::PatternLists::default(),
+        keys: &crate::jwt::PublicKeys::default(),
         files: &(),
         captures: None,
         diag: &mut diag,

@@ -1,34 +1,22 @@
-//! From one form to another: hexadecimal, base64, URL encoding, regular expressions, addresses, dates, hashes.
+//! From one form to another: hexadecimal, base64, URL encoding, regular expressions, addresses.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
 use super::string::made;
-use crate::date::{Civil, two, zone};
-use crate::hash;
 use crate::regex::{self, expand};
 use crate::sample::args::{Arg, ArgDef, ArgKind, opt, req};
 use crate::sample::{Args, ConvDef, EvalCtx, Sample, Type};
 
-const AVALANCHE: &[ArgDef] = &[opt(ArgKind::Int)];
-const TIME: &[ArgDef] = &[req(ArgKind::Str), opt(ArgKind::Int)];
+const PLUS: &[ArgDef] = &[opt(ArgKind::Int)];
 
 pub(super) const CONVS: &[ConvDef] = &[
     ConvDef::new("b64dec", &[], Type::Str, Type::Bin, b64dec, "Decodes base64.")
         .eg(&[("str(QWJD),b64dec", Some("AbC")), ("str(QWJD?),b64dec", None)]),
     ConvDef::new("base64", &[], Type::Bin, Type::Str, base64, "Encodes in base64.")
         .eg(&[("str(AbC),base64", Some("QWJD"))]),
-    ConvDef::new(
-        "djb2",
-        AVALANCHE,
-        Type::Bin,
-        Type::Sint,
-        djb2,
-        "DJB2 hash, with full avalanche when 1 is given.",
-    )
-    .eg(&[("str(AbC),djb2", Some("193451083")), ("str(AbC),djb2(1)", Some("759204296"))]),
     ConvDef::new("hex", &[], Type::Bin, Type::Str, hex, "Two hexadecimal digits per byte.")
         .eg(&[("str(ab),hex", Some("6162")), ("int(65),hex", Some("0000000000000041"))]),
     ConvDef::new(
@@ -67,16 +55,6 @@ pub(super) const CONVS: &[ConvDef] = &[
         ("ipv6(::ffff:1.2.3.4),ipmask(24)", Some("1.2.3.0")),
     ]),
     ConvDef::new(
-        "ltime",
-        TIME,
-        Type::Sint,
-        Type::Str,
-        ltime,
-        "Local date, in the format of strftime(3).",
-    )
-    .check(check_time)
-    .eg(&[("int(0),ltime(\"%H:%M %z\")", Some("01:00 +0100"))]),
-    ConvDef::new(
         "port_only",
         &[],
         Type::Str,
@@ -101,17 +79,26 @@ pub(super) const CONVS: &[ConvDef] = &[
         ("str(abc),regsub(x,y)", Some("abc")),
     ]),
     ConvDef::new(
-        "sdbm",
-        AVALANCHE,
+        "ub64dec",
+        &[],
+        Type::Str,
         Type::Bin,
-        Type::Sint,
-        sdbm,
-        "SDBM hash, with full avalanche when 1 is given.",
+        ub64dec,
+        "Decodes base64url, with or without padding.",
     )
-    .eg(&[("str(AbC),sdbm", Some("543426594")), ("base,sdbm(1)", Some("1393422911"))]),
+    .eg(&[("str(QWJD_-8),ub64dec,hex", Some("416243FFEF")), ("str(QWJD+),ub64dec", None)]),
+    ConvDef::new(
+        "ub64enc",
+        &[],
+        Type::Bin,
+        Type::Str,
+        ub64enc,
+        "Encodes in base64url without padding.",
+    )
+    .eg(&[("bin(416243ffef),ub64enc", Some("QWJD_-8"))]),
     ConvDef::new(
         "url_dec",
-        AVALANCHE,
+        PLUS,
         Type::Str,
         Type::Str,
         url_dec,
@@ -123,20 +110,17 @@ pub(super) const CONVS: &[ConvDef] = &[
         ("str(%4),url_dec", None),
     ]),
     ConvDef::new(
-        "utime",
-        TIME,
-        Type::Sint,
+        "url_enc",
+        &[req(ArgKind::Str)],
         Type::Str,
-        utime,
-        "UTC date, in the format of strftime(3).",
+        Type::Str,
+        url_enc,
+        "Encodes for a query, as %XX.",
     )
-    .check(check_time)
+    .check(check_url_enc)
     .eg(&[
-        ("int(1234567890),utime(%Y-%m-%dT%H:%M:%SZ)", Some("2009-02-13T23:31:30Z")),
-        (
-            "int(0),utime(%a %A %b %B %e %j %y %s %%)",
-            Some("Thu Thursday Jan January  1 001 70 0 %"),
-        ),
+        ("str(\"a b&c=~/?\"),url_enc()", Some("a%20b%26c%3D~%2F%3F")),
+        ("str(a),url_enc(query)", Some("a")),
     ]),
 ];
 
@@ -155,17 +139,35 @@ fn base64<'a>(cx: &EvalCtx<'a>, _: &'a Args, value: Sample<'a>) -> Option<Sample
     Some(Sample::Str(&room[..len]))
 }
 
-fn spread(hash: u32, args: &Args) -> Option<Sample<'static>> {
-    let hash = if args.int(0).unwrap_or(0) != 0 { hash::full(hash) } else { hash };
-    Some(Sample::Int(i64::from(hash)))
+fn ub64dec<'a>(cx: &EvalCtx<'a>, _: &'a Args, value: Sample<'a>) -> Option<Sample<'a>> {
+    let text = value.bytes()?;
+    let end = text.iter().rposition(|b| *b != b'=').map_or(0, |i| i + 1);
+    let room = cx.scratch.alloc_slice_fill_copy(base64::decoded_len_estimate(end), 0u8);
+    let len = URL_SAFE_NO_PAD.decode_slice(&text[..end], room).ok()?;
+    Some(Sample::Bin(&room[..len]))
 }
 
-fn djb2<'a>(_: &EvalCtx<'a>, args: &'a Args, value: Sample<'a>) -> Option<Sample<'a>> {
-    spread(hash::djb2(value.bytes()?), args)
+fn ub64enc<'a>(cx: &EvalCtx<'a>, _: &'a Args, value: Sample<'a>) -> Option<Sample<'a>> {
+    let data = value.bytes()?;
+    let size = base64::encoded_len(data.len(), false).filter(|n| *n <= cx.shared.bufsize)?;
+    let room = cx.scratch.alloc_slice_fill_copy(size, 0u8);
+    let len = URL_SAFE_NO_PAD.encode_slice(data, room).ok()?;
+    Some(Sample::Str(&room[..len]))
 }
 
-fn sdbm<'a>(_: &EvalCtx<'a>, args: &'a Args, value: Sample<'a>) -> Option<Sample<'a>> {
-    spread(hash::sdbm(value.bytes()?), args)
+fn check_url_enc(args: &mut Args) -> Result<(), String> {
+    match args.str(0) {
+        None | Some(b"" | b"query") => Ok(()),
+        Some(_) => Err("unexpected encoding type ('query' is expected)".to_owned()),
+    }
+}
+
+/// RFC 3986, 2.3: unreserved characters stay.
+fn url_enc<'a>(cx: &EvalCtx<'a>, _: &'a Args, value: Sample<'a>) -> Option<Sample<'a>> {
+    let text = value.bytes()?;
+    let reserved = |b: u8| !(b.is_ascii_alphanumeric() || b"-._~".contains(&b));
+    made(cx, text.len(), |out| crate::logformat::encode::push(out, text, b'%', reserved))
+        .map(Sample::Str)
 }
 
 fn hex<'a>(cx: &EvalCtx<'a>, _: &'a Args, value: Sample<'a>) -> Option<Sample<'a>> {
@@ -255,68 +257,4 @@ fn url_dec<'a>(cx: &EvalCtx<'a>, args: &'a Args, value: Sample<'a>) -> Option<Sa
         }
     })?;
     valid.then_some(Sample::Str(decoded))
-}
-
-/// Conversions of strftime(3) that are carried.
-const CONVERSIONS: &[u8] = b"%aAbBdeHjmMSsyYzTFD";
-
-fn check_time(args: &mut Args) -> Result<(), String> {
-    let mut format = args.str(0).unwrap_or_default();
-    while let Some(at) = memchr::memchr(b'%', format) {
-        match format.get(at + 1) {
-            Some(c) if CONVERSIONS.contains(c) => format = &format[at + 2..],
-            Some(c) => {
-                return Err(format!("date conversion '%{}' is not supported yet", char::from(*c)));
-            }
-            None => return Err("a '%' ends the format of the date".to_owned()),
-        }
-    }
-    Ok(())
-}
-
-fn ltime<'a>(cx: &EvalCtx<'a>, args: &'a Args, value: Sample<'a>) -> Option<Sample<'a>> {
-    date(cx, args, value, cx.clock.utc_offset)
-}
-
-fn utime<'a>(cx: &EvalCtx<'a>, args: &'a Args, value: Sample<'a>) -> Option<Sample<'a>> {
-    date(cx, args, value, 0)
-}
-
-fn date<'a>(cx: &EvalCtx<'a>, args: &Args, value: Sample<'a>, offset: i32) -> Option<Sample<'a>> {
-    use std::io::Write;
-    let secs = value.int()?.saturating_add(args.int(1).unwrap_or(0));
-    let date = Civil::new(secs.saturating_add(i64::from(offset)));
-    let format = args.str(0)?;
-    let text = made(cx, 64, |out| {
-        let mut bytes = format.iter();
-        while let Some(&b) = bytes.next() {
-            let conversion = if b == b'%' { bytes.next().copied() } else { None };
-            // Writing to memory cannot fail.
-            let _ = match conversion {
-                None => out.write_all(&[b]),
-                Some(b'a') => out.write_all(date.day_name().as_bytes()),
-                Some(b'A') => out.write_all(date.full_day_name().as_bytes()),
-                Some(b'b') => out.write_all(date.month_name().as_bytes()),
-                Some(b'B') => out.write_all(date.full_month_name().as_bytes()),
-                Some(b'd') => out.write_all(&two(date.day)),
-                Some(b'D') => {
-                    write!(out, "{:02}/{:02}/{:02}", date.month, date.day, date.year % 100)
-                }
-                Some(b'e') => write!(out, "{:2}", date.day),
-                Some(b'F') => write!(out, "{}-{:02}-{:02}", date.year, date.month, date.day),
-                Some(b'H') => out.write_all(&two(date.hour)),
-                Some(b'j') => write!(out, "{:03}", date.yearday + 1),
-                Some(b'm') => out.write_all(&two(date.month)),
-                Some(b'M') => out.write_all(&two(date.minute)),
-                Some(b'S') => out.write_all(&two(date.second)),
-                Some(b's') => write!(out, "{secs}"),
-                Some(b'T') => write!(out, "{:02}:{:02}:{:02}", date.hour, date.minute, date.second),
-                Some(b'y') => write!(out, "{:02}", date.year % 100),
-                Some(b'Y') => write!(out, "{}", date.year),
-                Some(b'z') => out.write_all(&zone(offset)),
-                Some(c) => out.write_all(&[c]),
-            };
-        }
-    })?;
-    Some(Sample::Str(text))
 }

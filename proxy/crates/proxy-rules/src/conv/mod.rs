@@ -1,9 +1,20 @@
 //! The converters, one file per topic, one row each (configuration manual, 7.3.1).
 
+mod bytes;
 mod convert;
+mod crypto;
+mod date;
+mod fix;
+mod forwarded;
+mod hash;
+mod json;
+mod jwt;
+mod live;
 mod map;
 mod number;
+mod protobuf;
 mod string;
+mod text;
 mod var;
 
 use crate::sample::ConvDef;
@@ -11,8 +22,24 @@ use crate::sample::ConvDef;
 pub(crate) use var::VarCondition;
 
 /// Every row.
-pub const ALL: &[&[ConvDef]] =
-    &[convert::CONVS, map::CONVS, number::CONVS, string::CONVS, var::CONVS];
+pub const ALL: &[&[ConvDef]] = &[
+    bytes::CONVS,
+    convert::CONVS,
+    crypto::CONVS,
+    date::CONVS,
+    fix::CONVS,
+    forwarded::CONVS,
+    hash::CONVS,
+    json::CONVS,
+    jwt::CONVS,
+    live::CONVS,
+    map::CONVS,
+    number::CONVS,
+    protobuf::CONVS,
+    string::CONVS,
+    text::CONVS,
+    var::CONVS,
+];
 
 /// The row called `name`.
 pub fn find(name: &str) -> Option<&'static ConvDef> {

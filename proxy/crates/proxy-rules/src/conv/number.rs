@@ -29,6 +29,8 @@ pub(super) const CONVS: &[ConvDef] = &[
     .eg(&[("int(-7),div(2)", Some("-3")), ("int(5),div(0)", Some("9223372036854775807"))]),
     ConvDef::new("even", &[], Type::Sint, Type::Bool, even, "True for even numbers.")
         .eg(&[("int(4),even", Some("1"))]),
+    ConvDef::new("htonl", &[], Type::Sint, Type::Bin, htonl, "The low 32 bits in network order.")
+        .eg(&[("int(258),htonl,hex", Some("00000102"))]),
     ConvDef::new(
         "mod",
         NUMBER,
@@ -84,6 +86,11 @@ fn div<'a>(cx: &EvalCtx<'a>, args: &'a Args, value: Sample<'a>) -> Option<Sample
 
 fn even<'a>(_: &EvalCtx<'a>, _: &'a Args, value: Sample<'a>) -> Option<Sample<'a>> {
     value.int().map(|n| Sample::Bool(n & 1 == 0))
+}
+
+fn htonl<'a>(cx: &EvalCtx<'a>, _: &'a Args, value: Sample<'a>) -> Option<Sample<'a>> {
+    let bytes = (value.int()? as u32).to_be_bytes();
+    Some(Sample::Bin(cx.scratch.alloc_slice_copy(&bytes)))
 }
 
 fn modulo<'a>(cx: &EvalCtx<'a>, args: &'a Args, value: Sample<'a>) -> Option<Sample<'a>> {

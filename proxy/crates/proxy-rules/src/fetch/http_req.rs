@@ -3,6 +3,7 @@
 use proxy_http::RequestHead;
 
 use super::header::{self, Cut, Values};
+use crate::hash::HashFunction;
 use crate::sample::args::{ArgDef, ArgKind, opt};
 use crate::sample::def::out;
 use crate::sample::{Args, Cursor, EvalCtx, FetchDef, Sample, Type, Validity};
@@ -162,7 +163,7 @@ fn base<'a>(cx: &EvalCtx<'a>, _: &'a Args, cursor: &mut Cursor) -> Option<Sample
 
 fn base32<'a>(cx: &EvalCtx<'a>, args: &'a Args, cursor: &mut Cursor) -> Option<Sample<'a>> {
     let text = base(cx, args, cursor)?.bytes()?;
-    Some(Sample::Int(i64::from(crate::hash::full(crate::hash::sdbm(text)))))
+    Some(Sample::Int(i64::from(crate::hash::hash(HashFunction::Sdbm, text, true))))
 }
 
 fn baseq<'a>(cx: &EvalCtx<'a>, _: &'a Args, cursor: &mut Cursor) -> Option<Sample<'a>> {
@@ -241,7 +242,7 @@ fn url<'a>(cx: &EvalCtx<'a>, _: &'a Args, cursor: &mut Cursor) -> Option<Sample<
 fn url32<'a>(cx: &EvalCtx<'a>, _: &'a Args, cursor: &mut Cursor) -> Option<Sample<'a>> {
     let head = head(cx, cursor)?;
     let text = join(cx, host(head), head.target());
-    Some(Sample::Int(i64::from(crate::hash::full(crate::hash::sdbm(text)))))
+    Some(Sample::Int(i64::from(crate::hash::hash(HashFunction::Sdbm, text, true))))
 }
 
 fn authority<'a>(cx: &EvalCtx<'a>, cursor: &mut Cursor) -> Option<(&'a [u8], &'a [u8])> {

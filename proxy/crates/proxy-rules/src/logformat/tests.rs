@@ -19,6 +19,7 @@ fn parse(text: &str, purpose: Use, mode: Mode, traffic: &Traffic) -> Result<LogF
         vars: &traffic.names,
         loader: &NoFiles,
         patterns: &crate::pattern::PatternLists::default(),
+        keys: &crate::jwt::PublicKeys::default(),
         files: &(),
         captures: None,
         diag: &mut diag,

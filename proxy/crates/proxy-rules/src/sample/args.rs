@@ -10,6 +10,7 @@ use regex::bytes::Regex;
 use super::context::EvalCtx;
 use super::parse::{Named, ParseCx, Parsed, Word};
 use super::value::Sample;
+use crate::jwt::PublicKey;
 use crate::pattern::{Matcher, Method, Output, PatternLists};
 use crate::vars::VarRef;
 
@@ -17,6 +18,8 @@ use crate::vars::VarRef;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ArgKind {
     Backend,
+    /// Numbers of Protocol Buffers fields, joined by dots.
+    FieldPath,
     Frontend,
     Int,
     Ipv4,
@@ -28,12 +31,16 @@ pub enum ArgKind {
     Mask6,
     /// A number, or the variable that holds it.
     Number,
+    /// The file of a public key, a secret, or the variable that holds either.
+    PublicKey,
     Regex,
     /// `server` of the proxy the rule is in, or `backend/server`.
     Server,
     Str,
     Table,
     Userlist,
+    /// A text, or the variable that holds it.
+    Value,
     /// `scope.name`.
     Var,
 }
@@ -43,13 +50,19 @@ impl ArgKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Backend => "backend",
+            Self::FieldPath => "Protocol buffers field number",
             Self::Frontend => "frontend",
             Self::Int => "integer",
             Self::Ipv4 => "IPv4 address",
             Self::Ipv6 => "IPv6 address",
             Self::Mask4 => "IPv4 mask",
             Self::Mask6 => "IPv6 mask",
-            Self::Map(..) | Self::Number | Self::Str | Self::Var => "string",
+            Self::Map(..)
+            | Self::Number
+            | Self::PublicKey
+            | Self::Str
+            | Self::Value
+            | Self::Var => "string",
             Self::Regex => "regex",
             Self::Server => "server",
             Self::Table => "table",
@@ -109,7 +122,9 @@ pub enum Arg {
     Mask4(u32),
     Mask6(u128),
     Backend(Late<Backend>),
+    FieldPath(Box<[u32]>),
     Frontend(Late<Frontend>),
+    PublicKey(Arc<PublicKey>),
     Regex(Box<Regex>),
     /// Without a backend, the one the stream uses.
     Server {
@@ -377,6 +392,10 @@ fn value(kind: ArgKind, word: &Spanned<Vec<u8>>, cx: &mut ParseCx<'_>) -> Result
     let wrong = |what: &str| format!("'{text}' is not {what}");
     Ok(match kind {
         ArgKind::Backend => Arg::Backend(Late::new(named(Named::Backend, text, word.span, cx)?)),
+        ArgKind::FieldPath => {
+            let numbers: Option<Box<[u32]>> = text.split('.').map(|n| n.parse().ok()).collect();
+            Arg::FieldPath(numbers.ok_or_else(|| wrong("field numbers joined by dots"))?)
+        }
         ArgKind::Frontend => Arg::Frontend(Late::new(named(Named::Frontend, text, word.span, cx)?)),
         ArgKind::Table => Arg::Name(named(Named::Table, text, word.span, cx)?.into()),
         ArgKind::Userlist => Arg::Name(named(Named::Userlist, text, word.span, cx)?.into()),
@@ -396,6 +415,13 @@ fn value(kind: ArgKind, word: &Spanned<Vec<u8>>, cx: &mut ParseCx<'_>) -> Result
             Err(_) if text.contains('.') => Arg::Var(cx.vars.parse(text)?),
             Err(_) => return Err(wrong("an integer or the name of a variable")),
         },
+        ArgKind::PublicKey => match cx.vars.parse(text) {
+            Ok(var) => Arg::Var(var),
+            Err(_) => match cx.keys.load(text, cx.loader) {
+                Some(key) => Arg::PublicKey(key),
+                None => Arg::Str(text.as_bytes().into()),
+            },
+        },
         ArgKind::Regex => Arg::Regex(Box::new(crate::regex::compile(text.as_bytes(), false)?)),
         ArgKind::Server => {
             let (backend, server) = match text.split_once('/') {
@@ -409,6 +435,10 @@ fn value(kind: ArgKind, word: &Spanned<Vec<u8>>, cx: &mut ParseCx<'_>) -> Result
             Arg::Server { backend: backend.map(Late::new), server: server.into() }
         }
         ArgKind::Str => Arg::Str(text.as_bytes().into()),
+        ArgKind::Value => match cx.vars.parse(text) {
+            Ok(var) => Arg::Var(var),
+            Err(_) => Arg::Str(text.as_bytes().into()),
+        },
         ArgKind::Var => Arg::Var(cx.vars.parse(text)?),
     })
 }

@@ -10,6 +10,7 @@ use proxy_state::{Backend, Frontend, Listener, Now, Registry, Server};
 
 use super::connection::Connection;
 use super::value::Sample;
+use crate::jwt::PublicKeys;
 use crate::logformat::LogFacts;
 use crate::pattern::PatternLists;
 use crate::vars::{ProcVars, Scope, StreamVars, VarNames, VarRef, Vars};
@@ -20,6 +21,7 @@ pub struct Shared {
     pub registry: Arc<Registry>,
     /// The pattern lists of ACLs and maps, for changes at run time.
     pub patterns: Arc<PatternLists>,
+    pub public_keys: Arc<PublicKeys>,
     /// The names of variables, for the CLI.
     pub var_names: Arc<VarNames>,
     pub proc_vars: ProcVars,

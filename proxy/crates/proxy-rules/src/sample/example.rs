@@ -91,6 +91,7 @@ impl Traffic {
             shared: Shared {
                 registry,
                 patterns: Arc::default(),
+                public_keys: Arc::default(),
                 var_names: Arc::default(),
                 proc_vars: ProcVars::default(),
                 hostname: "lb1".into(),
@@ -166,6 +167,7 @@ impl Traffic {
             vars: &self.names,
             loader,
             patterns,
+            keys: &crate::jwt::PublicKeys::default(),
             files: &(),
             captures: None,
             diag: &mut diag,

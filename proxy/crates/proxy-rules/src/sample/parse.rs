@@ -4,6 +4,7 @@ use proxy_types::{DiagSink, Diagnostic, FileId, Mode, Span, Spanned};
 
 use super::place::Place;
 use crate::capture::CaptureSlots;
+use crate::jwt::PublicKeys;
 use crate::pattern::PatternLists;
 use crate::vars::VarNames;
 
@@ -77,6 +78,8 @@ pub struct ParseCx<'a> {
     pub loader: &'a dyn Loader,
     /// The lists that ACLs and maps name; one for the whole configuration.
     pub patterns: &'a PatternLists,
+    /// The public keys that converters name.
+    pub keys: &'a PublicKeys,
     pub files: &'a dyn FileNames,
     /// Of the frontend; `None` in sections that capture nothing.
     pub captures: Option<&'a CaptureSlots>,

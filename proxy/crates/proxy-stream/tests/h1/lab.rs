@@ -295,6 +295,7 @@ fn build(setup: &Setup, servers: &[SocketAddr], lines: Sender<String>) -> (Arc<F
         vars: &names,
         loader: &NoFiles,
         patterns: &proxy_rules::pattern::PatternLists::default(),
+        keys: &proxy_rules::jwt::PublicKeys::default(),
         files: &(),
         captures: None,
         diag: &mut diag,
@@ -325,6 +326,7 @@ fn build(setup: &Setup, servers: &[SocketAddr], lines: Sender<String>) -> (Arc<F
     let shared = Shared {
         registry,
         patterns: Default::default(),
+        public_keys: Default::default(),
         var_names: Default::default(),
         proc_vars: ProcVars::default(),
         hostname: "host".into(),
