@@ -12,6 +12,7 @@ mod http;
 mod logs;
 mod master;
 mod reload;
+mod stats_page;
 mod survival;
 mod tcp;
 mod vtc;

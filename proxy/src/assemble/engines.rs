@@ -16,6 +16,7 @@ use proxy_types::{DiagSink, Diagnostic, Diagnostics, Mode};
 
 use super::logs::Logs;
 use super::rules::Rules;
+use super::stats;
 use crate::worker::serve::Service;
 
 /// Backends in mode http by name, for `use_backend`.
@@ -38,7 +39,7 @@ pub(crate) fn limits(config: &Config) -> Limits {
 pub(crate) fn services(
     config: &Config,
     rules: &Rules<'_>,
-    registry: &Registry,
+    registry: &Arc<Registry>,
     logs: &Logs<'_>,
     diagnostics: &mut Diagnostics,
 ) -> (Vec<Service>, Backends) {
@@ -53,6 +54,8 @@ pub(crate) fn services(
             back.tcp_content = compiled.tcp_content;
             back.inspect_delay = inspect_delay(proxy);
             back.http_request = compiled.http_request;
+            back.stats =
+                stats::page(config, proxy, registry, compiled.stats_rules, compiled.stats_admin);
             back.redirects = compiled.redirects;
             back.http_response = compiled.http_response;
             back.http_after_response = compiled.http_after_response;
@@ -75,6 +78,8 @@ pub(crate) fn services(
         front.tcp_content = compiled.tcp_content;
         front.inspect_delay = inspect_delay(proxy);
         front.http_request = compiled.http_request;
+        front.stats =
+            stats::page(config, proxy, registry, compiled.stats_rules, compiled.stats_admin);
         front.redirects = compiled.redirects;
         front.http_response = compiled.http_response;
         front.http_after_response = compiled.http_after_response;

@@ -7,6 +7,7 @@ pub(crate) mod logs;
 mod refused;
 mod rules;
 pub(crate) mod state;
+pub(crate) mod stats;
 mod tls;
 
 use std::collections::HashMap;

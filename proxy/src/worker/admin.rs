@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proxy_admin::{
-    Admin, CliSocket, L4Row, L4View, Later, Level, ProcessFacts, ProcessView, Product, SessionInfo,
+    Admin, CliSocket, L4Row, L4View, Later, Level, ProcessFacts, ProcessView, SessionInfo,
     SessionOptions,
 };
 use proxy_config::model::{CliLevel, Config};
@@ -20,6 +20,7 @@ use super::control::Control;
 use super::listen::CliListener;
 use super::loading::Loaded;
 use super::show;
+use crate::assemble::stats;
 use crate::messages;
 use crate::paths::Decision;
 
@@ -42,11 +43,7 @@ pub(crate) fn admin(control: &Rc<Control>, patterns: Arc<PatternLists>, fixed: F
     Rc::new(Admin {
         registry: control.registry.clone(),
         patterns,
-        product: Product {
-            name: "Sluice",
-            version: crate::version::VERSION.into(),
-            release_date: crate::version::RELEASE_DATE.into(),
-        },
+        product: stats::product(),
         process: Box::new(View { control: Rc::downgrade(control), fixed: fixed.clone() }),
         l4: Some(Box::new(Paths { control: Rc::downgrade(control), fixed })),
     })
@@ -70,7 +67,6 @@ impl ProcessView for View {
 
     fn facts(&self) -> ProcessFacts {
         let config = &self.fixed.loaded.config;
-        let node = config.global.node.as_ref().map(|node| node.value.clone());
         let (_, fd_limit) =
             nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE)
                 .unwrap_or_default();
@@ -78,11 +74,7 @@ impl ProcessView for View {
         let mut facts = ProcessFacts {
             pid: std::process::id(),
             threads: self.fixed.threads,
-            node: node.unwrap_or_else(|| {
-                nix::unistd::gethostname()
-                    .map(|name| name.to_string_lossy().into_owned())
-                    .unwrap_or_default()
-            }),
+            node: stats::node(config),
             description: config.global.description.as_ref().map(|text| text.value.clone()),
             fd_limit,
             max_sockets: fd_limit,

@@ -26,7 +26,7 @@ use super::loading::{self, Loaded};
 use super::threads::{self, Common, Port};
 use super::{Ready, listen::local};
 use crate::args::{Args, StopStyle};
-use crate::assemble::{self, Assembled};
+use crate::assemble::{self, Assembled, stats};
 use crate::privileges::{Identity, raise_descriptor_limit};
 use crate::{daemon, messages};
 
@@ -335,12 +335,7 @@ impl Assembled {
             var_names: self.var_names.clone(),
             proc_vars: ProcVars::default(),
             hostname: host.as_ref().into(),
-            node: config
-                .global
-                .node
-                .as_ref()
-                .map_or_else(|| host.as_ref(), |node| &node.value)
-                .into(),
+            node: stats::node(config).into(),
             pid: std::process::id(),
             nbthread: u32::try_from(proxy_state::thread::workers()).unwrap_or(u32::MAX),
             started: Date {

@@ -8,6 +8,7 @@
 //! | [`cli`] | the commands, one file per family |
 //! | [`stats`] | columns of `show stat`, fields of `show info`, their CSV, typed and JSON forms |
 //! | [`context`] | what commands work on, and what they ask of the worker |
+//! | [`page`] | the statistics page over HTTP |
 //! | [`session`] | one client on any byte stream |
 //!
 //! Adding a command is one row and its function in a file of [`cli`]; adding a column is one row in
@@ -18,6 +19,7 @@ pub mod cli;
 pub mod command;
 pub mod context;
 pub mod level;
+pub mod page;
 pub mod session;
 pub mod stats;
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! `load` does this once to find the mistakes, with a loader that has no files, and forgets the result; `assemble`
 //! does it again with the real one and keeps it. The model stays plain data that way.
 
-use proxy_rules::acl::AclTable;
+use proxy_rules::acl::{AclTable, Condition};
 use proxy_rules::action::SetKind;
 use proxy_rules::jwt::PublicKeys;
 use proxy_rules::logformat::{LogFormat, Use, formats};
@@ -140,6 +140,7 @@ impl Compiler<'_> {
                 RuleSet::HttpRequest => (SetKind::HttpRequest, &mut out.http_request),
                 RuleSet::HttpResponse => (SetKind::HttpResponse, &mut out.http_response),
                 RuleSet::Redirect => (SetKind::HttpRequest, &mut out.redirects),
+                RuleSet::StatsHttpRequest => (SetKind::HttpRequest, &mut out.stats_rules),
                 RuleSet::TcpRequestConnection => (SetKind::TcpConnection, &mut out.tcp_connection),
                 RuleSet::TcpRequestContent => (SetKind::TcpRequest, &mut out.tcp_content),
                 RuleSet::TcpRequestSession => (SetKind::TcpSession, &mut out.tcp_session),
@@ -164,6 +165,14 @@ impl Compiler<'_> {
                 // HTTP rules of a TCP proxy are ignored, with a warning of `resolve`.
                 Ok(_) if http && self.mode == Mode::Tcp => {}
                 Ok(rule) => set.push(rule),
+                Err(diagnostic) => self.tell(*diagnostic, line.span),
+            }
+        }
+        for line in &section.stats_admin {
+            let words = words_of(&line.words);
+            let place = SetKind::HttpRequest.place(in_frontend);
+            match Condition::parse(&words, &mut acls, &mut self.parse(place)) {
+                Ok(condition) => out.stats_admin.push(condition),
                 Err(diagnostic) => self.tell(*diagnostic, line.span),
             }
         }
@@ -221,6 +230,10 @@ pub struct CompiledProxy {
     pub http_response: ruleset::RuleSet,
     /// The `redirect` keyword: evaluated after `http_request`, whatever ended that.
     pub redirects: ruleset::RuleSet,
+    /// `stats http-request`.
+    pub stats_rules: ruleset::RuleSet,
+    /// `stats admin`.
+    pub stats_admin: Vec<Condition>,
     pub tcp_connection: ruleset::RuleSet,
     pub tcp_content: ruleset::RuleSet,
     pub tcp_response: ruleset::RuleSet,

@@ -1,7 +1,7 @@
 //! The vocabulary as a list: for `-dKcfg`, reference pages and coverage.
 
 use crate::keyword::{Row, Support, Table};
-use crate::line::{balance, bind, option, rules, server, timeout};
+use crate::line::{balance, bind, option, rules, server, stats, timeout};
 use crate::section::{global, other, proxy};
 
 /// One keyword of one table.
@@ -38,6 +38,7 @@ pub fn entries() -> Vec<Entry> {
     add(&mut all, "listen", "option", option::OPTIONS);
     add(&mut all, "listen", "timeout", timeout::TIMEOUTS);
     add(&mut all, "listen", "balance", balance::ALGORITHMS);
+    add(&mut all, "listen", "stats", stats::STATS);
     add(&mut all, "listen", "tcp-request", rules::TCP_REQUEST);
     add(&mut all, "listen", "tcp-response", rules::TCP_RESPONSE);
     for section in other::SECTIONS {

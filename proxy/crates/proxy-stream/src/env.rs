@@ -16,6 +16,7 @@ use rustc_hash::FxHashMap;
 
 use crate::log::Log;
 use crate::reply::ErrorReplies;
+use crate::service::Stats;
 
 /// The worker's immutable surroundings.
 pub struct Env {
@@ -86,6 +87,8 @@ pub struct Front {
     /// `capture request header` and `capture response header`.
     pub request_captures: Vec<Capture>,
     pub response_captures: Vec<Capture>,
+    /// The statistics page, looked for between `http_request` and `redirects`.
+    pub stats: Option<Stats>,
     /// `monitor-uri`.
     pub monitor_uri: Option<Box<[u8]>>,
     pub http_request: RuleSet,
@@ -131,6 +134,8 @@ pub struct Back {
     /// `tcp-request inspect-delay` of the backend's own rules.
     pub inspect_delay: Option<Duration>,
     pub http_request: RuleSet,
+    /// The statistics page, looked for between `http_request` and `redirects`.
+    pub stats: Option<Stats>,
     /// The `redirect` keyword, evaluated whatever ended `http_request`.
     pub redirects: RuleSet,
     pub http_response: RuleSet,
@@ -151,6 +156,7 @@ impl Front {
             inspect_delay: None,
             request_captures: Vec::new(),
             response_captures: Vec::new(),
+            stats: None,
             monitor_uri: None,
             http_request: RuleSet::new(),
             redirects: RuleSet::new(),
@@ -175,6 +181,7 @@ impl Back {
             tcp_content: RuleSet::new(),
             inspect_delay: None,
             http_request: RuleSet::new(),
+            stats: None,
             redirects: RuleSet::new(),
             http_response: RuleSet::new(),
             http_after_response: RuleSet::new(),

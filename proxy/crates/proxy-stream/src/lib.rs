@@ -35,6 +35,7 @@ pub mod log;
 pub mod mux;
 pub mod reply;
 pub mod scratch;
+pub mod service;
 mod session;
 mod stream;
 pub mod term;

@@ -44,7 +44,11 @@ fn show_stat(call: &mut Call<'_>) -> Answer {
     let has = |word: &str| args.iter().any(|a| a == word);
     scope.no_maint = has("no-maint");
     scope.up = has("up");
-    let objects = scope.objects(call.admin, call.session.level > Level::User);
+    let objects = scope.objects(
+        &call.admin.registry,
+        call.admin.process.now(),
+        call.session.level > Level::User,
+    );
     if has("typed") {
         let desc = has("desc");
         return Ok(Reply::Pieces(Box::new(objects.map(move |o| typed::object(&o, desc)))));

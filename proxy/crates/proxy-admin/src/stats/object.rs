@@ -1,9 +1,8 @@
 //! One line of the statistics: a frontend, a listener, a server or a backend, read at one moment.
 
-use crate::context::Admin;
 use proxy_state::backend::BackendView;
 use proxy_state::server::{StateView, Status};
-use proxy_state::{Backend, Frontend, Listener, Now, Server};
+use proxy_state::{Backend, Frontend, Listener, Now, Registry, Server};
 use proxy_types::Mode;
 use std::sync::Arc;
 
@@ -65,6 +64,14 @@ impl Object {
         }
     }
 
+    /// `pxname`.
+    pub fn proxy_name(&self) -> &str {
+        match &self.kind {
+            Kind::Frontend(f) | Kind::Listener(f, _) => &f.name,
+            Kind::Server { backend, .. } | Kind::Backend(backend, _) => &backend.name,
+        }
+    }
+
     /// `sid`, 0 for proxies.
     pub fn id(&self) -> u32 {
         match &self.kind {
@@ -105,9 +112,13 @@ impl Scope {
 
     /// The lines in the order of HAProxy: proxies by id; per proxy its frontend, sockets, servers, backend.
     /// Objects are read one by one as the iterator advances.
-    pub fn objects(self, admin: &Admin, legends: bool) -> impl Iterator<Item = Object> + use<> {
-        let registry = admin.registry.clone();
-        let now = admin.process.now();
+    pub fn objects(
+        self,
+        registry: &Arc<Registry>,
+        now: Now,
+        legends: bool,
+    ) -> impl Iterator<Item = Object> + use<> {
+        let registry = registry.clone();
         let maxconn = registry.process.maxconn();
         let mut ids: Vec<u32> = registry
             .frontends()

@@ -6,6 +6,7 @@ pub(crate) mod log;
 pub(crate) mod option;
 pub(crate) mod rules;
 pub(crate) mod server;
+pub(crate) mod stats;
 pub(crate) mod timeout;
 pub(crate) mod tls;
 pub(crate) mod tls_server;

@@ -121,7 +121,7 @@ pub(crate) fn acl(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) 
 }
 
 /// `[if|unless <condition>]` up to the end of the line.
-fn condition(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<Option<Condition>> {
+pub(crate) fn condition(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<Option<Condition>> {
     let Some(word) = args.peek() else { return Ok(None) };
     if !matches!(word.value.as_str(), "if" | "unless") {
         let message = format!("'{}' expects 'if' or 'unless', got '{}'", args.name(), word.value);

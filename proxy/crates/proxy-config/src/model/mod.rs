@@ -19,6 +19,7 @@ mod option;
 mod proxy;
 mod rule;
 mod server;
+mod stats;
 mod timeout;
 mod tls;
 
@@ -31,6 +32,7 @@ pub use option::{Except, Flag, FlagSet, ForwardFor, HttpConnectionMode, LogOptio
 pub use proxy::{DefaultsId, ErrorFile, Proxy, ProxyKind, Settings};
 pub use rule::{AclLine, Condition, RuleLine, RuleSet, Scope, UseBackend};
 pub use server::{InitAddr, OnMarkedDown, OnMarkedUp, Server, ServerOptions, SourceAddress};
+pub use stats::StatsPage;
 pub use timeout::Timeouts;
 pub use tls::{
     BindTls, CertSource, LoadExtra, ServerProxy, ServerTls, TlsGlobal, TlsSettings, TlsVerify,

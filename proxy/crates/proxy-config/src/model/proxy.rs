@@ -5,9 +5,9 @@ use std::time::Duration;
 use proxy_types::{Mode, Span, Spanned};
 
 use super::{
-    AclLine, Affinity, Balance, Bind, FlagSet, ForwardFor, HashType, HttpConnectionMode, L4Mode,
-    L4Policy, LogEntry, LogOption, Redispatch, RuleLine, Server, ServerOptions, SourceAddress,
-    Timeouts, UseBackend,
+    AclLine, Affinity, Balance, Bind, Condition, FlagSet, ForwardFor, HashType, HttpConnectionMode,
+    L4Mode, L4Policy, LogEntry, LogOption, Redispatch, RuleLine, Server, ServerOptions,
+    SourceAddress, StatsPage, Timeouts, UseBackend,
 };
 use crate::lexer::Word;
 
@@ -80,6 +80,8 @@ pub struct Proxy {
     /// All rule sets in the order written; see [`Config::rules`](super::Config::rules).
     pub rules: Vec<RuleLine>,
     pub servers: Vec<Server>,
+    /// `stats admin`: any of them that holds lets the page change states.
+    pub stats_admin: Vec<Condition>,
     pub use_backends: Vec<UseBackend>,
 }
 
@@ -100,6 +102,7 @@ impl Proxy {
             id: None,
             rules: Vec::new(),
             servers: Vec::new(),
+            stats_admin: Vec::new(),
             use_backends: Vec::new(),
         }
     }
@@ -149,6 +152,7 @@ pub struct Settings {
     pub redispatch: Option<Spanned<Redispatch>>,
     pub retries: Option<Spanned<u32>>,
     pub source: Option<Spanned<SourceAddress>>,
+    pub stats: StatsPage,
     /// `option tcp-check` without rules: a check is a connection.
     pub tcp_check: Option<Span>,
     /// `tcp-request inspect-delay`.

@@ -13,6 +13,8 @@ pub enum RuleSet {
     HttpResponse,
     /// The `redirect` keyword: evaluated after `http-request` rules.
     Redirect,
+    /// `stats http-request`: who may see the statistics page.
+    StatsHttpRequest,
     TcpRequestConnection,
     TcpRequestContent,
     TcpRequestSession,
@@ -27,6 +29,7 @@ impl RuleSet {
             Self::HttpRequest => "http-request",
             Self::HttpResponse => "http-response",
             Self::Redirect => "redirect",
+            Self::StatsHttpRequest => "stats http-request",
             Self::TcpRequestConnection => "tcp-request connection",
             Self::TcpRequestContent => "tcp-request content",
             Self::TcpRequestSession => "tcp-request session",

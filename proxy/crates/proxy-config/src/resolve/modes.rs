@@ -74,6 +74,9 @@ fn needs_http(cx: &mut Context<'_>, proxy: &Proxy) {
         let text = format!("'option forwardfor' ignored for {label} as it requires HTTP mode");
         ignored(forwardfor.span, text);
     }
+    if let Some(span) = settings.stats.enabled {
+        ignored(span, format!("'stats' statement ignored for {label} as it requires HTTP mode"));
+    }
     for set in
         [RuleSet::HttpRequest, RuleSet::HttpResponse, RuleSet::HttpAfterResponse, RuleSet::Redirect]
     {

@@ -5,7 +5,7 @@ use proxy_types::{Diagnostic, Mode, Spanned};
 use crate::args::{Args, Polarity};
 use crate::context::{Context, Parsed, Reported};
 use crate::keyword::{On, Row, Table, find, not_yet, removed, row, suggest};
-use crate::line::{balance, bind, log, option, rules, server, timeout};
+use crate::line::{balance, bind, log, option, rules, server, stats, timeout};
 use crate::model::{ErrorFile, LogEntry, Proxy, ProxyKind, RuleSet};
 use crate::section::global::{l4_mode, l4_policy, last_string, rest_text};
 
@@ -17,7 +17,6 @@ pub(crate) const PROXY: Table<Parse> = &[
     CARRIED,
     SLUICE,
     REMOVED,
-    &not_yet(On::ALL, M, "statistics page", ["stats"]),
     &not_yet(
         On::ALL,
         M,
@@ -247,6 +246,7 @@ const CARRIED: &[Row<Parse>] = &[
             args.end(cx)
         },
     ),
+    row("stats", On::ALL, "<setting> [<arguments>]", M, "the statistics page", stats::stats),
     row(
         "tcp-request",
         On::ALL,

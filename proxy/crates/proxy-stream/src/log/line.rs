@@ -69,7 +69,7 @@ pub(crate) fn write(s: &Session, x: &Exchange) {
         redispatched: record.redispatched,
         server_queue: record.server_queue,
         backend_queue: record.backend_queue,
-        answered_by: AnsweredBy::Server,
+        answered_by: record.service.map_or(AnsweredBy::Server, AnsweredBy::Applet),
         backend_dst: server.and_then(|s| s.addr().inet()),
         request_captures: &request_captures,
         response_captures: &response_captures,

@@ -51,6 +51,8 @@ pub struct Record {
     pub server: Option<Arc<Server>>,
     /// What TLS to the server agreed on.
     pub server_connection: Option<Arc<Connection>>,
+    /// The internal service that answered in a server's place.
+    pub service: Option<&'static str>,
     /// The request could be read.
     pub request_read: bool,
     /// No line is to be written.
@@ -83,6 +85,7 @@ impl Default for Record {
             backend: None,
             server: None,
             server_connection: None,
+            service: None,
             request_read: false,
             silent: false,
         }

@@ -11,6 +11,7 @@ mod finish;
 mod request;
 mod response;
 mod rules;
+mod service;
 pub(crate) mod tcp;
 mod transfer;
 mod tunnel;
@@ -197,6 +198,10 @@ async fn process(s: &mut Session, x: &mut Exchange) -> Result<(), Fault> {
             return answer::flush(s, x).await;
         }
         request::Next::Closed => return Ok(()),
+        request::Next::Service(service, request) => {
+            Box::pin(service::run(s, x, service, request)).await?;
+            return answer::flush(s, x).await;
+        }
         request::Next::Server => {}
     }
     loop {

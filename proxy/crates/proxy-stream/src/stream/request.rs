@@ -1,5 +1,7 @@
 //! The request's way through the proxy: rules, backend, and the head as the server gets it.
 
+use std::sync::Arc;
+
 use proxy_http::h1::{request_runs, write_request};
 use proxy_http::{BodyLen, Method, RequestHead, Version};
 use proxy_state::options::{AddressHeader, HttpConnection};
@@ -8,10 +10,11 @@ use proxy_net::clock::Tick;
 use proxy_rules::action::Cause;
 
 use super::rules::{self, Verdict};
-use super::{Exchange, answer};
+use super::{Exchange, answer, service};
 use crate::backend::Attached;
 use crate::env::Back;
 use crate::reply;
+use crate::service::{Service, ServiceRequest};
 use crate::session::Session;
 use crate::term::Fault;
 
@@ -25,6 +28,8 @@ pub(super) enum Next {
     Tarpit(Option<Tick>),
     /// Nowhere: the connection closes without an answer.
     Closed,
+    /// To an internal service.
+    Service(Arc<dyn Service>, Box<ServiceRequest>),
 }
 
 /// Everything before a server is chosen.
@@ -38,7 +43,7 @@ pub(super) fn begin(s: &mut Session, x: &mut Exchange) -> Result<Next, Fault> {
     s.thread.env.registry().process.counters.local().req_tot.inc();
     x.keep_client = keeps_client(s, x);
     x.flow.has_body = x.request.body() != BodyLen::None;
-    let front = &s.front;
+    let front = s.front.clone();
 
     if let Some(uri) = &front.monitor_uri
         && x.request.target() == &uri[..]
@@ -50,8 +55,15 @@ pub(super) fn begin(s: &mut Session, x: &mut Exchange) -> Result<Next, Fault> {
     }
     rules::capture(&mut x.captured.request, &front.request_captures, x.request.headers());
     rules::unique_id(s, x);
-    let sets = [&front.tcp_content, &front.http_request, &front.redirects];
+    let sets = [&front.tcp_content, &front.http_request];
     let verdict = rules::first_verdict(s, x, None, sets);
+    if let Some(next) = apply(s, x, None, verdict) {
+        return Ok(next);
+    }
+    if let Some(next) = service::intercept(s, x, None, front.stats.as_ref()) {
+        return Ok(next);
+    }
+    let verdict = rules::on_request(s, x, None, &front.redirects);
     if let Some(next) = apply(s, x, None, verdict) {
         return Ok(next);
     }
@@ -60,8 +72,15 @@ pub(super) fn begin(s: &mut Session, x: &mut Exchange) -> Result<Next, Fault> {
     back.backend.begin_session(now);
     back.backend.counters.local().req_tot.inc();
     x.record.backend = Some(back.clone());
-    let sets = [&back.tcp_content, &back.http_request, &back.redirects];
+    let sets = [&back.tcp_content, &back.http_request];
     let verdict = rules::first_verdict(s, x, Some(&back), sets);
+    if let Some(next) = apply(s, x, Some(&back), verdict) {
+        return Ok(next);
+    }
+    if let Some(next) = service::intercept(s, x, Some(&back), back.stats.as_ref()) {
+        return Ok(next);
+    }
+    let verdict = rules::on_request(s, x, Some(&back), &back.redirects);
     if let Some(next) = apply(s, x, Some(&back), verdict) {
         return Ok(next);
     }

@@ -28,7 +28,7 @@ pub(super) fn first_verdict(
     s: &Session,
     x: &mut Exchange,
     back: Option<&Back>,
-    sets: [&RuleSet; 3],
+    sets: [&RuleSet; 2],
 ) -> Verdict {
     for rules in sets {
         match on_request(s, x, back, rules) {
@@ -166,6 +166,26 @@ pub(super) fn choose_backend(s: &Session, x: &Exchange) -> Option<Arc<Back>> {
     drop(bump);
     s.thread.bump.borrow_mut().reset();
     named.or_else(|| front.default_backend.clone())
+}
+
+/// Calls `then` with what conditions on the request see.
+pub(super) fn with_context<T>(
+    s: &Session,
+    x: &Exchange,
+    back: Option<&Back>,
+    then: impl for<'a> FnOnce(&EvalCtx<'a>) -> T,
+) -> T {
+    let bump = s.thread.bump.borrow();
+    let mut cx = s.thread.context(&bump, s.thread.clock());
+    cx.session = Some(&s.facts);
+    cx.frontend = Some(&s.front.frontend);
+    cx.backend = back.map(|back| &*back.backend);
+    show_request(s, x, &mut cx);
+    cx.vars = Some(&x.vars);
+    let value = then(&cx);
+    drop(bump);
+    s.thread.bump.borrow_mut().reset();
+    value
 }
 
 /// Calls `then` with what the backend's algorithm hashes of this request; `None` when it has no such thing.

@@ -1,0 +1,66 @@
+//! Requests that an internal service answers.
+
+use std::sync::Arc;
+
+use proxy_rules::acl::Verdict as Holds;
+use proxy_state::Now;
+
+use super::request::{Next, apply};
+use super::{Exchange, answer, rules};
+use crate::env::Back;
+use crate::reply::{self, Reply};
+use crate::service::{Service, ServiceRequest, Stats};
+use crate::session::Session;
+use crate::term::Fault;
+
+/// Whether the statistics page answers this request, or the rules in front of it do.
+pub(super) fn intercept(
+    s: &mut Session,
+    x: &mut Exchange,
+    back: Option<&Back>,
+    stats: Option<&Stats>,
+) -> Option<Next> {
+    let stats = stats?;
+    if !x.request.path_and_query().starts_with(&stats.uri) {
+        return None;
+    }
+    let verdict = rules::on_request(s, x, back, &stats.rules);
+    if let Some(next) = apply(s, x, back, verdict) {
+        return Some(next);
+    }
+    let request = ServiceRequest {
+        method: x.request.method_text().to_vec(),
+        target: x.request.path_and_query().to_vec(),
+        authorization: x.request.headers().get(b"authorization").map(<[u8]>::to_vec),
+        admin: stats.admin.iter().any(|condition| {
+            rules::with_context(s, x, back, |cx| condition.eval(cx) == Holds::True)
+        }),
+    };
+    Some(Next::Service(stats.service.clone(), Box::new(request)))
+}
+
+/// Lets the service make its answer and queues it.
+pub(super) async fn run(
+    s: &mut Session,
+    x: &mut Exchange,
+    service: Arc<dyn Service>,
+    request: Box<ServiceRequest>,
+) -> Result<(), Fault> {
+    s.front.frontend.counters.local().intercepted.inc();
+    x.record.service = Some(service.name());
+    (x.record.cause, x.record.phase) = (b'L', b'R');
+    let now = s.thread.now(s.thread.tick());
+    let reply = made_elsewhere(service, request, now).await;
+    answer::queue(s, x, &reply);
+    Ok(())
+}
+
+/// The answer, made on a helper thread. A service that fails costs its client a 500, nobody else anything.
+async fn made_elsewhere(
+    service: Arc<dyn Service>,
+    request: Box<ServiceRequest>,
+    now: Now,
+) -> Reply {
+    let made = tokio::task::spawn_blocking(move || service.answer(&request, now)).await;
+    made.unwrap_or_else(|_| reply::builtin(500))
+}

@@ -1,0 +1,114 @@
+//! The statistics page: forms, access, scope, and how it is logged.
+
+use std::net::SocketAddr;
+
+use anyhow::Result;
+use tests::client::get;
+use tests::net::free_port;
+use tests::peer::{HttpServer, Syslog};
+use tests::tools::curl;
+use tests::{PATIENCE, Sluice};
+
+const DEFAULTS: &str = "
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 20s
+    timeout server 20s
+";
+
+fn start(frontend: &str, rest: &str) -> Result<(Sluice, SocketAddr, HttpServer)> {
+    let server = HttpServer::start("s1")?;
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let config = format!(
+        "{DEFAULTS}
+frontend web
+    bind {address}
+    {frontend}
+    default_backend app
+backend app
+    server s1 {}
+    {rest}
+",
+        server.address()
+    );
+    Ok((Sluice::config(config).start()?, address, server))
+}
+
+#[test]
+fn the_page_has_a_form_for_each_reader() -> Result<()> {
+    let (_sluice, address, server) = start("stats enable\n    stats refresh 7s", "")?;
+    let page = get(address, "/haproxy?stats")?;
+    assert_eq!(page.status, 200);
+    assert_eq!(page.header("content-type"), Some("text/html"));
+    assert_eq!(page.header("refresh"), Some("7"));
+    let html = String::from_utf8_lossy(&page.body).into_owned();
+    assert!(html.contains("BACKEND") && html.contains("s1"), "{html}");
+
+    let quiet = get(address, "/haproxy?stats;norefresh")?;
+    assert_eq!(quiet.header("refresh"), None);
+
+    let csv = get(address, "/haproxy?stats;csv;norefresh")?;
+    assert_eq!(csv.header("content-type"), Some("text/plain"));
+    let csv = String::from_utf8_lossy(&csv.body).into_owned();
+    assert!(csv.starts_with("# pxname,svname,") && csv.contains("\napp,s1,"), "{csv}");
+
+    let json = get(address, "/haproxy?stats;json")?;
+    assert_eq!(json.header("content-type"), Some("application/json"));
+    assert!(json.body.starts_with(b"[["), "{}", String::from_utf8_lossy(&json.body));
+
+    // Anything else goes to the server.
+    get(address, "/haproxy")?;
+    assert_eq!(server.requests(), 1);
+    Ok(())
+}
+
+#[test]
+fn accounts_open_the_page_and_scope_limits_it() -> Result<()> {
+    let (_sluice, address, _server) = start(
+        "stats uri /admin\n    stats auth joe:secret\n    stats auth ann:other\n    \
+         stats realm Our\\ Page\n    stats scope app",
+        "",
+    )?;
+    let refused = get(address, "/admin")?;
+    assert_eq!(refused.status, 401);
+    assert_eq!(refused.header("www-authenticate"), Some("Basic realm=\"Our Page\""));
+    let status = |user: &str| {
+        curl(None, &format!("-o /dev/null -w %{{http_code}} -u {user} http://{address}/admin"))
+    };
+    assert_eq!(status("joe:secret")?, "200");
+    assert_eq!(status("ann:other")?, "200");
+    assert_eq!(status("joe:other")?, "401");
+    assert_eq!(status("joe:")?, "401");
+    let csv = curl(None, &format!("-u joe:secret http://{address}/admin;csv"))?;
+    assert!(csv.contains("\napp,BACKEND,") && !csv.contains("\nweb,"), "{csv}");
+    Ok(())
+}
+
+#[test]
+fn rules_decide_who_sees_it() -> Result<()> {
+    let (_sluice, address, _server) = start(
+        "stats enable\n    stats http-request allow if { hdr(x-key) open }\n    \
+         stats http-request deny",
+        "",
+    )?;
+    assert_eq!(get(address, "/haproxy?stats")?.status, 403);
+    let allowed = curl(
+        None,
+        &format!("-o /dev/null -w %{{http_code}} -H x-key:open http://{address}/haproxy?stats"),
+    )?;
+    assert_eq!(allowed, "200");
+    Ok(())
+}
+
+#[test]
+fn a_backend_has_a_page_and_it_is_logged_as_such() -> Result<()> {
+    let log = Syslog::start()?;
+    let (_sluice, address, server) =
+        start(&format!("log {} local0\n    option httplog", log.address()), "stats uri /stats")?;
+    assert_eq!(get(address, "/stats")?.status, 200);
+    let line = log.next_with("web app/<STATS>", PATIENCE)?;
+    assert!(line.contains(" LR-- ") && line.contains("\"GET /stats HTTP/1.1\""), "{line}");
+    assert_eq!(server.requests(), 0);
+    Ok(())
+}
