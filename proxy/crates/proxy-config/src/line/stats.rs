@@ -97,7 +97,7 @@ pub(crate) const STATS: Table<Parse> = &[
 /// The page of the section, switched on.
 fn page<'p>(proxy: &'p mut Proxy, args: &Args<'_>) -> &'p mut StatsPage {
     let page = &mut proxy.settings.stats;
-    page.enabled.get_or_insert(args.span());
+    page.enabled.get_or_insert_with(|| args.span());
     page
 }
 
