@@ -3,8 +3,9 @@
 
 use crate::{Addr, FlowKey, Port};
 
-/// Ways of a set.
-pub const CACHE_WAYS: usize = 4;
+/// Ways of a set: as many as leave few sets overfull when half of all ways are in use (at four, one flow in
+/// seven is in such a set; at eight, one in forty).
+pub const CACHE_WAYS: usize = 8;
 
 /// Tag of an unused way. Hashes that fall on it are moved to 1.
 pub const CACHE_TAG_EMPTY: u32 = 0;
@@ -20,11 +21,11 @@ pub const HOOK_TC: u8 = 2;
 #[repr(C, align(64))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CacheSet {
-    /// Upper hash bits of each way's key, or [`CACHE_TAG_EMPTY`].
+    /// Upper hash bits of each way's key, or [`CACHE_TAG_EMPTY`]; no two ways of a set share one.
     pub tags: [u32; CACHE_WAYS],
     /// Way to evict next.
     pub victim: u32,
-    pub reserved: [u32; 11],
+    pub reserved: [u32; 7],
     pub ways: [CacheWay; CACHE_WAYS],
 }
 
@@ -41,8 +42,10 @@ pub struct CacheWay {
     pub packets: u32,
     /// Payload bytes not yet written to `FLOWS`.
     pub bytes: u64,
-    /// Time of the last write to `FLOWS`, in nanoseconds.
-    pub flushed_ns: u64,
+    /// Time of the last write to `FLOWS`, in [`ticks`].
+    pub flushed: u32,
+    /// Time the routing table was asked last, in [`ticks`].
+    pub routed: u32,
     pub new_src: Addr,
     pub new_dst: Addr,
     pub new_sport: Port,
@@ -55,6 +58,12 @@ pub struct CacheWay {
     pub service: u32,
     /// Index of the server, with [`Self::REVERSE`] set in packets from the server.
     pub server: u32,
+}
+
+/// Time in units of 2^24 ns (17 ms); differences are right for two years.
+#[inline(always)]
+pub const fn ticks(ns: u64) -> u32 {
+    (ns >> 24) as u32
 }
 
 impl CacheWay {

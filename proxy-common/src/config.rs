@@ -30,7 +30,9 @@ pub struct Config {
     pub flush_ns: u64,
     /// Number of possible CPUs, the number of per-CPU regions in [`CACHE`](crate::maps::CACHE).
     pub cpus: u32,
-    pub reserved: [u32; 3],
+    pub reserved: u32,
+    /// Longest time a cached flow keeps its way out to itself, in nanoseconds.
+    pub route_ns: u64,
 }
 
 impl Config {
@@ -41,8 +43,12 @@ impl Config {
     pub const TTL: u32 = 2;
     /// Flags of an ordinary start.
     pub const DEFAULT_FLAGS: u32 = Self::CACHE | Self::TTL;
-    /// One second: what idle expiry and log byte counts may lag behind.
-    pub const DEFAULT_FLUSH_NS: u64 = 1_000_000_000;
+    /// One second: what idle expiry and log byte counts lag behind where timeouts are short.
+    pub const LEAST_FLUSH_NS: u64 = 1_000_000_000;
+    /// What they lag behind where no timeout is short.
+    pub const MOST_FLUSH_NS: u64 = 8_000_000_000;
+    /// One second: how long a changed route or neighbour goes unnoticed by a flow.
+    pub const DEFAULT_ROUTE_NS: u64 = 1_000_000_000;
 
     /// Whether `port` lies in the range reserved for full NAT.
     #[inline(always)]

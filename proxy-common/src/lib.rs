@@ -7,6 +7,7 @@
 #![cfg_attr(not(test), no_std)]
 
 mod addr;
+pub mod bench;
 mod cache;
 mod config;
 mod counters;
@@ -19,7 +20,9 @@ mod pod;
 mod service;
 
 pub use addr::{Addr, Port};
-pub use cache::{CACHE_TAG_EMPTY, CACHE_WAYS, CacheSet, CacheWay, EpochLine, HOOK_TC, HOOK_XDP};
+pub use cache::{
+    CACHE_TAG_EMPTY, CACHE_WAYS, CacheSet, CacheWay, EpochLine, HOOK_TC, HOOK_XDP, ticks,
+};
 pub use config::{Config, INTERFACE_XDP_OUT};
 pub use counters::{Live, Reason, Traffic};
 pub use event::{EndReason, FlowEvent};
@@ -34,7 +37,7 @@ pub use service::{
 };
 
 /// Version of every layout and meaning in this crate; the first word of [`Config`].
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// IP protocol numbers the data path knows (IANA protocol numbers).
 pub mod proto {

@@ -3,6 +3,7 @@
 use crate::{
     Addr, CacheSet, CacheWay, Config, CpuState, EpochLine, ExpireRequest, FlowEntry, FlowEvent,
     FlowKey, FlowState, Live, Port, RealEntry, Ring, ServiceEntry, Slot, Traffic, VipEntry, VipKey,
+    bench::Rotation,
 };
 
 macro_rules! pod {
@@ -17,5 +18,5 @@ macro_rules! pod {
 
 pod! {
     Addr CacheSet CacheWay Config CpuState EpochLine ExpireRequest FlowEntry FlowEvent
-    FlowKey FlowState Live Port RealEntry Ring ServiceEntry Slot Traffic VipEntry VipKey
+    FlowKey FlowState Live Port RealEntry Ring Rotation ServiceEntry Slot Traffic VipEntry VipKey
 }

@@ -1,17 +1,37 @@
 //! The flow cache: what packets in the middle of a connection need, without a look into the exact table.
 //!
 //! A way is filled by the slow path once the connection is established, and used for at most
-//! [`Config::flush_ns`]; then its counts go to the exact table and the next packet fills it again, with the
-//! route asked anew. Packets with SYN, FIN or RST never take it. A way whose epoch has changed is worthless:
-//! its flow, or one of the same hash, has been removed.
+//! [`Config::flush_ns`]; then its counts go to the exact table and the next packet fills it again. Its route
+//! is asked anew every [`Config::route_ns`]. Packets with SYN, FIN or RST never take it.
+//!
+//! # Why a hit is never wrong
+//!
+//! - *It is the flow of the packet.* The whole key is compared, the hook too; the tag only saves comparing.
+//! - *It is still that flow.* Whoever removes a pair from the exact table changes the epoch words of both keys
+//!   after removing them ([`flow::remove`](crate::flow::remove)), and a way whose epoch differs is not used. A
+//!   packet reads its epoch word ([`Seat::of`]) before it looks into the exact table, and a way is filled with
+//!   the word read then. So a removal that the look-up did not see bumps the word after it was read, and the
+//!   way is born stale; one that it did see leaves nothing to fill from. An epoch word is shared by many keys,
+//!   which costs hits, not correctness; it repeats after 2^32 removals, of which a way would have to sleep
+//!   through exactly that many within [`Config::flush_ns`].
+//! - *Its translation is right.* The fields a way copies do not change while an entry is in the table
+//!   ([`FlowCell`]), so a copy is as good as the entry.
+//! - *Its state is right.* Only established connections are cached, and what could end them takes the slow
+//!   path: FIN and RST by their flags, expiry and reopening by the epoch. So the exact table knows the state
+//!   at all times; it is counts and the time of the last packet that a way keeps to itself, for
+//!   [`Config::flush_ns`] at most while packets come, and until it is displaced or settled once they stop.
+//!   Expiry therefore allows for that time.
+//! - *No other CPU touches it.* Regions are per CPU, and programs of one CPU do not interrupt each other: XDP
+//!   and tc both run in softirq. `sluice_expire` runs in a task that softirq may interrupt, and leaves the
+//!   cache alone; it invalidates by epoch.
 
 use proxy_common::{
-    CACHE_TAG_EMPTY, CACHE_WAYS, CacheSet, CacheWay, Config, FlowKey, FlowState, Reason,
+    CACHE_TAG_EMPTY, CACHE_WAYS, CacheSet, CacheWay, Config, FlowKey, FlowState, Reason, ticks,
 };
 
 use crate::{
     cell::FlowCell,
-    frame::{Frame, Hop, Verdict},
+    frame::{Frame, Hop, Path, Verdict},
     hash, known,
     parse::Segment,
     process::Family,
@@ -34,6 +54,13 @@ impl Seat {
         let (line, word) = hash::epoch_place(hash, config.epoch_mask);
         let epoch = tables.epochs(line).map_or(0, |line| line.get(word));
         Self { hash, epoch }
+    }
+
+    /// The way that a flow takes when it is free. Looked at first, it lets the processor guess where the flow is
+    /// and load it while the tags are still on their way from memory.
+    #[inline(always)]
+    fn preferred(self) -> usize {
+        (self.hash >> 29) as usize & (CACHE_WAYS - 1)
     }
 
     #[inline(always)]
@@ -68,15 +95,17 @@ fn same(way: &FlowKey, key: &FlowKey, hook: u8) -> bool {
     differs == 0
 }
 
+/// The way with this tag. Its key is another one when two flows of a set have the same tag, which happens
+/// once in 2^29 pairs; then they displace each other.
 #[inline(always)]
-#[expect(
-    clippy::manual_find,
-    reason = "as an iterator it is not inlined, and the verifier refuses it"
-)]
-fn find(set: &CacheSet, tag: u32, key: &FlowKey, hook: u8) -> Option<usize> {
+fn find(set: &CacheSet, seat: Seat) -> Option<usize> {
+    let tag = seat.tag();
+    if set.tags[seat.preferred()] == tag {
+        return Some(seat.preferred());
+    }
     for index in 0..CACHE_WAYS {
-        if set.tags[index] == tag && same(&set.ways[index].key, key, hook) {
-            return Some(index);
+        if set.tags[index] == tag {
+            return Some(index & (CACHE_WAYS - 1));
         }
     }
     None
@@ -108,17 +137,34 @@ pub fn hit<F: Frame, T: Tables, A: Family>(
     let key = &segment.key;
     let Scratch { rewrite, hop, .. } = scratch;
     let found = tables.with_set(config, seat.hash, |set| {
-        let Some(index) = find(set, seat.tag(), key, F::HOOK) else { return false };
-        let index = index & (CACHE_WAYS - 1);
+        let Some(index) = find(set, seat) else { return false };
         let way = &mut set.ways[index];
+        if !same(&way.key, key, F::HOOK) {
+            return false;
+        }
         let now = tables.now_ns();
-        let fresh = now.wrapping_sub(way.flushed_ns) <= config.flush_ns;
-        if way.epoch != seat.epoch || !fresh || segment.is_control() {
+        let stale = ticks(now).wrapping_sub(way.flushed) > ticks(config.flush_ns);
+        if way.epoch != seat.epoch || stale || segment.is_control() {
             if way.epoch == seat.epoch {
                 flush(tables, way, key, now);
             }
             set.tags[index] = CACHE_TAG_EMPTY;
             return false;
+        }
+        rewrite.src = way.new_src;
+        rewrite.dst = way.new_dst;
+        rewrite.sport = way.new_sport;
+        rewrite.dport = way.new_dport;
+        if ticks(now).wrapping_sub(way.routed) > ticks(config.route_ns) {
+            let (src, dst) = (&rewrite.src, &rewrite.dst);
+            let path = Path { src, dst, len: segment.ip_len, fallback: way.ifindex };
+            if frame.route(&path, hop).is_err() {
+                return false;
+            }
+            way.ifindex = hop.ifindex;
+            way.hop = hop.data;
+            way.key.reserved = hop.mtu;
+            way.routed = ticks(now);
         }
         let mtu = way.key.reserved;
         if rewrite::ttl_spent(config, segment.ttl) || (mtu != 0 && segment.ip_len > mtu) {
@@ -131,10 +177,6 @@ pub fn hit<F: Frame, T: Tables, A: Family>(
         let from_client = way.server & CacheWay::REVERSE == 0;
         let (packets, bytes) = (u64::from(packets), u64::from(segment.payload));
         known::traffic(tables, way.service, server, from_client, packets, bytes);
-        rewrite.src = way.new_src;
-        rewrite.dst = way.new_dst;
-        rewrite.sport = way.new_sport;
-        rewrite.dport = way.new_dport;
         hop.ifindex = way.ifindex;
         hop.data = way.hop;
         true
@@ -165,9 +207,9 @@ pub fn fill(
     old: &mut FlowKey,
 ) {
     tables.with_set(config, seat.hash, |set| {
-        let index = match find(set, seat.tag(), key, hook) {
+        let index = match find(set, seat) {
             Some(index) => index,
-            None => place(set),
+            None => place(set, seat),
         } & (CACHE_WAYS - 1);
         let way = &mut set.ways[index];
         if set.tags[index] != CACHE_TAG_EMPTY {
@@ -183,7 +225,8 @@ pub fn fill(
         way.epoch = seat.epoch;
         way.packets = 0;
         way.bytes = 0;
-        way.flushed_ns = now;
+        way.flushed = ticks(now);
+        way.routed = ticks(now);
         way.new_src = cell.new_src();
         way.new_dst = cell.new_dst();
         way.new_sport = cell.new_sport();
@@ -196,9 +239,12 @@ pub fn fill(
     });
 }
 
-/// An unused way, or the next to be evicted.
+/// An unused way, the preferred one first, or the next to be evicted.
 #[inline(always)]
-fn place(set: &mut CacheSet) -> usize {
+fn place(set: &mut CacheSet, seat: Seat) -> usize {
+    if set.tags[seat.preferred()] == CACHE_TAG_EMPTY {
+        return seat.preferred();
+    }
     for index in 0..CACHE_WAYS {
         if set.tags[index] == CACHE_TAG_EMPTY {
             return index;
@@ -224,8 +270,10 @@ pub fn settle(tables: &impl Tables, config: &Config, key: &FlowKey, hook: u8, no
     }
     let seat = Seat::of(tables, config, key);
     tables.with_set(config, seat.hash, |set| {
-        let Some(index) = find(set, seat.tag(), key, hook) else { return };
-        let index = index & (CACHE_WAYS - 1);
+        let Some(index) = find(set, seat) else { return };
+        if !same(&set.ways[index].key, key, hook) {
+            return;
+        }
         if set.ways[index].epoch == seat.epoch {
             flush(tables, &mut set.ways[index], key, now);
         }

@@ -22,7 +22,7 @@ use crate::{
 const EMPTY_SET: CacheSet = CacheSet {
     tags: [0; CACHE_WAYS],
     victim: 0,
-    reserved: [0; 11],
+    reserved: [0; 7],
     ways: [CacheWay {
         key: FlowKey {
             src: Addr { words: [0; 4] },
@@ -36,7 +36,8 @@ const EMPTY_SET: CacheSet = CacheSet {
         epoch: 0,
         packets: 0,
         bytes: 0,
-        flushed_ns: 0,
+        flushed: 0,
+        routed: 0,
         new_src: Addr { words: [0; 4] },
         new_dst: Addr { words: [0; 4] },
         new_sport: Port { be: 0 },

@@ -188,7 +188,8 @@ impl World {
             nat_port_last: 20099,
             epoch_mask: 3,
             flags: Config::DEFAULT_FLAGS,
-            flush_ns: Config::DEFAULT_FLUSH_NS,
+            flush_ns: Config::LEAST_FLUSH_NS,
+            route_ns: Config::DEFAULT_ROUTE_NS,
             cpus: 1,
             cache_mask: 1,
             ..Config::default()

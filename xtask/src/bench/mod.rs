@@ -3,6 +3,7 @@
 //! Figures are CPU time, not wall time, and only their ratios carry over to another machine.
 
 mod http;
+mod l4;
 mod machine;
 mod origin;
 mod peer;
@@ -18,10 +19,13 @@ use clap::Subcommand;
 pub(crate) enum Command {
     /// The HTTP engine: CPU, system calls and memory per request and connection
     Http(http::Arguments),
+    /// The kernel path: nanoseconds per packet, beside an empty program
+    L4(l4::Arguments),
 }
 
 pub(crate) fn main(command: &Command) -> Result<()> {
     match command {
         Command::Http(arguments) => http::main(arguments),
+        Command::L4(arguments) => l4::main(arguments),
     }
 }

@@ -16,7 +16,7 @@ use crate::sys;
 use crate::unavailable::Unavailable;
 
 /// How to open a data path. The defaults suit a balancer with one address family or two, some
-/// hundred services and 64 k connections, and take about 40 MB.
+/// hundred services and 64 k connections, and take about 100 MB.
 #[derive(Debug, Clone)]
 pub struct OpenOptions {
     /// Name of the pin directory; `None` names it after the network namespace.
@@ -35,8 +35,8 @@ pub struct OpenOptions {
     pub servers: u32,
     /// Addresses expected, of all services together; some more fit.
     pub vips: u32,
-    /// Connections per CPU in the flow cache.
-    pub cached_flows: u32,
+    /// Directions of connections in the flow cache of one CPU; `None` makes room for all connections.
+    pub cached_flows: Option<u32>,
     /// Bytes of the buffer for ended flows.
     pub events_bytes: u32,
     /// Seed of the hashes that choose servers. Balancers behind the same ECMP group share it.
@@ -56,7 +56,7 @@ impl Default for OpenOptions {
             services: 32,
             servers: 512,
             vips: 128,
-            cached_flows: 4096,
+            cached_flows: None,
             events_bytes: 1 << 20,
             hash_seed: 0,
             patience: Duration::ZERO,
@@ -266,11 +266,18 @@ fn sizes(options: &OpenOptions) -> Result<Sizes, Unavailable> {
         interfaces: 4096,
         events_bytes: options.events_bytes.max(4096).next_power_of_two(),
         cpus,
-        cache_sets: (options.cached_flows / proxy_common::CACHE_WAYS as u32)
-            .clamp(16, 1 << 20)
-            .next_power_of_two(),
+        cache_sets: cache_sets(options, cpus),
         half_open,
     })
+}
+
+/// Sets per CPU. Both directions of a connection take a way, on whichever CPUs they come; half of the ways
+/// stay free, so that few flows displace each other.
+fn cache_sets(options: &OpenOptions, cpus: u32) -> u32 {
+    let ways = options
+        .cached_flows
+        .unwrap_or_else(|| (options.connections.saturating_mul(4) / cpus).clamp(4096, 1 << 21));
+    (ways / proxy_common::CACHE_WAYS as u32).clamp(16, 1 << 18).next_power_of_two()
 }
 
 /// Settings of the programs, from the sizes the maps really have.
@@ -290,9 +297,10 @@ fn config(maps: &Maps, sizes: &Sizes, options: &OpenOptions) -> Config {
         closing_mask: mask(maps.entries.closing),
         epoch_mask: (1 << maps.entries.epochs.max(1).ilog2()) - 1,
         flags: Config::DEFAULT_FLAGS,
-        flush_ns: Config::DEFAULT_FLUSH_NS,
+        flush_ns: Config::LEAST_FLUSH_NS,
+        route_ns: Config::DEFAULT_ROUTE_NS,
         cpus: sizes.cpus,
-        reserved: [0; 3],
+        reserved: 0,
     }
 }
 

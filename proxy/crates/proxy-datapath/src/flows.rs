@@ -255,7 +255,9 @@ impl Datapath {
                 FlowStatus::Closed => continue,
                 FlowStatus::Established | FlowStatus::HalfClosed => (service.idle, EndReason::Idle),
             };
-            let until = now.saturating_sub(timeout.as_nanos() as u64);
+            // What passed through the flow cache since is not noted yet.
+            let lag = if reason == EndReason::Idle { self.tables.flush_ns() } else { 0 };
+            let until = now.saturating_sub(timeout.as_nanos() as u64).saturating_sub(lag);
             if !timeout.is_zero() && entry.seen_ns < until {
                 requests.push(request(key, &entry, until, reason));
             }

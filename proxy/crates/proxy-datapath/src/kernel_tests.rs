@@ -71,7 +71,7 @@ fn lab(test: impl FnOnce(&Lab) + Send + 'static) {
             options: OpenOptions {
                 instance: Some(format!("test-{}-{number}", std::process::id())),
                 connections: 1000,
-                cached_flows: 64,
+                cached_flows: Some(64),
                 ..OpenOptions::default()
             },
         };

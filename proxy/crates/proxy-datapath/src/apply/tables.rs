@@ -138,6 +138,7 @@ impl Tables {
     }
 
     fn apply_once(&mut self, plan: &Plan) -> Result<ApplyReport, ApplyError> {
+        self.set_flush(plan)?;
         let nat_ports_kept = !self.set_nat_ports(plan)?;
         let mut report = ApplyReport { nat_ports_kept, ..ApplyReport::default() };
         let former = self.services.drain(..).map(|s| (s.plan.id, s)).collect();
@@ -219,6 +220,25 @@ impl Tables {
         self.config.nat_port_last = last;
         self.maps.config.set(0, self.config, 0).map_err(at(names::CONFIG))?;
         Ok(true)
+    }
+
+    /// Lets cached flows keep their counts to themselves for a quarter of the shortest idle timeout.
+    fn set_flush(&mut self, plan: &Plan) -> Result<(), ApplyError> {
+        let idle = plan.services.iter().map(|s| s.idle).filter(|idle| !idle.is_zero()).min();
+        let flush = idle.map_or(Config::MOST_FLUSH_NS, |idle| {
+            let quarter = u64::try_from(idle.as_nanos() / 4).unwrap_or(u64::MAX);
+            quarter.clamp(Config::LEAST_FLUSH_NS, Config::MOST_FLUSH_NS)
+        });
+        if self.config.flush_ns != flush {
+            self.config.flush_ns = flush;
+            self.maps.config.set(0, self.config, 0).map_err(at(names::CONFIG))?;
+        }
+        Ok(())
+    }
+
+    /// How long the flow table may lag behind what passes through the cache.
+    pub(crate) fn flush_ns(&self) -> u64 {
+        self.config.flush_ns
     }
 
     pub(crate) fn nat_ports(&self) -> Option<(u16, u16)> {

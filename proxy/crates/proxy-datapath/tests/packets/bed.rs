@@ -143,7 +143,8 @@ impl Bed {
             closing_mask: 3,
             epoch_mask: maps::default_size::EPOCHS - 1,
             flags: Config::DEFAULT_FLAGS,
-            flush_ns: Config::DEFAULT_FLUSH_NS,
+            flush_ns: Config::LEAST_FLUSH_NS,
+            route_ns: Config::DEFAULT_ROUTE_NS,
             cpus: aya::util::nr_cpus().unwrap() as u32,
             ..Config::default()
         };

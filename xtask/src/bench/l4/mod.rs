@@ -1,0 +1,213 @@
+//! `cargo xtask bench l4`.
+//!
+//! The XDP program is run by the kernel's test-run behind one that writes the next frame of a rotation over
+//! N flows and calls it, so that each packet is as new as on a wire. The same rotation in front of an empty
+//! program is measured in the same round: it is the floor. Medians of nanoseconds per packet are shown.
+
+mod bed;
+mod frame;
+mod wrapper;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail, ensure};
+use aya::programs::Xdp;
+use aya::{Ebpf, EbpfLoader};
+use clap::Args;
+use proxy_common::Reason;
+use serde_json::json;
+use tests::NetNs;
+use tests::net::is_root;
+
+use self::bed::{Bed, Sizes, Target};
+use self::frame::{ACK, SYN, VIP_PORT};
+use super::machine;
+use super::report::Scenario;
+use crate::setup::{self, Scope};
+
+/// How to measure.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// Another XDP program, measured on the same frames in the same rounds, as its object loads
+    #[arg(long, value_name = "FILE")]
+    peer_object: Option<PathBuf>,
+    /// Name of the program in that object
+    #[arg(long, value_name = "NAME", default_value = "balancer_ingress")]
+    peer_program: String,
+    /// Rounds of each case; medians are shown
+    #[arg(long, default_value_t = 7)]
+    rounds: u32,
+    /// Packets per round, at least as many as there are flows
+    #[arg(long, default_value_t = 1 << 20)]
+    packets: u32,
+    /// Only cases whose name contains this
+    #[arg(long, value_name = "PART")]
+    only: Option<String>,
+    /// Write all samples to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// What happens to the packets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// They belong to established connections in the cache.
+    Hit,
+    /// Each is the SYN of another connection.
+    New,
+    /// The same when nobody answers, and places for half-open connections have run out.
+    Flood,
+    /// They are for a port that no VIP has.
+    Other,
+}
+
+struct Case {
+    name: String,
+    kind: Kind,
+    flows: u32,
+    v6: bool,
+    fullnat: bool,
+}
+
+fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (family, v6) in [("v4", false), ("v6", true)] {
+        for (mode, fullnat) in [("fullnat", true), ("nat", false)] {
+            for (text, flows) in [("1", 1), ("1k", 1 << 10), ("64k", 1 << 16), ("512k", 1 << 19)] {
+                let name = format!("{family} {mode}: hit, {text} flows");
+                cases.push(Case { name, kind: Kind::Hit, flows, v6, fullnat });
+            }
+            for (text, kind) in [("new flow", Kind::New), ("new flow in a SYN flood", Kind::Flood)]
+            {
+                let name = format!("{family} {mode}: {text}");
+                cases.push(Case { name, kind, flows: 1 << 20, v6, fullnat });
+            }
+        }
+        let name = format!("{family}: not for a VIP");
+        cases.push(Case { name, kind: Kind::Other, flows: 1 << 10, v6, fullnat: true });
+    }
+    cases
+}
+
+pub(crate) fn main(arguments: &Arguments) -> Result<()> {
+    if !is_root() {
+        bail!("loading programs into the kernel needs root");
+    }
+    setup::prepare(Scope::Build)?;
+    proxy_datapath::object::bytes()?;
+    let wrapper = wrapper::object()?;
+    let namespace = NetNs::new("bench")?;
+    bed::prepare(&namespace)?;
+    let interfaces = [namespace.ifindex("c0")?, namespace.ifindex("s0")?];
+
+    println!("{}", machine::describe());
+    println!(
+        "nanoseconds per packet, {} rounds of {} packets",
+        arguments.rounds, arguments.packets
+    );
+    let mut results = Vec::new();
+    for case in cases() {
+        if arguments.only.as_ref().is_some_and(|part| !case.name.contains(part.as_str())) {
+            continue;
+        }
+        let scenario = namespace
+            .enter(|| measure(arguments, &wrapper, interfaces, &case))?
+            .with_context(|| case.name.clone())?;
+        scenario.print();
+        results.push(scenario.json());
+    }
+    if let Some(path) = &arguments.json {
+        let all = json!({ "machine": machine::describe(), "scenarios": results });
+        std::fs::write(path, serde_json::to_string_pretty(&all)?)?;
+    }
+    Ok(())
+}
+
+/// Another program to measure.
+fn peer(arguments: &Arguments) -> Result<Option<Ebpf>> {
+    let Some(path) = &arguments.peer_object else { return Ok(None) };
+    let mut ebpf = EbpfLoader::new().load_file(path).context("loading the peer's object")?;
+    bed::load(&mut ebpf, &arguments.peer_program)?;
+    Ok(Some(ebpf))
+}
+
+fn measure(
+    arguments: &Arguments,
+    wrapper: &[u8],
+    interfaces: [u32; 2],
+    case: &Case,
+) -> Result<Scenario> {
+    pin_to_one_cpu()?;
+    let fresh = matches!(case.kind, Kind::New | Kind::Flood);
+    let rounds = arguments.rounds.max(1);
+    let packets =
+        if fresh { arguments.packets.min(1 << 18) } else { arguments.packets.max(case.flows) };
+    let room = if fresh { packets.saturating_mul(rounds + 1) } else { case.flows };
+    let sizes = Sizes {
+        flows: if case.kind == Kind::Flood { 1 << 16 } else { room },
+        cached: case.flows.min(1 << 19) * 2,
+        half_open: if case.kind == Kind::New { room.next_power_of_two() } else { 1024 },
+    };
+    let mut bed = Bed::new(wrapper, interfaces, sizes, case.v6, case.fullnat)?;
+    let peer = peer(arguments)?;
+    let peer: Option<&Xdp> = match &peer {
+        Some(ebpf) => {
+            Some(ebpf.program(&arguments.peer_program).context("the peer's program")?.try_into()?)
+        }
+        None => None,
+    };
+    let (flags, port, answer) = match case.kind {
+        Kind::Hit => (ACK, VIP_PORT, XDP_REDIRECT),
+        Kind::New | Kind::Flood => (SYN, VIP_PORT, XDP_REDIRECT),
+        Kind::Other => (ACK, VIP_PORT + 1, XDP_PASS),
+    };
+    if case.kind == Kind::Hit {
+        bed.establish(case.flows)?;
+    }
+    // New flows must not meet their own kind again.
+    let rotation = if fresh { 1 << 31 } else { u64::from(case.flows) };
+    bed.rotate_over(rotation, flags, port)?;
+
+    let mut scenario = Scenario::new(&case.name);
+    let warm_up = if fresh { 1024 } else { case.flows.max(1024) };
+    for round in 0..rounds {
+        bed.aim(Target::Floor)?;
+        bed.run(1024)?;
+        let (floor, _) = bed.run(packets)?;
+        bed.aim(Target::Sluice)?;
+        if round == 0 || !fresh {
+            bed.run(warm_up)?;
+        }
+        let (sluice, last) = bed.run(packets)?;
+        ensure!(last == answer, "the last packet was answered with {last}, not {answer}");
+        scenario.add("ns per packet", "sluice", sluice);
+        scenario.add("ns per packet", "floor", floor);
+        scenario.add("ns above the floor", "sluice", (sluice - floor).max(0.0));
+        if let Some(program) = peer {
+            bed.aim(Target::Peer(program))?;
+            bed.run(warm_up)?;
+            let (other, _) = bed.run(packets)?;
+            scenario.add("ns per packet", "peer", other);
+            scenario.add("ns above the floor", "peer", (other - floor).max(0.0));
+        }
+    }
+    if case.kind == Kind::Hit {
+        let (hits, misses) = (bed.counter(Reason::CacheHit)?, bed.counter(Reason::CacheMiss)?);
+        scenario.add(
+            "% of packets in the cache",
+            "sluice",
+            100.0 * hits as f64 / (hits + misses) as f64,
+        );
+    }
+    Ok(scenario)
+}
+
+const XDP_PASS: u32 = 2;
+const XDP_REDIRECT: u32 = 4;
+
+/// Caches are per CPU.
+fn pin_to_one_cpu() -> Result<()> {
+    let mut set = nix::sched::CpuSet::new();
+    set.set(machine::cores() - 1)?;
+    Ok(nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &set)?)
+}
