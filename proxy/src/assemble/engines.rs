@@ -5,14 +5,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use proxy_config::model::{Balance, Config, Proxy};
+use proxy_config::model::{Balance, Config, Proxy, TuneH2Side};
 use proxy_http::h1::Limits;
 use proxy_rules::sample::Expr;
 use proxy_state::Registry;
 use proxy_stream::env::{Back, BalanceKey, Front};
 use proxy_stream::log::Log;
+use proxy_stream::mux::h2::{Settings, Side};
 use proxy_stream::reply::{ErrorReplies, Reply};
-use proxy_types::{DiagSink, Diagnostic, Diagnostics, Mode};
+use proxy_types::{DiagSink, Diagnostic, Diagnostics, Mode, Spanned};
+use rustc_hash::FxHashMap;
 
 use super::logs::Logs;
 use super::rules::Rules;
@@ -33,6 +35,76 @@ pub(crate) fn limits(config: &Config) -> Limits {
         max_headers: tune.http_maxhdr() as usize,
         relaxed: false,
     }
+}
+
+/// How HTTP/2 is spoken, from `tune.h2.*` (configuration manual, 3.2). Windows start wider than HAProxy's, which
+/// widens them as buffers allow.
+pub(crate) fn h2(config: &Config) -> Settings {
+    let tune = &config.global.tune.h2;
+    let side = |written: &TuneH2Side| {
+        let value = |own: Option<Spanned<u32>>, common: Option<Spanned<u32>>, default: u32| {
+            own.or(common).map_or(default, |v| v.value)
+        };
+        let default = Side::default();
+        let window = value(written.initial_window_size, tune.initial_window_size, default.window);
+        Side {
+            window,
+            connection_window: value(written.rxbuf, None, default.connection_window).max(window),
+            streams: value(
+                written.max_concurrent_streams,
+                tune.max_concurrent_streams,
+                default.streams,
+            ),
+            glitches: value(written.glitches_threshold, None, default.glitches),
+            total_streams: value(written.max_total_streams, None, default.total_streams),
+        }
+    };
+    let default = Settings::default();
+    Settings {
+        front: side(&tune.front),
+        back: side(&tune.back),
+        header_table: tune.header_table_size.map_or(default.header_table, |v| v.value),
+        frame: tune.max_frame_size.map_or(default.frame, |v| v.value),
+    }
+}
+
+/// Header names in lower case, and as HTTP/1 peers that insist get them.
+pub(crate) type Spellings = FxHashMap<Box<[u8]>, Box<[u8]>>;
+
+/// `h1-case-adjust` and `h1-case-adjust-file` (configuration manual, 3.1).
+pub(crate) fn spellings(config: &Config, diagnostics: &mut Diagnostics) -> Spellings {
+    let global = &config.global;
+    let mut spellings = Spellings::default();
+    for (from, to) in &global.h1_case_adjust {
+        spellings.insert(from.value.as_bytes().into(), to.value.as_bytes().into());
+    }
+    let Some(file) = &global.h1_case_adjust_file else { return spellings };
+    let wrong = |what: String| {
+        Diagnostic::alert(format!("h1-case-adjust-file '{}' : {what}", file.value)).at(file.span)
+    };
+    let text = match read(Path::new(&file.value)) {
+        Ok(text) => text,
+        Err(error) => {
+            diagnostics.push(wrong(error.to_string()));
+            return spellings;
+        }
+    };
+    for (number, line) in (1..).zip(String::from_utf8_lossy(&text).lines()) {
+        let words: Vec<_> = line.split_ascii_whitespace().collect();
+        match words.as_slice() {
+            [] => {}
+            [first, ..] if first.starts_with('#') => {}
+            [from, to] if **from == to.to_ascii_lowercase() => {
+                if spellings.insert(from.as_bytes().into(), to.as_bytes().into()).is_some() {
+                    diagnostics.push(wrong(format!("line {number}: '{from}' is there twice")));
+                }
+            }
+            _ => diagnostics.push(wrong(format!(
+                "line {number}: a name in lower case and the same name are expected"
+            ))),
+        }
+    }
+    spellings
 }
 
 /// One service per frontend of the registry, in its order, and the backends by name.
@@ -81,6 +153,7 @@ pub(crate) fn services(
         front.stats =
             stats::page(config, proxy, registry, compiled.stats_rules, compiled.stats_admin);
         front.redirects = compiled.redirects;
+        front.monitor_fail = compiled.monitor_fail;
         front.http_response = compiled.http_response;
         front.http_after_response = compiled.http_after_response;
         front.use_backend = compiled.use_backends;

@@ -47,6 +47,10 @@ pub(crate) struct Assembled {
     /// `tune.bufsize`.
     pub(crate) bufsize: usize,
     pub(crate) limits: Limits,
+    /// `tune.h2.*`.
+    pub(crate) h2: proxy_stream::mux::h2::Settings,
+    /// `h1-case-adjust`.
+    pub(crate) spellings: engines::Spellings,
     pub(crate) overrides: Overrides,
     pub(crate) warned: bool,
 }
@@ -119,6 +123,7 @@ pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
             engines::services(&loaded.config, &rules, registry, &logs, &mut diagnostics)
         })
         .unwrap_or_default();
+    let spellings = engines::spellings(&loaded.config, &mut diagnostics);
     loading::say(args, &diagnostics, &loaded.sources);
     if diagnostics.has_alert() {
         return Err(());
@@ -136,6 +141,8 @@ pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
         backend_logs,
         bufsize: loaded.config.global.tune.bufsize() as usize,
         limits: engines::limits(&loaded.config),
+        h2: engines::h2(&loaded.config),
+        spellings,
         overrides,
         warned: diagnostics.has_warning(),
     })

@@ -4,13 +4,15 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use proxy_config::model::{
-    Affinity, Balance, Config, Flag, FlagSet, HashFunction, HashKey, HttpConnectionMode, InitAddr,
-    Proxy, Server, ServerOptions, Settings, SourceAddress,
+    self, Affinity, Balance, Config, Flag, FlagSet, HashFunction, HashKey, HttpConnectionMode,
+    InitAddr, Proxy, Server, ServerOptions, Settings, SourceAddress,
 };
 use proxy_state::backend::BackendSpec;
 use proxy_state::frontend::FrontendSpec;
 use proxy_state::lb::{self, HashMethod, HashSpec, LbSpec};
-use proxy_state::options::{AddressHeader, HttpConnection, ProxyOptions};
+use proxy_state::options::{
+    AddressHeader, HttpConnection, HttpReuse, Proto, ProxyOptions, RestrictNames,
+};
 use proxy_state::registry::RegistrySpec;
 use proxy_state::server::{self, CheckSpec, PortMode, ServerSpec, Source};
 use proxy_state::{ListenerSpec, SockAddr, Timeouts};
@@ -177,6 +179,7 @@ fn listeners(
                     addr,
                     maxconn: bind.maxconn.map_or(0, |limit| limit.value),
                     transport: transport.clone(),
+                    proto: proto(bind.proto),
                 });
             }
         }
@@ -246,6 +249,13 @@ fn backend(
         disabled: settings.is_disabled(),
         servers,
     }
+}
+
+fn proto(written: Option<Spanned<model::Proto>>) -> Option<Proto> {
+    written.map(|proto| match proto.value {
+        model::Proto::H1 => Proto::H1,
+        model::Proto::H2 => Proto::H2,
+    })
 }
 
 fn balancing(settings: &Settings) -> LbSpec {
@@ -321,6 +331,15 @@ fn server(
     spec.shutdown_sessions_on_down = options.on_marked_down.is_some();
     spec.shutdown_backup_sessions_on_up = options.on_marked_up.is_some();
     spec.source = options.source.as_ref().or(settings.source.as_ref()).map(|s| source(&s.value));
+    spec.proto = proto(options.proto);
+    spec.max_reuse = options.max_reuse.and_then(|count| u32::try_from(count.value).ok());
+    spec.pool_max_conn = options.pool_max_conn.and_then(|max| u32::try_from(max.value).ok());
+    if let Some(delay) = options.pool_purge_delay {
+        spec.pool_purge_delay = delay.value;
+        if delay.value.is_zero() {
+            spec.pool_max_conn = Some(0);
+        }
+    }
     spec.tcp_user_timeout = options.tcp_ut.map(|limit| limit.value);
     spec
 }
@@ -427,15 +446,41 @@ fn options(settings: &Settings) -> ProxyOptions {
             HttpConnectionMode::ServerClose => HttpConnection::ServerClose,
             HttpConnectionMode::Close => HttpConnection::Close,
         }),
-        forwardfor: settings.forwardfor.as_ref().map(|option| AddressHeader {
-            header: option
-                .value
-                .header
-                .as_ref()
-                .map_or_else(|| "X-Forwarded-For".to_owned(), |name| name.value.clone()),
-            except: option.value.except.as_ref().map(|net| (net.value.address, net.value.prefix)),
-            if_none: option.value.if_none.is_some(),
+        forwardfor: settings
+            .forwardfor
+            .as_ref()
+            .map(|option| address_header(&option.value, "X-Forwarded-For")),
+        originalto: settings
+            .originalto
+            .as_ref()
+            .map(|option| address_header(&option.value, "X-Original-To")),
+        http_reuse: match settings.http_reuse.map(|mode| mode.value) {
+            Some(model::HttpReuse::Aggressive) => HttpReuse::Aggressive,
+            Some(model::HttpReuse::Always) => HttpReuse::Always,
+            Some(model::HttpReuse::Never) => HttpReuse::Never,
+            None | Some(model::HttpReuse::Safe) => HttpReuse::Safe,
+        },
+        restrict_req_hdr_names: settings.restrict_req_hdr_names.and_then(|what| match what.value {
+            model::RestrictNames::Preserve => None,
+            model::RestrictNames::Delete => Some(RestrictNames::Delete),
+            model::RestrictNames::Reject => Some(RestrictNames::Reject),
         }),
+        send_name_header: settings.http_send_name_header.as_ref().map(|name| name.value.clone()),
+        accept_unsafe_request: flags.is_on(Flag::AcceptUnsafeRequest),
+        accept_unsafe_response: flags.is_on(Flag::AcceptUnsafeResponse),
+        checkcache: flags.is_on(Flag::CheckCache),
+        disable_h2_upgrade: flags.is_on(Flag::DisableH2Upgrade),
+        drop_request_trailers: flags.is_on(Flag::HttpDropRequestTrailers),
+        drop_response_trailers: flags.is_on(Flag::HttpDropResponseTrailers),
+        h1_case_adjust_client: flags.is_on(Flag::H1CaseAdjustClient),
+        h1_case_adjust_server: flags.is_on(Flag::H1CaseAdjustServer),
+        http_buffer_request: flags.is_on(Flag::HttpBufferRequest),
+        http_ignore_probes: flags.is_on(Flag::HttpIgnoreProbes),
+        http_no_delay: flags.is_on(Flag::HttpNoDelay),
+        http_pretend_keepalive: flags.is_on(Flag::HttpPretendKeepalive),
+        http_use_proxy_header: flags.is_on(Flag::HttpUseProxyHeader),
+        idle_close_on_response: flags.is_on(Flag::IdleCloseOnResponse),
+        independent_streams: flags.is_on(Flag::IndependentStreams),
         dontlognull: flags.is_on(Flag::DontLogNull),
         logasap: flags.is_on(Flag::LogAsap),
         log_health_checks: flags.is_on(Flag::LogHealthChecks),
@@ -454,5 +499,16 @@ fn options(settings: &Settings) -> ProxyOptions {
         splice_request: flags.is_on(Flag::SpliceRequest),
         splice_response: flags.is_on(Flag::SpliceResponse),
         ..ProxyOptions::default()
+    }
+}
+
+fn address_header(option: &model::ForwardFor, default: &str) -> AddressHeader {
+    AddressHeader {
+        header: option
+            .header
+            .as_ref()
+            .map_or_else(|| default.to_owned(), |name| name.value.clone()),
+        except: option.except.as_ref().map(|net| (net.value.address, net.value.prefix)),
+        if_none: option.if_none.is_some(),
     }
 }

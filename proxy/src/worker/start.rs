@@ -355,6 +355,8 @@ impl Assembled {
         if let Some(length) = config.global.tune.http_logurilen {
             env.log_uri_len = length.value as usize;
         }
+        env.h2 = self.h2;
+        env.spellings = self.spellings.clone();
         env.backends = self.backends.clone().into_iter().collect();
         env
     }

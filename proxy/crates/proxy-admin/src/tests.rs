@@ -101,6 +101,7 @@ fn admin() -> Rc<Admin> {
             addr: inet(18080),
             maxconn: 0,
             transport: None,
+            proto: None,
         }],
         ..FrontendSpec::default()
     };

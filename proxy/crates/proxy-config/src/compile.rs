@@ -139,6 +139,7 @@ impl Compiler<'_> {
                 }
                 RuleSet::HttpRequest => (SetKind::HttpRequest, &mut out.http_request),
                 RuleSet::HttpResponse => (SetKind::HttpResponse, &mut out.http_response),
+                RuleSet::MonitorFail => (SetKind::HttpRequest, &mut out.monitor_fail),
                 RuleSet::Redirect => (SetKind::HttpRequest, &mut out.redirects),
                 RuleSet::StatsHttpRequest => (SetKind::HttpRequest, &mut out.stats_rules),
                 RuleSet::TcpRequestConnection => (SetKind::TcpConnection, &mut out.tcp_connection),
@@ -228,6 +229,8 @@ pub struct CompiledProxy {
     pub http_after_response: ruleset::RuleSet,
     pub http_request: ruleset::RuleSet,
     pub http_response: ruleset::RuleSet,
+    /// `monitor fail`: denies when it holds.
+    pub monitor_fail: ruleset::RuleSet,
     /// The `redirect` keyword: evaluated after `http_request`, whatever ended that.
     pub redirects: ruleset::RuleSet,
     /// `stats http-request`.

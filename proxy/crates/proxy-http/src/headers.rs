@@ -160,6 +160,20 @@ impl HeaderList {
         true
     }
 
+    /// Spells names anew: `spelling` gives, for a name in lower case, the same name in another case.
+    pub fn respell<'s>(&mut self, spelling: impl Fn(&[u8]) -> Option<&'s [u8]>) {
+        let mut lower = [0; 128];
+        for field in &self.fields {
+            let (start, end) = (field.name.start as usize, field.name.end as usize);
+            let Some(lower) = lower.get_mut(..end - start) else { continue };
+            lower.copy_from_slice(&self.buf[start..end]);
+            lower.make_ascii_lowercase();
+            if let Some(name) = spelling(lower).filter(|name| name.len() == lower.len()) {
+                self.buf[start..end].copy_from_slice(name);
+            }
+        }
+    }
+
     /// Bytes of the buffer used so far, removed and replaced fields included.
     #[must_use]
     pub fn buffered(&self) -> usize {
@@ -286,6 +300,13 @@ mod tests {
         let mut l = HeaderList::default();
         l.append(b"X Y", b"a\r\nEvil: 1\0");
         check(&l, &[("X_Y", "a  Evil: 1")]);
+    }
+
+    #[test]
+    fn names_in_another_case() {
+        let mut l = list(&[("content-LENGTH", "1"), ("x", "2")]);
+        l.respell(|name| (name == b"content-length").then_some(&b"Content-Length"[..]));
+        check(&l, &[("Content-Length", "1"), ("x", "2")]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::SockAddr;
 use crate::counters::{Counted, Gauge, ListenerCounters};
+use crate::options::Proto;
 use proxy_types::ListenerId;
 use std::any::Any;
 use std::sync::Arc;
@@ -21,6 +22,8 @@ pub struct ListenerSpec {
     pub maxconn: u32,
     /// What stands between the socket and the bytes of clients; `None` is nothing.
     pub transport: Option<Transport>,
+    /// `proto`.
+    pub proto: Option<Proto>,
 }
 
 /// One address of a `bind` line.
@@ -31,6 +34,7 @@ pub struct Listener {
     pub addr: SockAddr,
     pub maxconn: u32,
     pub transport: Option<Transport>,
+    pub proto: Option<Proto>,
     /// Sessions that live now.
     pub sessions: Gauge,
     pub counters: Counted<ListenerCounters>,
@@ -44,6 +48,7 @@ impl Listener {
             addr: spec.addr,
             maxconn: spec.maxconn,
             transport: spec.transport,
+            proto: spec.proto,
             sessions: Gauge::default(),
             counters: Counted::default(),
         }

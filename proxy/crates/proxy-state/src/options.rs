@@ -44,6 +44,14 @@ pub struct AddressHeader {
     pub if_none: bool,
 }
 
+/// `option http-restrict-req-hdr-names`: what happens to header names with other bytes than letters, digits
+/// and `-`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RestrictNames {
+    Delete,
+    Reject,
+}
+
 /// Settings that both sides of a proxy may have. Each side reads its own and, where the manual says so,
 /// the other's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -114,4 +122,18 @@ pub struct ProxyOptions {
     pub h1_case_adjust_server: bool,
     /// `http-reuse`.
     pub http_reuse: HttpReuse,
+    /// `option checkcache`.
+    pub checkcache: bool,
+    /// `option disable-h2-upgrade`.
+    pub disable_h2_upgrade: bool,
+    /// `option http-drop-request-trailers`.
+    pub drop_request_trailers: bool,
+    /// `option http-drop-response-trailers`.
+    pub drop_response_trailers: bool,
+    /// `option idle-close-on-response`.
+    pub idle_close_on_response: bool,
+    /// `option http-restrict-req-hdr-names`; `None` preserves.
+    pub restrict_req_hdr_names: Option<RestrictNames>,
+    /// `http-send-name-header`.
+    pub send_name_header: Option<String>,
 }

@@ -90,6 +90,7 @@ fn main() {
             addr: SockAddr::Inet(listen),
             maxconn: 0,
             transport: None,
+            proto: None,
         }],
         ..FrontendSpec::default()
     };

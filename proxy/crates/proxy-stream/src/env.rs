@@ -28,6 +28,8 @@ pub struct Env {
     pub utc_offset: i32,
     /// Bounds of heads: `tune.bufsize` less `tune.maxrewrite`, `tune.http.maxhdr`.
     pub limits: Limits,
+    /// `h1-case-adjust`: names in lower case, and as HTTP/1 peers that insist get them.
+    pub spellings: FxHashMap<Box<[u8]>, Box<[u8]>>,
     /// `tune.h2.*`.
     pub h2: crate::mux::h2::Settings,
     /// `tune.http.logurilen`: longest request line in logs, in bytes.
@@ -47,6 +49,7 @@ impl Env {
             epoch,
             utc_offset: 0,
             limits: Limits::default(),
+            spellings: FxHashMap::default(),
             h2: Default::default(),
             log_uri_len: 1024,
             backends: FxHashMap::default(),
@@ -89,6 +92,8 @@ pub struct Front {
     pub response_captures: Vec<Capture>,
     /// The statistics page, looked for between `http_request` and `redirects`.
     pub stats: Option<Stats>,
+    /// `monitor fail`.
+    pub monitor_fail: RuleSet,
     /// `monitor-uri`.
     pub monitor_uri: Option<Box<[u8]>>,
     pub http_request: RuleSet,
@@ -157,6 +162,7 @@ impl Front {
             request_captures: Vec::new(),
             response_captures: Vec::new(),
             stats: None,
+            monitor_fail: RuleSet::new(),
             monitor_uri: None,
             http_request: RuleSet::new(),
             redirects: RuleSet::new(),

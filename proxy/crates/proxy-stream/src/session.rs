@@ -10,6 +10,7 @@ use proxy_http::h1::{Limits, ParseError, Progress, parse_request};
 use proxy_net::clock::Tick;
 use proxy_net::stop::JobGuard;
 use proxy_net::timer::Timer;
+use proxy_state::options::Proto;
 
 use crate::env::{Accepted, Front};
 use crate::io::{Conn, Io, Used};
@@ -35,7 +36,7 @@ pub(crate) struct Session {
     pub(crate) client_timer: Timer,
     pub(crate) server_timer: Timer,
     /// A server connection that only this session may use again.
-    pub(crate) own: Option<crate::backend::Attached>,
+    pub(crate) own: Option<Box<crate::backend::Attached>>,
     /// Requests read so far.
     pub(crate) requests: u64,
     /// When the current wait for a request began.
@@ -77,7 +78,9 @@ pub fn serve(
     accepted: Accepted,
 ) -> impl Future<Output = ()> {
     front.frontend.counters.local().h1_sess.inc();
-    run(Session::new(thread, front, io, accepted))
+    let mut session = Session::new(thread, front, io, accepted);
+    // By reference: a future that is given a value holds it twice.
+    async move { run(&mut session).await }
 }
 
 /// Serves an accepted connection of a frontend in mode tcp to its end; used like [`serve`]. A soft stop lets
@@ -88,7 +91,8 @@ pub fn serve_tcp(
     stream: proxy_net::Stream,
     accepted: Accepted,
 ) -> impl Future<Output = ()> {
-    run_tcp(Session::new(thread, front, Box::new(stream), accepted))
+    let mut session = Session::new(thread, front, Box::new(stream), accepted);
+    async move { run_tcp(&mut session).await }
 }
 
 /// Runs the rules of connections, what stands at the entrance, and the rules of sessions. False when one refused.
@@ -102,25 +106,31 @@ async fn begin(session: &mut Session) -> bool {
     stream::admit(session, stream::Admission::Session)
 }
 
-async fn run_tcp(mut session: Session) {
+async fn run_tcp(session: &mut Session) {
     poll_fn(|cx| {
         session.key = Some(session.thread.enter(cx.waker().clone()));
         Poll::Ready(())
     })
     .await;
-    if !begin(&mut session).await {
+    if !begin(session).await {
         return;
     }
     let mut exchange = session.thread.exchange();
     exchange.record.start = session.started;
     exchange.record.first_byte = session.started;
-    stream::tcp::run(&mut session, &mut exchange).await;
+    Box::pin(stream::tcp::run(session, &mut exchange)).await;
     session.thread.recycle(exchange);
 }
 
-async fn run(mut session: Session) {
-    if !begin(&mut session).await {
+async fn run(session: &mut Session) {
+    if !begin(session).await {
         return;
+    }
+    let agreed = session.client.io.alpn() == Some(b"h2");
+    match session.facts.listener.proto {
+        Some(Proto::H2) => return Box::pin(h2::serve(session)).await,
+        None if agreed => return Box::pin(h2::serve(session)).await,
+        Some(Proto::H1) | None => {}
     }
     loop {
         let mut exchange = match session.next_request().await {
@@ -128,7 +138,8 @@ async fn run(mut session: Session) {
             Next::Http2 => return Box::pin(h2::serve(session)).await,
             Next::End => break,
         };
-        let after = stream::run(&mut session, &mut exchange).await;
+        // Boxed: what an exchange needs is not kept while the connection is idle.
+        let after = Box::pin(stream::run(session, &mut exchange)).await;
         session.thread.recycle(exchange);
         match after {
             After::NextRequest => session.started = session.thread.tick(),
@@ -275,7 +286,8 @@ impl Session {
         loop {
             if exchange.is_none()
                 && self.thread.stop.is_draining()
-                && (self.requests > 0 || self.thread.stop.is_killed())
+                && (self.requests > 0 && !self.front.frontend.options.idle_close_on_response
+                    || self.thread.stop.is_killed())
                 && self.client.input.is_empty()
             {
                 return Poll::Ready(HeadEnd::Drained);
@@ -283,6 +295,9 @@ impl Session {
             let (thread, started) = (&self.thread, self.started);
             let first_time = &self.front.frontend.timeouts;
             let (requests, timer) = (self.requests, &self.client_timer);
+            let upgrades = requests == 0
+                && !self.front.frontend.options.disable_h2_upgrade
+                && self.facts.listener.proto.is_none();
             let parse = |_: &mut Conn, data: &mut [u8], _: &mut Context<'_>| {
                 if data.is_empty() {
                     return Used { consumed: 0, value: Some(HeadEnd::Closed(exchange.is_some())) };
@@ -296,7 +311,7 @@ impl Session {
                     }
                     x
                 });
-                if requests == 0 && data[0] == b'P' {
+                if upgrades && data[0] == b'P' {
                     let n = data.len().min(PREFACE.len());
                     if data[..n] == PREFACE[..n] && n > PREFACE_SIGN {
                         let whole = n == PREFACE.len();

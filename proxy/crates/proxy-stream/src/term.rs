@@ -11,6 +11,8 @@ pub enum Fault {
     RequestTimeout,
     /// The client closed before the whole head was there.
     RequestAbort,
+    /// The client closed before the request body that was waited for was there.
+    BodyAbort,
     /// The client closed while its request waited for a slot.
     QueueAbort,
     /// `timeout client` of a connection in mode tcp that waited for a slot.
@@ -123,6 +125,7 @@ impl Fault {
             Self::BadRequest { status } => row(b"PR", Some(status), Blame::Request),
             Self::RequestTimeout => row(b"cR", Some(408), Blame::Request),
             Self::RequestAbort => row(b"CR", Some(400), Blame::Request),
+            Self::BodyAbort => row(b"CR", None, Blame::ClientAbort),
             Self::QueueAbort => row(b"CQ", Some(503), Blame::ClientAbort),
             Self::QueueClientTimeout => row(b"cQ", None, Blame::ClientAbort),
             Self::TarpitAbort => row(b"CT", None, Blame::ClientAbort),

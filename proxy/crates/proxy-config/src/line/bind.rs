@@ -7,7 +7,7 @@ use crate::context::{Context, Parsed};
 use crate::keyword::{On, Table, find, no_effect, not_yet, removed, row, suggest};
 use crate::lexer::Word;
 use crate::line::tls;
-use crate::model::{Bind, CliLevel};
+use crate::model::{Bind, CliLevel, Proto};
 
 pub(crate) type Parse = fn(&mut Context<'_>, &mut Bind, &mut Args<'_>) -> Parsed;
 
@@ -144,6 +144,10 @@ pub(crate) const OPTIONS: Table<Parse> = &[
             bind.name = Some(args.string(cx, "a name")?);
             Ok(())
         }),
+        row("proto", On::HERE, "<name>", M, "what clients speak", |cx, bind, args| {
+            bind.proto = Some(proto(cx, args)?);
+            Ok(())
+        }),
         row(
             "tcp-ut",
             On::HERE,
@@ -201,7 +205,6 @@ pub(crate) const OPTIONS: Table<Parse> = &[
             "label",
             "namespace",
             "nbconn",
-            "proto",
             "severity-output",
             "tcp-md5sig",
             "tcp-ss",
@@ -214,6 +217,11 @@ pub(crate) const OPTIONS: Table<Parse> = &[
     tls::BIND,
     tls::BIND_NOT_YET,
 ];
+
+/// A protocol above TCP, by the name of HAProxy's multiplexer.
+pub(crate) fn proto(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<Spanned<Proto>> {
+    args.choice(cx, &[("h1", Proto::H1), ("h2", Proto::H2)])
+}
 
 /// Longest name of a network interface.
 const IFNAME_MAX: usize = 15;

@@ -8,7 +8,9 @@ use crate::args::{Args, Polarity};
 use crate::context::{Context, Parsed};
 use crate::keyword::{On, Row, Table, find, no_effect, not_yet, removed, row, suggest};
 use crate::lexer::Word;
-use crate::model::{Except, Flag, ForwardFor, HttpConnectionMode, LogOption, Proxy, Redispatch};
+use crate::model::{
+    Except, Flag, ForwardFor, HttpConnectionMode, LogOption, Proxy, Redispatch, RestrictNames,
+};
 use crate::section::proxy::check_section;
 
 #[derive(Clone, Copy)]
@@ -73,6 +75,112 @@ pub(crate) const OPTIONS: Table<Kind> = &[
             Kind::Connection(HttpConnectionMode::Close),
         )
         .negatable(),
+        flag(
+            "accept-unsafe-violations-in-http-request",
+            On::DEF_FE,
+            "lets requests of doubtful form pass",
+            Flag::AcceptUnsafeRequest,
+        ),
+        flag(
+            "accept-unsafe-violations-in-http-response",
+            On::DEF_BE,
+            "lets responses of doubtful form pass",
+            Flag::AcceptUnsafeResponse,
+        ),
+        flag(
+            "checkcache",
+            On::DEF_BE,
+            "blocks cacheable responses that set cookies",
+            Flag::CheckCache,
+        ),
+        flag(
+            "disable-h2-upgrade",
+            On::DEF_FE,
+            "takes HTTP/2 only where it was agreed on",
+            Flag::DisableH2Upgrade,
+        ),
+        flag(
+            "h1-case-adjust-bogus-client",
+            On::DEF_FE,
+            "spells header names for clients as h1-case-adjust says",
+            Flag::H1CaseAdjustClient,
+        ),
+        flag(
+            "h1-case-adjust-bogus-server",
+            On::DEF_BE,
+            "spells header names for servers as h1-case-adjust says",
+            Flag::H1CaseAdjustServer,
+        ),
+        flag(
+            "http-buffer-request",
+            On::ALL,
+            "waits for the body before it chooses",
+            Flag::HttpBufferRequest,
+        ),
+        flag(
+            "http-drop-request-trailers",
+            On::DEF_BE,
+            "keeps trailers from servers",
+            Flag::HttpDropRequestTrailers,
+        ),
+        flag(
+            "http-drop-response-trailers",
+            On::DEF_FE,
+            "keeps trailers from clients",
+            Flag::HttpDropResponseTrailers,
+        ),
+        flag(
+            "http-ignore-probes",
+            On::DEF_FE,
+            "neither answers nor logs connections without data",
+            Flag::HttpIgnoreProbes,
+        ),
+        flag(
+            "http-no-delay",
+            On::ALL,
+            "sends every part of a message at once, as is always done",
+            Flag::HttpNoDelay,
+        ),
+        flag(
+            "http-pretend-keepalive",
+            On::DEF_BE,
+            "does not tell servers that the connection will close",
+            Flag::HttpPretendKeepalive,
+        ),
+        flag(
+            "http-use-proxy-header",
+            On::DEF_FE,
+            "reads Proxy-Connection of requests to proxies",
+            Flag::HttpUseProxyHeader,
+        ),
+        flag(
+            "idle-close-on-response",
+            On::DEF_FE,
+            "lets idle clients have one more response at a soft stop",
+            Flag::IdleCloseOnResponse,
+        ),
+        flag(
+            "independent-streams",
+            On::ALL,
+            "lets each direction time out on its own",
+            Flag::IndependentStreams,
+        ),
+        row(
+            "http-restrict-req-hdr-names",
+            On::ALL,
+            "{ preserve | delete | reject }",
+            M,
+            "what happens to odd header names of requests",
+            Kind::Parse(restrict_req_hdr_names),
+        ),
+        row(
+            "originalto",
+            On::ALL,
+            "[except <network>] [header <name>] [if-none]",
+            M,
+            "adds the address the client connected to",
+            Kind::Parse(originalto),
+        ),
         row("httplog", On::DEF_FE, "[clf]", M, "the log format of HTTP", Kind::Parse(httplog)),
         flag(
             "log-health-checks",
@@ -133,31 +241,7 @@ pub(crate) const OPTIONS: Table<Kind> = &[
         removed("transparent", "3.5", "use 'server <name> 0.0.0.0'"),
     ],
     &no_effect(On::DEF_FE, M, ["contstats"]),
-    &not_yet(
-        On::ALL,
-        M,
-        "HTTP",
-        [
-            "accept-unsafe-violations-in-http-request",
-            "accept-unsafe-violations-in-http-response",
-            "checkcache",
-            "disable-h2-upgrade",
-            "forwarded",
-            "h1-case-adjust-bogus-client",
-            "h1-case-adjust-bogus-server",
-            "http-buffer-request",
-            "http-drop-request-trailers",
-            "http-drop-response-trailers",
-            "http-ignore-probes",
-            "http-no-delay",
-            "http-pretend-keepalive",
-            "http-restrict-req-hdr-names",
-            "http-use-proxy-header",
-            "idle-close-on-response",
-            "originalto",
-            "use-small-buffers",
-        ],
-    ),
+    &not_yet(On::ALL, M, "HTTP", ["forwarded", "use-small-buffers"]),
     &not_yet(
         On::DEF_BE,
         M,
@@ -176,7 +260,7 @@ pub(crate) const OPTIONS: Table<Kind> = &[
     ),
     &not_yet(On::DEF_FE, M, "logs", ["dontlog-normal", "httpslog", "log-separate-errors"]),
     &not_yet(On::DEF_BE, M, "persistence", ["persist", "prefer-last-server"]),
-    &not_yet(On::ALL, M, "connections", ["independent-streams", "socket-stats"]),
+    &not_yet(On::ALL, M, "connections", ["socket-stats"]),
 ];
 
 pub(crate) fn option(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
@@ -275,6 +359,32 @@ fn redispatch(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> P
 }
 
 fn forwardfor(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
+    proxy.settings.forwardfor = Some(address_header(cx, args)?);
+    Ok(())
+}
+
+fn originalto(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
+    proxy.settings.originalto = Some(address_header(cx, args)?);
+    Ok(())
+}
+
+fn restrict_req_hdr_names(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
+    const CHOICES: &[(&str, RestrictNames)] = &[
+        ("preserve", RestrictNames::Preserve),
+        ("delete", RestrictNames::Delete),
+        ("reject", RestrictNames::Reject),
+    ];
+    proxy.settings.restrict_req_hdr_names = Some(args.choice(cx, CHOICES)?);
+    args.end(cx)
+}
+
+/// RFC 9110 section 5.6.2: the bytes of a token.
+pub(crate) fn is_header_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+}
+
+fn address_header(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<Spanned<ForwardFor>> {
     let span = args.span();
     let mut value = ForwardFor { except: None, header: None, if_none: None };
     while let Some(word) = args.optional() {
@@ -285,8 +395,7 @@ fn forwardfor(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> P
             }
             "header" => {
                 let name = args.string(cx, "a header name after 'header'")?;
-                let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-                if !name.bytes().all(is_token) {
+                if !is_header_name(&name) {
                     let message = format!("'{name}' is not a header name");
                     return Err(args.wrong(cx, name.span, message));
                 }
@@ -302,8 +411,7 @@ fn forwardfor(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> P
             }
         }
     }
-    proxy.settings.forwardfor = Some(Spanned::new(value, span));
-    Ok(())
+    Ok(Spanned::new(value, span))
 }
 
 /// `address`, `address/bits` or `address/mask`.

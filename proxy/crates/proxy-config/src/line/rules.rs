@@ -102,6 +102,21 @@ pub(crate) fn rule(
     Ok(())
 }
 
+/// `monitor fail {if|unless} <condition>`.
+pub(crate) fn monitor(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
+    let (span, keyword) = (args.span(), args.keyword_span());
+    args.choice(cx, &[("fail", ())])?;
+    args.rename("monitor fail");
+    let Some(condition) = condition(cx, args)? else {
+        return Err(args.missing(cx, "'if' or 'unless' and a condition"));
+    };
+    // A condition is evaluated with the action that it belongs to: here any that decides.
+    let mut words = vec![Spanned::new("deny".to_owned(), keyword)];
+    words.extend(condition.words);
+    proxy.rules.push(RuleLine { set: RuleSet::MonitorFail, span, words });
+    Ok(())
+}
+
 pub(crate) fn acl(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
     let span = args.span();
     let rest = args.clone().rest().to_vec();

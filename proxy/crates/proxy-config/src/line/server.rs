@@ -8,7 +8,7 @@ use crate::args::Args;
 use crate::context::{Context, Parsed, Reported};
 use crate::keyword::{On, Table, find, not_yet, removed, row, suggest};
 use crate::lexer::sub_span;
-use crate::line::bind::interface;
+use crate::line::bind::{interface, proto};
 use crate::line::tls_server;
 use crate::model::{
     HashKey, InitAddr, OnMarkedDown, OnMarkedUp, Proxy, Server, ServerOptions, SourceAddress,
@@ -170,6 +170,47 @@ pub(crate) const OPTIONS: Table<Parse> = &[
             s.options.check_port = Some(args.number(cx, 1..=u16::MAX)?);
             Ok(())
         }),
+        row(
+            "max-reuse",
+            On::HERE,
+            "<count>",
+            M,
+            "requests that reuse a connection",
+            |cx, s, args| {
+                s.options.max_reuse = Some(args.number(cx, -1..=i32::MAX)?);
+                Ok(())
+            },
+        ),
+        row(
+            "pool-low-conn",
+            On::HERE,
+            "<max>",
+            M,
+            "idle connections below which a thread takes none of another",
+            |cx, s, args| {
+                s.options.pool_low_conn = Some(args.number(cx, 0..=i32::MAX as u32)?);
+                Ok(())
+            },
+        ),
+        row("pool-max-conn", On::HERE, "<max>", M, "idle connections kept", |cx, s, args| {
+            s.options.pool_max_conn = Some(args.number(cx, -1..=i32::MAX)?);
+            Ok(())
+        }),
+        row(
+            "pool-purge-delay",
+            On::HERE,
+            "<delay>",
+            M,
+            "how often half of the spare idle connections are closed",
+            |cx, s, args| {
+                s.options.pool_purge_delay = Some(args.timer(cx)?);
+                Ok(())
+            },
+        ),
+        row("proto", On::HERE, "<name>", M, "what the server speaks", |cx, s, args| {
+            s.options.proto = Some(proto(cx, args)?);
+            Ok(())
+        }),
         row("rise", On::HERE, "<count>", M, "successes that make a server up", |cx, s, args| {
             s.options.rise = Some(args.number(cx, 1..=i32::MAX as u32)?);
             Ok(())
@@ -256,13 +297,8 @@ pub(crate) const OPTIONS: Table<Parse> = &[
             "idle-ping",
             "log-bufsize",
             "log-proto",
-            "max-reuse",
             "namespace",
             "pool-conn-name",
-            "pool-low-conn",
-            "pool-max-conn",
-            "pool-purge-delay",
-            "proto",
             "quic-cc-algo",
             "socks4",
             "tcp-md5sig",

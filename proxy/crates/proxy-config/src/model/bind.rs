@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proxy_types::{Address, Span, Spanned};
 
-use super::BindTls;
+use super::{BindTls, Proto};
 
 /// One line; each of its addresses and each port of a range is a listener of its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Bind {
     /// `id`: the `sid` of the first listener.
     pub id: Option<Spanned<u32>>,
     pub interface: Option<Spanned<String>>,
+    /// `proto`: what clients speak, whatever they begin with.
+    pub proto: Option<Spanned<Proto>>,
     /// Connections on each listener. The proxy's `maxconn` by default.
     pub maxconn: Option<Spanned<u32>>,
     /// Listen queue. The proxy's `backlog` by default.

@@ -9,6 +9,10 @@ use super::{Bind, L4Hook, L4Mode, L4Policy, LogTarget, TlsGlobal};
 /// Process-wide settings. Several `global` sections add up.
 #[derive(Clone, Debug, Default)]
 pub struct Global {
+    /// `h1-case-adjust`: names in lower case and as they are to be sent.
+    pub h1_case_adjust: Vec<(Spanned<String>, Spanned<String>)>,
+    /// `h1-case-adjust-file`: names one pair a line, opened at start.
+    pub h1_case_adjust_file: Option<Spanned<String>>,
     // 3.1, process management and security.
     pub chroot: Option<Spanned<String>>,
     pub daemon: Option<Span>,
@@ -98,11 +102,42 @@ pub enum DefaultPath {
     Parent,
 }
 
+/// `tune.h2.*` of one side, `fe` or `be`; what is not set comes from the common settings.
+#[derive(Clone, Debug, Default)]
+pub struct TuneH2Side {
+    /// `glitches-threshold`.
+    pub glitches_threshold: Option<Spanned<u32>>,
+    /// `initial-window-size`, in bytes.
+    pub initial_window_size: Option<Spanned<u32>>,
+    /// `max-concurrent-streams`; 0 is no limit.
+    pub max_concurrent_streams: Option<Spanned<u32>>,
+    /// `fe.max-total-streams`; 0 is no limit.
+    pub max_total_streams: Option<Spanned<u32>>,
+    /// `rxbuf`, in bytes.
+    pub rxbuf: Option<Spanned<u32>>,
+}
+
+/// `tune.h2.*`.
+#[derive(Clone, Debug, Default)]
+pub struct TuneH2 {
+    pub front: TuneH2Side,
+    pub back: TuneH2Side,
+    /// `header-table-size`: 4096 bytes by default.
+    pub header_table_size: Option<Spanned<u32>>,
+    /// `initial-window-size` of both sides.
+    pub initial_window_size: Option<Spanned<u32>>,
+    /// `max-concurrent-streams` of both sides: 100 by default.
+    pub max_concurrent_streams: Option<Spanned<u32>>,
+    /// `max-frame-size`: 16,384 bytes by default.
+    pub max_frame_size: Option<Spanned<u32>>,
+}
+
 /// The `tune.*` settings that mean something outside HAProxy.
 #[derive(Clone, Debug, Default)]
 pub struct Tune {
     /// `tune.bufsize`: 16384 bytes by default.
     pub bufsize: Option<Spanned<u32>>,
+    pub h2: TuneH2,
     /// `tune.http.logurilen`: 1024 bytes by default.
     pub http_logurilen: Option<Spanned<u32>>,
     /// `tune.http.maxhdr`: 101 by default.

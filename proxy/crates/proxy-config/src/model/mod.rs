@@ -25,10 +25,13 @@ mod tls;
 
 pub use balance::{Affinity, Balance, HashFunction, HashKey, HashType};
 pub use bind::{Bind, CliLevel, UnixAccess};
-pub use global::{DefaultPath, Global, MasterWorker, StatsGlobal, Tune};
+pub use global::{DefaultPath, Global, MasterWorker, StatsGlobal, Tune, TuneH2, TuneH2Side};
 pub use l4::{L4Hook, L4Mode, L4Policy};
 pub use log::{Facility, LogDestination, LogEntry, LogFormat, LogLevel, LogTarget};
-pub use option::{Except, Flag, FlagSet, ForwardFor, HttpConnectionMode, LogOption, Redispatch};
+pub use option::{
+    Except, Flag, FlagSet, ForwardFor, HttpConnectionMode, HttpReuse, LogOption, Proto, Redispatch,
+    RestrictNames,
+};
 pub use proxy::{DefaultsId, ErrorFile, Proxy, ProxyKind, Settings};
 pub use rule::{AclLine, Condition, RuleLine, RuleSet, Scope, UseBackend};
 pub use server::{InitAddr, OnMarkedDown, OnMarkedUp, Server, ServerOptions, SourceAddress};

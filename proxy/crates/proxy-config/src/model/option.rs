@@ -6,9 +6,24 @@ use proxy_types::{Span, Spanned};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Flag {
     AbortOnClose,
+    AcceptUnsafeRequest,
+    AcceptUnsafeResponse,
     AllBackups,
+    CheckCache,
     CliTcpKa,
+    DisableH2Upgrade,
     DontLogNull,
+    H1CaseAdjustClient,
+    H1CaseAdjustServer,
+    HttpBufferRequest,
+    HttpDropRequestTrailers,
+    HttpDropResponseTrailers,
+    HttpIgnoreProbes,
+    HttpNoDelay,
+    HttpPretendKeepalive,
+    HttpUseProxyHeader,
+    IdleCloseOnResponse,
+    IndependentStreams,
     LogAsap,
     LogHealthChecks,
     NoLinger,
@@ -93,3 +108,27 @@ pub struct Except {
 /// last retry: -1, the value without argument, is the last one only; 0 switches it off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Redispatch(pub i32);
+
+/// `option http-restrict-req-hdr-names`: what happens to requests with other header names than letters, digits and `-`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RestrictNames {
+    Preserve,
+    Delete,
+    Reject,
+}
+
+/// `http-reuse`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HttpReuse {
+    Aggressive,
+    Always,
+    Never,
+    Safe,
+}
+
+/// `proto` of bind and server lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proto {
+    H1,
+    H2,
+}

@@ -6,8 +6,8 @@ use proxy_types::{Mode, Span, Spanned};
 
 use super::{
     AclLine, Affinity, Balance, Bind, Condition, FlagSet, ForwardFor, HashType, HttpConnectionMode,
-    L4Mode, L4Policy, LogEntry, LogOption, Redispatch, RuleLine, Server, ServerOptions,
-    SourceAddress, StatsPage, Timeouts, UseBackend,
+    HttpReuse, L4Mode, L4Policy, LogEntry, LogOption, Redispatch, RestrictNames, RuleLine, Server,
+    ServerOptions, SourceAddress, StatsPage, Timeouts, UseBackend,
 };
 use crate::lexer::Word;
 
@@ -134,6 +134,10 @@ pub struct Settings {
     pub hash_preserve_affinity: Option<Spanned<Affinity>>,
     pub hash_type: Option<Spanned<HashType>>,
     pub http_connection_mode: Option<Spanned<HttpConnectionMode>>,
+    /// `http-reuse`. 4.2 "http-reuse": safe by default.
+    pub http_reuse: Option<Spanned<HttpReuse>>,
+    /// `http-send-name-header`: the header that tells servers their names.
+    pub http_send_name_header: Option<Spanned<String>>,
     pub l4: Option<Spanned<L4Policy>>,
     pub l4_mode: Option<Spanned<L4Mode>>,
     /// `log-format`: the text, to be compiled by `proxy-rules`. The later of this and [`Settings::log_option`] counts;
@@ -148,8 +152,12 @@ pub struct Settings {
     pub mode: Option<Spanned<Mode>>,
     /// Path that is answered with 200 without a server.
     pub monitor_uri: Option<Spanned<String>>,
+    /// `option originalto`.
+    pub originalto: Option<Spanned<ForwardFor>>,
     /// `option redispatch`. 4.2 "option redispatch": off by default.
     pub redispatch: Option<Spanned<Redispatch>>,
+    /// `option http-restrict-req-hdr-names`.
+    pub restrict_req_hdr_names: Option<Spanned<RestrictNames>>,
     pub retries: Option<Spanned<u32>>,
     pub source: Option<Spanned<SourceAddress>>,
     pub stats: StatsPage,

@@ -11,6 +11,8 @@ pub enum RuleSet {
     HttpAfterResponse,
     HttpRequest,
     HttpResponse,
+    /// The `monitor fail` keyword: when a condition holds, the monitor's answer is a failure.
+    MonitorFail,
     /// The `redirect` keyword: evaluated after `http-request` rules.
     Redirect,
     /// `stats http-request`: who may see the statistics page.
@@ -28,6 +30,7 @@ impl RuleSet {
             Self::HttpAfterResponse => "http-after-response",
             Self::HttpRequest => "http-request",
             Self::HttpResponse => "http-response",
+            Self::MonitorFail => "monitor fail",
             Self::Redirect => "redirect",
             Self::StatsHttpRequest => "stats http-request",
             Self::TcpRequestConnection => "tcp-request connection",

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proxy_types::{Address, Span, Spanned};
 
-use super::{HashKey, ServerProxy, ServerTls};
+use super::{HashKey, Proto, ServerProxy, ServerTls};
 
 /// A server of a backend, with the settings of `default-server` applied.
 #[derive(Clone, Debug)]
@@ -48,6 +48,15 @@ pub struct ServerOptions {
     pub minconn: Option<Spanned<u32>>,
     /// Requests waiting; zero or nothing means no limit.
     pub maxqueue: Option<Spanned<u32>>,
+    /// Requests that reuse a connection; `None` is no limit.
+    pub max_reuse: Option<Spanned<i32>>,
+    /// Idle connections on one thread below which it takes none of another.
+    pub pool_low_conn: Option<Spanned<u32>>,
+    /// Idle connections; negative is no limit.
+    pub pool_max_conn: Option<Spanned<i32>>,
+    pub pool_purge_delay: Option<Spanned<Duration>>,
+    /// `proto`: what the server speaks, whatever ALPN says.
+    pub proto: Option<Spanned<Proto>>,
     pub source: Option<Spanned<SourceAddress>>,
     /// How a host name gets its address at start; empty means `last,libc`.
     pub init_addr: Option<Spanned<Vec<InitAddr>>>,

@@ -6,7 +6,7 @@ use crate::args::{Args, Polarity};
 use crate::context::{Context, Parsed, Reported};
 use crate::keyword::{On, Row, Table, find, not_yet, removed, row, suggest};
 use crate::line::{balance, bind, log, option, rules, server, stats, timeout};
-use crate::model::{ErrorFile, LogEntry, Proxy, ProxyKind, RuleSet};
+use crate::model::{ErrorFile, HttpReuse, LogEntry, Proxy, ProxyKind, RuleSet};
 use crate::section::global::{l4_mode, l4_policy, last_string, rest_text};
 
 pub(crate) type Parse = fn(&mut Context<'_>, &mut Proxy, &mut Args<'_>) -> Parsed;
@@ -36,7 +36,6 @@ pub(crate) const PROXY: Table<Parse> = &[
         "server state",
         ["load-server-state-from-file", "server-state-file-name"],
     ),
-    &not_yet(On::DEF_BE, M, "server connections", ["http-reuse", "http-send-name-header"]),
     &not_yet(
         On::DEF_FE,
         M,
@@ -51,7 +50,7 @@ pub(crate) const PROXY: Table<Parse> = &[
         ["error-log-format", "log-format-sd", "log-steps", "unique-id-header"],
     ),
     &not_yet(On::ALL, M, "logs", ["unique-id-format"]),
-    &not_yet(On::FE, M, "logs", ["capture", "declare", "monitor"]),
+    &not_yet(On::FE, M, "logs", ["capture", "declare"]),
     &not_yet(On::FE_BE, M, "filters", ["filter", "filter-sequence"]),
     &not_yet(On::ALL, M, "compression", ["compression"]),
     &not_yet(On::BE, M, "FastCGI", ["use-fcgi-app"]),
@@ -174,6 +173,40 @@ const CARRIED: &[Row<Parse>] = &[
         "rules on responses of servers",
         |cx, p, args| rules::rule(cx, p, args, RuleSet::HttpResponse),
     ),
+    row(
+        "http-reuse",
+        On::DEF_BE,
+        "{never|safe|aggressive|always}",
+        M,
+        "which connections to servers requests may share",
+        |cx, p, args| {
+            const MODES: &[(&str, HttpReuse)] = &[
+                ("never", HttpReuse::Never),
+                ("safe", HttpReuse::Safe),
+                ("aggressive", HttpReuse::Aggressive),
+                ("always", HttpReuse::Always),
+            ];
+            p.settings.http_reuse = Some(args.choice(cx, MODES)?);
+            args.end(cx)
+        },
+    ),
+    row(
+        "http-send-name-header",
+        On::DEF_BE,
+        "<header>",
+        M,
+        "header that tells servers their names",
+        |cx, p, args| {
+            let name = args.string(cx, "a header name")?;
+            let fixed = ["host", "content-length", "transfer-encoding", "connection"];
+            if !option::is_header_name(&name) || fixed.contains(&name.to_lowercase().as_str()) {
+                let message = format!("'{name}' cannot be used as header for the server's name");
+                return Err(args.wrong(cx, name.span, message));
+            }
+            p.settings.http_send_name_header = Some(name);
+            args.end(cx)
+        },
+    ),
     row("id", On::FE_BE, "<value>", M, "number in the statistics", |cx, p, args| {
         p.id = Some(args.number(cx, 1..=i32::MAX as u32)?);
         args.end(cx)
@@ -202,6 +235,14 @@ const CARRIED: &[Row<Parse>] = &[
         args.end(cx)
     }),
     row("mode", On::ALL, "{tcp|http}", M, "what the proxy speaks", mode),
+    row(
+        "monitor",
+        On::FE,
+        "fail {if|unless} <condition>",
+        M,
+        "when the monitor's answer is a failure",
+        rules::monitor as Parse,
+    ),
     row(
         "monitor-uri",
         On::DEF_FE,

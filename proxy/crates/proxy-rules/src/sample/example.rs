@@ -194,6 +194,7 @@ fn registry() -> Arc<Registry> {
             addr: listen.into(),
             maxconn: 0,
             transport: None,
+            proto: None,
         }],
         ..FrontendSpec::default()
     };

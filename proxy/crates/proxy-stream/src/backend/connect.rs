@@ -331,7 +331,7 @@ fn reuse(
                 return None;
             }
             own.reused = true;
-            own
+            *own
         }
         // Sending a first request on a connection that may just be closing could lose it.
         HttpReuse::Safe if first => return None,

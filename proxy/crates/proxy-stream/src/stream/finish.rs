@@ -52,7 +52,7 @@ pub(super) fn release_server(s: &mut Session, x: &mut Exchange) {
     attached.proven |= attached.reused;
     attached.uses = uses;
     if reuse == HttpReuse::Never {
-        s.own = Some(attached);
+        s.own = Some(Box::new(attached));
         return;
     }
     let Attached { conn, addr, route, proven, in_use, .. } = attached;

@@ -7,6 +7,7 @@
 //! ```
 
 mod answer;
+mod buffer;
 mod finish;
 mod request;
 mod response;
@@ -56,6 +57,8 @@ pub(crate) struct Exchange {
     pub(crate) effects: Effects,
     pub(crate) captured: Captured,
     pub(crate) unique_id: Option<Vec<u8>>,
+    /// The request body, where it is looked at before it is sent.
+    peeked: Option<Box<buffer::Peeked>>,
     /// The answer that a response rule gave.
     replacement: Option<Reply>,
     /// The connection becomes a tunnel once both heads are through.
@@ -84,6 +87,7 @@ impl Exchange {
         self.captured.response.clear();
         self.unique_id = None;
         self.replacement = None;
+        self.peeked = None;
     }
 }
 
@@ -191,7 +195,7 @@ pub(crate) async fn refuse(s: &mut Session, x: &mut Exchange, fault: Fault) {
 }
 
 async fn process(s: &mut Session, x: &mut Exchange) -> Result<(), Fault> {
-    match request::begin(s, x)? {
+    match request::begin(s, x).await? {
         request::Next::Answered => return answer::flush(s, x).await,
         request::Next::Tarpit(until) => {
             Box::pin(answer::tarpit(s, x, until)).await?;

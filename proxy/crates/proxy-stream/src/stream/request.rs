@@ -4,16 +4,15 @@ use std::sync::Arc;
 
 use proxy_http::h1::{request_runs, write_request};
 use proxy_http::{BodyLen, Method, RequestHead, Version};
-use proxy_state::options::{AddressHeader, HttpConnection};
+use proxy_state::options::{AddressHeader, HttpConnection, RestrictNames};
 
 use proxy_net::clock::Tick;
 use proxy_rules::action::Cause;
 
 use super::rules::{self, Verdict};
-use super::{Exchange, answer, service};
+use super::{Exchange, answer, buffer, service};
 use crate::backend::Attached;
 use crate::env::Back;
-use crate::reply;
 use crate::service::{Service, ServiceRequest};
 use crate::session::Session;
 use crate::term::Fault;
@@ -33,7 +32,7 @@ pub(super) enum Next {
 }
 
 /// Everything before a server is chosen.
-pub(super) fn begin(s: &mut Session, x: &mut Exchange) -> Result<Next, Fault> {
+pub(super) async fn begin(s: &mut Session, x: &mut Exchange) -> Result<Next, Fault> {
     let tick = s.thread.tick();
     let now = s.thread.now(tick);
     x.record.head_done = Some(tick);
@@ -49,9 +48,14 @@ pub(super) fn begin(s: &mut Session, x: &mut Exchange) -> Result<Next, Fault> {
         && x.request.target() == &uri[..]
     {
         front.frontend.counters.local().intercepted.inc();
-        answer::queue(s, x, &reply::builtin(200));
+        let fails = rules::holds(s, x, &front.monitor_fail);
+        let page = rules::error_page(s, None, if fails { 503 } else { 200 });
+        answer::queue(s, x, &page);
         (x.record.cause, x.record.phase, x.record.silent) = (b'L', b'R', true);
         return Ok(Next::Answered);
+    }
+    if x.flow.has_body && front.frontend.options.http_buffer_request {
+        Box::pin(buffer::wait(s, x)).await?;
     }
     rules::capture(&mut x.captured.request, &front.request_captures, x.request.headers());
     rules::unique_id(s, x);
@@ -67,11 +71,17 @@ pub(super) fn begin(s: &mut Session, x: &mut Exchange) -> Result<Next, Fault> {
     if let Some(next) = apply(s, x, None, verdict) {
         return Ok(next);
     }
+    if let Some(next) = restrict_names(s, x, None) {
+        return Ok(next);
+    }
 
     let back = rules::choose_backend(s, x).ok_or(Fault::NoServer)?;
     back.backend.begin_session(now);
     back.backend.counters.local().req_tot.inc();
     x.record.backend = Some(back.clone());
+    if x.flow.has_body && back.backend.options.http_buffer_request {
+        Box::pin(buffer::wait(s, x)).await?;
+    }
     let sets = [&back.tcp_content, &back.http_request];
     let verdict = rules::first_verdict(s, x, Some(&back), sets);
     if let Some(next) = apply(s, x, Some(&back), verdict) {
@@ -82,6 +92,9 @@ pub(super) fn begin(s: &mut Session, x: &mut Exchange) -> Result<Next, Fault> {
     }
     let verdict = rules::on_request(s, x, Some(&back), &back.redirects);
     if let Some(next) = apply(s, x, Some(&back), verdict) {
+        return Ok(next);
+    }
+    if let Some(next) = restrict_names(s, x, Some(&back)) {
         return Ok(next);
     }
     prepare(s, x, &back);
@@ -134,6 +147,24 @@ pub(super) fn apply(
     }
 }
 
+/// `option http-restrict-req-hdr-names` of the frontend or of the backend.
+fn restrict_names(s: &mut Session, x: &mut Exchange, back: Option<&Back>) -> Option<Next> {
+    let options = back.map_or(&s.front.frontend.options, |back| &back.backend.options);
+    let what = options.restrict_req_hdr_names?;
+    let odd = |name: &[u8]| !name.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-');
+    match what {
+        RestrictNames::Delete => {
+            x.request.headers_mut().remove_if(|field| odd(field.name));
+            None
+        }
+        RestrictNames::Reject if x.request.headers().iter().any(|field| odd(field.name)) => {
+            let page = rules::error_page(s, back, 403);
+            apply(s, x, back, Verdict::Answer(page, Cause::Deny))
+        }
+        RestrictNames::Reject => None,
+    }
+}
+
 /// How connections are treated: the frontend's and the backend's options, the stricter one first.
 pub(super) fn connection_mode(s: &Session, back: Option<&Back>) -> HttpConnection {
     let front = s.front.frontend.options.http_connection;
@@ -149,9 +180,27 @@ pub(super) fn connection_mode(s: &Session, back: Option<&Back>) -> HttpConnectio
     }
 }
 
+/// Whether the client wants its connection kept. With `option http-use-proxy-header`, requests in the form for
+/// proxies say so in `Proxy-Connection`.
+fn persists(s: &Session, x: &mut Exchange) -> bool {
+    let for_proxy = s.front.frontend.options.http_use_proxy_header
+        && !matches!(x.request.target(), [b'/', ..] | b"*")
+        && x.request.headers().contains(b"proxy-connection");
+    if !for_proxy {
+        return x.request.is_persistent();
+    }
+    let headers = x.request.headers();
+    let keep = match x.request.version() {
+        Version::Http11 => !headers.has_token(b"proxy-connection", b"close"),
+        Version::Http10 => headers.has_token(b"proxy-connection", b"keep-alive"),
+    };
+    x.request.headers_mut().remove(b"proxy-connection");
+    keep
+}
+
 /// Whether the client's connection may be kept, as far as the request says.
-fn keeps_client(s: &Session, x: &Exchange) -> bool {
-    x.request.is_persistent()
+fn keeps_client(s: &Session, x: &mut Exchange) -> bool {
+    persists(s, x)
         && s.front.frontend.options.http_connection != Some(HttpConnection::Close)
         && !s.thread.stop.is_draining()
 }
@@ -250,8 +299,21 @@ pub(super) fn send_head(s: &mut Session, x: &mut Exchange) -> Result<(), Fault> 
     s.server_timer.disarm();
     s.client_timer.disarm();
     let from = x.client_wire(&s.client);
+    let options = x.backend.as_ref().map(|back| &back.backend.options);
     let Some(Attached { server, conn, .. }) = &mut x.server else { return Err(Fault::Internal) };
     server.counters.local().req_tot.inc();
+    if let Some(options) = options {
+        if let Some(name) = &options.send_name_header {
+            x.request.headers_mut().set(name.as_bytes(), server.name.as_bytes());
+        }
+        if options.h1_case_adjust_server && !conn.framed {
+            let spellings = &s.thread.env.spellings;
+            x.request.headers_mut().respell(|name| spellings.get(name).map(|name| &**name));
+        }
+        if options.drop_request_trailers {
+            x.to_server.drop_trailers();
+        }
+    }
     let request = &x.request;
     x.to_server.set_message(request.body(), from, super::server_wire(conn));
     if !conn.framed {

@@ -82,8 +82,45 @@ fn response_rules(s: &Session, x: &mut Exchange) -> Result<(), Fault> {
     Ok(())
 }
 
+/// `option checkcache`: a cookie on a response that caches may keep blocks it.
+fn check_cache(s: &Session, x: &mut Exchange) -> Result<(), Fault> {
+    const CACHEABLE: [u16; 11] = [200, 203, 204, 206, 300, 301, 404, 405, 410, 414, 501];
+    let Some(back) = x.backend.clone().filter(|back| back.backend.options.checkcache) else {
+        return Ok(());
+    };
+    let headers = x.response.headers();
+    let control = |token: &[u8]| headers.has_token(b"cache-control", token);
+    let forbids = [&b"private"[..], b"no-store", b"max-age=0", b"s-maxage=0", b"no-cache"];
+    let safe_method =
+        matches!(x.request.method(), Method::Get | Method::Head | Method::Options | Method::Trace);
+    let cacheable = control(b"public") || CACHEABLE.contains(&x.response.status()) && safe_method;
+    let excepts = |token: &[u8]| {
+        let (name, sign) = (b"no-cache=\"set-cookie", token.get(21));
+        token.len() > 21
+            && token[..21].eq_ignore_ascii_case(name)
+            && matches!(sign, Some(b'"' | b','))
+    };
+    let cookie_excepted = headers.values(b"cache-control").any(excepts);
+    if !headers.contains(b"set-cookie")
+        || !cacheable
+        || headers.has_token(b"pragma", b"no-cache")
+        || forbids.into_iter().any(control)
+        || cookie_excepted
+    {
+        return Ok(());
+    }
+    s.front.frontend.counters.local().denied_resp.inc();
+    back.backend.counters.local().denied_resp.inc();
+    x.replacement = Some(rules::error_page(s, Some(&back), 502));
+    Err(Fault::ResponseDenied)
+}
+
 /// Sends the response head, or queues it, once the body behind it is known.
 pub(super) fn send_head(s: &mut Session, x: &mut Exchange) -> Result<(), Fault> {
+    if s.front.frontend.options.h1_case_adjust_client && !s.client.framed {
+        let spellings = &s.thread.env.spellings;
+        x.response.headers_mut().respell(|name| spellings.get(name).map(|name| &**name));
+    }
     let response = &x.response;
     if !s.client.framed {
         x.to_client.queue(|out| write_response(response, out));
@@ -110,6 +147,7 @@ fn forward(s: &mut Session, x: &mut Exchange, from: Wire) -> Result<Kind, Fault>
     x.record.status = Some(x.response.status());
     rules::capture(&mut x.captured.response, &s.front.response_captures, x.response.headers());
     response_rules(s, x)?;
+    check_cache(s, x)?;
     after_rules(s, x);
     x.record.status = Some(x.response.status());
     let old_client = x.request.version() == Version::Http10;
@@ -141,6 +179,9 @@ fn forward(s: &mut Session, x: &mut Exchange, from: Wire) -> Result<Kind, Fault>
         }
     }
     let body = if x.tunnel { BodyLen::None } else { body };
+    if s.front.frontend.options.drop_response_trailers {
+        x.to_client.drop_trailers();
+    }
     x.to_client.set_message(body, from, x.client_wire(&s.client));
     send_head(s, x)?;
     Ok(Kind::Final)

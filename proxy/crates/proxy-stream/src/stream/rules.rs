@@ -85,12 +85,14 @@ fn run(
     response: bool,
 ) -> Verdict {
     let bump = s.thread.bump.borrow();
+    let peeked = x.peeked(s.client.input.data()).map(|body| &*bump.alloc_slice_copy(body));
     let mut base = s.thread.context(&bump, s.thread.clock());
     base.session = Some(&s.facts);
     base.frontend = Some(&s.front.frontend);
     base.backend = back.map(|b| &*b.backend);
     base.server = x.record.server.as_deref();
     base.server_connection = x.record.server_connection.as_deref();
+    base.req_data = peeked.filter(|_| !response);
     base.vars = Some(&x.vars);
     let mut env = RuleEnv {
         base,
@@ -142,6 +144,7 @@ pub(super) fn on_content(
 fn show_request<'a>(s: &'a Session, x: &'a Exchange, cx: &mut EvalCtx<'a>) {
     if x.record.request_read {
         cx.request = Some(&x.request);
+        cx.req_data = x.peeked(s.client.input.data());
     } else {
         cx.req_data = Some(s.client.input.data());
     }
@@ -244,14 +247,22 @@ pub(super) fn unique_id(s: &Session, x: &mut Exchange) {
     x.unique_id = Some(id);
 }
 
+/// The error page for `status`: the backend's, the frontend's, or the built-in one.
+pub(super) fn error_page(s: &Session, back: Option<&Back>, status: u16) -> Reply {
+    let own = back.and_then(|b| b.replies.get(status));
+    let stored = own.or_else(|| s.front.replies.get(status));
+    stored.map_or_else(|| reply::builtin(status), |r| Reply::clone(r))
+}
+
+/// Whether a rule of a set that decides by its conditions alone, such as `monitor fail`, applies.
+pub(super) fn holds(s: &Session, x: &mut Exchange, rules: &RuleSet) -> bool {
+    !matches!(on_request(s, x, None, rules), Verdict::Go)
+}
+
 /// The answer that a rule asks for.
 fn make(s: &Session, back: Option<&Back>, answer: &RuleReply<'_>) -> Reply {
     match answer.content {
-        Content::ErrorPage => {
-            let own = back.and_then(|b| b.replies.get(answer.status));
-            let stored = own.or_else(|| s.front.replies.get(answer.status));
-            stored.map_or_else(|| reply::builtin(answer.status), |r| Reply::clone(r))
-        }
+        Content::ErrorPage => error_page(s, back, answer.status),
         Content::Made { headers, body } => {
             let mut head = ResponseHead::default();
             head.start(answer.status, BodyLen::None);

@@ -321,11 +321,22 @@ fn poll_timers(s: &mut Session, x: &mut Exchange, cx: &mut Context<'_>) -> Poll<
     let waits_for_server =
         up.has_unsent() || flow.request_done && !down.has_unsent() && !flow.response_done;
 
+    // With `option independent-streams`, what a side receives is no sign of life of what it should send.
+    let front_apart = s.front.frontend.options.independent_streams;
+    let back_apart = x.backend.as_ref().is_some_and(|b| b.backend.options.independent_streams);
+    let client_moved = match front_apart {
+        true => wants_request && up.did_read || down.has_unsent() && down.did_write,
+        false => up.did_read || down.did_write,
+    };
+    let server_moved = match back_apart {
+        true => up.has_unsent() && up.did_write || down.did_read,
+        false => up.did_write || down.did_read,
+    };
     if !waits_for_client {
         if std::mem::take(&mut flow.client_armed) {
             s.client_timer.disarm();
         }
-    } else if !flow.client_armed || up.did_read || down.did_write {
+    } else if !flow.client_armed || client_moved {
         flow.client_armed = true;
         s.client_timer.arm(s.front.frontend.timeouts.client);
     }
@@ -333,7 +344,7 @@ fn poll_timers(s: &mut Session, x: &mut Exchange, cx: &mut Context<'_>) -> Poll<
         if std::mem::take(&mut flow.server_armed) {
             s.server_timer.disarm();
         }
-    } else if !flow.server_armed || up.did_write || down.did_read {
+    } else if !flow.server_armed || server_moved {
         flow.server_armed = true;
         let back = x.backend.as_ref();
         s.server_timer.arm(back.and_then(|b| b.backend.timeouts.server));

@@ -278,6 +278,7 @@ fn build(setup: &Setup, servers: &[SocketAddr], lines: Sender<String>) -> (Arc<F
             addr: SockAddr::Inet(([127, 0, 0, 1], 0).into()),
             maxconn: 0,
             transport: None,
+            proto: None,
         }],
         ..FrontendSpec::default()
     };
@@ -412,4 +413,28 @@ impl Lab {
             play(stream, &[Do::Get(response)], "client", &self.gate);
         }
     }
+}
+
+/// Bytes of the task of a session.
+pub(crate) fn session_size() -> usize {
+    let (lines, _keep) = channel();
+    let (front, env) = build(&Setup::default(), &[closed_port()], lines);
+    let handle = StopSource::new().handle();
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build_local(Default::default())
+        .expect("runtime")
+        .block_on(async {
+            let thread = Thread::start(Arc::new(env), handle, 1);
+            let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+            let tcp = TcpStream::connect(listener.local_addr().expect("addr")).expect("connect");
+            let stream = Stream::from_fd(tcp.into()).expect("stream");
+            let accepted = Accepted {
+                listener: front.frontend.listeners[0].clone(),
+                src: None,
+                dst: None,
+                at: clock::precise(),
+            };
+            size_of_val(&serve(thread, front, Box::new(stream), accepted))
+        })
 }

@@ -324,3 +324,33 @@ fn requests_wait_for_a_slot() {
     }
     lab.finish();
 }
+
+#[test]
+fn buffered_requests_reach_a_server_whole_or_not_at_all() {
+    let buffer = || options(|o| o.http_buffer_request = true);
+    const POST3: &str = "POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\n";
+    let server: &[_] = &[Get("POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc"), Send(OK), Eof];
+    let client = [Send(POST3), Send("ab"), Send("c"), Get(OK)];
+    check(buffer(), &[server], &client, &[NORMAL]);
+    const INVITED: &str = "POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n";
+    let client = [Send(INVITED), Get("HTTP/1.1 100 Continue\r\n\r\n"), Send("abc"), Get(OK)];
+    check(buffer(), &[server], &client, &[NORMAL]);
+    const CHUNKS: &str = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let server: &[_] = &[Get(CHUNKS), Get("3\r\nabc\r\n0\r\n\r\n"), Send(OK), Eof];
+    let client = [Send(CHUNKS), Send("3\r\na"), Send("bc\r\n0\r\n"), Send("\r\n"), Get(OK)];
+    check(buffer(), &[server], &client, &[NORMAL]);
+    let client = [Send(CHUNKS), Send("zz\r\n"), Get(E400)];
+    check(buffer(), &[], &client, &["f/<NOSRV> 400 PR-- 0"]);
+    let client = [Send(POST3), Send("ab"), Shut, Eof];
+    check(buffer(), &[], &client, &["f/<NOSRV> -1 CR-- 0"]);
+    let mut setup = buffer();
+    setup.timeouts.http_request = SHORT;
+    check(setup, &[], &[Send(POST3), Get(E408)], &["f/<NOSRV> 408 cR-- 0"]);
+}
+
+#[test]
+fn idle_sessions_are_small() {
+    // What an exchange needs is not part of it: an idle connection holds this much, and its socket.
+    let size = lab::session_size();
+    assert!(size <= 560, "{size} bytes");
+}

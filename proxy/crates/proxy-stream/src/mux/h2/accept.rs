@@ -64,7 +64,7 @@ fn handshake(settings: &Settings, max_head: usize, io: Conn) -> Handshake<Transp
 }
 
 /// Serves the connection of `session` to its end.
-pub(crate) async fn serve(mut session: Session) {
+pub(crate) async fn serve(session: &mut Session) {
     let client = std::mem::replace(&mut session.client, Conn::gone());
     let tls = client.io.is_tls();
     let env = session.thread.env.clone();
@@ -85,7 +85,7 @@ pub(crate) async fn serve(mut session: Session) {
     let live = Rc::new(Live::default());
     let (mut total, mut leaving) = (0u32, false);
     loop {
-        let next = poll_fn(|cx| next(&mut session, &mut connection, &live, &mut leaving, cx)).await;
+        let next = poll_fn(|cx| next(session, &mut connection, &live, &mut leaving, cx)).await;
         let Some((request, respond)) = next else { break };
         total = total.saturating_add(1);
         let limit = env.h2.front.total_streams;
