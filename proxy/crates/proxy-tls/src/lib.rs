@@ -12,6 +12,7 @@
 
 pub mod ciphers;
 pub mod client;
+pub mod findings;
 pub mod listener;
 pub mod material;
 pub mod names;

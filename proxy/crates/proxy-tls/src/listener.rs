@@ -21,14 +21,14 @@ use table::{Offer, Table};
 #[derive(Debug)]
 pub struct Slot {
     /// The path of the file, or the alias.
-    pub name: Box<str>,
+    pub name: Arc<str>,
     current: ArcSwap<Certificate>,
 }
 
 impl Slot {
     /// A name for a certificate.
     #[must_use]
-    pub fn new(name: impl Into<Box<str>>, certificate: Arc<Certificate>) -> Self {
+    pub fn new(name: impl Into<Arc<str>>, certificate: Arc<Certificate>) -> Self {
         Self { name: name.into(), current: ArcSwap::new(certificate) }
     }
 
@@ -69,6 +69,8 @@ pub struct Listener {
 pub struct Chosen {
     pub config: Arc<ServerConfig>,
     pub certificate: Arc<Certificate>,
+    /// Its name in the store.
+    pub name: Arc<str>,
 }
 
 impl Listener {

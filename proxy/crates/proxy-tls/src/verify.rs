@@ -1,6 +1,5 @@
 //! Whether a peer's certificate can be trusted, in the terms of OpenSSL: an error number and the depth it was found at.
 
-use std::cell::Cell;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -15,7 +14,7 @@ use webpki::{
     RevocationOptionsBuilder,
 };
 
-use crate::names;
+use crate::{findings, names};
 
 /// `X509_V_ERR_*` numbers of OpenSSL that are told here.
 pub mod code {
@@ -113,7 +112,10 @@ impl Trust {
             revocation,
             None,
         )
-        .map(|_| ())
+        .map(|path| {
+            let subject = DistinguishedName::in_sequence(&path.anchor().subject);
+            findings::with(|found| found.root = Some(subject.as_ref().into()));
+        })
         .map_err(flaw)
     }
 
@@ -232,15 +234,6 @@ impl Report {
     }
 }
 
-thread_local! {
-    static LAST: Cell<Option<Report>> = const { Cell::new(None) };
-}
-
-/// What the handshake that this thread drove last found about its peer.
-pub fn take_report() -> Option<Report> {
-    LAST.take()
-}
-
 /// Errors that are looked past, each at most once a kind.
 const TRIES: usize = 4;
 
@@ -347,7 +340,7 @@ impl ClientCertVerifier for ClientVerifier {
         let chain = Chain { leaf, intermediates, algorithms: self.algorithms };
         let ignored = (&self.crt_ignored, &self.ca_ignored);
         let report = examine(&self.trust, &chain, KeyUsage::client_auth(), now, ignored);
-        LAST.set(Some(report));
+        findings::with(|found| found.report = Some(report));
         if report.fatal { Err(alert(report.result)) } else { Ok(ClientCertVerified::assertion()) }
     }
 
@@ -410,7 +403,7 @@ impl ServerCertVerifier for ServerVerifier {
             }
         }
         report.fatal = report.result != 0;
-        LAST.set(Some(report));
+        findings::with(|found| found.report = Some(report));
         if report.fatal { Err(alert(report.result)) } else { Ok(ServerCertVerified::assertion()) }
     }
 
@@ -497,7 +490,7 @@ mod tests {
         expected: (bool, u8, u8, u8),
     ) {
         let outcome = verifier.verify_client_cert(leaf, above, now());
-        let report = take_report().unwrap();
+        let report = findings::take().report.unwrap();
         let got = (outcome.is_ok(), report.crt_err, report.ca_err, report.ca_err_depth);
         assert_eq!(got, expected, "{report:?}");
     }

@@ -6,6 +6,7 @@ use proxy_config::crt_list;
 use proxy_config::model::{Bind, BindTls, CertSource, Proxy, TlsVerify};
 use proxy_state::Transport;
 use proxy_stream::transport::Entrance;
+use proxy_tls::findings::SecretLog;
 use proxy_tls::listener::{Entry, Listener, Options, Profile, Shared, Verify};
 use proxy_tls::ticket::{LONG, SHORT, TicketKeys};
 use proxy_tls::verify::Ignored;
@@ -35,6 +36,7 @@ impl Tls<'_> {
             accept_proxy: bind.accept_proxy.is_some(),
             netscaler_cip: bind.accept_netscaler_cip.map(|magic| magic.value),
             tls,
+            capture: self.config.global.tls.capture.is_some_and(|size| size.value > 0),
         };
         let any =
             entrance.accept_proxy || entrance.netscaler_cip.is_some() || entrance.tls.is_some();
@@ -96,6 +98,9 @@ impl Tls<'_> {
         }
         if let Some(lifetime) = global.lifetime {
             shared.lifetime = u32::try_from(lifetime.value.as_secs()).unwrap_or(u32::MAX);
+        }
+        if global.keylog.is_some_and(|on| on.value) {
+            shared.key_log = Some(Arc::new(SecretLog));
         }
         if let Some(file) = &tls.ticket_keys {
             if !self.ticket_keys.contains_key(&file.value) {
@@ -163,7 +168,7 @@ impl Tls<'_> {
         match Profile::new(&options, shared) {
             Ok(profile) => {
                 for note in profile.notes() {
-                    diagnostics.push(Diagnostic::warning(note.clone()).at(span));
+                    diagnostics.push(Diagnostic::notice(note.clone()).at(span));
                 }
                 Some(Arc::new(profile))
             }

@@ -7,6 +7,7 @@ use proxy_rules::sample::{Expr, Place};
 use proxy_state::Transport;
 use proxy_stream::transport::{Exit, SendProxy, SendProxyV2, Sni, TlsExit};
 use proxy_tls::client::{self, Options};
+use proxy_tls::findings::SecretLog;
 use proxy_types::{DiagSink, Diagnostic, Diagnostics, Mode, Spanned};
 
 use super::{Tls, settings};
@@ -108,10 +109,11 @@ impl Tls<'_> {
             }
         }
         let sni = self.sni(proxy, server, diagnostics)?;
-        match client::config(&options, None) {
+        let key_log = global.keylog.is_some_and(|on| on.value).then(|| Arc::new(SecretLog) as _);
+        match client::config(&options, key_log) {
             Ok((config, notes)) => {
                 for note in notes {
-                    diagnostics.push(Diagnostic::warning(note).at(server.span));
+                    diagnostics.push(Diagnostic::notice(note).at(server.span));
                 }
                 Some(TlsExit { config, sni })
             }

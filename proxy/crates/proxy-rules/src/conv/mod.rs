@@ -1,6 +1,7 @@
 //! The converters, one file per topic, one row each (configuration manual, 7.3.1).
 
 mod bytes;
+mod certificate;
 mod convert;
 mod crypto;
 mod date;
@@ -24,6 +25,7 @@ pub(crate) use var::VarCondition;
 /// Every row.
 pub const ALL: &[&[ConvDef]] = &[
     bytes::CONVS,
+    certificate::CONVS,
     convert::CONVS,
     crypto::CONVS,
     date::CONVS,

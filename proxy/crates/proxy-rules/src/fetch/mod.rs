@@ -1,5 +1,6 @@
 //! The sample fetches, one file per topic, one row each (configuration manual, 7.3.2 to 7.3.6).
 
+mod connection;
 mod constant;
 mod header;
 mod hello;
@@ -10,11 +11,13 @@ mod param;
 mod payload;
 mod process;
 mod proxy;
+mod tls;
 
 use crate::sample::FetchDef;
 
 /// Every row.
 pub const ALL: &[&[FetchDef]] = &[
+    connection::FETCHES,
     constant::FETCHES,
     http_req::FETCHES,
     http_res::FETCHES,
@@ -23,6 +26,10 @@ pub const ALL: &[&[FetchDef]] = &[
     payload::FETCHES,
     process::FETCHES,
     proxy::FETCHES,
+    tls::certificate::FETCHES,
+    tls::hello::FETCHES,
+    tls::secrets::FETCHES,
+    tls::session::FETCHES,
 ];
 
 /// The row called `name`.

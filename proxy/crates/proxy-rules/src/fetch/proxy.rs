@@ -200,15 +200,6 @@ pub(super) const FETCHES: &[FetchDef] = &[
         "New sessions of a server per second.",
     )
     .eg(&[("srv_sess_rate(be/s1)", Some("0"))]),
-    FetchDef::new(
-        "ssl_fc",
-        &[],
-        Type::Bool,
-        Validity::of(".YYYYYYYYYYYYYYYYYY..."),
-        ssl_fc,
-        "True when the client's connection is encrypted.",
-    )
-    .eg(&[("ssl_fc", Some("0"))]),
 ];
 
 fn avg_queue<'a>(cx: &EvalCtx<'a>, args: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {
@@ -313,9 +304,4 @@ fn srv_queue<'a>(cx: &EvalCtx<'a>, args: &'a Args, _: &mut Cursor) -> Option<Sam
 
 fn srv_sess_rate<'a>(cx: &EvalCtx<'a>, args: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {
     Some(Sample::Int(args.server(0, cx)?.session_rate.get(cx.clock.now) as i64))
-}
-
-fn ssl_fc<'a>(cx: &EvalCtx<'a>, _: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {
-    cx.session?;
-    Some(Sample::Bool(cx.facts.is_some_and(|f| f.tls)))
 }

@@ -60,7 +60,13 @@ pub struct Tls {
     pub ca_err_depth: u8,
     /// OpenSSL's code of the error that ended the handshake.
     pub error: u64,
-    /// The ClientHello, when capturing is on.
+    /// The same in words.
+    pub error_text: Option<Box<str>>,
+    /// Name of our certificate in the store.
+    pub crtname: Option<Arc<str>>,
+    /// Subject of the authority that the peer's chain ends at, as DER.
+    pub root: Option<Box<[u8]>>,
+    /// The body of the ClientHello, when capturing is on.
     pub hello: Option<Box<[u8]>>,
     /// Secrets of the session by their label in key logs, when logging them is on.
     pub secrets: Vec<(Box<str>, Box<[u8]>)>,

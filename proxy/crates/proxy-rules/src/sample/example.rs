@@ -12,6 +12,7 @@ use proxy_state::{
 };
 use proxy_types::{Diagnostics, ListenerId, Mode, ProxyId, ServerId, Spanned};
 
+use super::connection::Connection;
 use super::context::{Clock, Date, EvalCtx, Session, Shared};
 use super::parse::{Loader, NoFiles, ParseCx};
 use super::place::Place;
@@ -48,6 +49,7 @@ pub struct Traffic {
     pub frontend: Arc<Frontend>,
     pub backend: Arc<Backend>,
     pub server: Arc<Server>,
+    server_connection: Connection,
     pub random: Cell<u64>,
     pub session: Session,
     pub vars: StreamVars,
@@ -109,11 +111,12 @@ impl Traffic {
                 accepted: CLOCK.date,
                 listener: frontend.listeners[0].clone(),
                 vars: Vars::default(),
-                connection: Default::default(),
+                connection: super::example_tls::client(),
             },
             frontend,
             backend,
             server,
+            server_connection: super::example_tls::server(),
             vars,
             names,
             request,
@@ -131,6 +134,7 @@ impl Traffic {
             frontend: Some(&self.frontend),
             backend: Some(&self.backend),
             server: Some(&self.server),
+            server_connection: Some(&self.server_connection),
             request: Some(&self.request),
             response: Some(&self.response),
             req_data: Some(&self.req_data),

@@ -5,6 +5,7 @@ pub mod connection;
 pub mod context;
 pub mod def;
 pub mod example;
+mod example_tls;
 pub mod expr;
 pub mod parse;
 pub mod place;

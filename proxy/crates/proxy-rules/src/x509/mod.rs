@@ -1,10 +1,11 @@
 //! Fields of certificates, written as OpenSSL writes them.
 
+mod cipher;
 pub mod error;
 
+pub use cipher::cipher_name;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::der_parser::Oid;
-use x509_parser::objects::{oid_registry, oid2sn};
 use x509_parser::prelude::FromDer;
 use x509_parser::public_key::PublicKey;
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
@@ -25,18 +26,38 @@ pub enum NameForm {
 
 /// The short name of a kind of attribute.
 fn short_name(oid: &Oid<'_>) -> String {
-    // Where the registry differs from OpenSSL.
-    match oid.to_id_string().as_str() {
-        "2.5.4.4" => "SN".to_owned(),
-        "2.5.4.42" => "GN".to_owned(),
-        "2.5.4.5" => "serialNumber".to_owned(),
-        "2.5.4.9" => "street".to_owned(),
-        "2.5.4.12" => "title".to_owned(),
-        "0.9.2342.19200300.100.1.1" => "UID".to_owned(),
-        "0.9.2342.19200300.100.1.25" => "DC".to_owned(),
-        "1.2.840.113549.1.9.1" => "emailAddress".to_owned(),
-        number => oid2sn(oid, oid_registry()).map_or_else(|_| number.to_owned(), str::to_owned),
-    }
+    let number = oid.to_id_string();
+    let known = match number.as_str() {
+        "2.5.4.3" => "CN",
+        "2.5.4.4" => "SN",
+        "2.5.4.5" => "serialNumber",
+        "2.5.4.6" => "C",
+        "2.5.4.7" => "L",
+        "2.5.4.8" => "ST",
+        "2.5.4.9" => "street",
+        "2.5.4.10" => "O",
+        "2.5.4.11" => "OU",
+        "2.5.4.12" => "title",
+        "2.5.4.13" => "description",
+        "2.5.4.15" => "businessCategory",
+        "2.5.4.17" => "postalCode",
+        "2.5.4.41" => "name",
+        "2.5.4.42" => "GN",
+        "2.5.4.43" => "initials",
+        "2.5.4.44" => "generationQualifier",
+        "2.5.4.46" => "dnQualifier",
+        "2.5.4.65" => "pseudonym",
+        "2.5.4.97" => "organizationIdentifier",
+        "0.9.2342.19200300.100.1.1" => "UID",
+        "0.9.2342.19200300.100.1.25" => "DC",
+        "1.2.840.113549.1.9.1" => "emailAddress",
+        "1.2.840.113549.1.9.2" => "unstructuredName",
+        "1.3.6.1.4.1.311.60.2.1.1" => "jurisdictionL",
+        "1.3.6.1.4.1.311.60.2.1.2" => "jurisdictionST",
+        "1.3.6.1.4.1.311.60.2.1.3" => "jurisdictionC",
+        _ => return number,
+    };
+    known.to_owned()
 }
 
 fn value(attribute: &AttributeTypeAndValue<'_>) -> String {
@@ -147,4 +168,10 @@ pub fn time(time: &x509_parser::time::ASN1Time) -> String {
     } else {
         format!("{year:04}{month:02}{day:02}{hour:02}{minute:02}{second:02}Z")
     }
+}
+
+/// SHA-1 of a certificate, by which tools tell them apart.
+pub fn sha1(der: &[u8]) -> Vec<u8> {
+    use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+    digest(&SHA1_FOR_LEGACY_USE_ONLY, der).as_ref().to_vec()
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use proxy_net::clock;
 use proxy_net::connect::{ConnectError, ConnectFailure, ConnectOptions, connect_with_timer};
 use proxy_net::timer;
+use proxy_rules::sample::connection::Connection;
 use proxy_state::options::{HttpReuse, Proto};
 use proxy_state::queue::{Ticket, Turn};
 use proxy_state::server::PortMode;
@@ -97,7 +98,10 @@ pub(crate) async fn attach(s: &mut Session, x: &mut Exchange) -> Result<(), Faul
                 server.used_connections.dec();
                 let error = match failure {
                     Failure::Client(gone) => return Err(gone.while_connecting()),
-                    Failure::Connect(error) => error,
+                    Failure::Connect(failed) => {
+                        x.record.server_connection = failed.facts;
+                        failed.error
+                    }
                 };
                 if x.record.retries >= back.backend.retries || !error.is_retryable() {
                     return Err(fault(&error));
@@ -360,7 +364,7 @@ fn reuse(
 
 enum Failure {
     Client(Gone),
-    Connect(ConnectError),
+    Connect(Failed),
 }
 
 /// What a connection to `server` begins with for this stream; `None` is nothing.
@@ -388,23 +392,31 @@ async fn establish(
     options: ConnectOptions,
     limit: Option<Duration>,
     opening: Option<Opening>,
-) -> Result<Opened, ConnectError> {
+) -> Result<Opened, Failed> {
     let timer = timer::Timer::new();
     timer.arm(limit);
     let socket = connect_with_timer(&to, &options, &timer).await?;
     match opening {
         None => Ok(Opened::plain(socket)),
-        Some(opening) => {
-            opening.perform(socket, to.inet(), &timer).await.map_err(|error| match error {
-                HandshakeError::Timeout => {
-                    ConnectError { failure: ConnectFailure::Timeout, cause: None }
-                }
-                error => ConnectError {
-                    failure: ConnectFailure::Refused,
-                    cause: Some(io::Error::other(error)),
-                },
-            })
-        }
+        Some(opening) => opening.perform(socket, to.inet(), &timer).await.map_err(|failed| {
+            let (failure, cause) = match failed.error {
+                HandshakeError::Timeout => (ConnectFailure::Timeout, None),
+                error => (ConnectFailure::Refused, Some(io::Error::other(error))),
+            };
+            Failed { error: ConnectError { failure, cause }, facts: failed.facts }
+        }),
+    }
+}
+
+/// A connection that was not made.
+struct Failed {
+    error: ConnectError,
+    facts: Option<Arc<Connection>>,
+}
+
+impl From<ConnectError> for Failed {
+    fn from(error: ConnectError) -> Self {
+        Self { error, facts: None }
     }
 }
 

@@ -4,11 +4,10 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use proxy_rules::sample::connection::{ProxyHeader, Tls};
+use proxy_rules::sample::connection::ProxyHeader;
 use proxy_tls::listener::Listener;
 
 use super::accept::accept;
-use super::handshake::HandshakeError;
 use super::proxy_protocol::netscaler::{self, CipError};
 use super::proxy_protocol::{self, Header, HeaderError};
 use crate::io::Conn;
@@ -24,6 +23,8 @@ pub struct Entrance {
     pub netscaler_cip: Option<u32>,
     /// `ssl`.
     pub tls: Option<Arc<Listener>>,
+    /// `tune.ssl.capture-buffer-size`: what clients offer is kept for fetches.
+    pub capture: bool,
 }
 
 /// Errors of connections that do not come to a session, by their number in the manual (7.3.3 "fc_err_str").
@@ -43,10 +44,6 @@ mod error {
     pub(super) const CIP_BAD_PROTO: u8 = 23;
     pub(super) const SSL_EMPTY: u8 = 24;
     pub(super) const SSL_ABORT: u8 = 25;
-    pub(super) const SSL_TIMEOUT: u8 = 26;
-    pub(super) const SSL_CA_FAIL: u8 = 30;
-    pub(super) const SSL_CRT_FAIL: u8 = 31;
-    pub(super) const SSL_HANDSHAKE: u8 = 34;
 }
 
 /// The kinds of header that tell another client's address.
@@ -82,7 +79,7 @@ async fn pass(s: &mut Session, entrance: &Entrance) -> Result<(), u8> {
         told(s, Told::Netscaler(magic)).await?;
     }
     match &entrance.tls {
-        Some(listener) => tls(s, listener).await,
+        Some(listener) => tls(s, listener, entrance.capture).await,
         None => Ok(()),
     }
 }
@@ -158,70 +155,23 @@ fn receive(client: &mut Conn, cx: &mut Context<'_>) -> Poll<std::io::Result<()>>
     crate::scratch::with(|buf| client.poll_read(cx, buf).map_ok(|n| client.input.push(&buf[..n])))
 }
 
-async fn tls(s: &mut Session, listener: &Listener) -> Result<(), u8> {
+async fn tls(s: &mut Session, listener: &Listener, capture: bool) -> Result<(), u8> {
     let Some((socket, received)) = s.client.take_socket() else { return Err(error::SSL_ABORT) };
     let timer = &s.client_timer;
     let (outcome, mut facts) =
-        accept(socket, &received, listener, |cx| timer.poll_expired(cx)).await;
+        accept(socket, &received, listener, capture, |cx| timer.poll_expired(cx)).await;
     let outcome = match outcome {
         Ok(stream) => {
             s.client = Conn::new(Box::new(stream));
             Ok(())
         }
         Err(failure) => {
-            let code = code(&failure, &facts);
+            let code = failure.code(&facts);
             tracing::debug!(%failure, src = ?s.facts.src, listener = &*s.facts.listener.name, "TLS");
-            facts.error = handshake_error(&failure);
+            failure.note(&mut facts);
             Err(code)
         }
     };
     s.facts.connection.tls = Some(Arc::new(facts));
     outcome
-}
-
-fn code(failure: &HandshakeError, facts: &Tls) -> u8 {
-    match failure {
-        HandshakeError::Empty => error::SSL_EMPTY,
-        HandshakeError::Io(_) => error::SSL_ABORT,
-        HandshakeError::Timeout => error::SSL_TIMEOUT,
-        HandshakeError::Tls(_) if facts.ca_err != 0 => error::SSL_CA_FAIL,
-        HandshakeError::Tls(_) if facts.crt_err != 0 => error::SSL_CRT_FAIL,
-        HandshakeError::Tls(_) | HandshakeError::NoCertificate => error::SSL_HANDSHAKE,
-    }
-}
-
-/// OpenSSL's code for what ended a handshake, as far as there is one: library 20, and a reason.
-fn handshake_error(failure: &HandshakeError) -> u64 {
-    use proxy_tls::rustls::{AlertDescription, Error, InvalidMessage, PeerIncompatible};
-    const LIBRARY: u64 = 20 << 23;
-    let reason = match failure {
-        HandshakeError::Empty | HandshakeError::Io(_) | HandshakeError::Timeout => return 0,
-        // "callback failed"
-        HandshakeError::NoCertificate => 234,
-        HandshakeError::Tls(error) => match error {
-            // "certificate verify failed"
-            Error::InvalidCertificate(_) => 134,
-            // "peer did not return a certificate"
-            Error::NoCertificatesPresented => 199,
-            // "no shared cipher"
-            Error::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon) => 193,
-            // "unsupported protocol"
-            Error::PeerIncompatible(
-                PeerIncompatible::Tls12NotOffered
-                | PeerIncompatible::Tls12NotOfferedOrEnabled
-                | PeerIncompatible::Tls13RequiredForQuic
-                | PeerIncompatible::SupportedVersionsExtensionRequired,
-            ) => 258,
-            // "wrong version number", "http request" are told apart by what came, which is gone.
-            Error::InvalidMessage(InvalidMessage::InvalidContentType) => 267,
-            // Alerts of the peer are 1000 and their number.
-            Error::AlertReceived(alert) => 1000 + u64::from(u8::from(*alert)),
-            // "no suitable signature algorithm"
-            Error::PeerIncompatible(PeerIncompatible::NoSignatureSchemesInCommon) => 118,
-            // "unexpected message"
-            Error::InappropriateMessage { .. } | Error::InappropriateHandshakeMessage { .. } => 244,
-            _ => u64::from(u8::from(AlertDescription::InternalError)),
-        },
-    };
-    LIBRARY | reason
 }

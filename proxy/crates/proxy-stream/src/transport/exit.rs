@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::task::Context;
 
 use proxy_net::Stream;
 use proxy_net::timer::Timer;
@@ -11,6 +12,7 @@ use proxy_rules::logformat::LogFormat;
 use proxy_rules::sample::connection::{Connection, Tls};
 use proxy_rules::sample::{EvalCtx, Expr};
 use proxy_rules::x509;
+use proxy_tls::findings::Findings;
 use proxy_tls::rustls::pki_types::ServerName;
 use proxy_tls::rustls::{ClientConfig, ClientConnection};
 
@@ -96,26 +98,50 @@ impl Opening {
         socket: Stream,
         server: Option<SocketAddr>,
         timer: &Timer,
-    ) -> Result<Opened, HandshakeError> {
+    ) -> Result<Opened, OpenError> {
         let mut rest = &self.header[..];
         while !rest.is_empty() {
             match socket.try_write(rest) {
                 Ok(n) => rest = &rest[n..],
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let waited = timer.guard(socket.writable()).await;
-                    waited.map_err(|_| HandshakeError::Timeout)?.map_err(HandshakeError::Io)?;
+                    let waited = waited.map_err(|_| HandshakeError::Timeout);
+                    waited.and_then(|outcome| outcome.map_err(HandshakeError::Io))?;
                 }
-                Err(error) => return Err(HandshakeError::Io(error)),
+                Err(error) => return Err(HandshakeError::Io(error).into()),
             }
         }
         match self.tls {
             None => Ok(Opened::plain(socket)),
             Some((config, name)) => {
-                let (stream, tls) = connect(socket, config, name.as_deref(), server, timer).await?;
-                let facts = Connection { tls: Some(Arc::new(tls)), ..Connection::default() };
-                Ok(Opened { io: Box::new(stream), facts: Some(Arc::new(facts)) })
+                let (outcome, mut tls) =
+                    connect(socket, config, name.as_deref(), server, timer).await;
+                tls.sni = name;
+                let mut facts = Connection::default();
+                if let Err(error) = &outcome {
+                    error.note(&mut tls);
+                    facts.error = error.code(&tls);
+                }
+                facts.tls = Some(Arc::new(tls));
+                let facts = Some(Arc::new(facts));
+                match outcome {
+                    Ok(stream) => Ok(Opened { io: Box::new(stream), facts }),
+                    Err(error) => Err(OpenError { error, facts }),
+                }
             }
         }
+    }
+}
+
+/// A connection that did not get so far.
+pub(crate) struct OpenError {
+    pub(crate) error: HandshakeError,
+    pub(crate) facts: Option<Arc<Connection>>,
+}
+
+impl From<HandshakeError> for OpenError {
+    fn from(error: HandshakeError) -> Self {
+        Self { error, facts: None }
     }
 }
 
@@ -132,24 +158,26 @@ impl Opened {
 }
 
 /// Shakes hands with a server. A name that is no host name is not sent.
-///
-/// # Errors
-/// The handshake failed, or took too long.
 async fn connect(
     mut socket: Stream,
     config: Arc<ClientConfig>,
     name: Option<&str>,
     server: Option<SocketAddr>,
     timer: &Timer,
-) -> Result<(TlsStream, Tls), HandshakeError> {
+) -> (Result<TlsStream, HandshakeError>, Tls) {
     let name = name.and_then(|name| ServerName::try_from(name.to_owned()).ok());
     // An address is never sent as a name.
     let nowhere = IpAddr::from([0, 0, 0, 0]);
     let name = name.unwrap_or_else(|| server.map_or(nowhere, |server| server.ip()).into());
-    let mut tls = ClientConnection::new(config, name).map_err(HandshakeError::Tls)?.into();
-    handshake::complete(&mut tls, &mut socket, |cx| timer.poll_expired(cx)).await?;
-    let facts = handshake::facts(&tls);
-    Ok((TlsStream::new(socket, tls), facts))
+    let mut found = Findings::default();
+    let mut tls = match ClientConnection::new(config, name) {
+        Ok(tls) => tls.into(),
+        Err(error) => return (Err(HandshakeError::Tls(error)), Tls::default()),
+    };
+    let expired = |cx: &mut Context<'_>| timer.poll_expired(cx);
+    let outcome = handshake::complete(&mut tls, &mut socket, &mut found, expired).await;
+    let facts = handshake::facts(&tls, found);
+    (outcome.map(|()| TlsStream::new(socket, tls)), facts)
 }
 
 impl Exit {

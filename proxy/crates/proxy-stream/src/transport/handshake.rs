@@ -6,8 +6,9 @@ use std::task::{Context, Poll};
 
 use proxy_net::Stream;
 use proxy_rules::sample::connection::Tls;
+use proxy_tls::findings::Findings;
 use proxy_tls::rustls::{self, Connection, HandshakeKind, ProtocolVersion};
-use proxy_tls::{ciphers, settings, verify};
+use proxy_tls::{ciphers, settings};
 
 use super::tls_stream::{poll_receive, poll_send};
 
@@ -28,23 +29,94 @@ pub enum HandshakeError {
     NoCertificate,
 }
 
+impl HandshakeError {
+    /// Number of the error of a connection that ended so (configuration manual, 7.3.3 "fc_err_str").
+    pub(super) fn code(&self, facts: &Tls) -> u8 {
+        const SSL_EMPTY: u8 = 24;
+        const SSL_ABORT: u8 = 25;
+        const SSL_TIMEOUT: u8 = 26;
+        const SSL_CA_FAIL: u8 = 30;
+        const SSL_CRT_FAIL: u8 = 31;
+        const SSL_HANDSHAKE: u8 = 34;
+        match self {
+            Self::Empty => SSL_EMPTY,
+            Self::Io(_) => SSL_ABORT,
+            Self::Timeout => SSL_TIMEOUT,
+            Self::Tls(_) if facts.ca_err != 0 => SSL_CA_FAIL,
+            Self::Tls(_) if facts.crt_err != 0 => SSL_CRT_FAIL,
+            Self::Tls(_) | Self::NoCertificate => SSL_HANDSHAKE,
+        }
+    }
+
+    /// Notes it among what is known of a connection.
+    pub(super) fn note(&self, facts: &mut Tls) {
+        let reason = self.reason();
+        if reason != 0 {
+            // Of OpenSSL's library 20, as its packed codes are written.
+            facts.error = 20 << 23 | reason;
+        }
+        facts.error_text = Some(self.to_string().into());
+    }
+
+    /// OpenSSL's reason that is nearest; 0 is none.
+    fn reason(&self) -> u64 {
+        use rustls::{Error, InvalidMessage, PeerIncompatible};
+        match self {
+            Self::Empty | Self::Io(_) | Self::Timeout => 0,
+            // "callback failed"
+            Self::NoCertificate => 234,
+            Self::Tls(error) => match error {
+                // "certificate verify failed"
+                Error::InvalidCertificate(_) => 134,
+                // "peer did not return a certificate"
+                Error::NoCertificatesPresented => 199,
+                // "no shared cipher"
+                Error::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon) => 193,
+                // "unsupported protocol"
+                Error::PeerIncompatible(
+                    PeerIncompatible::Tls12NotOffered
+                    | PeerIncompatible::Tls12NotOfferedOrEnabled
+                    | PeerIncompatible::SupportedVersionsExtensionRequired,
+                ) => 258,
+                // "no suitable signature algorithm"
+                Error::PeerIncompatible(PeerIncompatible::NoSignatureSchemesInCommon) => 118,
+                // "no suitable groups"
+                Error::PeerIncompatible(PeerIncompatible::NoKxGroupsInCommon) => 295,
+                // "wrong version number"
+                Error::InvalidMessage(InvalidMessage::InvalidContentType) => 267,
+                // Alerts of the peer are 1000 and their number.
+                Error::AlertReceived(alert) => 1000 + u64::from(u8::from(*alert)),
+                // "unexpected message"
+                Error::InappropriateMessage { .. }
+                | Error::InappropriateHandshakeMessage { .. } => 244,
+                // "internal error"
+                _ => 68,
+            },
+        }
+    }
+}
+
 /// Exchanges messages until the handshake is complete and everything is sent.
 pub(super) async fn complete(
     tls: &mut Connection,
     socket: &mut Stream,
+    found: &mut Findings,
     expired: impl Fn(&mut Context<'_>) -> Poll<()>,
 ) -> Result<(), HandshakeError> {
-    poll_fn(|cx| poll_complete(tls, socket, &expired, cx)).await
+    poll_fn(|cx| poll_complete(tls, socket, found, &expired, cx)).await
 }
 
 fn poll_complete(
     tls: &mut Connection,
     socket: &mut Stream,
+    found: &mut Findings,
     expired: &impl Fn(&mut Context<'_>) -> Poll<()>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<(), HandshakeError>> {
     loop {
-        if let Err(error) = tls.process_new_packets() {
+        let outcome = tls.process_new_packets();
+        found.update();
+        if let Err(error) = outcome {
             // The alert that tells the peer why.
             let _ = poll_send(tls, socket, cx);
             return Poll::Ready(Err(HandshakeError::Tls(error)));
@@ -72,7 +144,7 @@ fn poll_complete(
 }
 
 /// What is known of a connection, whether its handshake is complete or not.
-pub(super) fn facts(tls: &Connection) -> Tls {
+pub(super) fn facts(tls: &Connection, found: Findings) -> Tls {
     let suite = tls.negotiated_cipher_suite();
     let (cipher, bits) =
         suite.and_then(|suite| ciphers::describe(suite.suite())).unwrap_or_default();
@@ -81,7 +153,7 @@ pub(super) fn facts(tls: &Connection) -> Tls {
         Connection::Client(_) => None,
     };
     let peer = tls.peer_certificates().unwrap_or_default();
-    let report = verify::take_report().unwrap_or_default();
+    let report = found.report.unwrap_or_default();
     Tls {
         version: match tls.protocol_version() {
             Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
@@ -102,6 +174,9 @@ pub(super) fn facts(tls: &Connection) -> Tls {
         crt_err: report.crt_err,
         ca_err: report.ca_err,
         ca_err_depth: report.ca_err_depth,
+        root: found.root,
+        secrets: found.secrets,
+        client_random: found.client_random,
         ..Tls::default()
     }
 }

@@ -112,6 +112,7 @@ struct Ready {
     profile: Arc<Profile>,
     certificate: Arc<Certificate>,
     config: Arc<ServerConfig>,
+    name: Arc<str>,
     /// Names that its wildcards are not for.
     except: Box<[Box<str>]>,
 }
@@ -180,7 +181,8 @@ impl Table {
             self.default.push(index);
         }
         let profile = entry.profile.clone();
-        self.ready.push(Ready { profile, certificate, config, except: except.into() });
+        let name = entry.slot.name.clone();
+        self.ready.push(Ready { profile, certificate, config, name, except: except.into() });
     }
 
     pub(super) fn choose(
@@ -196,7 +198,11 @@ impl Table {
             None => return None,
         };
         let ready = self.ready.get(index as usize)?;
-        Some(Chosen { config: ready.config.clone(), certificate: ready.certificate.clone() })
+        Some(Chosen {
+            config: ready.config.clone(),
+            certificate: ready.certificate.clone(),
+            name: ready.name.clone(),
+        })
     }
 
     /// The exact name first; a wildcard only for what has no exact name that the client can use.
