@@ -202,9 +202,9 @@ fn replies(proxy: &Proxy, diagnostics: &mut Diagnostics) -> ErrorReplies {
     let mut replies = ErrorReplies::default();
     for file in &proxy.settings.error_files {
         let path = Path::new(&file.path.value);
-        let outcome = read(path)
-            .map_err(|error| error.to_string())
-            .and_then(|text| Reply::parse(&text).map_err(|error| error.to_string()));
+        let outcome = read(path).map_err(|error| error.to_string()).and_then(|text| {
+            Reply::parse(&text, file.status.value).map_err(|error| error.to_string())
+        });
         match outcome {
             Ok(reply) => replies.set(file.status.value, Arc::new(reply)),
             Err(why) => diagnostics.push(

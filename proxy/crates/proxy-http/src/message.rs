@@ -91,9 +91,11 @@ pub struct HeadFlags {
     pub upgrade: bool,
     /// `Expect: 100-continue`.
     pub expect_continue: bool,
-    /// Both `Transfer-Encoding` and `Content-Length` were there: the latter was removed, and the
-    /// connection must close after this message (RFC 9112 section 6.1).
+    /// Both `Transfer-Encoding` and `Content-Length` were there, and the latter was removed, or the former
+    /// came in HTTP/1.0: the connection must close after this message (RFC 9112 section 6.1).
     pub close_after: bool,
+    /// A `TE` field exists.
+    pub te: bool,
     /// A `Connection` field exists.
     pub has_connection: bool,
 }

@@ -10,6 +10,7 @@ use proxy_http::{BodyLen, Method, ResponseHead};
 pub struct Reply {
     head: ResponseHead,
     body: Vec<u8>,
+    silent: bool,
 }
 
 /// Why the content of an `errorfile` is not an answer.
@@ -27,11 +28,17 @@ pub enum ReplyError {
 
 impl Reply {
     /// Reads a stored response: status line, fields, empty line, body. The length of the body is what
-    /// follows; a Content-Length that says otherwise is an error.
+    /// follows; a Content-Length that says otherwise is an error. An empty text closes without an answer, which
+    /// counts as `status`.
     ///
     /// # Errors
     /// See [`ReplyError`].
-    pub fn parse(text: &[u8]) -> Result<Self, ReplyError> {
+    pub fn parse(text: &[u8], status: u16) -> Result<Self, ReplyError> {
+        if text.is_empty() {
+            let mut head = ResponseHead::default();
+            head.start(status, BodyLen::None);
+            return Ok(Self { head, body: Vec::new(), silent: true });
+        }
         let limits = Limits { max_head: 64 * 1024, ..Limits::default() };
         let mut head = ResponseHead::default();
         let Progress::Complete { consumed } =
@@ -62,7 +69,7 @@ impl Reply {
         headers.append(b"content-length", body.len().to_string().as_bytes());
         headers.append(b"cache-control", b"no-cache");
         headers.append(b"content-type", content_type);
-        Self { head, body }
+        Self { head, body, silent: false }
     }
 
     fn new(mut head: ResponseHead, body: Vec<u8>) -> Self {
@@ -70,13 +77,19 @@ impl Reply {
         headers.remove(b"connection");
         headers.remove(b"keep-alive");
         headers.set(b"content-length", body.len().to_string().as_bytes());
-        Self { head, body }
+        Self { head, body, silent: false }
     }
 
     /// An answer of which everything is given, the length among the fields.
     #[must_use]
     pub fn made(head: ResponseHead, body: Vec<u8>) -> Self {
-        Self { head, body }
+        Self { head, body, silent: false }
+    }
+
+    /// The connection closes without an answer.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.silent
     }
 
     /// The head, to be copied and completed for a client.
@@ -172,12 +185,14 @@ mod tests {
 
     #[test]
     fn stored_answers() {
-        let reply =
-            Reply::parse(b"HTTP/1.0 503 No\r\nConnection: close\r\nX: y\r\n\r\nsorry").unwrap();
+        let reply = Reply::parse(b"HTTP/1.0 503 No\r\nConnection: close\r\nX: y\r\n\r\nsorry", 500)
+            .unwrap();
         check(&reply, "HTTP/1.1 503 No\r\nX: y\r\ncontent-length: 5\r\n\r\n", "sorry");
-        assert_eq!(Reply::parse(b"HTTP/1.1 200 OK\r\n").unwrap_err(), ReplyError::Unfinished);
-        let error = Reply::parse(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx").unwrap_err();
+        assert!(Reply::parse(b"", 408).unwrap().is_silent());
+        assert_eq!(Reply::parse(b"HTTP/1.1 200 OK\r\n", 500).unwrap_err(), ReplyError::Unfinished);
+        let error =
+            Reply::parse(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx", 500).unwrap_err();
         assert_eq!(error, ReplyError::Length { said: 9, found: 1 });
-        assert!(matches!(Reply::parse(b"hello"), Err(ReplyError::Malformed(_))));
+        assert!(matches!(Reply::parse(b"hello", 500), Err(ReplyError::Malformed(_))));
     }
 }

@@ -29,6 +29,7 @@ impl Facts {
     /// Takes note of the field at `index` of the list.
     pub(super) fn see(&mut self, index: usize, name: &[u8], value: &[u8]) -> Result<(), Reject> {
         match name.len() {
+            2 if name.eq_ignore_ascii_case(b"te") => self.flags.te = true,
             4 if name.eq_ignore_ascii_case(b"host") => {
                 self.hosts += 1;
                 self.host.get_or_insert(index);

@@ -64,8 +64,6 @@ pub enum Reject {
     BadTransferEncoding,
     #[error("transfer-encoding has codings besides chunked")]
     UnsupportedCoding,
-    #[error("transfer-encoding in HTTP/1.0")]
-    CodingInHttp10,
     #[error("host fields disagree")]
     ConflictingHost,
     #[error("host and the authority of the target disagree")]
@@ -188,9 +186,8 @@ fn request(input: &[u8], limits: &Limits, head: &mut RequestHead) -> Step<usize>
 /// What only a whole request tells: framing, target form, host.
 fn check_request(head: &mut RequestHead, facts: &mut Facts, limits: &Limits) -> Result<(), Reject> {
     head.flags = facts.finish(&mut head.headers)?;
-    if facts.chunked && head.version == Version::Http10 {
-        return Err(Reject::CodingInHttp10);
-    }
+    // RFC 9112 section 6.1: the framing may have been read differently on the way here.
+    head.flags.close_after |= facts.chunked && head.version == Version::Http10;
     if facts.other_codings {
         return Err(Reject::UnsupportedCoding);
     }

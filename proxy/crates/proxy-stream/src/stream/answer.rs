@@ -66,6 +66,13 @@ fn stored(s: &Session, x: &Exchange, status: u16) -> Option<Arc<Reply>> {
 
 /// Queues `reply` for the client.
 pub(super) fn queue(s: &mut Session, x: &mut Exchange, reply: &Reply) {
+    if reply.is_silent() {
+        x.keep_client = false;
+        x.answered = true;
+        x.flow.response_done = true;
+        x.record.status = Some(reply.head().status());
+        return;
+    }
     x.response.clone_from(reply.head());
     response::after_rules(s, x);
     if s.thread.stop.is_draining() {

@@ -222,8 +222,22 @@ fn prepare(s: &Session, x: &mut Exchange, back: &Back) {
             break;
         }
     }
+    x.keep_server &= !x.request.flags().close_after;
+    if x.request.flags().te {
+        restrict_te(&mut x.request);
+    }
     let pretend = back.backend.options.http_pretend_keepalive;
     set_connection(&mut x.request, x.keep_server || pretend);
+}
+
+/// RFC 9110 section 10.1.4: of the codings of `TE`, `trailers` alone concerns the next hop.
+fn restrict_te(head: &mut RequestHead) {
+    let trailers = head.headers().has_token(b"te", b"trailers");
+    let headers = head.headers_mut();
+    headers.remove(b"te");
+    if trailers {
+        headers.append(b"te", b"trailers");
+    }
 }
 
 /// `option forwardfor` and `option originalto`.

@@ -272,7 +272,7 @@ fn make(s: &Session, back: Option<&Back>, answer: &RuleReply<'_>) -> Reply {
             Reply::made(head, body.to_vec())
         }
         Content::Stored(text) => {
-            Reply::parse(text).unwrap_or_else(|_| reply::builtin(answer.status))
+            Reply::parse(text, answer.status).unwrap_or_else(|_| reply::builtin(answer.status))
         }
     }
 }

@@ -49,7 +49,6 @@ fn handshake(settings: &Settings, max_head: usize, io: Conn) -> Handshake<Transp
     let mut builder = Builder::new();
     builder
         .initial_window_size(side.window)
-        .initial_connection_window_size(side.connection_window)
         .max_frame_size(settings.frame)
         .max_header_list_size(u32::try_from(max_head).unwrap_or(u32::MAX))
         .max_send_buffer_size(SEND_BUFFER)
@@ -83,7 +82,7 @@ pub(crate) async fn serve(session: &mut Session) {
     drop(opening);
     let Some(mut connection) = opened else { return };
     let live = Rc::new(Live::default());
-    let (mut total, mut leaving) = (0u32, false);
+    let (mut total, mut leaving, mut widened) = (0u32, false, false);
     loop {
         let next = poll_fn(|cx| next(session, &mut connection, &live, &mut leaving, cx)).await;
         let Some((request, respond)) = next else { break };
@@ -93,6 +92,10 @@ pub(crate) async fn serve(session: &mut Session) {
             connection.graceful_shutdown();
         }
         let ended = request.body().is_end_stream();
+        if !ended && !std::mem::replace(&mut widened, true) {
+            // Not before it is needed: clients expect our settings and nothing else at first.
+            connection.set_target_window_size(env.h2.front.connection_window);
+        }
         let mut exchange = session.thread.exchange();
         super::head::take_request(&request, ended, &mut exchange.request);
         let io = H2Stream::accepted(respond, request.into_body(), tls);
