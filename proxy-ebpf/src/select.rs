@@ -1,8 +1,8 @@
 //! Which server a new connection goes to.
 
 use proxy_common::{
-    FlowKey, POLICY_HASH_SOURCE, POLICY_LEASTCONN, POLICY_ROUNDROBIN, REAL_DRAIN, REAL_UP,
-    RING_SLOTS, RealEntry, Reason, ServiceEntry,
+    FlowKey, POLICY_HASH_FLOW, POLICY_HASH_SOURCE, POLICY_LEASTCONN, POLICY_ROUNDROBIN, REAL_DRAIN,
+    REAL_UP, RING_SLOTS, RealEntry, Reason, ServiceEntry,
 };
 
 use crate::{cell::LiveCell, hash, tables::Tables};
@@ -48,11 +48,18 @@ pub fn select<'a>(
                 Some(live) if live.admit(real.max_connections) => {
                     return Ok(Choice { index, real });
                 }
+                // Whom a hash sends to a full server waits for it; whom turns or load do goes to another one.
+                _ if by_hash(service.policy) => return Err(Reason::Full),
                 _ => reason = Reason::Full,
             }
         }
     }
     Err(reason)
+}
+
+#[inline(always)]
+fn by_hash(policy: u8) -> bool {
+    policy == POLICY_HASH_SOURCE || policy == POLICY_HASH_FLOW
 }
 
 #[inline(always)]

@@ -75,7 +75,7 @@ impl Drop for World {
 pub(crate) struct Peer {
     reader: BufReader<TcpStream>,
     /// Number of the server.
-    server: usize,
+    pub(crate) server: usize,
     /// Whom the server believes to talk to.
     seen_as: IpAddr,
 }
@@ -264,7 +264,7 @@ fn a_server_going_down_or_away_leaves_other_connections_alone() -> Result<()> {
         let mut datapath = world.open()?;
         world.apply(&mut datapath, &[service("web", vip4())])?;
         let mut peers = (0..4).map(|_| world.connect(vip4())).collect::<Result<Vec<_>>>()?;
-        let down = ServerChange { usable: Usable::Down, weight: 1 };
+        let down = ServerChange { usable: Usable::Down, weight: 1, maxconn: 0 };
         datapath.set_server("web", "s1", down)?;
         for _ in 0..4 {
             ensure!(world.connect(vip4())?.server == 2);
@@ -387,7 +387,7 @@ fn what_is_not_carried_reaches_the_host() -> Result<()> {
         let current = || datapath.counters().map_or(9, |c| c.services[0].current);
         eventually("the end of that", PATIENCE, || current() == 0)?;
 
-        let down = ServerChange { usable: Usable::Down, weight: 1 };
+        let down = ServerChange { usable: Usable::Down, weight: 1, maxconn: 0 };
         datapath.set_server("limited", "s1", down)?;
         datapath.set_server("limited", "s2", down)?;
         ensure!(world.connect(vip4()).is_err());

@@ -9,6 +9,7 @@ mod config;
 mod datapath;
 mod degrade;
 mod http;
+mod kernel;
 mod logs;
 mod master;
 mod reload;

@@ -118,7 +118,7 @@ fn service(
             weight: options.weight(),
             usable: if options.is_disabled() { l4::Usable::Down } else { l4::Usable::Up },
             backup: options.is_backup(),
-            maxconn: 0,
+            maxconn: options.maxconn.map_or(0, |maxconn| maxconn.value),
             source: source.and_then(|source| rules::source_ip(&source.value)),
         });
     }

@@ -118,8 +118,8 @@ fn plain_server(proxy: &Proxy, server: &Server) -> Result<(), Blocker> {
         return block(name("address"), "it is not plain TCP", server.address.span);
     }
     let options = &server.options;
-    if let Some(maxconn) = options.maxconn.filter(|maxconn| maxconn.value > 0) {
-        return block(name("maxconn"), "connections over it wait in a queue", maxconn.span);
+    if let Some(minconn) = options.minconn.filter(|minconn| minconn.value > 0) {
+        return block(name("minconn"), "its limit follows the load of the backend", minconn.span);
     }
     if let Some(ssl) = options.tls.ssl.filter(|ssl| ssl.value) {
         return block(name("ssl"), "TLS is spoken to it", ssl.span);

@@ -28,6 +28,8 @@ use crate::messages;
 const WARNING: u8 = 4;
 /// Idle flows are looked for, and counters copied, this often.
 const TICK: Duration = Duration::from_secs(1);
+/// How often limits are divided between kernel and userspace.
+const SHARE: Duration = Duration::from_millis(100);
 /// Interfaces and addresses are looked at again this often.
 const REFRESH: Duration = Duration::from_secs(5);
 
@@ -90,6 +92,7 @@ impl Control {
         self.follow_frontends();
         tokio::task::spawn_local(self.clone().feed_kernel());
         tokio::task::spawn_local(self.clone().tick());
+        tokio::task::spawn_local(self.clone().share_limits());
         tokio::task::spawn_local(self.clone().log_flows());
         let watched = self.clone();
         let master = async move {
@@ -290,6 +293,16 @@ impl Control {
             if watched.readable(drain).await.is_err() {
                 return;
             }
+        }
+    }
+
+    /// Limits that hold over both paths are divided anew often, so that neither starves the other.
+    async fn share_limits(self: Rc<Self>) {
+        let mut interval = tokio::time::interval(SHARE);
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            interval.tick().await;
+            self.kernel.share_limits(&self.registry);
         }
     }
 

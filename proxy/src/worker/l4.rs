@@ -41,6 +41,10 @@ struct Inner {
     services: Vec<ServiceSpec>,
     /// Frontends the plan left to userspace, with the reason.
     rejected: HashMap<String, String>,
+    /// What the plan in force was made from.
+    facts: Option<NetFacts>,
+    /// Parts of limits given to the kernel, by service and server.
+    shared: HashMap<(String, String), ServerChange>,
     /// What was counted before this worker began.
     baseline: HashMap<(String, String), Traffic>,
 }
@@ -61,7 +65,14 @@ impl KernelPath {
         } else {
             open(&options)
         };
-        let inner = Inner { hold, services, rejected: HashMap::new(), baseline: HashMap::new() };
+        let inner = Inner {
+            hold,
+            services,
+            rejected: HashMap::new(),
+            facts: None,
+            shared: HashMap::new(),
+            baseline: HashMap::new(),
+        };
         let this = Self { options, inner: RefCell::new(inner) };
         this.apply();
         this.inner.borrow_mut().take_baseline();
@@ -71,15 +82,21 @@ impl KernelPath {
     /// Makes the kernel hold the services as they are now.
     fn apply(&self) {
         let mut inner = self.inner.borrow_mut();
-        let Inner { hold, services, rejected, .. } = &mut *inner;
+        let Inner { hold, services, rejected, shared, facts, .. } = &mut *inner;
         let Hold::Open(datapath) = hold else { return };
-        let outcome = make_plan(services).map_err(|error| error.to_string()).and_then(|plan| {
+        shared.clear();
+        let found = gather(services).map_err(|error| error.to_string());
+        let outcome = found.and_then(|found| {
+            let plan = plan(services, &found);
+            // Known only once the kernel holds what follows from it.
+            *facts = None;
             *rejected =
                 plan.rejected.iter().map(|r| (r.service.clone(), r.reason.to_string())).collect();
             let report = datapath.apply(&plan).map_err(|error| error.to_string())?;
             for left in &report.left_out {
                 rejected.insert(left.service.clone(), left.reason.to_string());
             }
+            *facts = (!report.nat_ports_kept).then_some(found);
             Ok(())
         });
         if let Err(error) = outcome {
@@ -108,10 +125,12 @@ impl KernelPath {
     /// A server changed its state, weight or address.
     pub(crate) fn server_changed(&self, server: &Server) {
         let mut inner = self.inner.borrow_mut();
-        let Inner { hold, services, .. } = &mut *inner;
+        let Inner { hold, services, shared, .. } = &mut *inner;
+        shared.retain(|(_, name), _| *name != *server.name);
         let change = ServerChange {
             usable: usable(server),
             weight: u16::try_from(server.weight()).unwrap_or(u16::MAX),
+            maxconn: server.maxconn(),
         };
         let address = server.addr().inet();
         let mut moved = false;
@@ -122,6 +141,7 @@ impl KernelPath {
             moved |= address.is_some_and(|address| address != spec.addr);
             spec.addr = address.unwrap_or(spec.addr);
             (spec.usable, spec.weight) = (change.usable, change.weight);
+            spec.maxconn = change.maxconn;
             if let Hold::Open(datapath) = hold
                 && !moved
                 && let Err(error) = datapath.set_server(&service.name, &server.name, change)
@@ -132,6 +152,53 @@ impl KernelPath {
         drop(inner);
         if moved {
             self.apply();
+        }
+    }
+
+    /// Divides the limits of servers between the paths: userspace learns of the flows in the kernel, the
+    /// kernel leaves alone the slots that userspace holds, and those that are waited for.
+    pub(crate) fn share_limits(&self, registry: &Registry) {
+        let mut inner = self.inner.borrow_mut();
+        let Inner { hold, services, shared, .. } = &mut *inner;
+        let Hold::Open(datapath) = hold else { return };
+        let mut limited = Vec::new();
+        for service in services {
+            let Some(backend) = registry.backend(&service.backend) else { continue };
+            for spec in &mut service.servers {
+                let Some(server) = backend.server(&spec.name) else { continue };
+                // One that had a limit and lost it is told so.
+                spec.maxconn = spec.maxconn.max(server.maxconn());
+                if spec.maxconn > 0
+                    && let Ok(flows) = datapath.server_flows(&service.name, &spec.name)
+                {
+                    limited.push((&*service.name, backend.clone(), server, flows));
+                }
+            }
+        }
+        for (service, backend, server, here) in &limited {
+            // Several frontends may carry flows to it.
+            let same = |other: &Arc<Server>| Arc::ptr_eq(other, server);
+            let all: u32 =
+                limited.iter().filter(|(.., other, _)| same(other)).map(|(.., flows)| flows).sum();
+            server.set_external_sessions(all);
+            let waiting = server.queued.own() + backend.queued.own();
+            let elsewhere = server.sessions.own() + waiting + (all - here);
+            let left = server.maxconn().saturating_sub(elsewhere);
+            let state = usable(server);
+            let change = ServerChange {
+                // No limit says "none"; with a flow there already, one says it.
+                usable: if left == 0 && *here == 0 { state.min(Usable::Drain) } else { state },
+                weight: u16::try_from(server.weight()).unwrap_or(u16::MAX),
+                maxconn: if server.maxconn() == 0 { 0 } else { left.max(1) },
+            };
+            let key = ((*service).to_owned(), server.name.to_string());
+            if shared.get(&key) == Some(&change) {
+                continue;
+            }
+            if let Err(error) = datapath.set_server(&key.0, &key.1, change) {
+                tracing::debug!(service = key.0, %error, "limit not in the kernel path");
+            }
+            shared.insert(key, change);
         }
     }
 
@@ -174,8 +241,14 @@ impl KernelPath {
             // Attaching needs rights that a worker under another user may no longer have.
             Err(error) => tracing::debug!(%error, "interfaces not refreshed"),
         }
+        let unchanged = matches!(
+            (gather(&inner.services), &inner.facts),
+            (Ok(now), Some(before)) if now == *before
+        );
         drop(inner);
-        self.apply();
+        if !unchanged {
+            self.apply();
+        }
     }
 
     /// Ends flows that were idle for too long.
@@ -415,9 +488,14 @@ fn hook_name(hook: AttachedHook) -> Option<&'static str> {
 pub(crate) fn make_plan(
     services: &[ServiceSpec],
 ) -> Result<Plan, proxy_datapath::net::NetlinkError> {
+    Ok(plan(services, &gather(services)?))
+}
+
+/// The network as far as these services are concerned.
+fn gather(services: &[ServiceSpec]) -> Result<NetFacts, proxy_datapath::net::NetlinkError> {
     let destinations: Vec<IpAddr> =
         services.iter().flat_map(|s| &s.servers).map(|server| server.addr.ip()).collect();
-    Ok(plan(services, &NetFacts::gather(destinations)?))
+    NetFacts::gather(destinations)
 }
 
 /// Passes changes of servers from the registry to whoever owns the kernel path.

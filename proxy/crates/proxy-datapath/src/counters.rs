@@ -86,6 +86,26 @@ impl Datapath {
         Ok(counters)
     }
 
+    /// Connections of one server of a service that are not over yet.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such server, or the map cannot be read.
+    pub fn server_flows(&self, service: &str, server: &str) -> Result<u32, ApplyError> {
+        let installed = self.tables.services.iter().find(|s| s.plan.name == service);
+        let index = installed.and_then(|installed| {
+            let place = installed.plan.servers.iter().position(|s| s.name == server)?;
+            installed.servers.get(place)
+        });
+        let index = index.ok_or_else(|| ApplyError::Unknown {
+            service: service.to_owned(),
+            server: server.to_owned(),
+        })?;
+        let live = self.tables.maps.server_live.get(index, 0);
+        let live = live.map_err(|error| ApplyError::Map { map: names::SERVER_LIVE, error })?;
+        Ok(live.connections)
+    }
+
     fn reasons(&self) -> Result<Vec<(&'static str, u64)>, ApplyError> {
         Reason::ALL
             .iter()

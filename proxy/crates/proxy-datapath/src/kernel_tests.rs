@@ -244,16 +244,16 @@ fn one_server_changes_one_ring() {
         let before = ring(&datapath, "hashed");
         assert_eq!(before.len(), 65_537);
 
-        let down = ServerChange { usable: Usable::Down, weight: 1 };
+        let down = ServerChange { usable: Usable::Down, weight: 1, maxconn: 0 };
         let report = datapath.set_server("web", "s2", down).unwrap();
         assert_eq!((report.rings_set, report.services_set, report.servers_set), (1, 1, 1));
         assert_eq!(ring(&datapath, "web"), [1]);
         assert_eq!(ring(&datapath, "hashed"), before);
         datapath.set_server("web", "s3", down).unwrap();
         assert_eq!(ring(&datapath, "web"), [0_usize; 0]);
-        let heavy = ServerChange { usable: Usable::Up, weight: 2 };
+        let heavy = ServerChange { usable: Usable::Up, weight: 2, maxconn: 0 };
         datapath.set_server("web", "s2", heavy).unwrap();
-        let up = ServerChange { usable: Usable::Up, weight: 1 };
+        let up = ServerChange { usable: Usable::Up, weight: 1, maxconn: 0 };
         datapath.set_server("web", "s3", up).unwrap();
         assert_eq!(ring(&datapath, "web"), [0, 1, 0]);
         let error = datapath.set_server("web", "nobody", up).unwrap_err();
@@ -296,7 +296,7 @@ fn one_ring_is_always_spare() {
         assert_eq!(report.left_out[0].reason.to_string(), full);
         assert_eq!(report.vips_set, room as usize - 1);
         for usable in [Usable::Down, Usable::Up, Usable::Drain] {
-            let change = ServerChange { usable, weight: 1 };
+            let change = ServerChange { usable, weight: 1, maxconn: 0 };
             datapath.set_server("n0", "s2", change).unwrap();
         }
         // Those whose predecessor gives way in the same plan fit at once.

@@ -80,7 +80,7 @@ pub enum Policy {
 }
 
 /// Whether a server may take flows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Usable {
     /// Neither new flows nor trust in the old ones.
     Down,
@@ -98,4 +98,6 @@ pub struct ServerChange {
     pub usable: Usable,
     /// The new weight, 0 to 256.
     pub weight: u16,
+    /// Most concurrent flows; 0 means no limit.
+    pub maxconn: u32,
 }

@@ -146,6 +146,7 @@ impl Tables {
         let place = servers.iter().position(|s| s.name == server).ok_or_else(unknown)?;
         servers[place].usable = change.usable;
         servers[place].weight = change.weight;
+        servers[place].maxconn = change.maxconn;
         let mut report =
             ApplyReport { services: self.services.len() + 1, ..ApplyReport::default() };
         report.servers_set +=

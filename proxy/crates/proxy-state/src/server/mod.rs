@@ -364,8 +364,19 @@ impl Server {
         }
     }
 
+    /// Takes over how many sessions the kernel carries; those who wait get the slots that are free now.
+    pub fn set_external_sessions(self: &Arc<Self>, sessions: u32) {
+        self.sessions.set_external(sessions);
+        if self.maxconn() > 0
+            && let Some(backend) = self.backend()
+            && (self.queued.own() > 0 || backend.queued.own() > 0)
+        {
+            self.grant(&backend);
+        }
+    }
+
     /// Takes over what the kernel programs counted. Control thread only.
-    pub fn set_external(&self, totals: &ExternalCounters, now: Now) {
+    pub fn set_external(self: &Arc<Self>, totals: &ExternalCounters, now: Now) {
         let external = self.counters.external();
         external.sess_tot.set(totals.sessions);
         external.lb_tot.set(totals.sessions);
@@ -375,7 +386,7 @@ impl Server {
         external.bytes_out.set(totals.bytes_out);
         external.res_bytes_in.set(totals.bytes_out);
         external.err_conn.set(totals.failed);
-        self.sessions.set_external(totals.current);
+        self.set_external_sessions(totals.current);
         let before = self.external_sessions.swap(totals.sessions, Ordering::Relaxed);
         let new = totals.sessions.saturating_sub(before);
         if new > 0 {

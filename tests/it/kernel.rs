@@ -1,0 +1,107 @@
+//! The kernel path through the program itself: what a configuration asks for is what the kernel does.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result, ensure};
+use proxy_datapath::object;
+use tests::guardian::{Registration, Resource};
+use tests::sluice::{Peer as Product, peer};
+use tests::wait::PATIENCE;
+use tests::{Lab, Sluice, eventually, net};
+
+use crate::datapath::{PORT, Peer, serve};
+
+/// The load balancer between a client and two servers that say who they are and echo.
+struct Scene {
+    sluice: Sluice,
+    lab: Lab,
+    _pins: Registration,
+}
+
+impl Scene {
+    /// Starts it with these lines in `listen web`, which has the VIP. `None`, with the reason printed, where
+    /// there can be no layer 4.
+    fn new(lines: &str) -> Result<Option<Self>> {
+        if !net::is_root() || peer() != Product::Sluice {
+            eprintln!("skipped: needs root, and a kernel path");
+            return Ok(None);
+        }
+        if let Err(reason) = object::bytes() {
+            eprintln!("skipped: {reason}");
+            return Ok(None);
+        }
+        let lab = Lab::new(2)?;
+        for (index, server) in lab.servers.iter().enumerate() {
+            serve(server, index + 1)?;
+        }
+        let instance = format!("it-kernel-{}", lab.balancer.inode()?);
+        let pins = Registration::new(Resource::Dir(format!("/sys/fs/bpf/sluice/{instance}")));
+        let config = format!(
+            "global\n    l4-instance {instance}\n\
+             defaults\n    mode tcp\n    timeout connect 5s\n    timeout client 30s\n    timeout server 30s\n\
+             listen web\n    bind 10.1.0.1:{PORT}\n{lines}"
+        );
+        let sluice = Sluice::config(config).master().netns(&lab.balancer).start()?;
+        let scene = Self { sluice, lab, _pins: pins };
+        let paths = scene.command("show l4")?;
+        ensure!(
+            paths.lines().any(|row| row.starts_with("web") && row.contains(" l4 (")),
+            "{paths}"
+        );
+        Ok(Some(scene))
+    }
+
+    fn command(&self, line: &str) -> Result<String> {
+        self.sluice.stats().command(line)
+    }
+
+    fn connect(&self) -> Result<Peer> {
+        let vip = SocketAddr::from(([10, 1, 0, 1], PORT));
+        self.lab.client.enter(|| Peer::connect(vip))?
+    }
+
+    fn count(&self, service: &str, column: &str) -> u64 {
+        self.sluice.stats().count("web", service, column).unwrap_or(u64::MAX)
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        // A clean stop takes the pins away.
+        let _ = self.sluice.stop(nix::sys::signal::Signal::SIGTERM);
+    }
+}
+
+/// Two slots in the kernel; who comes third waits in userspace until one of them is free.
+#[test]
+fn a_server_limit_holds_over_both_paths() -> Result<()> {
+    let lines = "    balance roundrobin\n    timeout queue 20s\n\
+         \x20   server s1 10.2.1.2:80 maxconn 1\n    server s2 10.2.2.2:80 maxconn 1\n";
+    let Some(scene) = Scene::new(lines)? else { return Ok(()) };
+    let mut first = scene.connect()?;
+    let mut second = scene.connect()?;
+    ensure!(first.server != second.server, "both on {}", first.server);
+    eventually("both in the counters", PATIENCE, || scene.count("FRONTEND", "scur") == 2)?;
+    let freed = first.server;
+    std::thread::scope(|scope| -> Result<()> {
+        let third = scope.spawn(|| scene.connect());
+        eventually("one in the queue", PATIENCE, || scene.count("BACKEND", "qcur") == 1)?;
+        // The kernel leaves the slot that becomes free to whoever waits.
+        first.echo(1000)?;
+        drop(first);
+        let mut third = third.join().map_err(|_| anyhow::anyhow!("panic"))??;
+        ensure!(third.server == freed, "served by {}", third.server);
+        third.echo(1000)?;
+        second.echo(1000)?;
+        ensure!(scene.count("s1", "scur") <= 1 && scene.count("s2", "scur") <= 1);
+        Ok(())
+    })?;
+    drop(second);
+    eventually("no connection left", PATIENCE, || scene.count("FRONTEND", "scur") == 0)?;
+    // With room again, the kernel carries again.
+    let before = scene.count("FRONTEND", "stot");
+    scene.connect()?.echo(1000)?;
+    eventually("one more", PATIENCE, || scene.count("FRONTEND", "stot") == before + 1)
+        .with_context(|| scene.command("show stat").unwrap_or_default())?;
+    Ok(())
+}
