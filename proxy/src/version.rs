@@ -77,6 +77,7 @@ fn feature_list() -> Vec<(&'static str, bool)> {
         ("LUA", false),
         ("NS", false),
         ("OPENSSL", true),
+        ("OPENSSL_AWSLC", true),
         ("POLL", false),
         ("PRCTL", true),
         ("PROMEX", false),

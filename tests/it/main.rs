@@ -16,4 +16,5 @@ mod reload;
 mod stats_page;
 mod survival;
 mod tcp;
+mod tls;
 mod vtc;

@@ -25,6 +25,7 @@ pub(crate) fn program() -> Program {
         // What HAProxy says when it is built with this library.
         tls_library: Some("AWS-LC"),
         openssl_version: Some("1.1.1"),
+        awslc_api: Some(35),
         ..Program::default()
     }
 }

@@ -28,6 +28,7 @@ const NEEDS: &[Need] = &[
     Need { program: "haproxy", package: "haproxy", scope: Scope::Test },
     Need { program: "iperf3", package: "iperf3", scope: Scope::Test },
     Need { program: "nginx", package: "nginx-light", scope: Scope::Test },
+    Need { program: "openssl", package: "openssl", scope: Scope::Test },
     Need { program: "ping", package: "iputils-ping", scope: Scope::Test },
     Need { program: "ps", package: "procps", scope: Scope::Test },
     Need { program: "socat", package: "socat", scope: Scope::Test },

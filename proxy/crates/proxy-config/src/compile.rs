@@ -205,6 +205,7 @@ impl Compiler<'_> {
                 let text = match option.value {
                     LogOption::Http { clf: false } => formats::HTTP,
                     LogOption::Http { clf: true } => formats::HTTP_CLF,
+                    LogOption::Https => formats::HTTPS,
                     LogOption::Tcp { clf: false } => formats::TCP,
                     LogOption::Tcp { clf: true } => formats::TCP_CLF,
                 };

@@ -41,6 +41,8 @@ pub(crate) struct Session {
     pub(crate) requests: u64,
     /// When the current wait for a request began.
     started: Tick,
+    /// How long the entrance took: PROXY protocol and TLS (`%Th`).
+    pub(crate) handshake_ms: u32,
     key: Option<usize>,
     /// A connection of HTTP/2 that carries no stream.
     pub(crate) idle: bool,
@@ -100,8 +102,15 @@ async fn begin(session: &mut Session) -> bool {
     if !stream::admit(session, stream::Admission::Connection) {
         return false;
     }
-    if session.facts.listener.transport.is_some() && !Box::pin(transport::enter(session)).await {
-        return false;
+    if session.facts.listener.transport.is_some() {
+        if !Box::pin(transport::enter(session)).await {
+            return false;
+        }
+        // What follows is measured from here on.
+        let now = session.thread.tick();
+        let taken = now.since(session.started).as_millis();
+        session.handshake_ms = u32::try_from(taken).unwrap_or(u32::MAX);
+        session.started = now;
     }
     stream::admit(session, stream::Admission::Session)
 }
@@ -182,6 +191,7 @@ impl Session {
             own: None,
             requests: 0,
             started,
+            handshake_ms: 0,
             key: None,
             idle: false,
             counted: true,
@@ -201,6 +211,7 @@ impl Session {
             own: None,
             requests: 0,
             started: self.thread.tick(),
+            handshake_ms: self.handshake_ms,
             key: None,
             idle: false,
             counted: false,

@@ -179,10 +179,13 @@ impl Address {
         let mut rest = whole;
         let mut transport = None;
         for &(prefix, forced) in SOCKET_TYPES {
-            if text.starts_with(prefix) && text.contains('@') {
+            if text.starts_with(prefix) {
                 transport = Some(forced);
                 rest = whole.after(prefix.len());
             }
+        }
+        if rest.text.starts_with('/') {
+            return Ok(Self { transport, endpoint: unix(rest)? });
         }
         let Some(at) = rest.text.find('@') else {
             return Ok(Self { transport, endpoint: inet(rest, Family::Any)? });
@@ -425,6 +428,8 @@ mod tests {
         check("tcp4@:80", "stream+ipv4@0.0.0.0:80");
         check("tcp@[::1]:80", "stream+ip@[::1]:80");
         check("stream+ipv4@:80", "stream+ipv4@0.0.0.0:80");
+        check("stream+127.0.0.1:80", "stream+ip@127.0.0.1:80");
+        check("stream+/run/a.sock", "stream+unix@/run/a.sock");
         check("udp@1.2.3.4:514", "dgram+ip@1.2.3.4:514");
         check("dgram+ipv6@[::1]:514", "dgram+ipv6@[::1]:514");
         check("quic4@:443", "quic+ipv4@0.0.0.0:443");

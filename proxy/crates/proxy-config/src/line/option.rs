@@ -182,6 +182,14 @@ pub(crate) const OPTIONS: Table<Kind> = &[
             Kind::Parse(originalto),
         ),
         row("httplog", On::DEF_FE, "[clf]", M, "the log format of HTTP", Kind::Parse(httplog)),
+        row(
+            "httpslog",
+            On::DEF_FE,
+            "",
+            M,
+            "the log format of HTTP over TLS",
+            Kind::Parse(httpslog),
+        ),
         flag(
             "log-health-checks",
             On::DEF_BE,
@@ -258,7 +266,7 @@ pub(crate) const OPTIONS: Table<Kind> = &[
             "ssl-hello-chk",
         ],
     ),
-    &not_yet(On::DEF_FE, M, "logs", ["dontlog-normal", "httpslog", "log-separate-errors"]),
+    &not_yet(On::DEF_FE, M, "logs", ["dontlog-normal", "log-separate-errors"]),
     &not_yet(On::DEF_BE, M, "persistence", ["persist", "prefer-last-server"]),
     &not_yet(On::ALL, M, "connections", ["socket-stats"]),
 ];
@@ -321,6 +329,12 @@ fn tcp_check(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Pa
 
 fn httplog(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
     log_option(cx, proxy, args, |clf| LogOption::Http { clf })
+}
+
+fn httpslog(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
+    args.end(cx)?;
+    proxy.settings.log_option = Some(Spanned::new(LogOption::Https, args.span()));
+    Ok(())
 }
 
 fn tcplog(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {

@@ -175,7 +175,9 @@ fn tlv(cx: &mut Context<'_>, s: &mut Draft, args: &mut Args<'_>) -> Parsed {
     let Some(number) = number else {
         return Err(args.wrong(cx, span, "a type between 0 and 255 is expected in parentheses"));
     };
-    let format = args.string(cx, "a format")?;
+    // At the end of a line: a value without content.
+    let empty = || Spanned::new(String::new(), span);
+    let format = args.optional().map_or_else(empty, Clone::clone);
     s.options.proxy.formats.push((number, format));
     Ok(())
 }

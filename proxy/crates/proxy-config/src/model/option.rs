@@ -82,8 +82,14 @@ pub enum HttpConnectionMode {
 /// `option httplog [clf]`, `option tcplog [clf]`: a built-in log format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogOption {
-    Http { clf: bool },
-    Tcp { clf: bool },
+    Http {
+        clf: bool,
+    },
+    /// `option httpslog`.
+    Https,
+    Tcp {
+        clf: bool,
+    },
 }
 
 /// `option forwardfor`.

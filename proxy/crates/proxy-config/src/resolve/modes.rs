@@ -41,8 +41,12 @@ pub(super) fn check(cx: &mut Context<'_>, config: &mut Config) {
             balance.value = Balance::RoundRobin;
         }
         if settings.mode() == Mode::Tcp
-            && let Some(Spanned { value: LogOption::Http { clf }, span }) = settings.log_option
+            && let Some(Spanned { value, span }) = settings.log_option
         {
+            let clf = match value {
+                LogOption::Http { clf } | LogOption::Tcp { clf } => clf,
+                LogOption::Https => false,
+            };
             settings.log_option = Some(Spanned::new(LogOption::Tcp { clf }, span));
         }
     }
@@ -61,7 +65,8 @@ fn needs_http(cx: &mut Context<'_>, proxy: &Proxy) {
     if let Some(uri) = settings.monitor_uri.as_ref().filter(|_| proxy.kind.is_frontend()) {
         ignored(uri.span, format!("monitor-uri will be ignored for {label} (needs 'mode http')"));
     }
-    if let Some(Spanned { value: LogOption::Http { .. }, span }) = settings.log_option
+    if let Some(Spanned { value: LogOption::Http { .. } | LogOption::Https, span }) =
+        settings.log_option
         && proxy.kind.is_frontend()
     {
         let text = "Falling back to 'option tcplog'";

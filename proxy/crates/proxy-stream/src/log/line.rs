@@ -47,10 +47,14 @@ pub(crate) fn write(s: &Session, x: &Exchange) {
     let response_captures: Vec<_> = x.captured.response.iter().map(Option::as_deref).collect();
     let back = record.backend.as_ref().map(|b| &*b.backend);
     let server = record.server.as_deref();
+    let tls = s.facts.connection.tls.as_deref();
     let facts = LogFacts {
         accepted: s.facts.accepted,
         request: at(record.first_byte),
-        handshake: Some(0),
+        handshake: Some(if s.requests <= 1 { s.handshake_ms } else { 0 }),
+        tls: tls.is_some_and(|tls| tls.established),
+        tls_version: tls.map(|tls| tls.version.as_bytes()).filter(|name| !name.is_empty()),
+        tls_cipher: tls.map(|tls| tls.cipher.as_bytes()).filter(|name| !name.is_empty()),
         idle: record.idle_ms(),
         request_head: record.request_ms(),
         queue: record.queue_ms(),

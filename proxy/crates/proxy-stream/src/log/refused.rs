@@ -15,9 +15,13 @@ pub(crate) fn write(s: &Session) {
     let Some(log) = &s.front.log else { return };
     let severity = if s.front.frontend.options.log_separate_errors { ERR } else { INFO };
     let bump = s.thread.bump.borrow();
+    let tls = s.facts.connection.tls.as_deref();
     let facts = LogFacts {
         accepted: s.facts.accepted,
         request: s.facts.accepted,
+        tls: tls.is_some_and(|tls| tls.established),
+        tls_version: tls.map(|tls| tls.version.as_bytes()).filter(|name| !name.is_empty()),
+        tls_cipher: tls.map(|tls| tls.cipher.as_bytes()).filter(|name| !name.is_empty()),
         process_conns: s.thread.env.registry().process.connections.get(),
         frontend_conns: s.front.frontend.sessions.get(),
         line_number: s.thread.next_line(),

@@ -74,7 +74,10 @@ pub(super) fn queue(s: &mut Session, x: &mut Exchange, reply: &Reply) {
         return;
     }
     x.response.clone_from(reply.head());
-    response::after_rules(s, x);
+    // Rules are those of requests: one that could not be read has none (the connection answers).
+    if x.record.request_read {
+        response::after_rules(s, x);
+    }
     if s.thread.stop.is_draining() {
         x.keep_client = false;
     }

@@ -1,0 +1,377 @@
+//! TLS on both sides, and the PROXY protocol, with real clients and servers.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::process::{Command, Stdio};
+
+use anyhow::Result;
+use tests::certificates::Authority;
+use tests::client::{Client, raw};
+use tests::net::free_port;
+use tests::peer::{HttpServer, ScriptServer};
+use tests::program::Program;
+use tests::tools::curl;
+use tests::{PATIENCE, Sluice};
+
+const DEFAULTS: &str = "
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 20s
+    timeout server 20s
+";
+
+fn loopback() -> Result<SocketAddr> {
+    Ok(SocketAddr::from(([127, 0, 0, 1], free_port()?)))
+}
+
+/// A frontend that tells what TLS agreed on; `bind` are the words behind its address.
+fn telling(bind: &str) -> Result<(Sluice, SocketAddr)> {
+    let address = loopback()?;
+    let config = format!(
+        "{DEFAULTS}
+frontend web
+    bind {address} {bind}
+    http-request return status 200 content-type text/plain lf-string \
+\"%[ssl_fc_protocol] %[ssl_fc_cipher] %[ssl_fc_alpn] %[ssl_fc_sni] %[ssl_f_s_dn(CN)] %[ssl_c_s_dn(CN)] %[ssl_c_verify] %[src]:%[src_port]\"
+"
+    );
+    Ok((Sluice::config(config).start()?, address))
+}
+
+/// What `curl` gets from a host name at an address.
+fn ask(address: SocketAddr, host: &str, arguments: &str) -> Result<String> {
+    let port = address.port();
+    let resolve = format!("--resolve {host}:{port}:{}", address.ip());
+    curl(None, &format!("{resolve} {arguments} https://{host}:{port}/"))
+}
+
+#[track_caller]
+fn words(answer: &str, expected: &str) {
+    let got: Vec<&str> = answer.split(' ').collect();
+    for (got, expected) in got.iter().zip(expected.split(' ')) {
+        assert!(expected == "*" || *got == expected, "{answer}, not {expected}");
+    }
+}
+
+#[test]
+fn certificates_are_chosen_by_name() -> Result<()> {
+    let ca = Authority::new()?;
+    let first = ca.issue("first.pem", "first.test", 30)?;
+    let wild = ca.issue("wild.pem", "*.wild.test", 30)?;
+    let list = ca.issue("list.pem", "list.test", 30)?;
+    std::fs::write(
+        ca.path("list.txt"),
+        format!("{list} [alpn http/1.1] other.test *.more.test !not.more.test\n"),
+    )?;
+    let bind = format!("ssl crt {first} crt {wild} crt-list {}", ca.path("list.txt"));
+    let (_sluice, address) = telling(&bind)?;
+    let trusted = format!("--cacert {}", ca.ca());
+    words(
+        &ask(address, "first.test", &trusted)?,
+        "TLSv1.3 TLS_AES_256_GCM_SHA384 h2 first.test first.test",
+    );
+    words(&ask(address, "a.wild.test", &trusted)?, "TLSv1.3 * h2 a.wild.test *.wild.test");
+    words(&ask(address, "a.wild.test", &format!("{trusted} --http1.1"))?, "TLSv1.3 * http/1.1");
+    words(&ask(address, "other.test", "-k")?, "TLSv1.3 * http/1.1 other.test list.test");
+    words(&ask(address, "x.more.test", "-k")?, "* * http/1.1 x.more.test list.test");
+    words(&ask(address, "not.more.test", "-k")?, "* * h2 not.more.test first.test");
+    words(&ask(address, "list.test", "-k")?, "* * h2 list.test first.test");
+    words(&ask(address, "x.test", "-k --tls-max 1.2")?, "TLSv1.2 ECDHE-ECDSA-AES256-GCM-SHA384 h2");
+    assert!(ask(address, "x.test", "-k --tls-max 1.1").is_err());
+    Ok(())
+}
+
+#[test]
+fn strict_sni_refuses_other_names() -> Result<()> {
+    let ca = Authority::new()?;
+    let first = ca.issue("first.pem", "first.test", 30)?;
+    let (_sluice, address) = telling(&format!("ssl crt {first} strict-sni"))?;
+    words(&ask(address, "first.test", "-k")?, "TLSv1.3");
+    let refused = ask(address, "other.test", "-k").unwrap_err().to_string();
+    assert!(refused.contains("unrecognized name"), "{refused}");
+    Ok(())
+}
+
+#[test]
+fn versions_and_suites_are_those_of_the_line() -> Result<()> {
+    let ca = Authority::new()?;
+    let crt = ca.issue("a.pem", "a.test", 30)?;
+    let (_sluice, address) =
+        telling(&format!("ssl crt {crt} ssl-max-ver TLSv1.2 ciphers AES128:!aRSA"))?;
+    words(&ask(address, "a.test", "-k")?, "TLSv1.2 ECDHE-ECDSA-AES128-GCM-SHA256");
+    let (_sluice, address) = telling(&format!("ssl crt {crt} ssl-min-ver TLSv1.3"))?;
+    assert!(ask(address, "a.test", "-k --tls-max 1.2").is_err());
+    words(&ask(address, "a.test", "-k")?, "TLSv1.3");
+    Ok(())
+}
+
+#[test]
+fn client_certificates_are_judged() -> Result<()> {
+    let ca = Authority::new()?;
+    let other = Authority::new()?;
+    let crt = ca.issue("a.pem", "a.test", 30)?;
+    let good = ca.issue("good.pem", "good", 30)?;
+    let old = ca.issue("old.pem", "old", -1)?;
+    let foreign = other.issue("foreign.pem", "foreign", 30)?;
+    let with = |file: &str| format!("-k --cert {file}");
+    let verify = |mode: &str| format!("ssl crt {crt} ca-file {} verify {mode}", ca.ca());
+    let (_sluice, address) = telling(&verify("required"))?;
+    words(&ask(address, "a.test", &with(&good))?, "* * * * * good 0");
+    for bad in ["-k".to_owned(), with(&old), with(&foreign)] {
+        assert!(ask(address, "a.test", &bad).is_err(), "{bad}");
+    }
+    let (_sluice, address) = telling(&verify("optional"))?;
+    words(&ask(address, "a.test", "-k")?, "* * * * *  0");
+    assert!(ask(address, "a.test", &with(&foreign)).is_err());
+    let lenient = verify("required") + " crt-ignore-err all";
+    let (_sluice, address) = telling(&lenient)?;
+    words(&ask(address, "a.test", &with(&old))?, "* * * * * old 10");
+    words(&ask(address, "a.test", &with(&foreign))?, "* * * * * foreign 20");
+    Ok(())
+}
+
+#[test]
+fn bodies_pass_whole_both_ways() -> Result<()> {
+    let ca = Authority::new()?;
+    let crt = ca.issue("a.pem", "a.test", 30)?;
+    let server = HttpServer::start("s1")?;
+    let (address, inner) = (loopback()?, loopback()?);
+    let config = format!(
+        "{DEFAULTS}
+listen outer
+    bind {address} ssl crt {crt}
+    server s {inner} ssl verify required ca-file {} sni str(a.test)
+listen inner
+    bind {inner} ssl crt {crt}
+    server s1 {}
+",
+        ca.ca(),
+        server.address()
+    );
+    let _sluice = Sluice::config(config).start()?;
+    let port = address.port();
+    for version in ["--http1.1", "--http2"] {
+        for path in ["/bytes/0", "/bytes/3000000", "/chunked/3000000"] {
+            let length: usize = path.rsplit('/').next().unwrap_or_default().parse()?;
+            let resolve = format!("--resolve a.test:{port}:127.0.0.1 --cacert {}", ca.ca());
+            let body = curl(None, &format!("{resolve} {version} https://a.test:{port}{path}"))?;
+            assert_eq!(body.len(), length, "{version} {path}");
+            assert_eq!(body.into_bytes(), tests::peer::http::filler(length), "{version} {path}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn servers_are_verified_by_name_and_authority() -> Result<()> {
+    let ca = Authority::new()?;
+    let other = Authority::new()?;
+    let crt = ca.issue("a.pem", "a.test", 30)?;
+    let backend = loopback()?;
+    // A real TLS server.
+    let server = Program::start(
+        "openssl s_server",
+        Command::new("openssl").args([
+            "s_server",
+            "-accept",
+            &backend.to_string(),
+            "-cert",
+            &crt,
+            "-key",
+            &crt,
+            "-www",
+        ]),
+    )?;
+    server.wait_line("ACCEPT", PATIENCE)?;
+    let check = |words: &str, expected: &str| -> Result<()> {
+        let address = loopback()?;
+        let config = format!(
+            "{DEFAULTS}\nlisten l\n    bind {address}\n    server s {backend} ssl {words}\n"
+        );
+        let _sluice = Sluice::config(config).start()?;
+        let answer = raw(address, "GET / HTTP/1.0\r\nhost: a.test\r\n\r\n")?;
+        assert!(answer.starts_with(expected), "{words}: {answer:.40}");
+        Ok(())
+    };
+    check("verify none", "HTTP/1.1 200")?;
+    check(&format!("verify required ca-file {}", ca.ca()), "HTTP/1.1 200")?;
+    check(&format!("verify required ca-file {crt} sni str(a.test)"), "HTTP/1.1 200")?;
+    check(&format!("verify required ca-file {} sni str(b.test)", ca.ca()), "HTTP/1.1 503")?;
+    check(&format!("verify required ca-file {} verifyhost b.test", ca.ca()), "HTTP/1.1 503")?;
+    check(&format!("verify required ca-file {}", other.ca()), "HTTP/1.1 503")?;
+    Ok(())
+}
+
+#[test]
+fn sessions_are_resumed() -> Result<()> {
+    let ca = Authority::new()?;
+    let crt = ca.issue("a.pem", "a.test", 30)?;
+    let (_sluice, address) = telling(&format!("ssl crt {crt}"))?;
+    let (_stateful, without) = telling(&format!("ssl crt {crt} no-tls-tickets"))?;
+    for (address, version) in
+        [(address, "-tls1_3"), (address, "-tls1_2"), (without, "-tls1_2"), (without, "-tls1_3")]
+    {
+        let session = ca.path("session.pem");
+        let connect = |how: &str| {
+            let mut client = Command::new("openssl");
+            client.args(["s_client", "-connect", &address.to_string(), version, how, &session]);
+            client.args(["-ign_eof"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+            let mut child = client.stderr(Stdio::null()).spawn()?;
+            if let Some(mut input) = child.stdin.take() {
+                input.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+            }
+            anyhow::Ok(String::from_utf8_lossy(&child.wait_with_output()?.stdout).into_owned())
+        };
+        let first = connect("-sess_out")?;
+        assert!(first.contains("New, TLS"), "{version}: {first}");
+        let second = connect("-sess_in")?;
+        assert!(second.contains("Reused, TLS"), "{version} {address}: {second}");
+    }
+    Ok(())
+}
+
+#[test]
+fn failed_handshakes_are_logged_and_harm_nobody() -> Result<()> {
+    let ca = Authority::new()?;
+    let crt = ca.issue("a.pem", "a.test", 30)?;
+    let syslog = tests::peer::Syslog::start()?;
+    let address = loopback()?;
+    let config = format!(
+        "{DEFAULTS}    log {} local0
+    option httpslog
+    option dontlognull
+frontend web
+    bind {address} ssl crt {crt}
+    http-request return status 200
+",
+        syslog.address()
+    );
+    let _sluice = Sluice::config(config).start()?;
+    // Nothing, then something that is no TLS.
+    Client::connect(address)?.stream().shutdown(Shutdown::Both)?;
+    let answer = raw(address, "GET / HTTP/1.0\r\n\r\n")?;
+    assert!(!answer.contains("HTTP"), "{answer}");
+    let line = syslog.next(PATIENCE)?;
+    assert!(line.contains("web/sock-1: SSL handshake failure"), "{line}");
+    ask(address, "a.test", "-k")?;
+    let line = syslog.next(PATIENCE)?;
+    assert!(line.contains(" web~ web/<NOSRV> "), "{line}");
+    assert!(
+        line.contains("0/0000000000000000/0/0/0 a.test/TLSv1.3/TLS_AES_256_GCM_SHA384"),
+        "{line}"
+    );
+    Ok(())
+}
+
+#[test]
+fn the_proxy_protocol_tells_the_client() -> Result<()> {
+    let (outer, inner) = (loopback()?, loopback()?);
+    for words in ["send-proxy", "send-proxy-v2", "send-proxy-v2 proxy-v2-options crc32c,unique-id"]
+    {
+        let config = format!(
+            "{DEFAULTS}
+listen outer
+    bind {outer}
+    server s {inner} {words}
+frontend inner
+    bind {inner} accept-proxy
+    http-request return status 200 content-type text/plain lf-string \"%[src]:%[src_port] %[dst]:%[dst_port] %[fc_rcvd_proxy]\"
+"
+        );
+        let _sluice = Sluice::config(config).start()?;
+        let mut client = Client::connect(outer)?;
+        let own = client.stream().local_addr()?;
+        assert_eq!(client.get("/")?.text(), format!("{own} {outer} 1"), "{words}");
+    }
+    Ok(())
+}
+
+#[test]
+fn wrong_proxy_headers_end_the_connection() -> Result<()> {
+    let address = loopback()?;
+    let config = format!(
+        "{DEFAULTS}
+frontend web
+    bind {address} accept-proxy
+    http-request return status 200 content-type text/plain lf-string \"%[src]\"
+"
+    );
+    let _sluice = Sluice::config(config).start()?;
+    let get = "GET / HTTP/1.0\r\n\r\n";
+    let answer = raw(address, format!("PROXY TCP4 192.0.2.7 192.0.2.8 1 2\r\n{get}"))?;
+    assert!(answer.ends_with("192.0.2.7"), "{answer}");
+    for wrong in ["", "PROXY TCP4 192.0.2.7 1 2\r\n", "PROXY TCP9 1 2 3 4\r\n"] {
+        assert_eq!(raw(address, format!("{wrong}{get}"))?, "", "{wrong:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_header_is_what_haproxy_reads() -> Result<()> {
+    // Debian's haproxy as receiver of what is sent, TLS and its values included.
+    let (outer, inner) = (loopback()?, loopback()?);
+    let ca = Authority::new()?;
+    let crt = ca.issue("a.pem", "a.test", 30)?;
+    let text = format!(
+        "{DEFAULTS}
+frontend inner
+    bind {inner} accept-proxy
+    http-request return status 200 content-type text/plain lf-string \"%[src]:%[src_port] %[fc_pp_authority] %[fc_pp_unique_id]\"
+"
+    );
+    std::fs::write(ca.path("haproxy.cfg"), text)?;
+    let mut command = Command::new("haproxy");
+    let haproxy = Program::start("haproxy", command.args(["-db", "-f", &ca.path("haproxy.cfg")]))?;
+    tests::eventually("haproxy listens", PATIENCE, || std::net::TcpStream::connect(inner).is_ok())?;
+    let config = format!(
+        "{DEFAULTS}
+listen outer
+    bind {outer} ssl crt {crt}
+    server s {inner} send-proxy-v2-ssl-cn proxy-v2-options authority,crc32c,ssl-cipher,cert-sig,cert-key
+"
+    );
+    let _sluice = Sluice::config(config).start()?;
+    let answer = ask(outer, "a.test", "-k")?;
+    assert!(answer.starts_with("127.0.0.1:") && answer.contains(" a.test "), "{answer}");
+    drop(haproxy);
+    Ok(())
+}
+
+#[test]
+fn a_tls_server_in_mode_tcp_is_reached_through() -> Result<()> {
+    let ca = Authority::new()?;
+    let crt = ca.issue("a.pem", "a.test", 30)?;
+    let echo = ScriptServer::start(|mut stream| {
+        let mut all = Vec::new();
+        let _ = stream.read_to_end(&mut all);
+        let _ = stream.write_all(&all);
+    })?;
+    let (outer, inner) = (loopback()?, loopback()?);
+    let config = format!(
+        "{DEFAULTS}
+listen outer
+    mode tcp
+    bind {outer}
+    server s {inner} ssl verify none
+listen inner
+    mode tcp
+    bind {inner} ssl crt {crt}
+    server echo {}
+",
+        echo.address()
+    );
+    let _sluice = Sluice::config(config).start()?;
+    let mut client = Client::connect(outer)?;
+    let sent: Vec<u8> = (0..400_000u32).flat_map(u32::to_be_bytes).collect();
+    let mut writer = client.stream().try_clone()?;
+    let copy = sent.clone();
+    let thread = std::thread::spawn(move || {
+        writer.write_all(&copy)?;
+        writer.shutdown(Shutdown::Write)
+    });
+    let got = client.rest()?;
+    assert!(got == sent, "{} of {} bytes", got.len(), sent.len());
+    assert!(thread.join().is_ok_and(|outcome| outcome.is_ok()));
+    Ok(())
+}
