@@ -132,6 +132,7 @@ impl Compiler<'_> {
     /// Adds the rules that the section itself has.
     pub fn rules(&mut self, section: &Proxy, in_frontend: bool, out: &mut CompiledProxy) {
         let mut acls = self.acls(section);
+        let switches = section.switches_mode();
         for line in &section.rules {
             let (kind, set) = match line.set {
                 RuleSet::HttpAfterResponse => {
@@ -164,7 +165,7 @@ impl Compiler<'_> {
             self.mode = mode;
             match rule {
                 // HTTP rules of a TCP proxy are ignored, with a warning of `resolve`.
-                Ok(_) if http && self.mode == Mode::Tcp => {}
+                Ok(_) if http && self.mode == Mode::Tcp && !switches => {}
                 Ok(rule) => set.push(rule),
                 Err(diagnostic) => self.tell(*diagnostic, line.span),
             }

@@ -44,6 +44,10 @@ pub(crate) struct Session {
     /// How long the entrance took: PROXY protocol and TLS (`%Th`).
     pub(crate) handshake_ms: u32,
     key: Option<usize>,
+    /// What the client speaks; `None` is HTTP/1 until it shows otherwise.
+    proto: Option<Proto>,
+    /// The stream that began in mode tcp, for the first request.
+    carried: Option<Box<Exchange>>,
     /// A connection of HTTP/2 that carries no stream.
     pub(crate) idle: bool,
     /// This is a client connection, not a stream of one.
@@ -127,8 +131,16 @@ async fn run_tcp(session: &mut Session) {
     let mut exchange = session.thread.exchange();
     exchange.record.start = session.started;
     exchange.record.first_byte = session.started;
-    Box::pin(stream::tcp::run(session, &mut exchange)).await;
-    session.thread.recycle(exchange);
+    match Box::pin(stream::tcp::run(session, &mut exchange)).await {
+        stream::tcp::Outcome::Done => session.thread.recycle(exchange),
+        stream::tcp::Outcome::Http => {
+            session.proto = exchange.effects.switch_mode.and_then(|mode| mode.proto);
+            session.front.frontend.counters.local().h1_sess.inc();
+            exchange.upgrade();
+            session.carried = Some(exchange);
+            Box::pin(serve_http(session)).await;
+        }
+    }
 }
 
 async fn run(session: &mut Session) {
@@ -136,10 +148,14 @@ async fn run(session: &mut Session) {
         return;
     }
     let agreed = session.client.io.alpn() == Some(b"h2");
-    match session.facts.listener.proto {
-        Some(Proto::H2) => return Box::pin(h2::serve(session)).await,
-        None if agreed => return Box::pin(h2::serve(session)).await,
-        Some(Proto::H1) | None => {}
+    session.proto = session.facts.listener.proto.or_else(|| agreed.then_some(Proto::H2));
+    serve_http(session).await;
+}
+
+/// Serves requests to the end of the connection.
+async fn serve_http(session: &mut Session) {
+    if session.proto == Some(Proto::H2) {
+        return Box::pin(h2::serve(session)).await;
     }
     loop {
         let mut exchange = match session.next_request().await {
@@ -193,6 +209,8 @@ impl Session {
             started,
             handshake_ms: 0,
             key: None,
+            proto: None,
+            carried: None,
             idle: false,
             counted: true,
             _job: job,
@@ -213,6 +231,8 @@ impl Session {
             started: self.thread.tick(),
             handshake_ms: self.handshake_ms,
             key: None,
+            proto: None,
+            carried: None,
             idle: false,
             counted: false,
             _job: self.thread.stop.job(),
@@ -308,13 +328,14 @@ impl Session {
             let (requests, timer) = (self.requests, &self.client_timer);
             let upgrades = requests == 0
                 && !self.front.frontend.options.disable_h2_upgrade
-                && self.facts.listener.proto.is_none();
+                && self.proto.is_none();
+            let carried = &mut self.carried;
             let parse = |_: &mut Conn, data: &mut [u8], _: &mut Context<'_>| {
                 if data.is_empty() {
                     return Used { consumed: 0, value: Some(HeadEnd::Closed(exchange.is_some())) };
                 }
                 let x = exchange.get_or_insert_with(|| {
-                    let mut x = thread.exchange();
+                    let mut x = carried.take().unwrap_or_else(|| thread.exchange());
                     x.record.start = started;
                     x.record.first_byte = thread.tick();
                     if requests > 0 {

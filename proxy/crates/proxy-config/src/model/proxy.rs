@@ -6,8 +6,8 @@ use proxy_types::{Mode, Span, Spanned};
 
 use super::{
     AclLine, Affinity, Balance, Bind, Condition, FlagSet, ForwardFor, HashType, HttpConnectionMode,
-    HttpReuse, L4Mode, L4Policy, LogEntry, LogOption, Redispatch, RestrictNames, RuleLine, Server,
-    ServerOptions, SourceAddress, StatsPage, Timeouts, UseBackend,
+    HttpReuse, L4Mode, L4Policy, LogEntry, LogOption, Redispatch, RestrictNames, RuleLine, RuleSet,
+    Server, ServerOptions, SourceAddress, StatsPage, Timeouts, UseBackend,
 };
 use crate::lexer::Word;
 
@@ -86,6 +86,14 @@ pub struct Proxy {
 }
 
 impl Proxy {
+    /// Whether a rule of the section lets connections go on in mode http.
+    pub fn switches_mode(&self) -> bool {
+        self.rules.iter().any(|rule| {
+            rule.set == RuleSet::TcpRequestContent
+                && rule.words.first().is_some_and(|word| word.value == "switch-mode")
+        })
+    }
+
     pub fn new(kind: ProxyKind, name: Spanned<String>, span: Span) -> Self {
         Self {
             kind,

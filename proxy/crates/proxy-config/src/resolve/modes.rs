@@ -82,6 +82,10 @@ fn needs_http(cx: &mut Context<'_>, proxy: &Proxy) {
     if let Some(span) = settings.stats.enabled {
         ignored(span, format!("'stats' statement ignored for {label} as it requires HTTP mode"));
     }
+    // Its connections may go on in mode http.
+    if proxy.switches_mode() {
+        return;
+    }
     for set in
         [RuleSet::HttpRequest, RuleSet::HttpResponse, RuleSet::HttpAfterResponse, RuleSet::Redirect]
     {

@@ -55,7 +55,8 @@ impl<'a> Check<'a, '_, '_> {
             return;
         };
         let modes = (proxy.settings.mode(), target.settings.mode());
-        if modes.0 == modes.1 {
+        // A TCP connection goes on in mode http when its backend is (4.2 "mode").
+        if modes.0 == modes.1 || modes == (Mode::Tcp, Mode::Http) {
             return;
         }
         let message = format!(
@@ -73,10 +74,6 @@ impl<'a> Check<'a, '_, '_> {
                 Some(mode) => diagnostic.label(mode.span, format!("mode of {}", p.label())),
                 None => diagnostic.note(format!("{} has the default mode, tcp", p.label())),
             };
-        }
-        if modes == (Mode::Tcp, Mode::Http) {
-            diagnostic =
-                diagnostic.note("upgrading a TCP connection to HTTP is known, not carried yet");
         }
         self.cx.report(diagnostic);
     }

@@ -1,6 +1,7 @@
 //! What actions see and change, and what they ask of the stream.
 
 use proxy_http::{RequestHead, ResponseHead};
+use proxy_state::options::Proto;
 
 use crate::logformat::LogFormat;
 use crate::sample::{EvalCtx, Expr, Sample};
@@ -83,10 +84,19 @@ impl LogLevel {
     }
 }
 
+/// `switch-mode http [proto h1|h2]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SwitchMode {
+    /// What the client speaks, when that is not to be found out.
+    pub proto: Option<Proto>,
+}
+
 /// What rules decided about the rest of the stream's life.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Effects {
     pub log_level: Option<LogLevel>,
+    /// `switch-mode http`: the connection goes on in mode http.
+    pub switch_mode: Option<SwitchMode>,
 }
 
 /// The stream as actions see it: an evaluation context whose heads can be changed.

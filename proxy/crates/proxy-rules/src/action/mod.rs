@@ -13,7 +13,7 @@ mod var;
 mod verdict;
 
 pub use def::{Act, ActionArgs, ActionDef, SetKind, Sets};
-pub use env::{Cause, Close, Content, Effects, Flow, LogLevel, Reply, RuleEnv};
+pub use env::{Cause, Close, Content, Effects, Flow, LogLevel, Reply, RuleEnv, SwitchMode};
 
 /// Every row.
 pub const ALL: &[&[ActionDef]] = &[

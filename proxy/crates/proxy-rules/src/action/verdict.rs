@@ -1,8 +1,12 @@
 //! Actions that end a rule set or a connection.
 
+use proxy_state::options::Proto;
+use proxy_types::Diagnostic;
+
 use super::def::{Act, ActionArgs, ActionDef, Sets};
-use super::env::{Close, Flow, RuleEnv};
-use crate::sample::{ParseCx, Parsed};
+use super::env::{Close, Flow, RuleEnv, SwitchMode};
+use crate::sample::parse::fail;
+use crate::sample::{ParseCx, Parsed, Place};
 
 pub(super) const ACTIONS: &[ActionDef] = &[
     ActionDef {
@@ -33,7 +37,60 @@ pub(super) const ACTIONS: &[ActionDef] = &[
         syntax: "[ rst-ttl <ttl> ]",
         doc: "Forgets the connection without telling the client.",
     },
+    ActionDef {
+        name: "switch-mode",
+        sets: Sets::of("...Y...."),
+        parse: switch_mode,
+        syntax: "http [ proto <name> ]",
+        doc: "Goes on in mode http with what the client sent.",
+    },
 ];
+
+#[derive(Debug)]
+struct Switch(SwitchMode);
+
+impl Act for Switch {
+    fn run<'a>(&'a self, env: &mut RuleEnv<'_, 'a>) -> Flow<'a> {
+        // In mode http already: nothing to switch.
+        if env.request.is_none() {
+            env.effects.switch_mode = Some(self.0);
+        }
+        Flow::Stop
+    }
+}
+
+fn switch_mode(args: &mut ActionArgs<'_, '_>, cx: &mut ParseCx<'_>) -> Parsed<Box<dyn Act>> {
+    let (mode, span) = args.text("'http'")?;
+    if mode != "http" {
+        return fail(
+            Diagnostic::alert(format!("{}: the mode must be 'http', got '{mode}'", args.what()))
+                .at(span),
+        );
+    }
+    let mut proto = None;
+    if args.take_keyword("proto") {
+        let (name, span) = args.text("'h1' or 'h2'")?;
+        proto = Some(match name.as_str() {
+            "h1" => Proto::H1,
+            "h2" => Proto::H2,
+            _ => {
+                return fail(
+                    Diagnostic::alert(format!("{}: unknown protocol '{name}'", args.what()))
+                        .at(span)
+                        .expected("'h1' or 'h2'"),
+                );
+            }
+        });
+    }
+    let frontend = matches!(cx.place, Place::FeTcpContent);
+    if !frontend {
+        return fail(
+            Diagnostic::alert(format!("{}: only frontends can switch", args.what()))
+                .at(args.span()),
+        );
+    }
+    Ok(Box::new(Switch(SwitchMode { proto })))
+}
 
 /// An action that always says the same.
 #[derive(Debug)]

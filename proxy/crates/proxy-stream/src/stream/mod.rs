@@ -59,6 +59,8 @@ pub(crate) struct Exchange {
     pub(crate) unique_id: Option<Vec<u8>>,
     /// The request body, where it is looked at before it is sent.
     peeked: Option<Box<buffer::Peeked>>,
+    /// `tcp-request content` rules of the frontend ran before the connection went on in mode http.
+    inspected: bool,
     /// The answer that a response rule gave.
     replacement: Option<Reply>,
     /// The connection becomes a tunnel once both heads are through.
@@ -87,11 +89,18 @@ impl Exchange {
         self.captured.response.clear();
         self.unique_id = None;
         self.replacement = None;
+        self.inspected = false;
         self.peeked = None;
     }
 }
 
 impl Exchange {
+    /// Makes the stream of a connection in mode tcp that of its first request.
+    pub(crate) fn upgrade(&mut self) {
+        self.inspected = true;
+        self.record = Record::default();
+    }
+
     /// How the client gets its message.
     pub(crate) fn client_wire(&self, client: &Conn) -> Wire {
         if client.framed {

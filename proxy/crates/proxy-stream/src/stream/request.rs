@@ -59,8 +59,8 @@ pub(super) async fn begin(s: &mut Session, x: &mut Exchange) -> Result<Next, Fau
     }
     rules::capture(&mut x.captured.request, &front.request_captures, x.request.headers());
     rules::unique_id(s, x);
-    let sets = [&front.tcp_content, &front.http_request];
-    let verdict = rules::first_verdict(s, x, None, sets);
+    let content = (!x.inspected).then_some(&front.tcp_content);
+    let verdict = rules::first_verdict(s, x, None, [content, Some(&front.http_request)]);
     if let Some(next) = apply(s, x, None, verdict) {
         return Ok(next);
     }
@@ -82,7 +82,7 @@ pub(super) async fn begin(s: &mut Session, x: &mut Exchange) -> Result<Next, Fau
     if x.flow.has_body && back.backend.options.http_buffer_request {
         Box::pin(buffer::wait(s, x)).await?;
     }
-    let sets = [&back.tcp_content, &back.http_request];
+    let sets = [Some(&back.tcp_content), Some(&back.http_request)];
     let verdict = rules::first_verdict(s, x, Some(&back), sets);
     if let Some(next) = apply(s, x, Some(&back), verdict) {
         return Ok(next);

@@ -28,9 +28,9 @@ pub(super) fn first_verdict(
     s: &Session,
     x: &mut Exchange,
     back: Option<&Back>,
-    sets: [&RuleSet; 2],
+    sets: [Option<&RuleSet>; 2],
 ) -> Verdict {
-    for rules in sets {
+    for rules in sets.into_iter().flatten() {
         match on_request(s, x, back, rules) {
             Verdict::Go => {}
             verdict => return verdict,

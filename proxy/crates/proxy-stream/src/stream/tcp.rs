@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use proxy_rules::ruleset::RuleSet;
+use proxy_types::Mode;
 
 use super::rules::{self, Verdict};
 use super::{Exchange, finish, request, tunnel};
@@ -14,12 +15,23 @@ use crate::env::Back;
 use crate::session::Session;
 use crate::term::Fault;
 
+/// What became of a connection.
+pub(crate) enum Outcome {
+    Done,
+    /// It goes on in mode http. The stream that began it becomes that of the first request.
+    Http,
+}
+
 /// Serves a connection that the rules of connections and sessions let in.
-pub(crate) async fn run(s: &mut Session, x: &mut Exchange) {
-    if let Err(fault) = process(s, x).await {
-        let verdict = fault.verdict();
-        (x.record.cause, x.record.phase) = (verdict.cause, verdict.phase);
-        finish::blame(s, x, verdict.blame);
+pub(crate) async fn run(s: &mut Session, x: &mut Exchange) -> Outcome {
+    match process(s, x).await {
+        Ok(Outcome::Done) => {}
+        Ok(Outcome::Http) => return Outcome::Http,
+        Err(fault) => {
+            let verdict = fault.verdict();
+            (x.record.cause, x.record.phase) = (verdict.cause, verdict.phase);
+            finish::blame(s, x, verdict.blame);
+        }
     }
     // What came, but did not get as far as the tunnel.
     x.record.bytes_in += s.client.input.len() as u64;
@@ -27,26 +39,34 @@ pub(crate) async fn run(s: &mut Session, x: &mut Exchange) {
         s.client.reset_on_close();
     }
     finish::finish(s, x);
+    Outcome::Done
 }
 
-async fn process(s: &mut Session, x: &mut Exchange) -> Result<(), Fault> {
+async fn process(s: &mut Session, x: &mut Exchange) -> Result<Outcome, Fault> {
     x.number = s.thread.next_stream();
     rules::unique_id(s, x);
     let front = s.front.clone();
     if !inspect(s, x, None, &front.tcp_content, front.inspect_delay).await? {
-        return Ok(());
+        return Ok(Outcome::Done);
+    }
+    if x.effects.switch_mode.is_some() {
+        return Ok(Outcome::Http);
     }
     let back = rules::choose_backend(s, x).ok_or(Fault::NoServer)?;
+    if back.backend.mode == Mode::Http {
+        return Ok(Outcome::Http);
+    }
     back.backend.begin_session(s.thread.now(s.thread.tick()));
     x.record.backend = Some(back.clone());
     if !inspect(s, x, Some(&back), &back.tcp_content, back.inspect_delay).await? {
-        return Ok(());
+        return Ok(Outcome::Done);
     }
     x.record.head_done = Some(x.record.start);
     x.backend = Some(back);
     s.client_timer.arm(front.frontend.timeouts.client);
     backend::attach(s, x).await?;
-    tunnel::run(s, x).await
+    tunnel::run(s, x).await?;
+    Ok(Outcome::Done)
 }
 
 /// Runs rules on content until they decide: at once if they can, else as data comes, at the latest with
