@@ -4,6 +4,7 @@
 //! what only Sluice does pass over it.
 
 mod balance;
+mod checks;
 mod cli;
 mod config;
 mod datapath;

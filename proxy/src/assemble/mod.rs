@@ -21,6 +21,8 @@ use proxy_state::Registry;
 use proxy_stream::log::Sink;
 use proxy_types::{DiagSink, Diagnostic, Diagnostics};
 
+use proxy_stream::check::Scripts;
+
 use crate::args::Args;
 use crate::paths::{self, Decision};
 use crate::worker::loading::{self, Loaded};
@@ -40,6 +42,8 @@ pub(crate) struct Assembled {
     /// The engine of each frontend, in the order of the registry.
     pub(crate) services: Vec<Service>,
     pub(crate) backends: engines::Backends,
+    /// What health checks say, by backend.
+    pub(crate) check_scripts: Scripts,
     /// Where messages of the process go, beside standard error.
     pub(crate) process_log: Option<Arc<dyn Sink>>,
     /// Where changes of each backend's servers are told.
@@ -108,12 +112,18 @@ pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
     };
     let mut process_log = None;
     let mut backend_logs = HashMap::new();
+    let mut check_scripts = Scripts::default();
     let (services, backends) = registry
         .as_ref()
         .map(|registry| {
             let logs = Logs { config: &loaded.config, resolver: overrides.resolver, registry };
             process_log = logs.of_process(&mut diagnostics);
             for proxy in loaded.config.backends() {
+                if let Some(backend) = registry.backend(&proxy.name.value)
+                    && let Some(script) = rules.check_script(proxy, &mut diagnostics)
+                {
+                    check_scripts.insert(backend.name.clone(), Arc::new(script));
+                }
                 if let Some(backend) = registry.backend(&proxy.name.value)
                     && let Some(sink) = logs.of_proxy(proxy, &mut diagnostics)
                 {
@@ -137,6 +147,7 @@ pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
         decisions,
         services,
         backends,
+        check_scripts,
         process_log,
         backend_logs,
         bufsize: loaded.config.global.tune.bufsize() as usize,

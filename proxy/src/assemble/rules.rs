@@ -7,6 +7,7 @@ use std::sync::Arc;
 use proxy_config::Sources;
 use proxy_config::compile::{CompiledProxy, Compiler};
 use proxy_config::model::{Config, Proxy};
+use proxy_rules::check::Script;
 use proxy_rules::jwt::PublicKeys;
 use proxy_rules::logformat::LogFormat;
 use proxy_rules::pattern::PatternLists;
@@ -52,6 +53,15 @@ impl Rules<'_> {
         diagnostics: &mut Diagnostics,
     ) -> CompiledProxy {
         self.compiler(proxy.settings.mode(), diagnostics).proxy(config, proxy)
+    }
+
+    /// What is said on the connections of a backend's health checks.
+    pub(super) fn check_script(
+        &self,
+        proxy: &Proxy,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Script> {
+        self.compiler(proxy.settings.mode(), diagnostics).check_script(proxy)
     }
 
     /// What the algorithm of a backend hashes, where that is the value of an expression.

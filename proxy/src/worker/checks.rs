@@ -4,11 +4,11 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use proxy_net::clock::Tick;
 use proxy_net::stop::Stop;
 use proxy_state::server::{Cause, Change, Transition};
 use proxy_state::{Backend, Registry, Server};
-use proxy_stream::check::{self, Checker};
+use proxy_stream::check::{self, Checker, Scripts};
+use proxy_stream::env::Env;
 use proxy_stream::log::Sink;
 
 use crate::messages;
@@ -21,16 +21,9 @@ const NOTICE: u8 = 5;
 pub(super) type Logs = HashMap<Arc<str>, Arc<dyn Sink>>;
 
 /// Starts the checks on this thread and tells every change of a server from here on.
-///
-/// # Errors
-/// A server asks for a kind of check that is not there; it has been printed.
-pub(super) fn start(
-    registry: &Arc<Registry>,
-    epoch: Tick,
-    stop: Stop,
-    spread: u32,
-    logs: Logs,
-) -> Result<(), ()> {
+pub(super) fn start(env: &Arc<Env>, scripts: Scripts, stop: Stop, spread: u32, logs: Logs) {
+    let registry = &env.shared.registry;
+    let epoch = env.epoch;
     let logs = Arc::new(logs);
     let told = logs.clone();
     let known = registry.clone();
@@ -39,6 +32,8 @@ pub(super) fn start(
     let random = Cell::new(seed | 1);
     let checker = Checker {
         registry: registry.clone(),
+        env: env.clone(),
+        scripts,
         epoch,
         spread,
         stop,
@@ -48,7 +43,7 @@ pub(super) fn start(
         }),
         random: Box::new(move || next(&random)),
     };
-    check::spawn(checker).map_err(|error| messages::alert(format_args!("{error}")))
+    check::spawn(checker);
 }
 
 /// Tells a change as HAProxy does: a fall alarms, a rise is noted, the last server's fall is an emergency.

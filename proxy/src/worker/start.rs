@@ -140,6 +140,7 @@ fn start(
         .enable_all()
         .build()
         .map_err(|error| messages::alert(format_args!("cannot start the runtime: {error}")))?;
+    let checked = env.clone();
     let common = Common {
         env,
         stop: stop.handle(),
@@ -168,7 +169,7 @@ fn start(
         admin::listen(&control, &admin, config);
         let spread = config.global.spread_checks.map_or(0, |percent| percent.value);
         let logs = assembled.backend_logs;
-        checks::start(&control.registry, epoch, stop.handle(), spread, logs)?;
+        checks::start(&checked, assembled.check_scripts, stop.handle(), spread, logs);
         say_ready(args, link.as_deref(), predecessor, launcher);
         Ok(control.run(link).await)
     })?;

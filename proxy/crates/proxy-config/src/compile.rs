@@ -5,6 +5,7 @@
 
 use proxy_rules::acl::{AclTable, Condition};
 use proxy_rules::action::SetKind;
+use proxy_rules::check::{self, RequestLine, Script};
 use proxy_rules::jwt::PublicKeys;
 use proxy_rules::logformat::{LogFormat, Use, formats};
 use proxy_rules::pattern::PatternLists;
@@ -14,7 +15,8 @@ use proxy_rules::sample::{Expr, Place};
 use proxy_rules::vars::VarNames;
 use proxy_types::{DiagSink, Diagnostic, Mode, Span, Spanned};
 
-use crate::model::{Balance, Config, LogOption, Proxy, RuleSet};
+use crate::lexer::Word;
+use crate::model::{Balance, CheckOption, Config, LogOption, Proxy, RuleSet};
 
 /// Where compiled things get their surroundings from.
 pub struct Compiler<'a> {
@@ -88,6 +90,35 @@ impl Compiler<'_> {
         self.rules(proxy, in_frontend, &mut out);
         out.log_format = self.log_format(proxy);
         out
+    }
+
+    /// What is said on the connections of a backend's health checks; `None` when connecting is enough.
+    pub fn check_script(&mut self, proxy: &Proxy) -> Option<Script> {
+        let checks = &proxy.settings.checks;
+        let (kind, request, lines) = match &checks.option.as_ref()?.value {
+            CheckOption::Tcp => (check::Kind::Tcp, RequestLine::default(), &checks.tcp),
+            CheckOption::Http { method, uri, version, host } => {
+                let text = |word: &Option<Word>| word.as_ref().map(|word| word.value.clone());
+                let request = RequestLine {
+                    method: text(method),
+                    uri: text(uri),
+                    version: text(version),
+                    host: text(host),
+                };
+                (check::Kind::Http, request, &checks.http)
+            }
+        };
+        let lines: Vec<check::Line<'_>> =
+            lines.iter().map(|line| (words_of(&line.words), line.span)).collect();
+        // Their rules are about HTTP whatever the mode of the proxy.
+        let mode = std::mem::replace(&mut self.mode, Mode::Http);
+        let tell = |mut diagnostic: Diagnostic, span: Span, cx: &mut ParseCx<'_>| {
+            diagnostic.span = diagnostic.span.or(Some(span));
+            cx.diag.push(diagnostic);
+        };
+        let script = Script::parse(kind, &request, &lines, &mut self.parse(Place::Check), tell);
+        self.mode = mode;
+        Some(script)
     }
 
     /// What the backend's algorithm hashes, where that is the value of an expression.

@@ -8,6 +8,7 @@
 //! | [`pattern`] | lists of patterns for ACLs and maps, changed at run time |
 //! | [`action`], [`ruleset`] | the actions by topic; rules in order, and the choice of a backend |
 //! | [`vars`], [`capture`] | variables of the process, session and stream; captured values |
+//! | [`check`] | scripts of health checks |
 //! | [`logformat`] | log formats: parser, aliases, rendering, built-in formats |
 //! | [`known`] | HAProxy's whole vocabulary, to tell what is not carried from what is mistyped |
 //!
@@ -18,6 +19,7 @@
 pub mod acl;
 pub mod action;
 pub mod capture;
+pub mod check;
 pub mod conv;
 mod date;
 pub mod fetch;

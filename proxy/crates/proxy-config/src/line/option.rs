@@ -8,6 +8,7 @@ use crate::args::{Args, Polarity};
 use crate::context::{Context, Parsed};
 use crate::keyword::{On, Row, Table, find, no_effect, not_yet, removed, row, suggest};
 use crate::lexer::Word;
+use crate::line::check;
 use crate::model::{
     Except, Flag, ForwardFor, HttpConnectionMode, LogOption, Proxy, Redispatch, RestrictNames,
 };
@@ -221,7 +222,17 @@ pub(crate) const OPTIONS: Table<Kind> = &[
             Flag::SpliceResponse,
         ),
         flag("srvtcpka", On::DEF_BE, "TCP keep-alive toward servers", Flag::SrvTcpKa),
-        row("tcp-check", On::DEF_BE, "", M, "checks by connecting", Kind::Parse(tcp_check)),
+        row(
+            "httpchk",
+            On::DEF_BE,
+            "[<method>] [<uri> [<version> [<host>]]]",
+            M,
+            "checks by HTTP requests",
+            Kind::Parse(check::httpchk),
+        )
+        .negatable(),
+        row("tcp-check", On::DEF_BE, "", M, "checks by scripts", Kind::Parse(check::tcp_check))
+            .negatable(),
         flag("tcp-smart-accept", On::DEF_FE, "spares an ACK when accepting", Flag::TcpSmartAccept),
         flag(
             "tcp-smart-connect",
@@ -256,7 +267,6 @@ pub(crate) const OPTIONS: Table<Kind> = &[
         "health checks",
         [
             "external-check",
-            "httpchk",
             "ldap-check",
             "mysql-check",
             "pgsql-check",
@@ -318,12 +328,6 @@ fn tcpka(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed
     args.end(cx)?;
     set_flag(proxy, Flag::CliTcpKa, args);
     set_flag(proxy, Flag::SrvTcpKa, args);
-    Ok(())
-}
-
-fn tcp_check(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
-    args.end(cx)?;
-    proxy.settings.tcp_check = Some(args.span());
     Ok(())
 }
 

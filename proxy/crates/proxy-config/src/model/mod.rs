@@ -12,6 +12,7 @@
 
 mod balance;
 mod bind;
+mod check;
 mod global;
 mod l4;
 mod log;
@@ -25,6 +26,7 @@ mod tls;
 
 pub use balance::{Affinity, Balance, HashFunction, HashKey, HashType};
 pub use bind::{Bind, CliLevel, UnixAccess};
+pub use check::{CheckLine, CheckOption, Checks};
 pub use global::{DefaultPath, Global, MasterWorker, StatsGlobal, Tune, TuneH2, TuneH2Side};
 pub use l4::{L4Hook, L4Mode, L4Policy};
 pub use log::{Facility, LogDestination, LogEntry, LogFormat, LogLevel, LogTarget};
@@ -32,7 +34,7 @@ pub use option::{
     Except, Flag, FlagSet, ForwardFor, HttpConnectionMode, HttpReuse, LogOption, Proto, Redispatch,
     RestrictNames,
 };
-pub use proxy::{DefaultsId, ErrorFile, Proxy, ProxyKind, Settings};
+pub use proxy::{DefaultsId, ErrorFile, OwnChecks, Proxy, ProxyKind, Settings};
 pub use rule::{AclLine, Condition, RuleLine, RuleSet, Scope, UseBackend};
 pub use server::{InitAddr, OnMarkedDown, OnMarkedUp, Server, ServerOptions, SourceAddress};
 pub use stats::StatsPage;

@@ -5,9 +5,10 @@ use std::time::Duration;
 use proxy_types::{Mode, Span, Spanned};
 
 use super::{
-    AclLine, Affinity, Balance, Bind, Condition, FlagSet, ForwardFor, HashType, HttpConnectionMode,
-    HttpReuse, L4Mode, L4Policy, LogEntry, LogOption, Redispatch, RestrictNames, RuleLine, RuleSet,
-    Server, ServerOptions, SourceAddress, StatsPage, Timeouts, UseBackend,
+    AclLine, Affinity, Balance, Bind, Checks, Condition, FlagSet, ForwardFor, HashType,
+    HttpConnectionMode, HttpReuse, L4Mode, L4Policy, LogEntry, LogOption, Redispatch,
+    RestrictNames, RuleLine, RuleSet, Server, ServerOptions, SourceAddress, StatsPage, Timeouts,
+    UseBackend,
 };
 use crate::lexer::Word;
 
@@ -80,6 +81,8 @@ pub struct Proxy {
     /// All rule sets in the order written; see [`Config::rules`](super::Config::rules).
     pub rules: Vec<RuleLine>,
     pub servers: Vec<Server>,
+    /// Which check rules are the section's own, not those of its defaults.
+    pub own_checks: OwnChecks,
     /// `stats admin`: any of them that holds lets the page change states.
     pub stats_admin: Vec<Condition>,
     pub use_backends: Vec<UseBackend>,
@@ -110,6 +113,7 @@ impl Proxy {
             id: None,
             rules: Vec::new(),
             servers: Vec::new(),
+            own_checks: OwnChecks::default(),
             stats_admin: Vec::new(),
             use_backends: Vec::new(),
         }
@@ -127,6 +131,7 @@ pub struct Settings {
     /// Listen queue of the frontend's sockets. `maxconn` by default.
     pub backlog: Option<Spanned<u32>>,
     pub balance: Option<Spanned<Balance>>,
+    pub checks: Checks,
     pub default_backend: Option<Spanned<String>>,
     /// What the following `server` lines start from.
     pub default_server: ServerOptions,
@@ -169,8 +174,6 @@ pub struct Settings {
     pub retries: Option<Spanned<u32>>,
     pub source: Option<Spanned<SourceAddress>>,
     pub stats: StatsPage,
-    /// `option tcp-check` without rules: a check is a connection.
-    pub tcp_check: Option<Span>,
     /// `tcp-request inspect-delay`.
     pub tcp_request_inspect_delay: Option<Spanned<Duration>>,
     pub timeouts: Timeouts,
@@ -204,4 +207,11 @@ pub struct ErrorFile {
     pub span: Span,
     pub status: Spanned<u16>,
     pub path: Spanned<String>,
+}
+
+/// Kinds of check rules that a section has of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OwnChecks {
+    pub http: bool,
+    pub tcp: bool,
 }

@@ -9,7 +9,7 @@ use rustc_hash::FxHashSet;
 
 use crate::compile::{BlankFiles, CompiledProxy, Compiler};
 use crate::context::Context;
-use crate::model::{Config, Proxy, ProxyKind};
+use crate::model::{Config, OwnChecks, Proxy, ProxyKind};
 
 pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
     let vars = VarNames::default();
@@ -33,6 +33,13 @@ pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
         let format = proxy.settings.log_format.as_ref().map(|word| word.span);
         if proxy.kind.is_frontend() && format.is_some_and(|span| told.insert(span)) {
             compiler.log_format(proxy);
+        }
+        let checks = proxy.settings.checks.option.as_ref().map(|option| option.span);
+        if checks.is_some()
+            && (proxy.own_checks != OwnChecks::default()
+                || checks.is_some_and(|span| told.insert(span)))
+        {
+            compiler.check_script(proxy);
         }
         let key = proxy.settings.balance.as_ref().map(|balance| balance.span);
         if key.is_some_and(|span| told.insert(span)) {

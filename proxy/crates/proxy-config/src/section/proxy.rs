@@ -5,7 +5,7 @@ use proxy_types::{Diagnostic, Mode, Spanned};
 use crate::args::{Args, Polarity};
 use crate::context::{Context, Parsed, Reported};
 use crate::keyword::{On, Row, Table, find, not_yet, removed, row, suggest};
-use crate::line::{balance, bind, log, option, rules, server, stats, timeout};
+use crate::line::{balance, bind, check, log, option, rules, server, stats, timeout};
 use crate::model::{ErrorFile, HttpReuse, LogEntry, Proxy, ProxyKind, RuleSet};
 use crate::section::global::{l4_mode, l4_policy, last_string, rest_text};
 
@@ -23,7 +23,7 @@ pub(crate) const PROXY: Table<Parse> = &[
         "replies",
         ["errorfiles", "errorloc", "errorloc302", "errorloc303", "http-error"],
     ),
-    &not_yet(On::DEF_BE, M, "health checks", ["external-check", "http-check", "tcp-check"]),
+    &not_yet(On::DEF_BE, M, "health checks", ["external-check"]),
     &not_yet(On::DEF_BE, M, "load balancing", ["fullconn", "max-keep-alive-queue", "retry-on"]),
     &not_yet(On::BE, M, "load balancing", ["be-unpublished", "server-template", "use-server"]),
     &not_yet(On::FE, M, "load balancing", ["force-be-switch"]),
@@ -158,6 +158,14 @@ const CARRIED: &[Row<Parse>] = &[
         |cx, p, args| rules::rule(cx, p, args, RuleSet::HttpAfterResponse),
     ),
     row(
+        "http-check",
+        On::DEF_BE,
+        "<rule> [<arguments>]",
+        M,
+        "a rule of 'option httpchk'",
+        check::http_rule,
+    ),
+    row(
         "http-request",
         On::NAMED_FE_BE,
         "<action> [{if|unless} <condition>]",
@@ -288,6 +296,14 @@ const CARRIED: &[Row<Parse>] = &[
         },
     ),
     row("stats", On::ALL, "<setting> [<arguments>]", M, "the statistics page", stats::stats),
+    row(
+        "tcp-check",
+        On::DEF_BE,
+        "<rule> [<arguments>]",
+        M,
+        "a rule of 'option tcp-check'",
+        check::tcp_rule,
+    ),
     row(
         "tcp-request",
         On::ALL,

@@ -98,6 +98,8 @@ pub struct EvalCtx<'a> {
     /// Bytes received from the server and not passed on.
     pub res_data: Option<&'a [u8]>,
     pub vars: Option<&'a StreamVars>,
+    /// Variables of the health check.
+    pub check_vars: Option<&'a Vars>,
     pub facts: Option<&'a LogFacts<'a>>,
 }
 
@@ -121,6 +123,7 @@ impl<'a> EvalCtx<'a> {
             req_data: None,
             res_data: None,
             vars: None,
+            check_vars: None,
             facts: None,
         }
     }
@@ -152,7 +155,8 @@ impl<'a> EvalCtx<'a> {
 
     fn scope(&self, scope: Scope) -> Option<&'a Vars> {
         match scope {
-            Scope::Check | Scope::Proc => None,
+            Scope::Check => self.check_vars,
+            Scope::Proc => None,
             Scope::Req => self.vars.map(|v| &v.req),
             Scope::Res => self.vars.map(|v| &v.res),
             Scope::Sess => self.session.map(|s| &s.vars),

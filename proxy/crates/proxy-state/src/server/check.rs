@@ -22,7 +22,6 @@ pub struct CheckSpec {
     pub addr: Option<IpAddr>,
     /// `check-send-proxy`, or implied by `send-proxy`.
     pub send_proxy: bool,
-    pub program: CheckProgram,
 }
 
 impl Default for CheckSpec {
@@ -36,71 +35,8 @@ impl Default for CheckSpec {
             port: None,
             addr: None,
             send_proxy: false,
-            program: CheckProgram::Connect,
         }
     }
-}
-
-/// What is said on a check's connection.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum CheckProgram {
-    /// Connecting is enough.
-    #[default]
-    Connect,
-    /// `option httpchk` with `http-check`.
-    Http(HttpCheck),
-    /// `option tcp-check` with its steps.
-    Tcp(Vec<TcpCheckStep>),
-}
-
-/// `option httpchk`, `http-check send`, `http-check expect`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HttpCheck {
-    /// Default `OPTIONS`.
-    pub method: String,
-    /// Default `/`.
-    pub uri: String,
-    /// Default `HTTP/1.0`.
-    pub version: String,
-    /// Name and value, in order, `Host` included.
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
-    /// All must hold; none expects a status of 2xx or 3xx.
-    pub expect: Vec<HttpExpect>,
-    /// `http-check disable-on-404`.
-    pub disable_on_404: bool,
-    /// `http-check send-state`.
-    pub send_state: bool,
-}
-
-/// `http-check expect`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HttpExpect {
-    /// `!`.
-    pub negate: bool,
-    pub what: HttpExpectKind,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HttpExpectKind {
-    /// Ranges of status codes, both ends included.
-    Status(Vec<(u16, u16)>),
-    /// Regular expression on the status.
-    RStatus(String),
-    /// Text in the body.
-    String(Vec<u8>),
-    /// Regular expression on the body.
-    RString(String),
-}
-
-/// A step of `option tcp-check`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TcpCheckStep {
-    Connect { port: Option<u16>, send_proxy: bool },
-    Send(Vec<u8>),
-    ExpectString { text: Vec<u8>, negate: bool },
-    ExpectRegex { pattern: String, negate: bool },
-    Comment(String),
 }
 
 macro_rules! statuses {

@@ -12,10 +12,7 @@ mod states;
 mod tests;
 mod transition;
 
-pub use check::{
-    CheckProgram, CheckResult, CheckSpec, CheckStatus, CheckVerdict, HttpCheck, HttpExpect,
-    HttpExpectKind, TcpCheckStep,
-};
+pub use check::{CheckResult, CheckSpec, CheckStatus, CheckVerdict};
 pub use control::{AddrChange, WeightError};
 pub use health::{Health, HealthChange};
 pub use spec::{HashKey, Observe, OnError, PortMode, ServerSpec, Source, UseClient};

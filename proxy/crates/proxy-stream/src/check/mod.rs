@@ -3,7 +3,8 @@
 //! | file | holds |
 //! |---|---|
 //! | [`schedule`] | pauses between checks, spread and jitter; no clock, no IO |
-//! | `probe` | one check: a connection and what is said on it |
+//! | `probe` | the connection of a check |
+//! | `script` | what is said on it, by `http-check` and `tcp-check` rules |
 //! | `run` | the task of each server, on the control thread |
 //!
 //! What a result means for the server is decided by `proxy_state`'s health machine.
@@ -11,5 +12,6 @@
 mod probe;
 mod run;
 pub mod schedule;
+mod script;
 
-pub use run::{Checker, Report, Unsupported, spawn};
+pub use run::{Checker, Report, Scripts, spawn};

@@ -1,49 +1,111 @@
-//! One health check on the wire.
+//! The connection of a health check.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use proxy_net::clock;
-use proxy_net::connect::{ConnectError, ConnectFailure, ConnectOptions, connect};
+use proxy_net::connect::{ConnectError, ConnectFailure, ConnectOptions, connect, describe};
+use proxy_net::timer::Timer;
+use proxy_rules::check::Connect;
 use proxy_state::SockAddr;
-use proxy_state::server::{CheckResult, CheckSpec, CheckStatus, Server};
+use proxy_state::server::{CheckResult, CheckSpec, CheckStatus};
 
-/// Connects to `server` as its check wants it, and tells what came of it.
-pub(super) async fn connection(server: &Server, spec: &CheckSpec, limit: Duration) -> CheckResult {
+use super::script::Subject;
+use crate::io::Io;
+use crate::transport::{Exit, HandshakeError, Opening};
+
+/// Why there is no connection.
+pub(super) struct Failed {
+    pub(super) status: CheckStatus,
+    pub(super) info: String,
+}
+
+/// A check for which connecting is enough.
+pub(super) async fn connection(subject: &Subject<'_>) -> CheckResult {
+    let start = clock::precise();
+    let by_server = Connect { by_server: true, ..Connect::default() };
+    let outcome = open(subject, subject.spec, &by_server, subject.connect_limit).await;
+    let duration_ms = u64::try_from(clock::precise().since(start).as_millis()).unwrap_or(u64::MAX);
+    let (status, info) = match outcome {
+        Ok((io, over_tls)) => {
+            // Nothing was said, so a reset loses nothing and leaves no TIME_WAIT behind.
+            if let Some(socket) = io.transport() {
+                socket.set_reset_on_close();
+            }
+            (if over_tls { CheckStatus::L6Ok } else { CheckStatus::L4Ok }, String::new())
+        }
+        Err(Failed { status, info }) => (status, info),
+    };
+    CheckResult { status, code: None, duration_ms, info }
+}
+
+/// Connects as the check wants it; whether TLS protects the connection.
+pub(super) async fn open(
+    subject: &Subject<'_>,
+    spec: &CheckSpec,
+    rule: &Connect,
+    limit: Duration,
+) -> Result<(Box<dyn Io>, bool), Failed> {
+    let server = subject.server;
     let to = destination(&server.addr(), spec);
     let source = server.spec.source.as_ref();
     let options = ConnectOptions {
         source: source.and_then(|s| s.addr),
         interface: source.and_then(|s| s.interface.clone()),
-        // The handshake's last ACK and the reset below are then one packet less on the wire.
+        // The handshake's last ACK and the reset behind it are then one packet less on the wire.
         smart_connect: true,
         namespace: server.spec.namespace.clone(),
         ..ConnectOptions::default()
     };
-    let start = clock::precise();
-    let outcome = connect(&to, &options, Some(limit)).await;
-    let duration_ms = u64::try_from(clock::precise().since(start).as_millis()).unwrap_or(u64::MAX);
-    let (status, info) = match &outcome {
-        Ok(stream) => {
-            // Nothing was said, so a reset loses nothing and leaves no TIME_WAIT behind.
-            stream.set_reset_on_close();
-            (CheckStatus::L4Ok, String::new())
-        }
-        Err(error) => failure(error),
+    let timer = Timer::new();
+    timer.arm(Some(limit));
+    let socket = connect(&to, &options, Some(limit)).await.map_err(|error| failure(&error))?;
+    let Some(opening) = opening(subject, spec, rule) else {
+        return Ok((Box::new(socket), false));
     };
-    CheckResult { status, code: None, duration_ms, info }
+    match opening.perform(socket, to.inet(), &timer).await {
+        Ok(opened) => {
+            let over_tls = opened.io.is_tls();
+            Ok((opened.io, over_tls))
+        }
+        Err(HandshakeError::Timeout) => {
+            Err(Failed { status: CheckStatus::L6Timeout, info: String::new() })
+        }
+        Err(error) => Err(Failed { status: CheckStatus::L6Response, info: error.to_string() }),
+    }
 }
 
-fn failure(error: &ConnectError) -> (CheckStatus, String) {
-    match (error.failure, &error.cause) {
+/// What the server's connections begin with is what its checks' do, unless they go elsewhere.
+fn opening(subject: &Subject<'_>, spec: &CheckSpec, rule: &Connect) -> Option<Opening> {
+    let elsewhere = spec.addr.is_some() || spec.port.is_some();
+    if !rule.by_server || elsewhere && !spec.send_proxy {
+        return None;
+    }
+    let exit = subject.server.spec.transport.as_ref()?.downcast_ref::<Exit>()?;
+    Some(subject.with_cx(|cx| exit.opening(cx, None, None)))
+}
+
+fn failure(error: &ConnectError) -> Failed {
+    let (status, info) = match (error.failure, &error.cause) {
         (ConnectFailure::Timeout, None) => (CheckStatus::L4Timeout, String::new()),
-        (ConnectFailure::Timeout, Some(_)) => (CheckStatus::L4Timeout, error.to_string()),
-        (ConnectFailure::Refused | ConnectFailure::Unreachable, _) => {
-            (CheckStatus::L4Connection, error.to_string())
+        (ConnectFailure::Timeout, Some(cause)) => (CheckStatus::L4Timeout, words_of(cause)),
+        (ConnectFailure::Refused | ConnectFailure::Unreachable, cause) => {
+            (CheckStatus::L4Connection, cause.as_ref().map(words_of).unwrap_or_default())
         }
         (ConnectFailure::Exhausted | ConnectFailure::Resource | ConnectFailure::Local, _) => {
             (CheckStatus::SocketError, error.to_string())
         }
+    };
+    Failed { status, info }
+}
+
+/// An error of a socket in HAProxy's words.
+pub(super) fn words_of(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "ECONNREFUSED returned by OS".to_owned(),
+        io::ErrorKind::ConnectionReset => "ECONNRESET returned by OS".to_owned(),
+        _ => format!("General socket error ({})", describe(error)),
     }
 }
 

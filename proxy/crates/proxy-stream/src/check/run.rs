@@ -7,27 +7,27 @@ use std::time::Duration;
 use proxy_net::clock::{self, Tick};
 use proxy_net::stop::{Phase, Stop};
 use proxy_net::timer;
-use proxy_state::server::{CheckProgram, CheckResult, CheckSpec, CheckVerdict, Health, Server};
+use proxy_rules::check::Script;
+use proxy_state::server::{CheckResult, CheckSpec, CheckVerdict, Health, Server};
 use proxy_state::{Backend, Now, Registry};
 use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
+use super::script::{self, Subject};
 use super::{probe, schedule};
+use crate::env::Env;
 
 /// Takes the line of `option log-health-checks`, which has the severity `notice`.
 pub type Report = Box<dyn Fn(&Arc<Server>, &str)>;
 
-/// A kind of check that is not there.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("server {backend}/{server}: only checks by connecting are supported")]
-pub struct Unsupported {
-    pub backend: String,
-    pub server: String,
-}
+/// What is said on the checks' connections of each backend, by its name; without one, connecting is enough.
+pub type Scripts = FxHashMap<Arc<str>, Arc<Script>>;
 
 /// What all checks share.
 pub struct Checker {
     pub registry: Arc<Registry>,
+    pub env: Arc<Env>,
+    pub scripts: Scripts,
     /// The instant that [`Now`] counts from.
     pub epoch: Tick,
     /// `spread-checks`, in percent.
@@ -40,21 +40,12 @@ pub struct Checker {
 
 /// Starts the checks of every server that asks for them, on this thread, where `spawn_local` must work. They
 /// end at the soft stop, as HAProxy was seen to end them.
-///
-/// # Errors
-/// A server wants more than a connection; no check is started then.
-pub fn spawn(checker: Checker) -> Result<(), Unsupported> {
+pub fn spawn(checker: Checker) {
     let checker = Rc::new(checker);
     let mut checked = Vec::new();
     for backend in checker.registry.backends().iter().filter(|b| !b.disabled) {
         for server in backend.servers().iter() {
             if let Some(spec) = &server.spec.check {
-                if spec.program != CheckProgram::Connect {
-                    return Err(Unsupported {
-                        backend: server.backend_name.to_string(),
-                        server: server.name.to_string(),
-                    });
-                }
                 checked.push((backend.clone(), server.clone(), spec.clone()));
             }
         }
@@ -80,7 +71,6 @@ pub fn spawn(checker: Checker) -> Result<(), Unsupported> {
             wake.notify_one();
         }
     }));
-    Ok(())
 }
 
 /// In maintenance, and after `disable health`, nobody is asked.
@@ -128,7 +118,20 @@ impl Checker {
         let timeouts = &backend.timeouts;
         let limit = schedule::connect_limit(spec, timeouts.connect, timeouts.check);
         server.check_started();
-        let result = probe::connection(server, spec, limit).await;
+        let subject = Subject {
+            env: &self.env,
+            backend,
+            server,
+            spec,
+            connect_limit: limit,
+            check_limit: timeouts.check,
+            total_limit: spec.inter.max(limit),
+            now: self.now(),
+        };
+        let result = match self.scripts.get(&backend.name) {
+            None => probe::connection(&subject).await,
+            Some(script) => script::run(&subject, script).await,
+        };
         let now = self.now();
         if backend.options.log_health_checks {
             // Written before the line about the server's state that may follow from it.
@@ -150,7 +153,11 @@ fn is_passed(result: &CheckResult) -> bool {
 /// The line of `option log-health-checks`.
 fn line(server: &Server, result: &CheckResult, health: Health) -> String {
     use std::fmt::Write;
-    let outcome = if is_passed(result) { "succeeded" } else { "failed" };
+    let outcome = match result.status.verdict() {
+        CheckVerdict::Passed => "succeeded",
+        CheckVerdict::Conditional => "conditionally succeeded",
+        _ => "failed",
+    };
     let mut line = format!(
         "Health check for server {}/{} {outcome}, reason: {}",
         server.backend_name,

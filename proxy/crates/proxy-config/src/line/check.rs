@@ -1,0 +1,84 @@
+//! `option httpchk`, `option tcp-check`, `http-check` and `tcp-check` (configuration manual, 4.2). The rules
+//! are kept as words; `proxy-rules` compiles them.
+
+use proxy_types::{Diagnostic, Spanned};
+
+use crate::args::{Args, Polarity};
+use crate::context::{Context, Parsed};
+use crate::model::{CheckLine, CheckOption, Proxy};
+
+/// `option httpchk [<method>] [<uri> [<version> [<host>]]]`; one word is the URI.
+pub(crate) fn httpchk(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
+    let span = args.span();
+    let is_http = |option: &CheckOption| matches!(option, CheckOption::Http { .. });
+    if args.polarity != Polarity::Set {
+        return switch_off(cx, proxy, args, is_http);
+    }
+    let mut words = args.rest().iter().cloned();
+    let first = words.next();
+    let second = words.next();
+    let (method, uri) = match (first, second) {
+        (uri, None) => (None, uri),
+        (method, uri) => (method, uri),
+    };
+    let (version, host) = (words.next(), words.next());
+    if let Some(word) = words.next() {
+        return Err(args.wrong(cx, word.span, "'option httpchk' takes four words at most"));
+    }
+    if let Some(version) = &version
+        && version.value.contains(['\r', '\n'])
+    {
+        let message = "'option httpchk' : hiding headers or body at the end of the version string is \
+                       not supported anymore";
+        return Err(cx.report(
+            Diagnostic::alert(message).at(version.span).help("use 'http-check send' instead"),
+        ));
+    }
+    let option = CheckOption::Http { method, uri, version, host };
+    proxy.settings.checks.option = Some(Spanned::new(option, span));
+    Ok(())
+}
+
+pub(crate) fn tcp_check(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
+    if args.polarity != Polarity::Set {
+        return switch_off(cx, proxy, args, |option| *option == CheckOption::Tcp);
+    }
+    args.end(cx)?;
+    proxy.settings.checks.option = Some(Spanned::new(CheckOption::Tcp, args.span()));
+    Ok(())
+}
+
+/// `no option`: only what is in force can be taken back.
+fn switch_off(
+    cx: &mut Context<'_>,
+    proxy: &mut Proxy,
+    args: &mut Args<'_>,
+    is_it: impl Fn(&CheckOption) -> bool,
+) -> Parsed {
+    args.end(cx)?;
+    let option = &mut proxy.settings.checks.option;
+    if option.as_ref().is_some_and(|option| is_it(&option.value)) {
+        *option = None;
+    }
+    Ok(())
+}
+
+/// A rule of `http-check`. The first of a section takes the place of those of its defaults.
+pub(crate) fn http_rule(_: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
+    let line = CheckLine { span: args.span(), words: args.rest().to_vec() };
+    if !std::mem::replace(&mut proxy.own_checks.http, true) {
+        proxy.settings.checks.http.clear();
+    }
+    proxy.settings.checks.http.push(line);
+    Ok(())
+}
+
+/// A rule of `tcp-check`; see [`http_rule`].
+pub(crate) fn tcp_rule(_: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
+    let line = CheckLine { span: args.span(), words: args.rest().to_vec() };
+    if !std::mem::replace(&mut proxy.own_checks.tcp, true) {
+        proxy.settings.checks.tcp.clear();
+    }
+    proxy.settings.checks.tcp.push(line);
+    Ok(())
+}

@@ -1,0 +1,31 @@
+//! Health checks of a backend.
+
+use proxy_types::{Span, Spanned};
+
+use crate::lexer::Word;
+
+/// Which option chose what is said on a check's connection; the last of them counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CheckOption {
+    /// `option httpchk`: the words of the request line, as far as they were given.
+    Http { method: Option<Word>, uri: Option<Word>, version: Option<Word>, host: Option<Word> },
+    /// `option tcp-check`.
+    Tcp,
+}
+
+/// The checks of a section.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checks {
+    pub option: Option<Spanned<CheckOption>>,
+    /// `http-check` rules; used with `option httpchk`.
+    pub http: Vec<CheckLine>,
+    /// `tcp-check` rules; used with `option tcp-check`.
+    pub tcp: Vec<CheckLine>,
+}
+
+/// One rule: the words behind the keyword.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckLine {
+    pub span: Span,
+    pub words: Vec<Word>,
+}

@@ -1,0 +1,261 @@
+//! Health checks by script: what is sent, and the line about what came back. The lines were asked of HAProxy, and
+//! `SLUICE_PEER=haproxy` asks again; in one thing they follow later versions than Debian's, see [`refused`].
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tests::net::free_port;
+use tests::peer::ScriptServer;
+use tests::sluice::{Peer, peer};
+use tests::{PATIENCE, Sluice};
+
+/// Answers every request head.
+fn http(answer: &'static str) -> Result<ScriptServer> {
+    ScriptServer::start(move |mut client| {
+        let mut request = Vec::new();
+        let mut buffer = [0; 1024];
+        while !request.windows(4).any(|end| end == b"\r\n\r\n") {
+            match client.read(&mut buffer) {
+                Ok(count @ 1..) => request.extend_from_slice(&buffer[..count]),
+                _ => return,
+            }
+        }
+        let _ = client.write_all(answer.as_bytes());
+    })
+}
+
+/// Says something at once and waits for the end of the connection.
+fn banner(text: &'static str) -> Result<ScriptServer> {
+    ScriptServer::start(move |mut client| {
+        let _ = client.write_all(text.as_bytes());
+        wait(&mut client);
+    })
+}
+
+fn wait(client: &mut TcpStream) {
+    let mut buffer = [0; 1024];
+    while matches!(client.read(&mut buffer), Ok(1..)) {}
+}
+
+/// What later versions say instead of the C library's words.
+fn refused() -> &'static str {
+    match peer() {
+        Peer::Haproxy => "Connection refused",
+        Peer::Sluice => "ECONNREFUSED returned by OS",
+    }
+}
+
+/// Runs a backend for each row, lines and server, and waits for the line that its first check gives.
+fn check(rows: &[(&str, SocketAddr, &str)]) -> Result<()> {
+    let mut config = format!(
+        "defaults
+    mode http
+    timeout connect 2s
+    timeout client 9s
+    timeout server 9s
+    timeout check 500ms
+    option log-health-checks
+    default-server check inter 1s fall 1 rise 1
+frontend none
+    bind 127.0.0.1:{}
+",
+        free_port()?
+    );
+    for (index, (lines, server, _)) in rows.iter().enumerate() {
+        let lines = lines.replace('\n', "\n    ");
+        config += &format!("backend b{index}\n    {lines}\n    server s {server}\n");
+    }
+    let mut sluice = Sluice::config(config).start()?;
+    let program = sluice.program();
+    for (index, (lines, _, expected)) in rows.iter().enumerate() {
+        let start = format!("Health check for server b{index}/s ");
+        let at = program.wait_line(&start, PATIENCE).with_context(|| (*lines).to_owned())?;
+        let line = program.lines().swap_remove(at);
+        let (_, line) = line.split_once(&start).context("no start")?;
+        let (result, _) = line.split_once(", check duration").context("no duration")?;
+        assert_eq!(result, *expected, "{lines}");
+    }
+    Ok(())
+}
+
+#[test]
+fn answers_over_http_are_judged_by_rules() -> Result<()> {
+    let ok = http("HTTP/1.1 200 OK\r\ncontent-length: 5\r\nx-a: one, two\r\n\r\nhello")?;
+    let busy = http("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n")?;
+    let gone = http("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")?;
+    let chunks = http(
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n",
+    )?;
+    let mute = http("")?;
+    let noise = http("garbage\r\n\r\n")?;
+    let silent = ScriptServer::start(|mut client| wait(&mut client))?;
+    let (ok, busy, gone) = (ok.address(), busy.address(), gone.address());
+    let passed = "succeeded, reason: Layer7 check passed, code: 200";
+    let wrong = "failed, reason: Layer7 wrong status, code: 200, info: \"OK\"";
+    let absent =
+        "failed, reason: Layer7 invalid response, info: \"HTTP content check did not match\"";
+    check(&[
+        ("option httpchk", ok, passed),
+        (
+            "option httpchk",
+            busy,
+            "failed, reason: Layer7 wrong status, code: 503, info: \"Service Unavailable\"",
+        ),
+        (
+            "option httpchk\nhttp-check disable-on-404",
+            gone,
+            "conditionally succeeded, reason: Layer7 check conditionally passed, code: 404",
+        ),
+        ("option httpchk", mute.address(), "failed, reason: Layer7 invalid response"),
+        ("option httpchk", noise.address(), "failed, reason: Layer7 invalid response"),
+        ("option httpchk", silent.address(), "failed, reason: Layer7 timeout"),
+        ("option httpchk\nhttp-check expect status 503", busy, &passed.replace("200", "503")),
+        ("option httpchk\nhttp-check expect ! status 200", ok, wrong),
+        ("option httpchk\nhttp-check expect rstatus ^3", ok, wrong),
+        ("option httpchk\nhttp-check expect string ell", ok, passed),
+        ("option httpchk\nhttp-check expect string nope", ok, absent),
+        ("option httpchk\nhttp-check expect string cde", chunks.address(), passed),
+        ("option httpchk\nhttp-check expect rstring ^hel+o$", ok, passed),
+        (
+            "option httpchk\nhttp-check expect ! string ell",
+            ok,
+            "failed, reason: Layer7 invalid response, info: \"HTTP check matched unwanted content\"",
+        ),
+        ("option httpchk\nhttp-check expect hdr name x-a value two", ok, passed),
+        ("option httpchk\nhttp-check expect fhdr name x-a value two", ok, wrong),
+        ("option httpchk\nhttp-check expect hdr name -m beg X- value -m sub ne", ok, passed),
+        ("option httpchk\nhttp-check expect hdr name x-b", ok, wrong),
+        (
+            "option httpchk\nhttp-check expect comment why status 500-599",
+            ok,
+            "failed, reason: Layer7 wrong status, code: 200, info: \"OK comment: why\"",
+        ),
+        (
+            "option httpchk\nhttp-check expect on-error \"oops %[status]\" status-code status \
+             error-status L7STS string nope",
+            ok,
+            "failed, reason: Layer7 wrong status, code: 200, info: \"oops 200\"",
+        ),
+        (
+            "option httpchk\nhttp-check set-var(check.name) str(x-a)\n\
+             http-check expect hdr name-lf %[var(check.name)]",
+            ok,
+            passed,
+        ),
+        (
+            "option httpchk\nhttp-check connect port 1\nhttp-check send meth GET",
+            ok,
+            &format!("failed, reason: Layer4 connection problem, info: \"{}\"", refused()),
+        ),
+    ])
+}
+
+#[test]
+fn banners_are_judged_by_rules_and_steps_are_named() -> Result<()> {
+    let greeter = banner("220 banner here\r\n")?;
+    let closer = ScriptServer::start(drop)?;
+    let greeter = greeter.address();
+    let refused = refused();
+    check(&[
+        (
+            "option tcp-check\ntcp-check expect string banner",
+            greeter,
+            "succeeded, reason: Layer7 check passed, code: 0, info: \"(tcp-check)\"",
+        ),
+        (
+            "option tcp-check\ntcp-check expect string other",
+            greeter,
+            "failed, reason: Layer7 timeout, info: \" at step 1 of tcp-check (expect string 'other')\"",
+        ),
+        (
+            "option tcp-check\ntcp-check expect string x",
+            closer.address(),
+            "failed, reason: Layer7 invalid response, info: \"TCPCHK got an empty response at step 1\"",
+        ),
+        (
+            "option tcp-check\ntcp-check comment first\ntcp-check send a\\r\\n\n\
+             tcp-check expect comment text rstring ^221",
+            greeter,
+            "failed, reason: Layer7 timeout, info: \" at step 3 of tcp-check (expect regex) \
+             comment: 'text'\"",
+        ),
+        (
+            "option tcp-check\ntcp-check expect min-recv 0 comment cc rbinary 00ff",
+            greeter,
+            "failed, reason: Layer7 invalid response, info: \"TCPCHK did not match content \
+             (binary regex) at step 1 comment: cc\"",
+        ),
+        (
+            "option tcp-check\ntcp-check expect ! string banner",
+            greeter,
+            "failed, reason: Layer7 invalid response, info: \"TCPCHK matched unwanted content \
+             'banner' at step 1\"",
+        ),
+        (
+            "option tcp-check\ntcp-check connect\ntcp-check expect binary 3232\n\
+             tcp-check connect port 1",
+            greeter,
+            &format!(
+                "failed, reason: Layer4 connection problem, info: \"{refused} at step 3 of \
+                 tcp-check (connect port 1)\""
+            ),
+        ),
+        (
+            "option tcp-check",
+            SocketAddr::from(([127, 0, 0, 1], 1)),
+            &format!(
+                "failed, reason: Layer4 connection problem, info: \"{refused} at initial \
+                 connection step of tcp-check\""
+            ),
+        ),
+        (
+            "option tcp-check\ntcp-check expect on-success \"good %[res.payload(0,3)]\" \
+             status-code res.payload(0,3) string banner",
+            greeter,
+            "succeeded, reason: Layer7 check passed, code: 220, info: \"good 220\"",
+        ),
+    ])
+}
+
+#[test]
+fn requests_are_sent_as_the_rules_have_them() -> Result<()> {
+    let requests = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&requests);
+    let server = ScriptServer::start(move |mut client| {
+        let mut request = vec![0; 4096];
+        let _ = client.set_read_timeout(Some(Duration::from_secs(5)));
+        let mut length = 0;
+        // The bodies of this test end their requests with this.
+        while !request[..length].ends_with(b"\r\n\r\n") && !request[..length].ends_with(b"end") {
+            match client.read(&mut request[length..]) {
+                Ok(count @ 1..) => length += count,
+                _ => return,
+            }
+        }
+        let text = String::from_utf8_lossy(&request[..length]).into_owned();
+        kept.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(text);
+        let _ = client.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    })?;
+    let passed = "succeeded, reason: Layer7 check passed, code: 200";
+    check(&[
+        ("option httpchk", server.address(), passed),
+        (
+            "option httpchk GET /x HTTP/1.1\nhttp-check send hdr Host example.com hdr X-B \
+             %[be_name] body the-end",
+            server.address(),
+            passed,
+        ),
+    ])?;
+    let mut requests = requests.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
+    requests.sort();
+    let expected = [
+        "GET /x HTTP/1.1\r\nhost: example.com\r\nx-b: b1\r\ncontent-length: 7\r\n\
+         connection: close\r\n\r\nthe-end",
+        "OPTIONS / HTTP/1.0\r\n\r\n",
+    ];
+    assert_eq!(requests, expected);
+    Ok(())
+}
