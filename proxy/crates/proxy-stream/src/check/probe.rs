@@ -69,10 +69,12 @@ pub(super) async fn open(
             let over_tls = opened.io.is_tls();
             Ok((opened.io, over_tls))
         }
-        Err(HandshakeError::Timeout) => {
-            Err(Failed { status: CheckStatus::L6Timeout, info: String::new() })
-        }
-        Err(error) => Err(Failed { status: CheckStatus::L6Response, info: error.to_string() }),
+        Err(failed) => Err(match failed.error {
+            HandshakeError::Timeout => {
+                Failed { status: CheckStatus::L6Timeout, info: String::new() }
+            }
+            error => Failed { status: CheckStatus::L6Response, info: error.to_string() },
+        }),
     }
 }
 
