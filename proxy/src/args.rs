@@ -19,6 +19,10 @@ pub(crate) enum Action {
     Condition(String),
     /// `-c`: check the configuration.
     Check,
+    /// `sluice l4 detach`: takes the kernel path of an instance out of the kernel.
+    L4Detach {
+        instance: Option<String>,
+    },
     /// `sluice explain`.
     Explain {
         json: bool,
@@ -347,6 +351,9 @@ pub(crate) fn parse(argv: &[OsString]) -> Result<Args, ArgsError> {
     if argv.get(1).is_some_and(|word| word == "explain") {
         return explain(&argv[2..]);
     }
+    if argv.get(1).is_some_and(|word| word == "l4") {
+        return l4(&argv[2..]);
+    }
     parse_flags(argv.get(1..).unwrap_or_default())
 }
 
@@ -416,11 +423,25 @@ fn explain(words: &[OsString]) -> Result<Args, ArgsError> {
     Ok(args)
 }
 
+/// `sluice l4 detach [<instance>]`
+fn l4(words: &[OsString]) -> Result<Args, ArgsError> {
+    let text = |word: &OsString| word.to_string_lossy().into_owned();
+    let instance = match words {
+        [verb] if verb == "detach" => None,
+        [verb, name] if verb == "detach" && !starts_with_dash(name) => Some(text(name)),
+        [] => return Ok(Args { action: Action::Usage, ..Args::default() }),
+        [verb, ..] if verb != "detach" => return Err(ArgsError::Unknown(text(verb))),
+        [.., last] => return Err(ArgsError::Unknown(text(last))),
+    };
+    Ok(Args { action: Action::L4Detach { instance }, ..Args::default() })
+}
+
 /// The usage text.
 pub(crate) fn usage() -> String {
     let mut out = String::from(
         "Usage : sluice [-f <file|dir>]* [options] [-- <file>*]\n\
-         \x20       sluice explain [--json] -f <file|dir>   which path each frontend takes, and why\n",
+         \x20       sluice explain [--json] -f <file|dir>   which path each frontend takes, and why\n\
+         \x20       sluice l4 detach [<instance>]           ends the kernel path that a dead process left\n",
     );
     for flag in FLAGS {
         let note = match flag.takes {
@@ -453,6 +474,13 @@ mod tests {
         assert_eq!(check("sluice").unwrap().action, Action::Usage);
         assert_eq!(check("sluice -c -f x").unwrap().action, Action::Check);
         assert_eq!(check("sluice -f x -c").unwrap().action, Action::Check);
+        assert_eq!(
+            check("sluice l4 detach one").unwrap().action,
+            Action::L4Detach { instance: Some("one".into()) }
+        );
+        assert_eq!(check("sluice l4 detach").unwrap().action, Action::L4Detach { instance: None });
+        assert_eq!(check("sluice l4").unwrap().action, Action::Usage);
+        assert!(check("sluice l4 attach").is_err() && check("sluice l4 detach a b").is_err());
         assert_eq!(
             check("sluice explain -f x --json").unwrap().action,
             Action::Explain { json: true }

@@ -54,7 +54,19 @@ fn main() -> ExitCode {
         Action::Condition(text) => worker::condition(text),
         Action::Check => worker::check(&args),
         Action::Explain { json } => worker::explain(&args, *json),
+        Action::L4Detach { instance } => detach(instance.as_deref()),
         Action::Run => run(args),
+    }
+}
+
+/// Takes out of the kernel what a process has left there; flows end.
+fn detach(instance: Option<&str>) -> ExitCode {
+    match proxy_datapath::Datapath::detach_instance(instance, None) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            messages::alert(format_args!("layer 4 in the kernel: {error}"));
+            ExitCode::from(1)
+        }
     }
 }
 

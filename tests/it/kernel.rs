@@ -65,6 +65,38 @@ impl Scene {
     }
 }
 
+/// `shutdown sessions server` and `on-marked-down shutdown-sessions` end what the kernel carries, too; so does
+/// nothing else.
+#[test]
+fn sessions_of_a_server_are_shut_down_in_the_kernel() -> Result<()> {
+    let lines = "    balance roundrobin\n\
+         \x20   server s1 10.2.1.2:80 on-marked-down shutdown-sessions\n    server s2 10.2.2.2:80\n";
+    let Some(scene) = Scene::new(lines)? else { return Ok(()) };
+    let mut peers = (0..4).map(|_| scene.connect()).collect::<Result<Vec<_>>>()?;
+    let flows = scene.command("show l4 flows")?;
+    ensure!(flows.lines().count() == 4, "{flows}");
+    ensure!(flows.lines().all(|flow| flow.starts_with("10.1.0.2:") && flow.contains(" fe=web ")));
+    let on_second = scene.command("show l4 flows server web/s2")?;
+    ensure!(on_second.lines().count() == 2, "{on_second}");
+    scene.command("shutdown sessions server web/s2")?;
+    eventually("the end of those of s2", PATIENCE, || {
+        scene.command("show l4 flows server web/s2").is_ok_and(|flows| flows.trim().is_empty())
+    })?;
+    for peer in &mut peers {
+        ensure!(peer.echo(100).is_ok() == (peer.server == 1), "on s{}", peer.server);
+    }
+    // A server that is set down by its checks, as an operator does it by hand.
+    scene.command("set server web/s1 health down")?;
+    eventually("the end of those of s1", PATIENCE, || {
+        scene.command("show l4 flows").is_ok_and(|flows| flows.trim().is_empty())
+    })
+    .with_context(|| scene.command("show servers state").unwrap_or_default())?;
+    ensure!(peers.iter_mut().all(|peer| peer.echo(100).is_err()));
+    let drops = scene.command("show l4 drops")?;
+    ensure!(drops.lines().any(|row| row.starts_with("- no_flow ")), "{drops}");
+    Ok(())
+}
+
 impl Drop for Scene {
     fn drop(&mut self) {
         // A clean stop takes the pins away.

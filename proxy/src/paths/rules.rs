@@ -128,16 +128,6 @@ fn plain_server(proxy: &Proxy, server: &Server) -> Result<(), Blocker> {
     if let Some(send) = proxy_header.into_iter().flatten().find(|send| send.value) {
         return block(name("send-proxy"), "a header opens its connections", send.span);
     }
-    if let Some(action) = options.on_marked_down {
-        return block(
-            name("on-marked-down"),
-            "its connections are closed from userspace",
-            action.span,
-        );
-    }
-    if let Some(action) = options.on_marked_up {
-        return block(name("on-marked-up"), "connections are closed from userspace", action.span);
-    }
     options.source.as_ref().map_or(Ok(()), plain_source)
 }
 

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proxy_admin::{
-    Admin, CliSocket, L4Row, L4View, Later, Level, ProcessFacts, ProcessView, SessionInfo,
-    SessionOptions,
+    Admin, CliSocket, L4Filter, L4Flow, L4Row, L4View, Later, Level, ProcessFacts, ProcessView,
+    SessionInfo, SessionOptions,
 };
 use proxy_config::model::{CliLevel, Config};
+use proxy_datapath::{Flow, FlowStatus};
 use proxy_net::accept::{self, Acceptance, Accepted, Room, Slots, Switch};
 use proxy_net::listener::ListenSocket;
 use proxy_net::splice;
@@ -142,6 +143,58 @@ impl L4View for Paths {
                 reason: row.why,
             })
             .collect()
+    }
+
+    fn flows(&self, filter: &L4Filter) -> Vec<L4Flow> {
+        let Some(control) = self.control.upgrade() else { return Vec::new() };
+        // Frontend and service have the same name.
+        let backend = |service: &str| {
+            let services = self.fixed.decisions.iter().filter_map(|d| d.service.as_ref());
+            services.clone().find(|s| s.name == service).map_or("", |s| s.backend.as_str())
+        };
+        let server = |flow: &Flow| format!("{}/{}", backend(&flow.service), flow.server);
+        let wanted = |flow: &Flow| {
+            filter.frontend.as_ref().is_none_or(|name| **name == *flow.service)
+                && filter.client.is_none_or(|ip| ip == flow.client.ip())
+                && filter.server.as_ref().is_none_or(|name| *name == server(flow))
+        };
+        let show = |flow: Flow| L4Flow {
+            server: server(&flow),
+            frontend: flow.service.to_string(),
+            client: flow.client,
+            vip: flow.vip,
+            source: flow.source,
+            server_addr: flow.server_addr,
+            state: match flow.status {
+                FlowStatus::SynSent => "syn-sent",
+                FlowStatus::SynReceived => "syn-received",
+                FlowStatus::Established => "established",
+                FlowStatus::HalfClosed => "half-closed",
+                FlowStatus::Closed => "closed",
+            },
+            age_secs: flow.age.as_secs(),
+            idle_secs: flow.idle.as_secs(),
+            bytes_in: flow.bytes_in,
+            bytes_out: flow.bytes_out,
+        };
+        control.kernel.flows(filter.max, wanted).into_iter().map(show).collect()
+    }
+
+    fn drops(&self) -> Vec<(String, String, u64)> {
+        let counters = self.control.upgrade().and_then(|control| control.kernel.counters());
+        let Some(counters) = counters else { return Vec::new() };
+        let all =
+            counters.reasons.iter().map(|(name, packets)| ("-".into(), (*name).into(), *packets));
+        let of_services = counters.services.iter().flat_map(|service| {
+            [
+                ("full", service.traffic.passed_full),
+                ("no_server", service.traffic.passed_no_server),
+                ("no_room", service.traffic.passed_no_room),
+                ("failed", service.traffic.flows_failed),
+            ]
+            .map(|(reason, packets)| (service.frontend.clone(), reason.to_owned(), packets))
+        });
+        all.chain(of_services).collect()
     }
 
     fn status(&self) -> Vec<(String, String)> {

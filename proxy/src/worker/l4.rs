@@ -11,8 +11,8 @@ use std::sync::Arc;
 use proxy_config::model::{Config, L4Hook};
 use proxy_datapath::plan::{Plan, plan};
 use proxy_datapath::{
-    AttachedHook, Datapath, EndedFlow, Hook, NetFacts, OpenOptions, ServerChange, ServiceSpec,
-    Status, Traffic, Unavailable, Usable,
+    AttachedHook, Counters, Datapath, EndFlows, EndedFlow, Flow, Hook, NetFacts, OpenOptions,
+    ServerChange, ServiceSpec, Status, Traffic, Unavailable, Usable,
 };
 use proxy_state::counters::ExternalCounters;
 use proxy_state::server::OpState;
@@ -45,6 +45,8 @@ struct Inner {
     facts: Option<NetFacts>,
     /// Parts of limits given to the kernel, by service and server.
     shared: HashMap<(String, String), ServerChange>,
+    /// [`Server::shutdowns`] as it was when the kernel's flows were ended last, by backend and server.
+    shutdowns: HashMap<(String, String), u64>,
     /// What was counted before this worker began.
     baseline: HashMap<(String, String), Traffic>,
 }
@@ -71,6 +73,7 @@ impl KernelPath {
             rejected: HashMap::new(),
             facts: None,
             shared: HashMap::new(),
+            shutdowns: HashMap::new(),
             baseline: HashMap::new(),
         };
         let this = Self { options, inner: RefCell::new(inner) };
@@ -125,7 +128,9 @@ impl KernelPath {
     /// A server changed its state, weight or address.
     pub(crate) fn server_changed(&self, server: &Server) {
         let mut inner = self.inner.borrow_mut();
-        let Inner { hold, services, shared, .. } = &mut *inner;
+        let Inner { hold, services, shared, shutdowns, .. } = &mut *inner;
+        let place = (server.backend_name.to_string(), server.name.to_string());
+        let ends = shutdowns.insert(place, server.shutdowns()).unwrap_or(0) != server.shutdowns();
         shared.retain(|(_, name), _| *name != *server.name);
         let change = ServerChange {
             usable: usable(server),
@@ -142,6 +147,13 @@ impl KernelPath {
             spec.addr = address.unwrap_or(spec.addr);
             (spec.usable, spec.weight) = (change.usable, change.weight);
             spec.maxconn = change.maxconn;
+            if let Hold::Open(datapath) = hold
+                && ends
+                && let Err(error) =
+                    datapath.end_flows(EndFlows::Server(&service.name, &server.name))
+            {
+                tracing::warn!(service = service.name, %error, "flows not ended");
+            }
             if let Hold::Open(datapath) = hold
                 && !moved
                 && let Err(error) = datapath.set_server(&service.name, &server.name, change)
@@ -331,6 +343,22 @@ impl KernelPath {
     pub(crate) fn status(&self) -> Option<Status> {
         match &self.inner.borrow().hold {
             Hold::Open(datapath) => datapath.status().ok(),
+            Hold::Absent(_) | Hold::Released => None,
+        }
+    }
+
+    /// The flows in the kernel, at most `max` that `wanted` wants.
+    pub(crate) fn flows(&self, max: usize, wanted: impl Fn(&Flow) -> bool) -> Vec<Flow> {
+        match &self.inner.borrow().hold {
+            Hold::Open(datapath) => datapath.flows().flatten().filter(wanted).take(max).collect(),
+            Hold::Absent(_) | Hold::Released => Vec::new(),
+        }
+    }
+
+    /// What the programs have counted since they were loaded.
+    pub(crate) fn counters(&self) -> Option<Counters> {
+        match &self.inner.borrow().hold {
+            Hold::Open(datapath) => datapath.counters().ok(),
             Hold::Absent(_) | Hold::Released => None,
         }
     }

@@ -152,4 +152,42 @@ pub trait L4View {
 
     /// State of the data path as names and values: attached programs, map fill, counters.
     fn status(&self) -> Vec<(String, String)>;
+
+    /// The flows in the kernel that the filter wants.
+    fn flows(&self, filter: &L4Filter) -> Vec<L4Flow>;
+
+    /// Packets by what became of them, apart from those that were translated: whose (a frontend, or `-` for
+    /// all), the reason, how many.
+    fn drops(&self) -> Vec<(String, String, u64)>;
+}
+
+/// Which flows `show l4 flows` shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct L4Filter {
+    pub frontend: Option<String>,
+    /// `<backend>/<server>`.
+    pub server: Option<String>,
+    /// The client's address.
+    pub client: Option<std::net::IpAddr>,
+    /// At most so many.
+    pub max: usize,
+}
+
+/// A connection that the kernel carries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct L4Flow {
+    pub frontend: String,
+    /// `<backend>/<server>`.
+    pub server: String,
+    pub client: std::net::SocketAddr,
+    /// The address the client connected to.
+    pub vip: std::net::SocketAddr,
+    /// What the server takes for the client.
+    pub source: std::net::SocketAddr,
+    pub server_addr: std::net::SocketAddr,
+    pub state: &'static str,
+    pub age_secs: u64,
+    pub idle_secs: u64,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
 }

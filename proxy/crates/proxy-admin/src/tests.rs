@@ -1,7 +1,8 @@
 //! Sessions from end to end over an in-memory stream; rows marked as HAProxy's were asked of HAProxy 2.6.
 
 use crate::context::{
-    Admin, CliSocket, L4Row, L4View, Later, ProcessFacts, ProcessView, Product, SessionInfo,
+    Admin, CliSocket, L4Filter, L4Flow, L4Row, L4View, Later, ProcessFacts, ProcessView, Product,
+    SessionInfo,
 };
 use crate::session::{SessionOptions, serve};
 use crate::{Level, stats};
@@ -78,6 +79,26 @@ impl L4View for World {
     }
     fn status(&self) -> Vec<(String, String)> {
         vec![("flows".into(), "0/1024".into())]
+    }
+    fn flows(&self, filter: &L4Filter) -> Vec<L4Flow> {
+        let flow = L4Flow {
+            frontend: "fe".into(),
+            server: "be/s1".into(),
+            client: "192.0.2.1:5555".parse().unwrap(),
+            vip: "192.0.2.9:80".parse().unwrap(),
+            source: "10.0.0.1:40000".parse().unwrap(),
+            server_addr: "10.0.0.9:8080".parse().unwrap(),
+            state: "established",
+            age_secs: 7,
+            idle_secs: 1,
+            bytes_in: 10,
+            bytes_out: 20,
+        };
+        let wanted = filter.client.is_none_or(|ip| ip == flow.client.ip()) && filter.max > 0;
+        wanted.then_some(flow).into_iter().collect()
+    }
+    fn drops(&self) -> Vec<(String, String, u64)> {
+        vec![("-".into(), "no_flow".into(), 3), ("fe".into(), "full".into(), 2)]
     }
 }
 
@@ -363,6 +384,14 @@ fn answers_are_those_of_haproxy() {
             "show l4",
             "# frontend listener        path      reason\nfe         127.0.0.1:18080 userspace mode http\nflows: 0/1024\n\n",
         ),
+        ("show l4 drops", "# frontend reason packets\n- no_flow 3\nfe full 2\n\n"),
+        (
+            "show l4 flows client 192.0.2.1",
+            "192.0.2.1:5555 -> 192.0.2.9:80 fe=fe src=10.0.0.1:40000 srv=be/s1 dst=10.0.0.9:8080 \
+             state=established age=7s idle=1s in=10 out=20\n\n",
+        ),
+        ("show l4 flows max 0", "\n"),
+        ("show l4 flows client nobody", "Invalid address.\n\n"),
         ("quit", ""),
     ];
     for (command, expected) in rows {
