@@ -375,3 +375,27 @@ listen inner
     assert!(thread.join().is_ok_and(|outcome| outcome.is_ok()));
     Ok(())
 }
+
+#[test]
+fn certificates_change_at_runtime() -> Result<()> {
+    let ca = Authority::new()?;
+    let crt = ca.issue("a.pem", "a.test", 30)?;
+    let next = std::fs::read_to_string(ca.issue("b.pem", "b.test", 30)?)?;
+    let next: String =
+        next.lines().filter(|line| !line.is_empty()).map(|l| format!("{l}\n")).collect();
+    let (sluice, address) = telling(&format!("ssl crt {crt}"))?;
+    let cli = sluice.stats();
+    let before = ask(address, "x.test", "-k")?;
+    words(&before, "* * * * a.test");
+    let set = cli.command(&format!("set ssl cert {crt} <<\n{next}\n"))?;
+    assert_eq!(set.trim(), format!("Transaction created for certificate {crt}!"));
+    words(&ask(address, "x.test", "-k")?, "* * * * a.test");
+    let commit = cli.command(&format!("commit ssl cert {crt}"))?;
+    assert_eq!(commit.trim(), format!("Committing {crt}.\nSuccess!"));
+    words(&ask(address, "x.test", "-k")?, "* * * * b.test");
+    let shown = cli.command(&format!("show ssl cert {crt}"))?;
+    assert!(shown.contains("Status: Used") && shown.contains("Subject: /CN=b.test"), "{shown}");
+    let snis = cli.command("show ssl sni")?;
+    assert!(snis.contains("\tb.test\t-\tecdsa\t"), "{snis}");
+    Ok(())
+}

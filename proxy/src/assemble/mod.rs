@@ -36,6 +36,8 @@ use tls::Tls;
 pub(crate) struct Assembled {
     pub(crate) registry: Arc<Registry>,
     pub(crate) patterns: Arc<PatternLists>,
+    /// The certificates of listeners and servers.
+    pub(crate) certificates: Arc<proxy_tls::live::Store>,
     pub(crate) public_keys: Arc<PublicKeys>,
     pub(crate) var_names: Arc<VarNames>,
     pub(crate) decisions: Vec<Decision>,
@@ -141,6 +143,7 @@ pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
     let registry = registry.ok_or(())?;
     Ok(Assembled {
         registry,
+        certificates: tls.live(),
         patterns: rules.patterns,
         public_keys: rules.keys,
         var_names: rules.vars,

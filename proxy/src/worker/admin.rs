@@ -39,11 +39,17 @@ pub(crate) struct Fixed {
 }
 
 /// Builds what every session shares.
-pub(crate) fn admin(control: &Rc<Control>, patterns: Arc<PatternLists>, fixed: Fixed) -> Rc<Admin> {
+pub(crate) fn admin(
+    control: &Rc<Control>,
+    patterns: Arc<PatternLists>,
+    certificates: Arc<proxy_tls::live::Store>,
+    fixed: Fixed,
+) -> Rc<Admin> {
     let fixed = Rc::new(fixed);
     Rc::new(Admin {
         registry: control.registry.clone(),
         patterns,
+        certificates,
         product: stats::product(),
         process: Box::new(View { control: Rc::downgrade(control), fixed: fixed.clone() }),
         l4: Some(Box::new(Paths { control: Rc::downgrade(control), fixed })),

@@ -127,6 +127,7 @@ fn start(
     let admin = admin::admin(
         &control,
         env.shared.patterns.clone(),
+        assembled.certificates.clone(),
         Fixed {
             threads: u32::try_from(threads).unwrap_or(u32::MAX),
             sockets: admin::describe(&control.listeners.borrow().cli),

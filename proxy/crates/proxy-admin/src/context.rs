@@ -3,6 +3,7 @@
 use crate::Level;
 use proxy_rules::pattern::PatternLists;
 use proxy_state::{Now, Registry};
+use proxy_tls::live::Store as CertificateStore;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -26,6 +27,8 @@ pub struct Admin {
     pub registry: Arc<Registry>,
     /// The pattern lists of ACLs and maps.
     pub patterns: Arc<PatternLists>,
+    /// The certificates of listeners and servers.
+    pub certificates: Arc<CertificateStore>,
     pub product: Product,
     pub process: Box<dyn ProcessView>,
     /// `None` when the kernel data path is compiled out or switched off.

@@ -156,6 +156,7 @@ fn admin() -> Rc<Admin> {
     .unwrap();
     Rc::new(Admin {
         patterns: Default::default(),
+        certificates: Default::default(),
         registry,
         product: Product {
             name: "Sluice",

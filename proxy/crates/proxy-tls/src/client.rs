@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use rustls::client::{ClientSessionMemoryCache, Resumption, Tls12Resumption};
 use rustls::{ClientConfig, KeyLog};
 
-use crate::material::Certificate;
+use crate::listener::Slot;
 use crate::settings::{Settings, SettingsError, restrict};
 use crate::verify::{ServerVerifier, Trust};
 
@@ -21,18 +22,62 @@ pub struct Options {
     /// `verifyhost`.
     pub host: Option<String>,
     /// `crt`: shown to servers that ask for a certificate.
-    pub certificate: Option<Arc<Certificate>>,
+    pub certificate: Option<Arc<Slot>>,
     /// Not with `no-ssl-reuse`.
     pub reuse: bool,
     /// Not with `no-tls-tickets`.
     pub tickets: bool,
 }
 
+/// How a server is spoken to, changing with its certificate.
+#[derive(Debug)]
+pub struct Client {
+    options: Options,
+    key_log: Option<Arc<dyn KeyLog>>,
+    current: ArcSwap<ClientConfig>,
+}
+
+impl Client {
+    /// Prepares settings. The second value says what was asked for and is not offered.
+    ///
+    /// # Errors
+    /// Nothing that was asked for is offered, or the certificate cannot be used.
+    pub fn new(
+        options: Options,
+        key_log: Option<Arc<dyn KeyLog>>,
+    ) -> Result<(Self, Vec<String>), SettingsError> {
+        let (config, notes) = config(&options, key_log.clone())?;
+        Ok((Self { options, key_log, current: ArcSwap::new(config) }, notes))
+    }
+
+    /// The configuration for the next connection.
+    #[must_use]
+    pub fn config(&self) -> Arc<ClientConfig> {
+        self.current.load_full()
+    }
+
+    /// Whether servers are shown this certificate.
+    #[must_use]
+    pub fn shows(&self, slot: &Arc<Slot>) -> bool {
+        self.options.certificate.as_ref().is_some_and(|own| Arc::ptr_eq(own, slot))
+    }
+
+    /// Takes up a certificate that was replaced. Sessions made with the former are not resumed.
+    ///
+    /// # Errors
+    /// The certificate cannot be used.
+    pub fn refresh(&self) -> Result<(), SettingsError> {
+        let (config, _) = config(&self.options, self.key_log.clone())?;
+        self.current.store(config);
+        Ok(())
+    }
+}
+
 /// Prepares settings. The second value says what was asked for and is not offered.
 ///
 /// # Errors
 /// Nothing that was asked for is offered, or the certificate cannot be used.
-pub fn config(
+fn config(
     options: &Options,
     key_log: Option<Arc<dyn KeyLog>>,
 ) -> Result<(Arc<ClientConfig>, Vec<String>), SettingsError> {
@@ -51,7 +96,8 @@ pub fn config(
         .with_custom_certificate_verifier(Arc::new(verifier));
     let mut config = match &options.certificate {
         None => builder.with_no_client_auth(),
-        Some(certificate) => {
+        Some(slot) => {
+            let certificate = slot.certificate();
             let key = restrict(&certificate.key, prepared.client_sigalgs.as_ref());
             let resolver = rustls::sign::SingleCertAndKey::from(certificate.certified(key));
             builder.with_client_cert_resolver(Arc::new(resolver))

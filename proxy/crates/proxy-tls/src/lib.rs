@@ -14,6 +14,7 @@ pub mod ciphers;
 pub mod client;
 pub mod findings;
 pub mod listener;
+pub mod live;
 pub mod material;
 pub mod names;
 pub mod settings;

@@ -54,11 +54,26 @@ pub struct Entry {
     pub filters: Vec<Filter>,
     /// Shown to clients that name no host, or one that no certificate is for.
     pub default: bool,
+    /// Where it stands, when that is in a list or a directory.
+    pub line: Option<Line>,
+}
+
+/// A line of a `crt-list`; files of a directory count as lines, too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// The list's name.
+    pub list: Arc<str>,
+    /// From 1.
+    pub number: usize,
+    /// As they were written.
+    pub options: Arc<str>,
 }
 
 /// What a listener shows to clients.
 #[derive(Debug)]
 pub struct Listener {
+    /// Settings of the `bind` line.
+    pub profile: Arc<Profile>,
     entries: Mutex<Vec<Entry>>,
     table: ArcSwap<Table>,
     strict: AtomicBool,
@@ -76,13 +91,13 @@ pub struct Chosen {
 impl Listener {
     /// A listener with these certificates, of which the first is the default when no other says that it is one.
     #[must_use]
-    pub fn new(mut entries: Vec<Entry>, strict_sni: bool) -> Self {
+    pub fn new(profile: Arc<Profile>, mut entries: Vec<Entry>, strict_sni: bool) -> Self {
         // The first one is a default, whatever others are (configuration manual, 5.1 "default-crt").
         if let Some(first) = entries.first_mut() {
             first.default = true;
         }
         let table = ArcSwap::from_pointee(Table::new(&entries, None));
-        Self { entries: Mutex::new(entries), table, strict: AtomicBool::new(strict_sni) }
+        Self { profile, entries: Mutex::new(entries), table, strict: AtomicBool::new(strict_sni) }
     }
 
     /// Chooses for a client. `None` refuses it: nothing fits and `strict-sni` forbids a default, or there is none.

@@ -39,6 +39,15 @@ pub struct Parts {
 }
 
 impl Parts {
+    /// Parts that are there already.
+    #[must_use]
+    pub fn new(
+        certificates: Vec<CertificateDer<'static>>,
+        key: Option<PrivateKeyDer<'static>>,
+    ) -> Self {
+        Self { certificates, key, encrypted: false }
+    }
+
     /// Reads PEM text. The first key counts.
     ///
     /// # Errors
@@ -105,6 +114,8 @@ pub struct Certificate {
     /// Its own certificate once more, for those who look at it.
     pub der: Arc<[u8]>,
     pub key: Arc<dyn SigningKey>,
+    /// The key as it came.
+    pub key_der: PrivateKeyDer<'static>,
     pub kind: KeyKind,
     /// Host names it is for, in lower case: DNS names and the common name.
     pub names: Vec<Box<str>>,
@@ -136,12 +147,12 @@ impl Certificate {
             .and_then(|parts| parts.key.as_ref())
             .or(own.key.as_ref())
             .map(PrivateKeyDer::clone_key);
-        let der = match der {
+        let key_der = match der {
             Some(der) => der,
             None if encrypted => return Err(MaterialError::EncryptedKey),
             None => return Err(MaterialError::NoKey),
         };
-        let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&der)
+        let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key_der)
             .map_err(MaterialError::Key)?;
         match CertifiedKey::new(own.certificates.clone(), key.clone()).keys_match() {
             Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
@@ -156,7 +167,20 @@ impl Certificate {
         let issuer = own.certificates.get(1).cloned().or(issuer);
         let ocsp = ocsp.filter(|response| !response.is_empty());
         let der = own.certificates.first().map_or(&[][..], |der| der.as_ref()).into();
-        Ok(Self { der, chain: own.certificates, key, kind, names, ocsp, issuer })
+        Ok(Self { der, chain: own.certificates, key, key_der, kind, names, ocsp, issuer })
+    }
+
+    /// Its key, itself and its issuers, as PEM.
+    #[must_use]
+    pub fn to_pem(&self) -> String {
+        let label = match &self.key_der {
+            PrivateKeyDer::Pkcs1(_) => "RSA PRIVATE KEY",
+            PrivateKeyDer::Sec1(_) => "EC PRIVATE KEY",
+            _ => "PRIVATE KEY",
+        };
+        let mut text = pem(label, self.key_der.secret_der());
+        self.chain.iter().for_each(|der| text.push_str(&pem("CERTIFICATE", der)));
+        text
     }
 
     /// In the form of the TLS library.
@@ -166,6 +190,18 @@ impl Certificate {
         certified.ocsp.clone_from(&self.ocsp);
         Arc::new(certified)
     }
+}
+
+/// A section of PEM text (RFC 7468, 2).
+fn pem(label: &str, der: &[u8]) -> String {
+    use base64::Engine;
+    let text = base64::engine::general_purpose::STANDARD.encode(der);
+    let mut out = format!("-----BEGIN {label}-----\n");
+    for line in text.as_bytes().chunks(64) {
+        out.push_str(&String::from_utf8_lossy(line));
+        out.push('\n');
+    }
+    out + &format!("-----END {label}-----\n")
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@ use proxy_config::model::{Bind, BindTls, CertSource, Proxy, TlsVerify};
 use proxy_state::Transport;
 use proxy_stream::transport::Entrance;
 use proxy_tls::findings::SecretLog;
-use proxy_tls::listener::{Entry, Listener, Options, Profile, Shared, Verify};
+use proxy_tls::listener::{Entry, Line, Listener, Options, Profile, Shared, Verify};
+use proxy_tls::live::Bound;
 use proxy_tls::ticket::{LONG, SHORT, TicketKeys};
 use proxy_tls::verify::Ignored;
 use proxy_types::{DiagSink, Diagnostic, Diagnostics, Mode, Span, Spanned};
@@ -23,7 +24,15 @@ impl Tls<'_> {
         diagnostics: &mut Diagnostics,
     ) -> Option<Transport> {
         let tls = match bind.tls.ssl {
-            Some(_) => Some(Arc::new(self.listener(proxy, bind, diagnostics)?)),
+            Some(_) => {
+                let listener = Arc::new(self.listener(proxy, bind, diagnostics)?);
+                self.live.add_listener(Bound {
+                    frontend: proxy.name.value.as_str().into(),
+                    place: self.rules.sources.place(bind.span).into(),
+                    listener: listener.clone(),
+                });
+                Some(listener)
+            }
             None => {
                 if !bind.tls.certificates.is_empty() {
                     let message = "a certificate was specified but SSL was not enabled: use 'ssl'";
@@ -64,12 +73,20 @@ impl Tls<'_> {
                 continue;
             }
             match self.store.certificates(&name.value) {
-                Ok(slots) => entries.extend(slots.into_iter().map(|slot| Entry {
-                    slot,
-                    profile: profile.clone(),
-                    filters: Vec::new(),
-                    default: matches!(source, CertSource::Default(_)),
-                })),
+                Ok(slots) => {
+                    let directory = std::path::Path::new(&name.value).is_dir();
+                    entries.extend(slots.into_iter().enumerate().map(|(index, slot)| Entry {
+                        slot,
+                        profile: profile.clone(),
+                        filters: Vec::new(),
+                        default: matches!(source, CertSource::Default(_)),
+                        line: directory.then(|| Line {
+                            list: name.value.as_str().into(),
+                            number: index + 1,
+                            options: "".into(),
+                        }),
+                    }));
+                }
                 Err(error) => {
                     failed = true;
                     diagnostics.push(Diagnostic::alert(error).at(name.span));
@@ -86,7 +103,7 @@ impl Tls<'_> {
             diagnostics.push(Diagnostic::alert(message).at(bind.span));
             failed = true;
         }
-        (!failed).then(|| Listener::new(entries, strict))
+        (!failed).then(|| Listener::new(profile, entries, strict))
     }
 
     /// What the certificates of a line have in common.
@@ -217,6 +234,11 @@ impl Tls<'_> {
                     profile: profile.clone(),
                     filters: line.filters.iter().filter_map(|text| text.parse().ok()).collect(),
                     default: false,
+                    line: Some(Line {
+                        list: file.value.as_str().into(),
+                        number: line.number,
+                        options: line.options.as_str().into(),
+                    }),
                 })),
                 (Err(error), _) => {
                     failed = true;

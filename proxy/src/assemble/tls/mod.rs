@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use proxy_config::model::{Config, TlsSettings, TlsVersion};
+use proxy_tls::live;
 use proxy_tls::settings::{Settings, Version};
 use proxy_tls::ticket::TicketKeys;
 use proxy_tls::verify::Trust;
@@ -22,19 +23,31 @@ pub(crate) struct Tls<'a> {
     config: &'a Config,
     rules: &'a Rules<'a>,
     store: Store<'a>,
+    /// What stays when the configuration is gone.
+    live: Arc<live::Store>,
     trusts: HashMap<Vec<String>, Option<Arc<Trust>>>,
     ticket_keys: HashMap<String, Option<Arc<TicketKeys>>>,
 }
 
 impl<'a> Tls<'a> {
     pub(super) fn new(config: &'a Config, rules: &'a Rules<'a>) -> Self {
+        let live = Arc::new(live::Store::default());
+        if config.global.tls.load_extra_del_ext.is_some() {
+            live.set_del_ext();
+        }
         Self {
             config,
             rules,
-            store: Store::new(&config.global.tls),
+            store: Store::new(&config.global.tls, live.clone()),
+            live,
             trusts: HashMap::new(),
             ticket_keys: HashMap::new(),
         }
+    }
+
+    /// The certificates, for the runtime API.
+    pub(super) fn live(&self) -> Arc<live::Store> {
+        self.live.clone()
     }
 
     /// Authorities of `files`, without what `crl` revokes. Each combination is read once. `None` was told.

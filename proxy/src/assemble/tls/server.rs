@@ -6,7 +6,7 @@ use proxy_config::model::{Proxy, Server, TlsVerify};
 use proxy_rules::sample::{Expr, Place};
 use proxy_state::Transport;
 use proxy_stream::transport::{Exit, SendProxy, SendProxyV2, Sni, TlsExit};
-use proxy_tls::client::{self, Options};
+use proxy_tls::client::{Client, Options};
 use proxy_tls::findings::SecretLog;
 use proxy_types::{DiagSink, Diagnostic, Diagnostics, Mode, Spanned};
 
@@ -101,7 +101,7 @@ impl Tls<'_> {
         }
         if let Some(name) = &written.crt {
             match self.store.certificates(&name.value) {
-                Ok(slots) => options.certificate = slots.first().map(|slot| slot.certificate()),
+                Ok(slots) => options.certificate = slots.first().cloned(),
                 Err(error) => {
                     diagnostics.push(Diagnostic::alert(error).at(name.span));
                     return None;
@@ -110,12 +110,14 @@ impl Tls<'_> {
         }
         let sni = self.sni(proxy, server, diagnostics)?;
         let key_log = global.keylog.is_some_and(|on| on.value).then(|| Arc::new(SecretLog) as _);
-        match client::config(&options, key_log) {
-            Ok((config, notes)) => {
+        match Client::new(options, key_log) {
+            Ok((client, notes)) => {
                 for note in notes {
                     diagnostics.push(Diagnostic::notice(note).at(server.span));
                 }
-                Some(TlsExit { config, sni })
+                let client = Arc::new(client);
+                self.live.add_client(client.clone());
+                Some(TlsExit { client, sni })
             }
             Err(error) => {
                 diagnostics.push(Diagnostic::alert(error.to_string()).at(server.span));

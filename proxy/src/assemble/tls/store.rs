@@ -7,6 +7,7 @@ use std::sync::Arc;
 use proxy_config::crt_list::Files;
 use proxy_config::model::TlsGlobal;
 use proxy_tls::listener::Slot;
+use proxy_tls::live;
 use proxy_tls::material::Certificate;
 use proxy_tls::rustls::pki_types::CertificateDer;
 
@@ -20,6 +21,7 @@ const KINDS: [&str; 3] = [".rsa", ".ecdsa", ".dsa"];
 /// Certificates by name.
 pub(super) struct Store<'a> {
     global: &'a TlsGlobal,
+    live: Arc<live::Store>,
     slots: HashMap<String, Arc<Slot>>,
     /// Chains of `issuers-chain-path`, once they are needed.
     chains: Option<Vec<Vec<CertificateDer<'static>>>>,
@@ -28,8 +30,8 @@ pub(super) struct Store<'a> {
 }
 
 impl<'a> Store<'a> {
-    pub(super) fn new(global: &'a TlsGlobal) -> Self {
-        Self { global, slots: HashMap::new(), chains: None, notes: Vec::new() }
+    pub(super) fn new(global: &'a TlsGlobal, live: Arc<live::Store>) -> Self {
+        Self { global, live, slots: HashMap::new(), chains: None, notes: Vec::new() }
     }
 
     /// What `crt` names: a file, a bundle of files, a directory of files, or a certificate of a `crt-store`.
@@ -90,6 +92,7 @@ impl<'a> Store<'a> {
         }
         let certificate = self.load(path, extra)?;
         let slot = Arc::new(Slot::new(path, Arc::new(certificate)));
+        self.live.insert(slot.clone());
         self.slots.insert(path.to_owned(), slot.clone());
         Ok(slot)
     }

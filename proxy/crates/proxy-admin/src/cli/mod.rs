@@ -11,6 +11,7 @@ mod show_process;
 mod show_servers;
 mod show_sess;
 mod show_stat;
+mod ssl;
 
 use crate::command::{Call, Command, Reply};
 use proxy_state::{Backend, Frontend, Server};
@@ -30,6 +31,7 @@ pub static TABLES: &[&[Command]] = &[
     show_servers::COMMANDS,
     show_sess::COMMANDS,
     show_stat::COMMANDS,
+    ssl::COMMANDS,
 ];
 
 /// The frontend an argument names.

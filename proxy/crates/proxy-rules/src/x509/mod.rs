@@ -6,6 +6,7 @@ pub mod error;
 pub use cipher::cipher_name;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::der_parser::Oid;
+use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 use x509_parser::public_key::PublicKey;
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
@@ -174,4 +175,47 @@ pub fn time(time: &x509_parser::time::ASN1Time) -> String {
 pub fn sha1(der: &[u8]) -> Vec<u8> {
     use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
     digest(&SHA1_FOR_LEGACY_USE_ONLY, der).as_ref().to_vec()
+}
+
+/// A point of time as OpenSSL prints it: `Sep 13 21:20:24 2019 GMT`.
+pub fn readable_time(time: &x509_parser::time::ASN1Time) -> String {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let t = time.to_datetime();
+    let month = MONTHS[usize::from(u8::from(t.month())) - 1];
+    let (hour, minute, second) = (t.hour(), t.minute(), t.second());
+    format!("{month} {:>2} {hour:02}:{minute:02}:{second:02} {} GMT", t.day(), t.year())
+}
+
+/// The alternative names, as OpenSSL prints them.
+pub fn alternative_names(certificate: &X509Certificate<'_>) -> Option<String> {
+    let names = certificate.subject_alternative_name().ok()??;
+    let list: Vec<String> = names.value.general_names.iter().filter_map(general_name).collect();
+    Some(list.join(", ")).filter(|list| !list.is_empty())
+}
+
+/// As OpenSSL prints it.
+fn general_name(name: &GeneralName<'_>) -> Option<String> {
+    Some(match name {
+        GeneralName::DNSName(name) => format!("DNS:{name}"),
+        GeneralName::RFC822Name(name) => format!("email:{name}"),
+        GeneralName::URI(uri) => format!("URI:{uri}"),
+        GeneralName::IPAddress(bytes) => match bytes.len() {
+            4 => {
+                let octets = <[u8; 4]>::try_from(*bytes).ok()?;
+                format!("IP Address:{}", std::net::Ipv4Addr::from(octets))
+            }
+            _ => {
+                let octets = <[u8; 16]>::try_from(*bytes).ok()?;
+                let groups = std::net::Ipv6Addr::from(octets).segments();
+                let groups: Vec<String> = groups.iter().map(|g| format!("{g:X}")).collect();
+                format!("IP Address:{}", groups.join(":"))
+            }
+        },
+        GeneralName::DirectoryName(name) => {
+            format!("DirName:{}", self::name(name, NameForm::OneLine)?)
+        }
+        GeneralName::RegisteredID(id) => format!("Registered ID:{}", id.to_id_string()),
+        _ => return None,
+    })
 }

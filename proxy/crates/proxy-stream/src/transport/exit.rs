@@ -12,6 +12,7 @@ use proxy_rules::logformat::LogFormat;
 use proxy_rules::sample::connection::{Connection, Tls};
 use proxy_rules::sample::{EvalCtx, Expr};
 use proxy_rules::x509;
+use proxy_tls::client::Client;
 use proxy_tls::findings::Findings;
 use proxy_tls::rustls::pki_types::ServerName;
 use proxy_tls::rustls::{ClientConfig, ClientConnection};
@@ -60,7 +61,7 @@ pub struct SendProxyV2 {
 
 /// TLS to a server.
 pub struct TlsExit {
-    pub config: Arc<ClientConfig>,
+    pub client: Arc<Client>,
     pub sni: Sni,
 }
 
@@ -197,7 +198,7 @@ impl Exit {
                     .filter(|name| !name.is_empty())
                     .map(Into::into),
             };
-            (tls.config.clone(), name)
+            (tls.client.config(), name)
         });
         let header = match &self.proxy {
             None => Vec::new(),

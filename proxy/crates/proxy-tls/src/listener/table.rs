@@ -259,6 +259,7 @@ mod tests {
             profile: Arc::new(profile),
             filters: filters.split_whitespace().map(|text| text.parse().unwrap()).collect(),
             default,
+            line: None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Fields of certificates (configuration manual, 7.3.4).
 
 use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::{GeneralName, ParsedExtension};
+use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::FromDer;
 use x509_parser::x509::X509Name;
 
@@ -442,35 +442,5 @@ fn root<'a>(cx: &EvalCtx<'a>, args: &'a Args, _: &mut Cursor) -> Option<Sample<'
 }
 
 fn san<'a>(cx: &EvalCtx<'a>, _: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {
-    field::<Client>(cx, |certificate| {
-        let names = certificate.subject_alternative_name().ok()??;
-        let list: Vec<String> = names.value.general_names.iter().filter_map(general_name).collect();
-        Some(list.join(", ")).filter(|list| !list.is_empty())
-    })
-}
-
-/// As OpenSSL prints it.
-fn general_name(name: &GeneralName<'_>) -> Option<String> {
-    Some(match name {
-        GeneralName::DNSName(name) => format!("DNS:{name}"),
-        GeneralName::RFC822Name(name) => format!("email:{name}"),
-        GeneralName::URI(uri) => format!("URI:{uri}"),
-        GeneralName::IPAddress(bytes) => match bytes.len() {
-            4 => {
-                let octets = <[u8; 4]>::try_from(*bytes).ok()?;
-                format!("IP Address:{}", std::net::Ipv4Addr::from(octets))
-            }
-            _ => {
-                let octets = <[u8; 16]>::try_from(*bytes).ok()?;
-                let groups = std::net::Ipv6Addr::from(octets).segments();
-                let groups: Vec<String> = groups.iter().map(|g| format!("{g:X}")).collect();
-                format!("IP Address:{}", groups.join(":"))
-            }
-        },
-        GeneralName::DirectoryName(name) => {
-            format!("DirName:{}", x509::name(name, NameForm::OneLine)?)
-        }
-        GeneralName::RegisteredID(id) => format!("Registered ID:{}", id.to_id_string()),
-        _ => return None,
-    })
+    field::<Client>(cx, x509::alternative_names)
 }
