@@ -27,7 +27,8 @@ pub struct Hop {
     pub data: [u32; 4],
     /// Longest IP packet that fits, 0 where the kernel sees to that (tc).
     pub mtu: u16,
-    pub reserved: u16,
+    /// MTU of the route, 0 when it is not known.
+    pub path_mtu: u16,
 }
 
 /// What is asked of the routing table.

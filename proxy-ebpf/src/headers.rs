@@ -132,6 +132,8 @@ unsafe impl Header for u16 {}
 // SAFETY: integers.
 unsafe impl Header for u32 {}
 // SAFETY: integers.
+unsafe impl Header for [u8; 4] {}
+// SAFETY: integers.
 unsafe impl Header for [u32; 2] {}
 // SAFETY: integers.
 unsafe impl Header for [u32; 8] {}

@@ -9,6 +9,7 @@ use crate::{
     flow,
     frame::{Frame, Path, Verdict},
     headers::Tcp,
+    mss,
     parse::Segment,
     process::Family,
     rewrite,
@@ -92,7 +93,11 @@ pub fn known<F: Frame, T: Tables, A: Family>(
         cache::fill(tables, config, seat, key, F::HOOK, cell, hop, now, old_forward);
         tables.count(Reason::CacheMiss);
     }
-    if !rewrite::tcp::<F, A>(frame, config, segment, &scratch.rewrite) {
+    let mut sent = rewrite::tcp::<F, A>(frame, config, segment, &scratch.rewrite);
+    if sent && segment.flags & Tcp::SYN != 0 {
+        sent = mss::clamp::<F, A>(frame, segment, mss::smaller(scratch.hop.path_mtu, main.mtu()));
+    }
+    if !sent {
         tables.count(Reason::RewriteFailed);
         return Known::Done(Verdict::Drop);
     }

@@ -9,7 +9,7 @@ use crate::{
     cell::LiveCell,
     end,
     frame::{Frame, Path, Verdict},
-    hash,
+    hash, mss,
     parse::Segment,
     ports,
     process::Family,
@@ -44,7 +44,9 @@ pub fn open<F: Frame, T: Tables, A: Family>(
     }
     match place(frame, tables, config, scratch, segment, index, service, live) {
         Ok(()) => {
-            if !rewrite::tcp::<F, A>(frame, config, segment, &scratch.rewrite) {
+            if !rewrite::tcp::<F, A>(frame, config, segment, &scratch.rewrite)
+                || !mss::clamp::<F, A>(frame, segment, scratch.hop.path_mtu)
+            {
                 tables.count(Reason::RewriteFailed);
                 return Verdict::Drop;
             }
@@ -148,6 +150,7 @@ fn enter<F: Frame, T: Tables>(
     forward.new_dport = rewrite.dport;
     forward.ifindex = real.ifindex;
     forward.direction = FlowEntry::FORWARD;
+    forward.mtu = hop.path_mtu;
     forward.packets = 1;
     forward.bytes = u64::from(segment.payload);
     if let Err(error) = tables.insert(key, forward) {
@@ -199,7 +202,8 @@ fn fill_reverse(
     entry.ifindex = ingress;
     entry.connect_ms = 0;
     entry.direction = FlowEntry::REVERSE;
-    entry.reserved = [0; 3];
+    entry.reserved = 0;
+    entry.mtu = 0;
 }
 
 /// The key of the server's packets.

@@ -12,6 +12,8 @@ pub struct Segment {
     pub key: FlowKey,
     /// Bits of [`Tcp`].
     pub flags: u8,
+    /// Bytes of the TCP header, options included.
+    pub header: u8,
     /// TTL or hop limit.
     pub ttl: u8,
     /// Bytes of TCP payload, all GSO segments together.
@@ -79,6 +81,7 @@ pub fn ipv4(frame: &impl Frame, ip: &Ipv4) -> Parsed {
     Parsed::Segment(Segment {
         key: key(Addr::mapped(ip.src), Addr::mapped(ip.dst), &tcp),
         flags: tcp.flags,
+        header: (tcp.data_offset >> 4) * 4,
         ttl: ip.ttl,
         payload,
         ip_len: wire_len(frame, ip_len),
@@ -103,6 +106,7 @@ pub fn ipv6(frame: &impl Frame, ip: &Ipv6) -> Parsed {
     Parsed::Segment(Segment {
         key: key(Addr { words: ip.src }, Addr { words: ip.dst }, &tcp),
         flags: tcp.flags,
+        header: (tcp.data_offset >> 4) * 4,
         ttl: ip.hop_limit,
         payload,
         ip_len: wire_len(frame, wire),

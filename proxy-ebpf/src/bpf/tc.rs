@@ -184,6 +184,7 @@ fn find_route(skb: *mut __sk_buff, path: &Path<'_>, hop: &mut Hop) -> bool {
     ];
     // SAFETY: a field of the context.
     let mut params = fib_params(path, unsafe { (*skb).ifindex });
+    params.__bindgen_anon_1.tot_len = path.len;
     // SAFETY: `params` is as long as said.
     let result = unsafe {
         bpf_fib_lookup(
@@ -194,7 +195,10 @@ fn find_route(skb: *mut __sk_buff, path: &Path<'_>, hop: &mut Hop) -> bool {
         )
     };
     hop.mtu = 0;
+    hop.path_mtu = 0;
     if result == SUCCESS {
+        // SAFETY: as for XDP: the route's MTU in the place of a length.
+        hop.path_mtu = unsafe { params.__bindgen_anon_1.mtu_result };
         hop.ifindex = params.ifindex;
         // SAFETY: the kernel filled the member of the family it names.
         hop.data = unsafe {
@@ -207,7 +211,8 @@ fn find_route(skb: *mut __sk_buff, path: &Path<'_>, hop: &mut Hop) -> bool {
         return true;
     }
     // Forwarding is off on this interface, or the kernel is older than the flag (Linux 6.3): the balancer
-    // need not be a router, so the interface it was told about will do.
+    // need not be a router, so the interface it was told about will do. Or the packet is longer than the
+    // route's MTU: the kernel's own output path sees to that.
     hop.ifindex = path.fallback;
     hop.data = [0; 4];
     path.fallback != 0 && !UNROUTED.contains(&result)

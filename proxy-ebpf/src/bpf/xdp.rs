@@ -147,6 +147,7 @@ fn find_route(ctx: *mut xdp_md, path: &Path<'_>, hop: &mut Hop) -> bool {
     // SAFETY: the kernel put the route's MTU where the length was; one that does not leaves the length, which
     // is on the safe side.
     hop.mtu = unsafe { params.__bindgen_anon_1.mtu_result };
+    hop.path_mtu = hop.mtu;
     let [a, b, c, d, e, f] = params.dmac;
     let [g, h, i, j, k, l] = params.smac;
     let word = u32::from_ne_bytes;

@@ -52,7 +52,7 @@ pub(crate) fn load(pins: &Pins, adoption: Adoption, sizes: &Sizes) -> Result<Ebp
 }
 
 /// The verifier gives up with `EAGAIN` when a signal reaches the thread.
-const LOAD_RETRIES: usize = 5;
+const LOAD_RETRIES: usize = 50;
 
 fn load_program(
     ebpf: &mut Ebpf,

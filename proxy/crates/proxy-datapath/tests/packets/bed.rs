@@ -51,7 +51,7 @@ pub(crate) const SERVER_NEIGHBOUR: Mac = [2, 0, 0, 0, 0xd, 9];
 /// First and last port of full NAT, unless a test sets its own.
 pub(crate) const NAT_PORT: u16 = 40000;
 
-fn ip(arguments: &str) {
+pub(crate) fn ip(arguments: &str) {
     let status = Command::new("ip").args(arguments.split(' ')).status().unwrap();
     assert!(status.success(), "ip {arguments}");
 }
@@ -68,7 +68,7 @@ fn interface(name: &str) -> (u32, Mac) {
 /// Loads a program, again when the verifier was interrupted by a signal (`EAGAIN`), such as the end of an `ip`
 /// of another test.
 fn load(mut load: impl FnMut() -> Result<(), ProgramError>) {
-    for _ in 0..5 {
+    for _ in 0..50 {
         match load() {
             Err(ProgramError::LoadError { io_error, .. })
                 if io_error.kind() == std::io::ErrorKind::WouldBlock => {}

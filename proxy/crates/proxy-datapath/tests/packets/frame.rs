@@ -19,17 +19,24 @@ pub(crate) struct Tcp {
     pub(crate) flags: u8,
     pub(crate) ttl: u8,
     pub(crate) payload: &'static [u8],
+    /// A multiple of four bytes.
+    pub(crate) options: Vec<u8>,
 }
 
 impl Tcp {
     /// From client to VIP or the like, with made-up MACs and a TTL of 64.
     pub(crate) fn new(src: SocketAddr, dst: SocketAddr, flags: u8) -> Self {
         let macs = ([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]);
-        Self { macs, src, dst, flags, ttl: 64, payload: b"" }
+        Self { macs, src, dst, flags, ttl: 64, payload: b"", options: Vec::new() }
     }
 
     pub(crate) fn payload(mut self, payload: &'static [u8]) -> Self {
         self.payload = payload;
+        self
+    }
+
+    pub(crate) fn options(mut self, options: &[u8]) -> Self {
+        self.options = options.to_vec();
         self
     }
 
@@ -54,9 +61,10 @@ impl Tcp {
         tcp.extend(self.dst.port().to_be_bytes());
         tcp.extend(1000_u32.to_be_bytes());
         tcp.extend(2000_u32.to_be_bytes());
-        tcp.extend([5 << 4, self.flags]);
+        tcp.extend([((5 + self.options.len() / 4) << 4) as u8, self.flags]);
         tcp.extend(64240_u16.to_be_bytes());
         tcp.extend([0; 4]);
+        tcp.extend(&self.options);
         tcp.extend(self.payload);
         let check = l4_checksum(self.src.ip(), self.dst.ip(), 6, &tcp);
         tcp[16..18].copy_from_slice(&check);

@@ -8,5 +8,6 @@ mod bed;
 mod errors;
 mod frame;
 mod lifetime;
+mod mss;
 mod pass;
 mod translate;
