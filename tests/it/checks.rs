@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use tests::client::get;
 use tests::net::free_port;
 use tests::peer::ScriptServer;
 use tests::sluice::{Peer, peer};
-use tests::{PATIENCE, Sluice};
+use tests::{PATIENCE, Sluice, eventually};
 
 /// Answers every request head.
 fn http(answer: &'static str) -> Result<ScriptServer> {
@@ -257,5 +258,42 @@ fn requests_are_sent_as_the_rules_have_them() -> Result<()> {
         "OPTIONS / HTTP/1.0\r\n\r\n",
     ];
     assert_eq!(requests, expected);
+    Ok(())
+}
+
+/// `observe`, `error-limit`, `on-error` and `track`.
+#[test]
+fn traffic_takes_a_server_down_and_trackers_follow() -> Result<()> {
+    let server = http("HTTP/1.1 500 Oops\r\ncontent-length: 0\r\n\r\n")?;
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let config = format!(
+        "defaults
+    mode http
+    timeout connect 2s
+    timeout client 9s
+    timeout server 9s
+listen web
+    bind {address}
+    server s {0} check inter 60s observe layer7 error-limit 2 on-error mark-down
+backend other
+    server t {0} track web/s
+",
+        server.address()
+    );
+    let sluice = Sluice::config(config).start()?;
+    let stats = sluice.stats();
+    let status = |backend: &str, server: &str| stats.stat(backend, server, "status");
+    let is = |backend: &str, server: &str, wanted: &str| {
+        status(backend, server).is_ok_and(|text| text.starts_with(wanted))
+    };
+    eventually("the first check", PATIENCE, || {
+        stats.stat("web", "s", "check_status").is_ok_and(|text| text == "L4OK")
+    })?;
+    assert_eq!(get(address, "/")?.status, 500);
+    assert!(is("web", "s", "UP"), "one error is not enough: {}", status("web", "s")?);
+    assert_eq!(get(address, "/")?.status, 500);
+    eventually("the server to be down", PATIENCE, || is("web", "s", "DOWN"))?;
+    eventually("its tracker to be down", PATIENCE, || is("other", "t", "DOWN"))?;
+    assert_eq!(get(address, "/")?.status, 503);
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proxy_config::model::{
     self, Affinity, Balance, Config, Flag, FlagSet, HashFunction, HashKey, HttpConnectionMode,
-    InitAddr, Proxy, Server, ServerOptions, Settings, SourceAddress,
+    InitAddr, Observe, OnError, Proxy, Server, ServerOptions, Settings, SourceAddress,
 };
 use proxy_state::backend::BackendSpec;
 use proxy_state::frontend::FrontendSpec;
@@ -29,6 +29,8 @@ const FIRST_PROXY_ID: u32 = 2;
 /// Connections of the process when neither a limit nor enough descriptors say otherwise.
 const DEFAULT_MAXCONN: u32 = 2000;
 
+/// Errors in a row that `observe` acts at (configuration manual, 5.2 "error-limit").
+const ERROR_LIMIT: u32 = 10;
 /// Descriptors for listeners, checks, pipes, logs and files, beside two a connection.
 pub(crate) const RESERVED_DESCRIPTORS: u64 = 512;
 
@@ -64,7 +66,9 @@ pub(crate) fn registry(
         }
     }
     for backend in &mut spec.backends {
-        backend.fullconn = fullconn(config, &backend.name, &spec.frontends);
+        if backend.fullconn == 0 {
+            backend.fullconn = fullconn(config, &backend.name, &spec.frontends);
+        }
     }
     spec
 }
@@ -244,7 +248,7 @@ fn backend(
             .as_ref()
             .map(|r| r.value.0)
             .filter(|interval| *interval != 0),
-        fullconn: 0,
+        fullconn: settings.fullconn.map_or(0, |conns| conns.value),
         cookie: None,
         disabled: settings.is_disabled(),
         servers,
@@ -328,6 +332,20 @@ fn server(
     spec.minconn = options.minconn.map_or(0, |limit| limit.value);
     spec.maxqueue = options.maxqueue.map_or(0, |limit| limit.value);
     spec.check = options.is_checked().then(|| check(options));
+    spec.track = options.track.as_ref().map(|target| match target.value.split_once('/') {
+        Some((backend, server)) => (Some(backend.to_owned()), server.to_owned()),
+        None => (None, target.value.clone()),
+    });
+    spec.observe = options.observe.map(|mode| server::Observe {
+        layer7: mode.value == Observe::Layer7,
+        error_limit: options.error_limit.map_or(ERROR_LIMIT, |limit| limit.value),
+        on_error: match options.on_error.map(|action| action.value).unwrap_or_default() {
+            OnError::FailCheck => server::OnError::FailCheck,
+            OnError::Fastinter => server::OnError::Fastinter,
+            OnError::MarkDown => server::OnError::MarkDown,
+            OnError::SuddenDeath => server::OnError::SuddenDeath,
+        },
+    });
     spec.shutdown_sessions_on_down = options.on_marked_down.is_some();
     spec.shutdown_backup_sessions_on_up = options.on_marked_up.is_some();
     spec.source = options.source.as_ref().or(settings.source.as_ref()).map(|s| source(&s.value));

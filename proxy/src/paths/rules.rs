@@ -121,6 +121,9 @@ fn plain_server(proxy: &Proxy, server: &Server) -> Result<(), Blocker> {
     if let Some(minconn) = options.minconn.filter(|minconn| minconn.value > 0) {
         return block(name("minconn"), "its limit follows the load of the backend", minconn.span);
     }
+    if let Some(mode) = options.observe {
+        return block(name("observe"), "its connections are watched in userspace", mode.span);
+    }
     if let Some(ssl) = options.tls.ssl.filter(|ssl| ssl.value) {
         return block(name("ssl"), "TLS is spoken to it", ssl.span);
     }

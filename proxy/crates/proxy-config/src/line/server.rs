@@ -11,7 +11,8 @@ use crate::lexer::sub_span;
 use crate::line::bind::{interface, proto};
 use crate::line::tls_server;
 use crate::model::{
-    HashKey, InitAddr, OnMarkedDown, OnMarkedUp, Proxy, Server, ServerOptions, SourceAddress,
+    HashKey, InitAddr, Observe, OnError, OnMarkedDown, OnMarkedUp, Proxy, Server, ServerOptions,
+    SourceAddress,
 };
 
 /// A server being read.
@@ -79,6 +80,58 @@ pub(crate) const OPTIONS: Table<Parse> = &[
                     ("id32", HashKey::Id32),
                 ];
                 s.options.hash_key = Some(args.choice(cx, KEYS)?);
+                Ok(())
+            },
+        ),
+        row(
+            "error-limit",
+            On::HERE,
+            "<count>",
+            M,
+            "errors in a row that 'observe' acts at",
+            |cx, s, args| {
+                s.options.error_limit = Some(args.number(cx, 1..=i32::MAX as u32)?);
+                Ok(())
+            },
+        ),
+        row(
+            "observe",
+            On::HERE,
+            "{ layer4 | layer7 }",
+            M,
+            "learns health from traffic",
+            |cx, s, args| {
+                const MODES: &[(&str, Observe)] =
+                    &[("layer4", Observe::Layer4), ("layer7", Observe::Layer7)];
+                s.options.observe = Some(args.choice(cx, MODES)?);
+                Ok(())
+            },
+        ),
+        row(
+            "on-error",
+            On::HERE,
+            "{ fastinter | fail-check | sudden-death | mark-down }",
+            M,
+            "what 'observe' does at its limit",
+            |cx, s, args| {
+                const MODES: &[(&str, OnError)] = &[
+                    ("fail-check", OnError::FailCheck),
+                    ("fastinter", OnError::Fastinter),
+                    ("mark-down", OnError::MarkDown),
+                    ("sudden-death", OnError::SuddenDeath),
+                ];
+                s.options.on_error = Some(args.choice(cx, MODES)?);
+                Ok(())
+            },
+        ),
+        row(
+            "track",
+            On::HERE,
+            "[<backend>/]<server>",
+            M,
+            "has the state of another server",
+            |cx, s, args| {
+                s.options.track = Some(args.string(cx, "[<backend>/]<server>")?);
                 Ok(())
             },
         ),
@@ -266,7 +319,6 @@ pub(crate) const OPTIONS: Table<Parse> = &[
             "check-sni-auto",
             "check-ssl",
             "check-via-socks4",
-            "error-limit",
             "healthcheck",
             "init-state",
             "no-agent-check",
@@ -274,10 +326,7 @@ pub(crate) const OPTIONS: Table<Parse> = &[
             "no-check-send-proxy",
             "no-check-sni-auto",
             "no-check-ssl",
-            "observe",
-            "on-error",
             "slowstart",
-            "track",
         ],
     ),
     &not_yet(

@@ -36,7 +36,9 @@ pub use option::{
 };
 pub use proxy::{DefaultsId, ErrorFile, OwnChecks, Proxy, ProxyKind, Settings};
 pub use rule::{AclLine, Condition, RuleLine, RuleSet, Scope, UseBackend};
-pub use server::{InitAddr, OnMarkedDown, OnMarkedUp, Server, ServerOptions, SourceAddress};
+pub use server::{
+    InitAddr, Observe, OnError, OnMarkedDown, OnMarkedUp, Server, ServerOptions, SourceAddress,
+};
 pub use stats::StatsPage;
 pub use timeout::Timeouts;
 pub use tls::{

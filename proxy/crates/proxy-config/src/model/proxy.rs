@@ -140,6 +140,7 @@ pub struct Settings {
     /// Replies by status, the last for a status counts.
     pub error_files: Vec<ErrorFile>,
     pub flags: FlagSet,
+    pub fullconn: Option<Spanned<u32>>,
     /// `option forwardfor`.
     pub forwardfor: Option<Spanned<ForwardFor>>,
     /// `hash-balance-factor`, in percent of the average load; 0 or more than 100.

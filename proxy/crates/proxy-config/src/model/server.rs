@@ -27,7 +27,13 @@ pub struct ServerOptions {
     pub weight: Option<Spanned<u16>>,
     /// `check` or `no-check`.
     pub check: Option<Spanned<bool>>,
+    /// 5.2 "error-limit": 10 by default.
+    pub error_limit: Option<Spanned<u32>>,
     pub hash_key: Option<Spanned<HashKey>>,
+    pub observe: Option<Spanned<Observe>>,
+    pub on_error: Option<Spanned<OnError>>,
+    /// `track`: a server, perhaps with its backend in front.
+    pub track: Option<Spanned<String>>,
     pub inter: Option<Spanned<Duration>>,
     /// While the state is changing. Falls back to `inter`.
     pub fastinter: Option<Spanned<Duration>>,
@@ -143,4 +149,21 @@ pub enum OnMarkedDown {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnMarkedUp {
     ShutdownBackupSessions,
+}
+
+/// `observe`: what counts as an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Observe {
+    Layer4,
+    Layer7,
+}
+
+/// `on-error`. The default is [`OnError::FailCheck`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnError {
+    #[default]
+    FailCheck,
+    Fastinter,
+    MarkDown,
+    SuddenDeath,
 }

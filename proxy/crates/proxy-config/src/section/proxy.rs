@@ -24,7 +24,7 @@ pub(crate) const PROXY: Table<Parse> = &[
         ["errorfiles", "errorloc", "errorloc302", "errorloc303", "http-error"],
     ),
     &not_yet(On::DEF_BE, M, "health checks", ["external-check"]),
-    &not_yet(On::DEF_BE, M, "load balancing", ["fullconn", "max-keep-alive-queue", "retry-on"]),
+    &not_yet(On::DEF_BE, M, "load balancing", ["max-keep-alive-queue", "retry-on"]),
     &not_yet(On::BE, M, "load balancing", ["be-unpublished", "server-template", "use-server"]),
     &not_yet(On::FE, M, "load balancing", ["force-be-switch"]),
     &not_yet(On::DEF_BE, M, "persistence", ["cookie", "dynamic-cookie-key", "persist"]),
@@ -124,6 +124,17 @@ const CARRIED: &[Row<Parse>] = &[
         args.end(cx)
     }),
     row("errorfile", On::ALL, "<code> <file>", M, "reply of a file instead of an error", errorfile),
+    row(
+        "fullconn",
+        On::DEF_BE,
+        "<conns>",
+        M,
+        "load of the backend at which servers reach their maxconn",
+        |cx, p, args| {
+            p.settings.fullconn = Some(args.number(cx, 1..=i32::MAX as u32)?);
+            args.end(cx)
+        },
+    ),
     row("guid", On::FE_BE, "<string>", M, "identifier that is unique in the configuration", guid),
     row(
         "hash-balance-factor",

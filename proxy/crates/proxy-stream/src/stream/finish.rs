@@ -5,7 +5,7 @@ use std::sync::Arc;
 use proxy_state::Server;
 use proxy_state::options::HttpReuse;
 
-use super::{After, Exchange};
+use super::{After, Exchange, observe};
 use crate::backend::{Attached, Idle};
 use crate::log;
 use crate::session::Session;
@@ -80,6 +80,9 @@ fn end_server(server: &Arc<Server>) {
 pub(super) fn blame(s: &Session, x: &Exchange, blame: Blame) {
     let front = s.front.frontend.counters.local();
     let back = x.record.backend.as_ref().map(|b| b.backend.counters.local());
+    if let Some(server) = &x.record.server {
+        observe::blamed(s, server, blame);
+    }
     let server = x.record.server.as_ref().map(|s| s.counters.local());
     match blame {
         Blame::Nobody => {}
@@ -168,6 +171,7 @@ pub(super) fn finish(s: &mut Session, x: &mut Exchange) {
         }
         add_times(&server.times, record);
     }
+    observe::end(s, x);
     log::write(s, x);
 }
 

@@ -9,6 +9,7 @@
 mod answer;
 mod buffer;
 mod finish;
+mod observe;
 mod request;
 mod response;
 mod rules;
