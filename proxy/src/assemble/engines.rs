@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use proxy_config::model::{Balance, Config, Proxy, TuneH2Side};
 use proxy_http::h1::Limits;
+use proxy_rules::capture::CaptureSlot;
 use proxy_rules::sample::Expr;
 use proxy_state::Registry;
 use proxy_stream::env::{Back, BalanceKey, Front};
@@ -160,11 +161,22 @@ pub(crate) fn services(
         front.replies = replies(proxy, diagnostics);
         front.monitor_uri =
             proxy.settings.monitor_uri.as_ref().map(|uri| uri.value.as_bytes().into());
+        let slots = compiled.captures;
+        front.request_captures = slots.request.into_inner();
+        front.response_captures = slots.response.into_inner();
+        front.capture_cookie = proxy.capture_cookie.as_ref().map(|cookie| CaptureSlot {
+            header: Some(cookie.name.value.as_str().into()),
+            len: cookie.len as usize,
+        });
+        front.unique_id = compiled.unique_id_format.map(|format| {
+            let header = proxy.settings.unique_id_header.as_ref();
+            (format, header.map(|name| name.value.as_str().into()))
+        });
         if let Some(sink) = logs.of_proxy(proxy, diagnostics) {
             let connect = || rules.connect_format(frontend.mode, diagnostics);
             front.log = compiled.log_format.or_else(connect).map(|format| Log {
                 format,
-                error_format: None,
+                error_format: compiled.error_log_format,
                 sink,
             });
         }

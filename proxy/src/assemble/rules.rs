@@ -100,6 +100,8 @@ impl Rules<'_> {
             files: self.sources,
             diag: diagnostics,
             mode,
+            in_frontend: false,
+            captures: Default::default(),
             refs: Vec::new(),
         }
     }

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use proxy_config::model::Config;
+use proxy_config::model::{self};
 use proxy_net::accept::Switch;
 use proxy_net::clock;
 use proxy_net::listener::Inherited;
 use proxy_net::stop::StopSource;
 use proxy_rules::sample::context::{Date, Shared};
+use proxy_rules::users::{Password, User, Userlist};
 use proxy_rules::vars::ProcVars;
 use proxy_stream::env::Env;
 
@@ -324,6 +326,28 @@ fn say_ready(
     }
 }
 
+/// The user lists, with the groups that either side tells.
+fn userlists(config: &Config) -> Vec<Userlist> {
+    let user = |list: &model::Userlist, user: &model::User| {
+        let of_groups = list.groups.iter();
+        let of_groups = of_groups.filter(|g| g.users.iter().any(|u| u.value == user.name.value));
+        let own = user.groups.iter().map(|name| &name.value);
+        let groups = of_groups.map(|g| &g.name.value).chain(own).map(|n| n.as_str().into());
+        let password = match &user.password {
+            Some(model::Password::Crypt(hash)) => Password::crypt(&hash.value).ok()?,
+            Some(model::Password::Plain(text)) => Password::Plain(text.value.as_bytes().into()),
+            // Without a password nobody is this user.
+            None => return None,
+        };
+        Some(User { name: user.name.value.as_str().into(), password, groups: groups.collect() })
+    };
+    let list = |list: &model::Userlist| Userlist {
+        name: list.name.value.as_str().into(),
+        users: list.users.iter().filter_map(|u| user(list, u)).collect(),
+    };
+    config.userlists.iter().map(list).collect()
+}
+
 impl Assembled {
     /// What the engine shares, with times counted from `epoch`.
     fn env(&self, config: &Config, epoch: clock::Tick) -> Env {
@@ -334,6 +358,7 @@ impl Assembled {
             registry: self.registry.clone(),
             patterns: self.patterns.clone(),
             public_keys: self.public_keys.clone(),
+            userlists: userlists(config),
             var_names: self.var_names.clone(),
             proc_vars: ProcVars::default(),
             hostname: host.as_ref().into(),

@@ -5,6 +5,7 @@
 
 use proxy_rules::acl::{AclTable, Condition};
 use proxy_rules::action::SetKind;
+use proxy_rules::capture::{CaptureSlot, CaptureSlots};
 use proxy_rules::check::{self, RequestLine, Script};
 use proxy_rules::jwt::PublicKeys;
 use proxy_rules::logformat::{LogFormat, Use, formats};
@@ -32,6 +33,9 @@ pub struct Compiler<'a> {
     pub diag: &'a mut dyn DiagSink,
     /// Of the section that is compiled.
     pub mode: Mode,
+    pub in_frontend: bool,
+    /// The slots of the frontend that is compiled.
+    pub captures: CaptureSlots,
     /// Takes the sections that expressions name.
     pub refs: Vec<Spanned<Named>>,
 }
@@ -55,7 +59,7 @@ impl Compiler<'_> {
             patterns: self.patterns,
             keys: self.keys,
             files: self.files,
-            captures: None,
+            captures: self.in_frontend.then_some(&self.captures),
             diag: self.diag,
             refs: &mut self.refs,
         }
@@ -84,11 +88,18 @@ impl Compiler<'_> {
         let mut out = CompiledProxy::default();
         let in_frontend = proxy.kind.is_frontend();
         self.mode = proxy.settings.mode();
+        self.declare_captures(proxy);
         if let Some(defaults) = proxy.defaults.and_then(|id| config.defaults.get(id.0)) {
             self.rules(defaults, in_frontend, &mut out);
         }
         self.rules(proxy, in_frontend, &mut out);
         out.log_format = self.log_format(proxy);
+        if in_frontend {
+            let settings = &proxy.settings;
+            out.error_log_format = self.line_format(settings.error_log_format.as_ref(), Use::Log);
+            out.unique_id_format = self.line_format(settings.unique_id_format.as_ref(), Use::Http);
+        }
+        out.captures = std::mem::take(&mut self.captures);
         out
     }
 
@@ -119,6 +130,30 @@ impl Compiler<'_> {
         let script = Script::parse(kind, &request, &lines, &mut self.parse(Place::Check), tell);
         self.mode = mode;
         Some(script)
+    }
+
+    /// Opens the slots that lines of a frontend declare; its rules may add some.
+    pub fn declare_captures(&mut self, proxy: &Proxy) {
+        self.in_frontend = proxy.kind.is_frontend();
+        self.captures = CaptureSlots::default();
+        for line in &proxy.captures {
+            let header = line.header.as_ref().map(|name| name.value.as_str().into());
+            let slot = CaptureSlot { header, len: line.len as usize };
+            let slots =
+                if line.response { &self.captures.response } else { &self.captures.request };
+            slots.borrow_mut().push(slot);
+        }
+    }
+
+    /// A format of log lines that stands on a line of its own.
+    pub fn line_format(&mut self, word: Option<&Word>, purpose: Use) -> Option<LogFormat> {
+        // Unique ids are made when the request is there.
+        let place = if purpose == Use::Log { Place::Log } else { Place::FeHttpRequest };
+        let word = word?;
+        let words = words_of(std::slice::from_ref(word));
+        LogFormat::parse(words[0], purpose, &mut self.parse(place))
+            .map_err(|diagnostic| self.tell(*diagnostic, word.span))
+            .ok()
     }
 
     /// What the backend's algorithm hashes, where that is the value of an expression.
@@ -277,4 +312,8 @@ pub struct CompiledProxy {
     pub use_backends: BackendRules,
     /// `None` in backends and without a format.
     pub log_format: Option<LogFormat>,
+    pub error_log_format: Option<LogFormat>,
+    pub unique_id_format: Option<LogFormat>,
+    /// The slots that lines and rules of a frontend declare.
+    pub captures: CaptureSlots,
 }

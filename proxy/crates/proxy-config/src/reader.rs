@@ -10,8 +10,8 @@ use crate::context::{Context, Parsed};
 use crate::keyword::{Row, Support};
 use crate::lexer::{self, Variables, Word, sub_span};
 use crate::line::server::is_name_char;
-use crate::model::{Config, DefaultsId, Proxy, ProxyKind};
-use crate::section::{global, other, proxy};
+use crate::model::{Config, DefaultsId, Proxy, ProxyKind, Userlist};
+use crate::section::{global, other, proxy, userlist};
 use crate::source::{Source, Sources};
 
 /// The section that lines belong to.
@@ -22,6 +22,7 @@ enum Current {
     /// Known, not carried: its lines are skipped, the section itself was reported.
     Other(&'static str),
     Proxy(Box<Proxy>),
+    Userlist(Userlist),
 }
 
 /// Every section that has a table here.
@@ -35,7 +36,7 @@ const PROXY_SECTIONS: &[(&str, ProxyKind)] = &[
 /// Names of all sections, for "did you mean".
 pub(crate) fn section_names() -> impl Iterator<Item = &'static str> {
     let proxies = PROXY_SECTIONS.iter().map(|(name, _)| *name);
-    proxies.chain(["global"]).chain(other::SECTIONS.iter().map(|s| s.name))
+    proxies.chain(["global", "userlist"]).chain(other::SECTIONS.iter().map(|s| s.name))
 }
 
 /// `no` and `default` only where they mean something.
@@ -94,6 +95,7 @@ impl Reader<'_, '_> {
                 Current::Other(name) => name,
                 Current::Proxy(p) if p.name.value.is_empty() => p.kind.as_str(),
                 Current::Proxy(p) => p.name.value.as_str(),
+                Current::Userlist(list) => list.name.value.as_str(),
             };
             let variables =
                 LineVariables { env: &self.cx.env, source: &source.name, line: number, section };
@@ -126,11 +128,16 @@ impl Reader<'_, '_> {
     }
 
     fn close_section(&mut self) {
-        if let Current::Proxy(proxy) = std::mem::replace(&mut self.current, Current::None) {
-            match proxy.kind {
+        match std::mem::replace(&mut self.current, Current::None) {
+            Current::Proxy(proxy) => match proxy.kind {
                 ProxyKind::Defaults => self.config.defaults.push(*proxy),
                 _ => self.config.proxies.push(*proxy),
+            },
+            Current::Userlist(list) => {
+                userlist::check(self.cx, &list);
+                self.config.userlists.push(list);
             }
+            Current::Global | Current::None | Current::Other(_) => {}
         }
     }
 
@@ -153,6 +160,7 @@ impl Reader<'_, '_> {
                 proxy.has_errors |= self.cx.alerts() > alerts;
                 result
             }
+            Current::Userlist(list) => userlist::line(self.cx, list, &mut args),
             Current::Other(_) => Ok(()),
             Current::None => {
                 let word = &words[0];
@@ -235,6 +243,16 @@ impl Reader<'_, '_> {
             self.current = Current::Global;
             let mut args = Args::new(words);
             let _ = args.end(self.cx);
+            return true;
+        }
+        if name == "userlist" {
+            self.close_section();
+            let list = userlist::open(self.cx, &mut Args::new(words));
+            if self.config.userlists.iter().any(|known| known.name.value == list.name.value) {
+                let message = format!("userlist '{}' is already defined", list.name.value);
+                self.cx.alert(list.name.span, message);
+            }
+            self.current = Current::Userlist(list);
             return true;
         }
         if let Some(&(_, kind)) = PROXY_SECTIONS.iter().find(|(n, _)| *n == name) {

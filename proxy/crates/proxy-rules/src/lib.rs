@@ -32,5 +32,6 @@ pub mod pattern;
 pub mod regex;
 pub mod ruleset;
 pub mod sample;
+pub mod users;
 pub mod vars;
 pub mod x509;

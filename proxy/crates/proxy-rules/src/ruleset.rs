@@ -1,5 +1,7 @@
 //! Rule sets: ordered rules of one phase, and the choice of a backend.
 
+use std::sync::Arc;
+
 use proxy_types::{Diagnostic, Spanned, text};
 
 use crate::acl::Verdict;
@@ -15,6 +17,8 @@ use crate::sample::{EvalCtx, Named, ParseCx, Parsed, Word};
 pub struct Rule {
     condition: Option<Condition>,
     action: Box<dyn Act>,
+    /// File and line.
+    place: Option<(Arc<str>, u32)>,
 }
 
 impl Rule {
@@ -104,7 +108,9 @@ impl Rule {
                 );
             }
         };
-        Ok(Self { condition, action })
+        let (file, line) = cx.place_of(word.span);
+        let place = (!file.is_empty()).then(|| (Arc::from(file), line));
+        Ok(Self { condition, action, place })
     }
 }
 
@@ -157,19 +163,37 @@ impl RuleSet {
 
     /// Runs the rules until one ends the set. [`Flow::Next`] means that none did.
     pub fn run<'a>(&'a self, env: &mut RuleEnv<'_, 'a>) -> Flow<'a> {
-        for rule in &self.0 {
+        self.run_from(&mut 0, env)
+    }
+
+    /// Runs the rules from `at` on. After a wait, `at` is the rule to go on with.
+    pub fn run_from<'a>(&'a self, at: &mut usize, env: &mut RuleEnv<'_, 'a>) -> Flow<'a> {
+        while let Some(rule) = self.0.get(*at) {
             let verdict = match &rule.condition {
                 None => Verdict::True,
                 Some(condition) => condition_holds(condition, env),
             };
             match verdict {
-                Verdict::False => continue,
+                Verdict::False => {
+                    *at += 1;
+                    continue;
+                }
                 Verdict::NeedMore => return Flow::Wait,
                 Verdict::True => {}
             }
             match rule.action.run(env) {
-                Flow::Next => {}
-                end => return end,
+                Flow::Next => *at += 1,
+                Flow::Wait => return Flow::Wait,
+                pause @ (Flow::Body { .. } | Flow::Pause { .. }) => {
+                    *at += 1;
+                    return pause;
+                }
+                end @ (Flow::Close(_) | Flow::Reply(_) | Flow::Stop) => {
+                    if let Some(last) = env.base.last_rule {
+                        last.set(rule.place.clone());
+                    }
+                    return end;
+                }
             }
         }
         Flow::Next

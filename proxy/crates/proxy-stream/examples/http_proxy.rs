@@ -102,6 +102,7 @@ fn main() {
         registry,
         patterns: Default::default(),
         public_keys: Default::default(),
+        userlists: Vec::new(),
         var_names: Default::default(),
         proc_vars: ProcVars::default(),
         hostname: "localhost".into(),

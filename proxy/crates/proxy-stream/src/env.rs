@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use proxy_http::h1::Limits;
 use proxy_net::accept::Slots;
 use proxy_net::clock::Tick;
+use proxy_rules::capture::CaptureSlot;
 use proxy_rules::logformat::LogFormat;
 use proxy_rules::ruleset::{BackendRules, RuleSet};
 use proxy_rules::sample::Expr;
@@ -88,8 +89,10 @@ pub struct Front {
     /// `tcp-request inspect-delay`: how long `tcp_content` waits for data in mode tcp. `None` does not wait.
     pub inspect_delay: Option<Duration>,
     /// `capture request header` and `capture response header`.
-    pub request_captures: Vec<Capture>,
-    pub response_captures: Vec<Capture>,
+    pub request_captures: Vec<CaptureSlot>,
+    pub response_captures: Vec<CaptureSlot>,
+    /// `capture cookie`: the start of the name, and how much is kept.
+    pub capture_cookie: Option<CaptureSlot>,
     /// The statistics page, looked for between `http_request` and `redirects`.
     pub stats: Option<Stats>,
     /// `monitor fail`.
@@ -111,14 +114,6 @@ pub struct Front {
     pub log: Option<Log>,
     /// `unique-id-format` and `unique-id-header`.
     pub unique_id: Option<(LogFormat, Option<Box<str>>)>,
-}
-
-/// `capture request|response header <name> len <length>`.
-#[derive(Debug, Clone)]
-pub struct Capture {
-    pub name: Box<str>,
-    /// Bytes kept at most.
-    pub len: usize,
 }
 
 /// What a backend's algorithm hashes, beside the client's address.
@@ -161,6 +156,7 @@ impl Front {
             inspect_delay: None,
             request_captures: Vec::new(),
             response_captures: Vec::new(),
+            capture_cookie: None,
             stats: None,
             monitor_fail: RuleSet::new(),
             monitor_uri: None,

@@ -115,6 +115,7 @@ impl Thread {
         cx.thread = proxy_state::thread::current();
         // Heads are complete when rules run, and bodies are not looked at.
         cx.complete = true;
+        cx.stopping = self.stop.is_draining();
         cx
     }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod balance;
 pub(crate) mod bind;
+pub(crate) mod capture;
 pub(crate) mod check;
 pub(crate) mod log;
 pub(crate) mod option;

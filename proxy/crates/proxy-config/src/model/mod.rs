@@ -23,6 +23,7 @@ mod server;
 mod stats;
 mod timeout;
 mod tls;
+mod users;
 
 pub use balance::{Affinity, Balance, HashFunction, HashKey, HashType};
 pub use bind::{Bind, CliLevel, UnixAccess};
@@ -34,7 +35,9 @@ pub use option::{
     Except, Flag, FlagSet, ForwardFor, HttpConnectionMode, HttpReuse, LogOption, Proto, Redispatch,
     RestrictNames,
 };
-pub use proxy::{DefaultsId, ErrorFile, OwnChecks, Proxy, ProxyKind, Settings};
+pub use proxy::{
+    CaptureCookie, CaptureLine, DefaultsId, ErrorFile, OwnChecks, Proxy, ProxyKind, Settings,
+};
 pub use rule::{AclLine, Condition, RuleLine, RuleSet, Scope, UseBackend};
 pub use server::{
     InitAddr, Observe, OnError, OnMarkedDown, OnMarkedUp, Server, ServerOptions, SourceAddress,
@@ -45,6 +48,7 @@ pub use tls::{
     BindTls, CertSource, LoadExtra, ServerProxy, ServerTls, TlsGlobal, TlsSettings, TlsVerify,
     TlsVersion,
 };
+pub use users::{Group, Password, User, Userlist};
 
 use crate::Environment;
 
@@ -56,6 +60,8 @@ pub struct Config {
     pub defaults: Vec<Proxy>,
     /// `frontend`, `backend` and `listen` sections in the order of the sources.
     pub proxies: Vec<Proxy>,
+    /// `userlist` sections.
+    pub userlists: Vec<Userlist>,
     /// The environment after `setenv` and its kin.
     pub environment: Environment,
 }

@@ -73,6 +73,10 @@ pub struct Proxy {
     // What no section inherits.
     pub acls: Vec<AclLine>,
     pub binds: Vec<Bind>,
+    /// `capture request header`, `declare capture` and their like, in order.
+    pub captures: Vec<CaptureLine>,
+    /// `capture cookie`.
+    pub capture_cookie: Option<CaptureCookie>,
     pub description: Option<Spanned<String>>,
     pub guid: Option<Spanned<String>>,
     /// `id`: the `iid` of the statistics. The first free number from 2 by default, see
@@ -108,6 +112,8 @@ impl Proxy {
             settings: Settings::default(),
             acls: Vec::new(),
             binds: Vec::new(),
+            captures: Vec::new(),
+            capture_cookie: None,
             description: None,
             guid: None,
             id: None,
@@ -140,6 +146,8 @@ pub struct Settings {
     /// Replies by status, the last for a status counts.
     pub error_files: Vec<ErrorFile>,
     pub flags: FlagSet,
+    /// `error-log-format`.
+    pub error_log_format: Option<Word>,
     pub fullconn: Option<Spanned<u32>>,
     /// `option forwardfor`.
     pub forwardfor: Option<Spanned<ForwardFor>>,
@@ -177,7 +185,11 @@ pub struct Settings {
     pub stats: StatsPage,
     /// `tcp-request inspect-delay`.
     pub tcp_request_inspect_delay: Option<Spanned<Duration>>,
+    /// `tcp-response inspect-delay`.
+    pub tcp_response_inspect_delay: Option<Spanned<Duration>>,
     pub timeouts: Timeouts,
+    pub unique_id_format: Option<Word>,
+    pub unique_id_header: Option<Spanned<String>>,
 }
 
 impl Settings {
@@ -215,4 +227,23 @@ pub struct ErrorFile {
 pub struct OwnChecks {
     pub http: bool,
     pub tcp: bool,
+}
+
+/// A slot for a captured value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CaptureLine {
+    pub span: Span,
+    pub response: bool,
+    /// The field that fills it; `None` for `declare capture`.
+    pub header: Option<Spanned<String>>,
+    pub len: u32,
+}
+
+/// `capture cookie <name> len <length>`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CaptureCookie {
+    pub span: Span,
+    /// Up to its `=` when the whole name is meant, else the start of it.
+    pub name: Spanned<String>,
+    pub len: u32,
 }

@@ -1,6 +1,7 @@
 //! ACLs, conditions and rules: compiled for their mistakes.
 
 use proxy_rules::jwt::PublicKeys;
+use proxy_rules::logformat::Use;
 use proxy_rules::pattern::PatternLists;
 use proxy_rules::sample::parse::Named;
 use proxy_rules::vars::VarNames;
@@ -25,8 +26,11 @@ pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
             files: &(),
             diag: &mut cx.diagnostics,
             mode: proxy.settings.mode(),
+            in_frontend: false,
+            captures: Default::default(),
             refs: Vec::new(),
         };
+        compiler.declare_captures(proxy);
         let in_frontend = proxy.kind != ProxyKind::Backend;
         compiler.rules(proxy, in_frontend, &mut CompiledProxy::default());
         // What was inherited is told once.
@@ -40,6 +44,16 @@ pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
                 || checks.is_some_and(|span| told.insert(span)))
         {
             compiler.check_script(proxy);
+        }
+        let formats = [
+            (&proxy.settings.error_log_format, Use::Log),
+            (&proxy.settings.unique_id_format, Use::Http),
+        ];
+        for (format, purpose) in formats {
+            let is_new = format.as_ref().is_some_and(|word| told.insert(word.span));
+            if proxy.kind.is_frontend() && is_new {
+                compiler.line_format(format.as_ref(), purpose);
+            }
         }
         let key = proxy.settings.balance.as_ref().map(|balance| balance.span);
         if key.is_some_and(|span| told.insert(span)) {
@@ -72,7 +86,9 @@ fn reference(cx: &mut Context<'_>, config: &Config, user: &Proxy, named: &Spanne
             ("server", name, servers.iter().map(|s| s.name.value.as_str()).collect())
         }
         Named::Table(name) => ("stick table", name, Vec::new()),
-        Named::Userlist(name) => ("userlist", name, Vec::new()),
+        Named::Userlist(name) => {
+            ("userlist", name, config.userlists.iter().map(|l| l.name.value.as_str()).collect())
+        }
     };
     if !candidates.contains(&name) {
         let message = format!("unable to find {kind} '{name}' referenced by {}", user.label());

@@ -4,3 +4,4 @@ pub(crate) mod global;
 pub(crate) mod other;
 pub(crate) mod proxy;
 pub(crate) mod tls;
+pub(crate) mod userlist;

@@ -181,7 +181,6 @@ pub(crate) const SECTIONS: &[OtherSection] = &[
         )],
     ),
     section("traces", "12.1", &[&not_yet(On::HERE, "12.1", "debugging", ["trace"])]),
-    section("userlist", "12.2", &[&not_yet(On::HERE, "12.2", "users", ["group", "user"])]),
 ];
 
 pub(crate) fn find(name: &str) -> Option<&'static OtherSection> {

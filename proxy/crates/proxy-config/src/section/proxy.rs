@@ -5,7 +5,7 @@ use proxy_types::{Diagnostic, Mode, Spanned};
 use crate::args::{Args, Polarity};
 use crate::context::{Context, Parsed, Reported};
 use crate::keyword::{On, Row, Table, find, not_yet, removed, row, suggest};
-use crate::line::{balance, bind, check, log, option, rules, server, stats, timeout};
+use crate::line::{balance, bind, capture, check, log, option, rules, server, stats, timeout};
 use crate::model::{ErrorFile, HttpReuse, LogEntry, Proxy, ProxyKind, RuleSet};
 use crate::section::global::{l4_mode, l4_policy, last_string, rest_text};
 
@@ -43,14 +43,7 @@ pub(crate) const PROXY: Table<Parse> = &[
         ["clitcpka-cnt", "clitcpka-idle", "clitcpka-intvl", "max-session-srv-conns", "rate-limit"],
     ),
     &not_yet(On::DEF_BE, M, "connections", ["srvtcpka-cnt", "srvtcpka-idle", "srvtcpka-intvl"]),
-    &not_yet(
-        On::DEF_FE,
-        M,
-        "logs",
-        ["error-log-format", "log-format-sd", "log-steps", "unique-id-header"],
-    ),
-    &not_yet(On::ALL, M, "logs", ["unique-id-format"]),
-    &not_yet(On::FE, M, "logs", ["capture", "declare"]),
+    &not_yet(On::DEF_FE, M, "logs", ["log-format-sd", "log-steps"]),
     &not_yet(On::FE_BE, M, "filters", ["filter", "filter-sequence"]),
     &not_yet(On::ALL, M, "compression", ["compression"]),
     &not_yet(On::BE, M, "FastCGI", ["use-fcgi-app"]),
@@ -111,6 +104,22 @@ const CARRIED: &[Row<Parse>] = &[
             Ok(())
         },
     ),
+    row(
+        "capture",
+        On::FE,
+        "{cookie|request header|response header} <name> len <length>",
+        M,
+        "values for log lines",
+        capture::capture,
+    ),
+    row(
+        "declare",
+        On::FE,
+        "capture {request|response} len <length>",
+        M,
+        "a slot for a captured value",
+        capture::declare,
+    ),
     row("description", On::FE_BE, "<string>", M, "text of the statistics", |cx, p, args| {
         p.description = Some(rest_text(cx, args, "a text")?);
         Ok(())
@@ -123,6 +132,18 @@ const CARRIED: &[Row<Parse>] = &[
         p.settings.disabled = Some(Spanned::new(false, args.span()));
         args.end(cx)
     }),
+    row(
+        "error-log-format",
+        On::DEF_FE,
+        "<fmt>",
+        M,
+        "text of log lines of what went wrong",
+        |cx, p, args| {
+            let text = last_string(cx, args, "a log format (quote it when it has spaces)")?;
+            p.settings.error_log_format = Some(text);
+            Ok(())
+        },
+    ),
     row("errorfile", On::ALL, "<code> <file>", M, "reply of a file instead of an error", errorfile),
     row(
         "fullconn",
@@ -332,6 +353,21 @@ const CARRIED: &[Row<Parse>] = &[
         rules::tcp_response,
     ),
     row("timeout", On::ALL, "<name> <timeout>", M, "how long to wait", timeout::timeout),
+    row("unique-id-format", On::DEF_FE, "<fmt>", M, "text of unique ids", |cx, p, args| {
+        p.settings.unique_id_format = Some(last_string(cx, args, "a log format")?);
+        Ok(())
+    }),
+    row(
+        "unique-id-header",
+        On::DEF_FE,
+        "<name>",
+        M,
+        "header field that carries the unique id",
+        |cx, p, args| {
+            p.settings.unique_id_header = Some(last_string(cx, args, "the name of a field")?);
+            Ok(())
+        },
+    ),
     row(
         "use_backend",
         On::FE,

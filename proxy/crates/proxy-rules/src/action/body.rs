@@ -160,7 +160,10 @@ impl Body {
                 };
                 let mut list = bumpalo::collections::Vec::new_in(scratch);
                 for (name, value) in headers {
-                    list.push((&**name, env.render(value)));
+                    let value = env.render(value);
+                    if !value.is_empty() {
+                        list.push((&**name, value));
+                    }
                 }
                 list.push((b"content-length".as_slice(), decimal(scratch, body.len())));
                 if let Some(content_type) = content_type {

@@ -17,8 +17,13 @@ pub enum Flow<'a> {
     Reply(Reply<'a>),
     /// No further rule of this set (`accept`, `allow`).
     Stop,
-    /// Data must come first: evaluate the whole set again then.
+    /// Data must come first: evaluate this rule again then.
     Wait,
+    /// On with the next rule once this time is over.
+    Pause { ms: u32 },
+    /// On with the next rule once the body, or `at_least` bytes of it (when that is not 0), are there; after `ms` the
+    /// client is told that it was too slow.
+    Body { ms: u32, at_least: u64 },
 }
 
 /// How a connection is closed.
@@ -44,6 +49,10 @@ pub struct Reply<'a> {
 /// Which kind of rule answers; decides counters and the termination state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
+    /// Credentials are asked for.
+    Auth,
+    /// The request is not valid.
+    Bad,
     Deny,
     Redirect,
     Return,
@@ -56,6 +65,8 @@ pub enum Cause {
 pub enum Content<'a> {
     /// The page of the proxy's error files for the status.
     ErrorPage,
+    /// The same with these header fields in place of any of their names.
+    ErrorPageWith(&'a [(&'a [u8], &'a [u8])]),
     /// All header fields in order, the length among them, and the body.
     Made { headers: &'a [(&'a [u8], &'a [u8])], body: &'a [u8] },
     /// A whole HTTP response, as an error file holds it.
@@ -91,12 +102,17 @@ pub struct SwitchMode {
     pub proto: Option<Proto>,
 }
 
+/// Name and value of a header field.
+pub type Field = (Box<[u8]>, Box<[u8]>);
+
 /// What rules decided about the rest of the stream's life.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Effects {
     pub log_level: Option<LogLevel>,
     /// `switch-mode http`: the connection goes on in mode http.
     pub switch_mode: Option<SwitchMode>,
+    /// `early-hint`: fields to be sent ahead.
+    pub early_hints: Vec<Field>,
 }
 
 /// The stream as actions see it: an evaluation context whose heads can be changed.

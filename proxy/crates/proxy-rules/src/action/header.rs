@@ -6,6 +6,7 @@ use regex::bytes::Regex;
 
 use super::def::{Act, ActionArgs, ActionDef, SetKind, Sets};
 use super::env::{Flow, RuleEnv};
+use super::stream::EarlyHint;
 use crate::logformat::LogFormat;
 use crate::pattern::{Matcher, Method};
 use crate::sample::parse::{fail, show};
@@ -27,6 +28,13 @@ pub(super) const ACTIONS: &[ActionDef] = &[
         parse: del_header,
         syntax: "<name> [ -m <meth> ]",
         doc: "Removes the header fields whose name is, or matches, the one given.",
+    },
+    ActionDef {
+        name: "early-hint",
+        sets: Sets::of(".....Y.."),
+        parse: early_hint,
+        syntax: "<name> <fmt>",
+        doc: "Sends a header field ahead in a response of status 103.",
     },
     ActionDef {
         name: "replace-header",
@@ -111,6 +119,11 @@ fn edit(args: &mut ActionArgs<'_, '_>, cx: &mut ParseCx<'_>, edit: Edit) -> Pars
     let name = name(args)?;
     let value = args.format("a name and a format", cx)?;
     Ok(Box::new(EditHeader { side: Side::of(args.kind), edit, name, value }))
+}
+
+fn early_hint(args: &mut ActionArgs<'_, '_>, cx: &mut ParseCx<'_>) -> Parsed<Box<dyn Act>> {
+    let name = name(args)?;
+    Ok(Box::new(EarlyHint { name, value: args.format("a name and a format", cx)? }))
 }
 
 impl Act for EditHeader {

@@ -1,30 +1,42 @@
 //! Actions: one row each, by topic (configuration manual, 4.3 and 4.4).
 
+mod auth;
 mod body;
+mod capture;
 pub mod def;
 pub mod env;
 mod header;
 mod log;
+mod normalize;
+mod pattern;
 pub(crate) mod redirect;
 mod reply;
 mod status;
+mod stream;
 mod uri;
 mod var;
 mod verdict;
+mod wait;
 
 pub use def::{Act, ActionArgs, ActionDef, SetKind, Sets};
 pub use env::{Cause, Close, Content, Effects, Flow, LogLevel, Reply, RuleEnv, SwitchMode};
 
 /// Every row.
 pub const ALL: &[&[ActionDef]] = &[
+    auth::ACTIONS,
+    capture::ACTIONS,
     header::ACTIONS,
     log::ACTIONS,
+    normalize::ACTIONS,
+    pattern::ACTIONS,
     redirect::ACTIONS,
     reply::ACTIONS,
     status::ACTIONS,
+    stream::ACTIONS,
     uri::ACTIONS,
     var::ACTIONS,
     verdict::ACTIONS,
+    wait::ACTIONS,
 ];
 
 /// The row called `name`.

@@ -5,6 +5,7 @@ use crate::sample::args::{ArgDef, ArgKind, opt, req};
 use crate::sample::{Args, ConvDef, EvalCtx, Sample, Type};
 
 const CHUNKS: &[ArgDef] = &[req(ArgKind::Str), opt(ArgKind::Int), opt(ArgKind::Int)];
+const HEX: &[ArgDef] = &[opt(ArgKind::Str), opt(ArgKind::Int), opt(ArgKind::Int)];
 
 pub(super) const CONVS: &[ConvDef] = &[
     ConvDef::new("base2", &[], Type::Bin, Type::Str, base2, "Eight binary digits per byte.")
@@ -17,10 +18,10 @@ pub(super) const CONVS: &[ConvDef] = &[
             ("bin(01020304050607),be2dec(,2,1)", Some("2587721286")),
             ("bin(7f000001),be2dec(.,1)", Some("127.0.0.1")),
         ]),
-    ConvDef::new("be2hex", CHUNKS, Type::Bin, Type::Str, be2hex, "Two hexadecimal digits per byte, with a separator between chunks; 1 drops a short last one.")
+    ConvDef::new("be2hex", HEX, Type::Bin, Type::Str, be2hex, "Two hexadecimal digits per byte, with a separator between chunks; 1 drops a short last one.")
         .check(check_hex)
         .eg(&[
-            ("bin(01020304050607),be2hex()", Some("01020304050607")),
+            ("bin(01020304050607),be2hex", Some("01020304050607")),
             ("bin(01020304050607),be2hex(:,2)", Some("0102:0304:0506:07")),
             ("bin(01020304050607),be2hex(--,2,1)", Some("0102--0304--0506")),
             ("bin(0102030405060708),be2hex(,3,1)", Some("010203040506")),

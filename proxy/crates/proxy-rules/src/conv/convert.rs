@@ -111,7 +111,7 @@ pub(super) const CONVS: &[ConvDef] = &[
     ]),
     ConvDef::new(
         "url_enc",
-        &[req(ArgKind::Str)],
+        &[opt(ArgKind::Str)],
         Type::Str,
         Type::Str,
         url_enc,
@@ -119,7 +119,7 @@ pub(super) const CONVS: &[ConvDef] = &[
     )
     .check(check_url_enc)
     .eg(&[
-        ("str(\"a b&c=~/?\"),url_enc()", Some("a%20b%26c%3D~%2F%3F")),
+        ("str(\"a b&c=~/?\"),url_enc", Some("a%20b%26c%3D~%2F%3F")),
         ("str(a),url_enc(query)", Some("a")),
     ]),
 ];

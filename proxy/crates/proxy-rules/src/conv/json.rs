@@ -9,7 +9,7 @@ use crate::sample::{Args, ConvDef, EvalCtx, Sample, Type};
 pub(super) const CONVS: &[ConvDef] = &[
     ConvDef::new(
         "json",
-        &[req(ArgKind::Str)],
+        &[opt(ArgKind::Str)],
         Type::Str,
         Type::Str,
         json,
@@ -17,7 +17,7 @@ pub(super) const CONVS: &[ConvDef] = &[
     )
     .check(check_code)
     .eg(&[
-        ("str(foo 1/2),json()", Some("foo 1\\/2")),
+        ("str(foo 1/2),json", Some("foo 1\\/2")),
         ("str(\"a\\\"\\n\"),json(utf8)", Some("a\\\"\\n")),
         ("bin(2de02d),json(utf8s)", Some("--")),
         ("bin(2de02d),json(utf8)", None),

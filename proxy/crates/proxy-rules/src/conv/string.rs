@@ -16,6 +16,7 @@ pub(super) const CONVS: &[ConvDef] = &[
         bytes,
         "Cuts bytes out, from an offset on, all or as many as given.",
     )
+    .check(check_bytes)
     .eg(&[
         ("str(AbC),bytes(1)", Some("bC")),
         ("str(AbC),bytes(1,1)", Some("b")),
@@ -113,12 +114,23 @@ pub(super) fn made<'a>(
     (text.len() <= cx.shared.bufsize).then(|| text.into_bump_slice() as &[u8])
 }
 
+fn check_bytes(args: &mut Args) -> Result<(), String> {
+    if args.int(0).is_some_and(|n| n < 0) {
+        return Err("the offset must not be negative".to_owned());
+    }
+    match args.int(1) {
+        Some(n) if n <= 0 => Err("the length must be positive".to_owned()),
+        _ => Ok(()),
+    }
+}
+
 fn bytes<'a>(cx: &EvalCtx<'a>, args: &'a Args, value: Sample<'a>) -> Option<Sample<'a>> {
     let all = value.bytes()?;
-    let start = usize::try_from(args.number(0, cx)?).ok()?;
-    let rest = all.get(start..).unwrap_or_default();
+    // What is no number, or negative, takes nothing.
+    let number = |i| args.number(i, cx).and_then(|n| usize::try_from(n).ok());
+    let rest = number(0).and_then(|start| all.get(start..)).unwrap_or_default();
     let len = match args.is_given(1) {
-        true => usize::try_from(args.number(1, cx)?).ok()?.min(rest.len()),
+        true => number(1).unwrap_or(0).min(rest.len()),
         false => rest.len(),
     };
     Some(Sample::Bin(&rest[..len]))

@@ -18,6 +18,15 @@ pub(super) const FETCHES: &[FetchDef] = &[
         .eg(&[("base", Some("www.example.com:8080/a/b.png"))]),
     FetchDef::new("base32", &[], Type::Sint, AT, base32, "32-bit hash of `base`.")
         .eg(&[("base32", Some("1393422911"))]),
+    FetchDef::new(
+        "base32+src",
+        &[],
+        Type::Bin,
+        AT,
+        base32_src,
+        "`base32` and the client's address together.",
+    )
+    .eg(&[("base32+src,hex", Some("530DF23FC000020A"))]),
     FetchDef::new("baseq", &[], Type::Str, AT, baseq, "Host field, path and query.")
         .eg(&[("baseq", Some("www.example.com:8080/a/b.png?x=1&y=two&x=3"))]),
     FetchDef::new("hdr", NAME_OCC, Type::Str, Validity::MESSAGE, req_hdr, "Same as `req.hdr`.")
@@ -88,7 +97,7 @@ pub(super) const FETCHES: &[FetchDef] = &[
         req_hdr_names,
         "Names of all header fields.",
     )
-    .eg(&[("req.hdr_names(:),length", Some("58"))]),
+    .eg(&[("req.hdr_names(:),length", Some("80"))]),
     FetchDef::new(
         "req.hdr_val",
         NAME_OCC,
@@ -123,6 +132,15 @@ pub(super) const FETCHES: &[FetchDef] = &[
         "32-bit hash of the Host field and the whole target.",
     )
     .eg(&[("url32", Some("3277027671"))]),
+    FetchDef::new(
+        "url32+src",
+        &[],
+        Type::Bin,
+        AT,
+        url32_src,
+        "`url32` and the client's address together.",
+    )
+    .eg(&[("url32+src,hex,bytes(8)", Some("C000020A"))]),
     FetchDef::new("url_ip", &[], Type::Ipv4, AT, url_ip, "Address that an absolute target names.")
         .eg(&[("url_ip", None)]),
     FetchDef::new(
@@ -259,4 +277,23 @@ fn url_port<'a>(cx: &EvalCtx<'a>, args: &'a Args, cursor: &mut Cursor) -> Option
     url_ip(cx, args, cursor)?;
     let (_, port) = authority(cx, cursor)?;
     Some(Sample::Int(if port.is_empty() { 80 } else { header::number(port)? }))
+}
+
+/// A hash of 4 bytes with the client's address behind it, to be a key.
+fn with_source<'a>(cx: &EvalCtx<'a>, hash: Sample<'a>) -> Option<Sample<'a>> {
+    let mut key = out(cx.scratch, 20);
+    key.extend_from_slice(&(hash.int()? as u32).to_be_bytes());
+    match cx.session?.src?.ip() {
+        std::net::IpAddr::V4(ip) => key.extend_from_slice(&ip.octets()),
+        std::net::IpAddr::V6(ip) => key.extend_from_slice(&ip.octets()),
+    }
+    Some(Sample::Bin(key.into_bump_slice()))
+}
+
+fn base32_src<'a>(cx: &EvalCtx<'a>, args: &'a Args, cursor: &mut Cursor) -> Option<Sample<'a>> {
+    with_source(cx, base32(cx, args, cursor)?)
+}
+
+fn url32_src<'a>(cx: &EvalCtx<'a>, args: &'a Args, cursor: &mut Cursor) -> Option<Sample<'a>> {
+    with_source(cx, url32(cx, args, cursor)?)
 }

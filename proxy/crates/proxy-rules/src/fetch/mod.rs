@@ -1,7 +1,11 @@
 //! The sample fetches, one file per topic, one row each (configuration manual, 7.3.2 to 7.3.6).
 
+mod auth;
+mod body;
+mod capture;
 mod connection;
 mod constant;
+mod cookie;
 mod header;
 mod hello;
 mod http_req;
@@ -11,14 +15,20 @@ mod param;
 mod payload;
 mod process;
 mod proxy;
+mod rdp;
+mod stream;
 mod tls;
 
 use crate::sample::FetchDef;
 
 /// Every row.
 pub const ALL: &[&[FetchDef]] = &[
+    auth::FETCHES,
+    body::FETCHES,
+    capture::FETCHES,
     connection::FETCHES,
     constant::FETCHES,
+    cookie::FETCHES,
     http_req::FETCHES,
     http_res::FETCHES,
     l4::FETCHES,
@@ -26,6 +36,8 @@ pub const ALL: &[&[FetchDef]] = &[
     payload::FETCHES,
     process::FETCHES,
     proxy::FETCHES,
+    rdp::FETCHES,
+    stream::FETCHES,
     tls::certificate::FETCHES,
     tls::hello::FETCHES,
     tls::secrets::FETCHES,

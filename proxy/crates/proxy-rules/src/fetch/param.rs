@@ -87,7 +87,10 @@ pub(super) const FETCHES: &[FetchDef] = &[
 ];
 
 /// The next `name=value` of the Cookie fields, with the position after it.
-fn next_cookie<'a>(head: &'a RequestHead, at: &mut [u32; 2]) -> Option<(&'a [u8], &'a [u8])> {
+pub(super) fn next_cookie<'a>(
+    head: &'a RequestHead,
+    at: &mut [u32; 2],
+) -> Option<(&'a [u8], &'a [u8])> {
     loop {
         let header = head.headers().at(at[0] as usize)?;
         let start = at[1] as usize;
@@ -120,7 +123,11 @@ fn name(args: &Args) -> Option<&[u8]> {
     args.str(0).filter(|n| !n.is_empty())
 }
 
-fn req_cook<'a>(cx: &EvalCtx<'a>, args: &'a Args, cursor: &mut Cursor) -> Option<Sample<'a>> {
+pub(super) fn req_cook<'a>(
+    cx: &EvalCtx<'a>,
+    args: &'a Args,
+    cursor: &mut Cursor,
+) -> Option<Sample<'a>> {
     let head = head(cx, cursor)?;
     let wanted = name(args);
     let mut found = None;
@@ -139,7 +146,11 @@ fn req_cook<'a>(cx: &EvalCtx<'a>, args: &'a Args, cursor: &mut Cursor) -> Option
     found
 }
 
-fn req_cook_cnt<'a>(cx: &EvalCtx<'a>, args: &'a Args, cursor: &mut Cursor) -> Option<Sample<'a>> {
+pub(super) fn req_cook_cnt<'a>(
+    cx: &EvalCtx<'a>,
+    args: &'a Args,
+    cursor: &mut Cursor,
+) -> Option<Sample<'a>> {
     let head = head(cx, cursor)?;
     let wanted = name(args);
     let mut at = [0; 2];
@@ -147,7 +158,11 @@ fn req_cook_cnt<'a>(cx: &EvalCtx<'a>, args: &'a Args, cursor: &mut Cursor) -> Op
     Some(Sample::Int(cookies.filter(|(name, _)| wanted.is_none_or(|w| w == *name)).count() as i64))
 }
 
-fn req_cook_val<'a>(cx: &EvalCtx<'a>, args: &'a Args, cursor: &mut Cursor) -> Option<Sample<'a>> {
+pub(super) fn req_cook_val<'a>(
+    cx: &EvalCtx<'a>,
+    args: &'a Args,
+    cursor: &mut Cursor,
+) -> Option<Sample<'a>> {
     req_cook(cx, args, cursor)?.int().map(Sample::Int)
 }
 

@@ -54,6 +54,8 @@ pub(super) const FETCHES: &[FetchDef] = &[
         "Name of the machine.",
     )
     .eg(&[("hostname", Some("lb1"))]),
+    FetchDef::new("nbproc", &[], Type::Sint, Validity::ALWAYS, one, "Number of processes: 1.")
+        .eg(&[("nbproc", Some("1"))]),
     FetchDef::new(
         "pid",
         &[],
@@ -63,6 +65,8 @@ pub(super) const FETCHES: &[FetchDef] = &[
         "Number of the process.",
     )
     .eg(&[("pid", Some("4711"))]),
+    FetchDef::new("proc", &[], Type::Sint, Validity::ALWAYS, one, "Place of the process: 1.")
+        .eg(&[("proc", Some("1"))]),
     FetchDef::new(
         "rand",
         &[opt(ArgKind::Int)],
@@ -72,6 +76,24 @@ pub(super) const FETCHES: &[FetchDef] = &[
         "Random number below 2^32 or the argument.",
     )
     .eg(&[("rand(1)", Some("0")), ("rand,length,bool", Some("1"))]),
+    FetchDef::new(
+        "stopping",
+        &[],
+        Type::Bool,
+        Validity::INTERNAL,
+        stopping,
+        "True once the process has begun to leave.",
+    )
+    .eg(&[("stopping", Some("0"))]),
+    FetchDef::new(
+        "tgroup",
+        &[],
+        Type::Sint,
+        Validity::ALWAYS,
+        one,
+        "Group of the running thread: 1.",
+    )
+    .eg(&[("tgroup", Some("1"))]),
     FetchDef::new(
         "thread",
         &[],
@@ -90,6 +112,20 @@ pub(super) const FETCHES: &[FetchDef] = &[
         "Seconds since the process started.",
     )
     .eg(&[("uptime", Some("60"))]),
+    FetchDef::new(
+        "uuid",
+        &[opt(ArgKind::Int)],
+        Type::Str,
+        Validity::ALWAYS,
+        uuid,
+        "A new UUID of version 4 or 7.",
+    )
+    .check(check_version)
+    .eg(&[
+        ("uuid,length", Some("36")),
+        ("uuid(7),bytes(14,1)", Some("7")),
+        ("uuid,bytes(14,1)", Some("4")),
+    ]),
     FetchDef::new(
         "wait_end",
         &[],
@@ -158,4 +194,42 @@ fn uptime<'a>(cx: &EvalCtx<'a>, _: &'a Args, _: &mut Cursor) -> Option<Sample<'a
 
 fn wait_end<'a>(cx: &EvalCtx<'a>, _: &'a Args, cursor: &mut Cursor) -> Option<Sample<'a>> {
     if cx.complete { Some(Sample::Bool(true)) } else { cursor.wait() }
+}
+
+fn one<'a>(_: &EvalCtx<'a>, _: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {
+    Some(Sample::Int(1))
+}
+
+fn stopping<'a>(cx: &EvalCtx<'a>, _: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {
+    Some(Sample::Bool(cx.stopping))
+}
+
+fn check_version(args: &mut Args) -> Result<(), String> {
+    match args.int(0) {
+        None | Some(4 | 7) => Ok(()),
+        Some(n) => Err(format!("unsupported version {n} of a UUID (4 or 7 is expected)")),
+    }
+}
+
+/// RFC 9562, 5.4 and 5.7. Not for secrets: the sequence of the thread is fast, not unpredictable.
+fn uuid<'a>(cx: &EvalCtx<'a>, args: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {
+    let random = (0..4).fold(0u128, |n, _| n << 32 | u128::from(cx.next_random()));
+    let (bits, version) = match args.int(0) {
+        Some(7) => {
+            let ms = cx.clock.date.secs as u128 * 1000 + u128::from(cx.clock.date.usec / 1000);
+            (ms << 80 | random & ((1 << 80) - 1), 7)
+        }
+        _ => (random, 4),
+    };
+    let bits = bits & !(0xf << 76) & !(0x3 << 62) | version << 76 | 0x2 << 62;
+    let field = |shift: u32, len: u32| bits >> shift & ((1 << len) - 1);
+    let text = format_args!(
+        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+        field(96, 32),
+        field(80, 16),
+        field(64, 16),
+        field(48, 16),
+        field(0, 48)
+    );
+    Some(Sample::Str(crate::sample::value::display(cx.scratch, text)))
 }

@@ -414,17 +414,17 @@ fn backend_queue(line: &mut Line<'_, '_, '_>) {
 
 fn client_ip(line: &mut Line<'_, '_, '_>) {
     match line.cx.session {
-        Some(session) if session.src.is_none() => line.string(b"unix"),
-        session => line.ip(session.and_then(|s| s.src).map(|a| a.ip())),
+        Some(_) if line.cx.src().is_none() => line.string(b"unix"),
+        _ => line.ip(line.cx.src().map(|a| a.ip())),
     }
 }
 
 fn client_port(line: &mut Line<'_, '_, '_>) {
     match line.cx.session {
-        Some(session) if session.src.is_none() => {
+        Some(session) if line.cx.src().is_none() => {
             line.number_or_hex(u64::from(session.listener.id.0), 4);
         }
-        session => line.port(session.and_then(|s| s.src)),
+        _ => line.port(line.cx.src()),
     }
 }
 
@@ -438,17 +438,17 @@ fn frontend_conns(line: &mut Line<'_, '_, '_>) {
 
 fn frontend_ip(line: &mut Line<'_, '_, '_>) {
     match line.cx.session {
-        Some(session) if session.dst.is_none() => line.string(b"unix"),
-        session => line.ip(session.and_then(|s| s.dst).map(|a| a.ip())),
+        Some(_) if line.cx.dst().is_none() => line.string(b"unix"),
+        _ => line.ip(line.cx.dst().map(|a| a.ip())),
     }
 }
 
 fn frontend_port(line: &mut Line<'_, '_, '_>) {
     match line.cx.session {
-        Some(session) if session.dst.is_none() => {
+        Some(session) if line.cx.dst().is_none() => {
             line.number_or_hex(u64::from(session.listener.id.0), 4);
         }
-        session => line.port(session.and_then(|s| s.dst)),
+        _ => line.port(line.cx.dst()),
     }
 }
 

@@ -28,12 +28,26 @@ pub struct LogFacts<'a> {
     pub total: u32,
     /// The response had not ended when the line was made: sizes and total times get a `+` (`option logasap`).
     pub unfinished: bool,
+    /// Status that the server sent.
+    pub server_status: Option<u16>,
     /// Status sent to the client (`%ST`).
     pub status: Option<u16>,
     /// Bytes sent to the client (`%B`).
     pub bytes_out: u64,
     /// Bytes received from the client (`%U`).
     pub bytes_in: u64,
+    /// Bytes sent to the server.
+    pub request_out: u64,
+    /// Bytes received from the server.
+    pub response_in: u64,
+    /// The first request of its connection.
+    pub first_request: bool,
+    /// `set-retries`.
+    pub max_retries: Option<u32>,
+    /// `set-priority-class` and `set-priority-offset`.
+    pub priority: (i32, i32),
+    /// The connection to the server had been used before.
+    pub reused: bool,
     /// Termination state: cause, phase, and in HTTP the request's and response's cookie (`%tsc`).
     pub termination: Termination,
     /// Connections of the process, frontend, backend and server when the line is made.
@@ -86,7 +100,14 @@ impl LogFacts<'_> {
         response_head: None,
         total: 0,
         unfinished: false,
+        server_status: None,
         status: None,
+        request_out: 0,
+        response_in: 0,
+        first_request: false,
+        max_retries: None,
+        priority: (0, 0),
+        reused: false,
         bytes_out: 0,
         bytes_in: 0,
         termination: Termination::NONE,
@@ -120,6 +141,17 @@ impl Default for LogFacts<'_> {
     fn default() -> Self {
         Self::NONE
     }
+}
+
+/// Timeouts that rules set for one stream, in milliseconds (`set-timeout`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TimeoutChanges {
+    pub client: Option<u32>,
+    pub connect: Option<u32>,
+    pub queue: Option<u32>,
+    pub server: Option<u32>,
+    pub tarpit: Option<u32>,
+    pub tunnel: Option<u32>,
 }
 
 /// The letters of `%ts` and `%tsc` (configuration manual, 8.5).

@@ -11,7 +11,7 @@ mod render;
 use crate::sample::Expr;
 
 pub use alias::AliasDef;
-pub use facts::{AnsweredBy, LogFacts, Origin, Termination};
+pub use facts::{AnsweredBy, LogFacts, Origin, Termination, TimeoutChanges};
 
 /// What the result is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

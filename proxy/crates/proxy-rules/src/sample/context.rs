@@ -1,6 +1,6 @@
 //! What an expression sees of the stream it is evaluated for.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -10,9 +10,11 @@ use proxy_state::{Backend, Frontend, Listener, Now, Registry, Server};
 
 use super::connection::Connection;
 use super::value::Sample;
+use crate::capture::Captured;
 use crate::jwt::PublicKeys;
-use crate::logformat::LogFacts;
+use crate::logformat::{LogFacts, TimeoutChanges};
 use crate::pattern::PatternLists;
+use crate::users::Userlist;
 use crate::vars::{ProcVars, Scope, StreamVars, VarNames, VarRef, Vars};
 
 /// Facts of the worker that do not change, and what its threads share.
@@ -22,6 +24,7 @@ pub struct Shared {
     /// The pattern lists of ACLs and maps, for changes at run time.
     pub patterns: Arc<PatternLists>,
     pub public_keys: Arc<PublicKeys>,
+    pub userlists: Vec<Userlist>,
     /// The names of variables, for the CLI.
     pub var_names: Arc<VarNames>,
     pub proc_vars: ProcVars,
@@ -83,6 +86,8 @@ pub struct EvalCtx<'a> {
     pub random: &'a Cell<u64>,
     /// No more content will come: what is missing is missing for good.
     pub complete: bool,
+    /// The worker has begun to leave.
+    pub stopping: bool,
     pub session: Option<&'a Session>,
     pub frontend: Option<&'a Frontend>,
     /// Once it was chosen.
@@ -100,7 +105,43 @@ pub struct EvalCtx<'a> {
     pub vars: Option<&'a StreamVars>,
     /// Variables of the health check.
     pub check_vars: Option<&'a Vars>,
+    /// What rules set for the stream.
+    pub overrides: Option<&'a Overrides>,
+    /// What the stream captured.
+    pub captured: Option<&'a Captured>,
+    /// The rule that last ended a rule set of the stream.
+    pub last_rule: Option<&'a LastRule>,
+    /// What a log line knows of the stream.
     pub facts: Option<&'a LogFacts<'a>>,
+    /// The stream itself while it lives, where `facts` are not made yet.
+    pub stream: Option<&'a dyn StreamView>,
+}
+
+/// What rules set for one stream in place of what holds otherwise (`set-src`, `set-dst`, `set-timeout`).
+#[derive(Debug, Default)]
+pub struct Overrides {
+    pub src: Cell<Option<SocketAddr>>,
+    pub dst: Cell<Option<SocketAddr>>,
+    pub timeouts: Cell<TimeoutChanges>,
+}
+
+/// Tells what is known of a stream so far.
+pub trait StreamView {
+    fn facts(&self) -> LogFacts<'_>;
+}
+
+/// File and line of the rule that last ended a rule set.
+#[derive(Debug, Default)]
+pub struct LastRule(RefCell<Option<(Arc<str>, u32)>>);
+
+impl LastRule {
+    pub fn set(&self, place: Option<(Arc<str>, u32)>) {
+        *self.0.borrow_mut() = place;
+    }
+
+    pub fn get(&self) -> Option<(Arc<str>, u32)> {
+        self.0.borrow().clone()
+    }
 }
 
 impl<'a> EvalCtx<'a> {
@@ -113,6 +154,7 @@ impl<'a> EvalCtx<'a> {
             thread: 0,
             random,
             complete: false,
+            stopping: false,
             session: None,
             frontend: None,
             backend: None,
@@ -124,8 +166,36 @@ impl<'a> EvalCtx<'a> {
             res_data: None,
             vars: None,
             check_vars: None,
+            overrides: None,
+            captured: None,
+            last_rule: None,
             facts: None,
+            stream: None,
         }
+    }
+
+    /// The client: as rules set it, or of the connection.
+    pub fn src(&self) -> Option<SocketAddr> {
+        self.overrides.and_then(|a| a.src.get()).or_else(|| self.session?.src)
+    }
+
+    /// Where the client connected to: as rules set it, or of the connection.
+    pub fn dst(&self) -> Option<SocketAddr> {
+        self.overrides.and_then(|a| a.dst.get()).or_else(|| self.session?.dst)
+    }
+
+    /// What is known of the stream so far; `None` where there is no stream.
+    pub fn known(&self) -> Option<LogFacts<'a>> {
+        match (self.facts, self.stream) {
+            (Some(facts), _) => Some(facts.clone()),
+            (None, Some(stream)) => Some(stream.facts()),
+            (None, None) => None,
+        }
+    }
+
+    /// The user list called `name`.
+    pub fn userlist(&self, name: &str) -> Option<&'a Userlist> {
+        self.shared.userlists.iter().find(|list| &*list.name == name)
     }
 
     /// The value of a variable.

@@ -17,6 +17,7 @@ use super::context::{Clock, Date, EvalCtx, Session, Shared};
 use super::parse::{Loader, NoFiles, ParseCx};
 use super::place::Place;
 use super::value::Sample;
+use crate::capture::Captured;
 use crate::logformat::LogFacts;
 use crate::pattern::PatternLists;
 use crate::vars::{ProcVars, StreamVars, VarNames, Vars};
@@ -30,6 +31,8 @@ pub const REQUEST: &str = "GET /a/b.png?x=1&y=two&x=3 HTTP/1.1\r\n\
     Cookie: sid=abc123; theme=dark; sid=def\r\n\
     X-Num: -42\r\n\
     X-Forwarded-For: 192.0.2.33, 10.0.0.1\r\n\
+    Authorization: Basic dGlnZXI6c2NvdHQ=\r\n\
+    X-Token: Bearer abc.def\r\n\
     \r\n";
 
 /// The response of the examples.
@@ -59,6 +62,7 @@ pub struct Traffic {
     pub req_data: Vec<u8>,
     pub res_data: Vec<u8>,
     pub facts: LogFacts<'static>,
+    pub captured: Captured,
 }
 
 /// The time of the examples.
@@ -83,6 +87,9 @@ impl Traffic {
                 vars.txn.set(var.id, value);
             }
         }
+        let captured = Captured::default();
+        Captured::set(&captured.request, 0, 64, b"kept");
+        Captured::set(&captured.response, 0, 64, b"nginx");
         let registry = registry();
         let frontend = registry.frontends()[0].clone();
         let backend = registry.backends()[0].clone();
@@ -94,6 +101,7 @@ impl Traffic {
                 registry,
                 patterns: Arc::default(),
                 public_keys: Arc::default(),
+                userlists: vec![crate::users::example()],
                 var_names: Arc::default(),
                 proc_vars: ProcVars::default(),
                 hostname: "lb1".into(),
@@ -123,7 +131,8 @@ impl Traffic {
             response,
             req_data: Vec::new(),
             res_data: Vec::new(),
-            facts: LogFacts::default(),
+            facts: facts(),
+            captured,
         }
     }
 
@@ -140,6 +149,7 @@ impl Traffic {
             req_data: Some(&self.req_data),
             res_data: Some(&self.res_data),
             vars: Some(&self.vars),
+            captured: Some(&self.captured),
             facts: Some(&self.facts),
             ..EvalCtx::new(&self.scratch, &self.shared, CLOCK, &self.random)
         }
@@ -184,6 +194,33 @@ impl Traffic {
     }
 }
 
+/// Times and sizes of the examples.
+fn facts() -> LogFacts<'static> {
+    LogFacts {
+        accepted: CLOCK.date,
+        request: CLOCK.date,
+        handshake: Some(1),
+        idle: Some(2),
+        request_head: Some(3),
+        queue: Some(4),
+        connect: Some(5),
+        response_head: Some(6),
+        total: 30,
+        status: Some(200),
+        server_status: Some(200),
+        bytes_in: 100,
+        bytes_out: 1500,
+        request_out: 120,
+        response_in: 1400,
+        request_line: Some(b"GET /a/b.png?x=1&y=two&x=3 HTTP/1.1"),
+        unique_id: Some(b"id-1"),
+        stream_number: 18,
+        retries: 1,
+        first_request: true,
+        ..LogFacts::NONE
+    }
+}
+
 /// Frontend `fe` (2) with the listener `web`, backend `be` (3) with the servers `s1` and `s2`.
 fn registry() -> Arc<Registry> {
     let listen = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 80));
@@ -210,6 +247,7 @@ fn registry() -> Arc<Registry> {
         name: "be".to_owned(),
         id: ProxyId(3),
         mode: Mode::Http,
+        retries: 3,
         servers: vec![server(1), server(2)],
         ..BackendSpec::default()
     };

@@ -59,7 +59,7 @@ pub(crate) async fn attach(s: &mut Session, x: &mut Exchange) -> Result<(), Faul
             return Ok(());
         }
         // Boxed like every wait that most requests do without: an idle session pays for its largest.
-        match Box::pin(open(s, &back, &server, &addr, opening)).await {
+        match Box::pin(open(s, x, &back, &server, &addr, opening)).await {
             Ok(opened) => {
                 let shutdowns = server.shutdowns();
                 server.counters.local().connect.inc();
@@ -267,7 +267,7 @@ fn choose(
     exclude: Option<ServerId>,
     random: u32,
 ) -> Result<Arc<Server>, NoServer> {
-    let client = s.facts.src.map(|a| a.ip());
+    let client = x.overrides.src.get().or(s.facts.src).map(|a| a.ip());
     let now = s.thread.now(clock::coarse());
     stream::with_balance_key(s, x, back, |key| {
         back.backend.choose(&ChooseInput { client, key, exclude, random, now })
@@ -292,7 +292,8 @@ async fn wait(
     } else {
         x.record.backend_queue = ticket.position;
     }
-    s.server_timer.arm(back.backend.timeouts.queue());
+    let set = x.overrides.timeouts.get();
+    s.server_timer.arm(stream::in_force(set.queue, back.backend.timeouts.queue()));
     let on_eof = on_eof(back);
     let mut ticket = pin!(ticket);
     let turn = poll_fn(|cx| {
@@ -379,7 +380,8 @@ fn opening(s: &Session, x: &Exchange, back: &Back, server: &Server) -> Option<Op
     cx.request = x.record.request_read.then_some(&x.request);
     cx.req_data = (!x.record.request_read).then(|| s.client.input.data());
     cx.vars = Some(&x.vars);
-    let ends = s.facts.src.zip(s.facts.dst);
+    let (src, dst) = (x.overrides.src.get(), x.overrides.dst.get());
+    let ends = src.or(s.facts.src).zip(dst.or(s.facts.dst));
     let opening = exit.opening(&cx, ends, x.unique_id.as_deref());
     drop(bump);
     s.thread.bump.borrow_mut().reset();
@@ -423,16 +425,17 @@ impl From<ConnectError> for Failed {
 /// Opens a connection, unless the client leaves first.
 async fn open(
     s: &mut Session,
+    x: &Exchange,
     back: &Back,
     server: &Server,
     addr: &SockAddr,
     opening: Option<Opening>,
 ) -> Result<Opened, Failure> {
-    let to = destination(addr, server.spec.port_mode, s.facts.dst);
+    let to = destination(addr, server.spec.port_mode, x.overrides.dst.get().or(s.facts.dst));
     let mut options = connect_options(server, back);
     // With something to send at once, the kernel's acknowledgement travels with it.
     options.smart_connect |= opening.is_some();
-    let limit = back.backend.timeouts.connect;
+    let limit = stream::in_force(x.overrides.timeouts.get().connect, back.backend.timeouts.connect);
     let on_eof = on_eof(back);
     let mut connecting = pin!(establish(to, options, limit, opening));
     poll_fn(|cx| match connecting.as_mut().poll(cx) {

@@ -5,11 +5,15 @@ use std::time::Duration;
 use proxy_net::clock::Tick;
 use proxy_rules::action::LogLevel;
 use proxy_rules::logformat::{AnsweredBy, LogFacts, Origin, Termination};
-use proxy_rules::sample::context::{Clock, Date};
+use proxy_rules::sample::connection::Tls;
+use proxy_rules::sample::context::{Clock, Date, StreamView};
+use smallvec::SmallVec;
 
-use crate::env;
+use super::Record;
+use crate::env::{self, Front};
 use crate::session::Session;
 use crate::stream::Exchange;
+use crate::thread::Thread;
 
 const INFO: u8 = 6;
 const ERR: u8 = 3;
@@ -32,7 +36,6 @@ pub(crate) fn write(s: &Session, x: &Exchange) {
     }
 
     let now = env::date();
-    let at = |tick: Tick| before(now, record.end.since(tick));
     let mut request_line = crate::scratch::take();
     if record.request_read {
         let (method, target, version) = x.request.received();
@@ -43,46 +46,21 @@ pub(crate) fn write(s: &Session, x: &Exchange) {
         request_line.extend_from_slice(version);
         request_line.truncate(s.thread.env.log_uri_len);
     }
-    let request_captures: Vec<_> = x.captured.request.iter().map(Option::as_deref).collect();
-    let response_captures: Vec<_> = x.captured.response.iter().map(Option::as_deref).collect();
+    let (request_slots, response_slots) =
+        (x.captured.request.borrow(), x.captured.response.borrow());
+    let request_captures: SmallVec<[_; 8]> = request_slots.iter().map(Option::as_deref).collect();
+    let response_captures: SmallVec<[_; 8]> = response_slots.iter().map(Option::as_deref).collect();
     let back = record.backend.as_ref().map(|b| &*b.backend);
     let server = record.server.as_deref();
-    let tls = s.facts.connection.tls.as_deref();
+    let so_far = View::new(s, record, x.number, x.unique_id.as_deref(), [0; 4]);
     let facts = LogFacts {
-        accepted: s.facts.accepted,
-        request: at(record.first_byte),
-        handshake: Some(if s.requests <= 1 { s.handshake_ms } else { 0 }),
-        tls: tls.is_some_and(|tls| tls.established),
-        tls_version: tls.map(|tls| tls.version.as_bytes()).filter(|name| !name.is_empty()),
-        tls_cipher: tls.map(|tls| tls.cipher.as_bytes()).filter(|name| !name.is_empty()),
-        idle: record.idle_ms(),
-        request_head: record.request_ms(),
-        queue: record.queue_ms(),
-        connect: record.connect_ms(),
-        response_head: record.response_ms(),
-        total: record.total_ms(),
-        status: record.status,
-        bytes_out: record.bytes_out,
-        bytes_in: record.bytes_in,
-        termination: Termination { cause: record.cause, phase: record.phase, ..Termination::NONE },
-        process_conns: s.thread.env.registry().process.connections.get(),
-        frontend_conns: s.front.frontend.sessions.get(),
-        backend_conns: back.map_or(0, |b| b.sessions.get()),
-        server_conns: record.server_conns,
-        retries: record.retries,
-        redispatched: record.redispatched,
-        server_queue: record.server_queue,
-        backend_queue: record.backend_queue,
-        answered_by: record.service.map_or(AnsweredBy::Server, AnsweredBy::Applet),
-        backend_dst: server.and_then(|s| s.addr().inet()),
         request_captures: &request_captures,
         response_captures: &response_captures,
+        request_cookie: x.cookies[0].as_deref(),
+        response_cookie: x.cookies[1].as_deref(),
         request_line: record.request_read.then_some(&request_line[..]),
-        unique_id: x.unique_id.as_deref(),
-        stream_number: x.number,
         line_number: s.thread.next_line(),
-        origin: if record.server.is_some() { Origin::TxnClose } else { Origin::SessError },
-        ..LogFacts::NONE
+        ..so_far.facts()
     };
     let format = match &log.error_format {
         Some(format) if failed && record.server.is_none() => format,
@@ -100,11 +78,110 @@ pub(crate) fn write(s: &Session, x: &Exchange) {
     cx.request = record.request_read.then_some(&x.request);
     cx.response = record.response_done.map(|_| &x.response);
     cx.vars = Some(&x.vars);
+    cx.captured = Some(&x.captured);
+    cx.last_rule = Some(&x.last_rule);
+    cx.overrides = Some(&x.overrides);
     cx.facts = Some(&facts);
     log.sink.line(severity, format.render(&cx));
     drop(bump);
     crate::scratch::give(&mut request_line);
     s.thread.bump.borrow_mut().reset();
+}
+
+/// What is known of a stream, now or at its end.
+pub(crate) struct View<'a> {
+    thread: &'a Thread,
+    front: &'a Front,
+    accepted: Date,
+    tls: Option<&'a Tls>,
+    handshake_ms: u32,
+    record: &'a Record,
+    number: u32,
+    unique_id: Option<&'a [u8]>,
+    first: bool,
+    moved: [u64; 4],
+    ended: bool,
+}
+
+impl<'a> View<'a> {
+    /// A look at a stream that leaves its messages free to be changed. `moved` are the bytes that the pumps counted:
+    /// from the client, to the server, from it, to the client.
+    pub(crate) fn new(
+        s: &'a Session,
+        record: &'a Record,
+        number: u32,
+        unique_id: Option<&'a [u8]>,
+        moved: [u64; 4],
+    ) -> Self {
+        let ended = record.end != Tick::default();
+        Self {
+            thread: &s.thread,
+            front: &s.front,
+            accepted: s.facts.accepted,
+            tls: s.facts.connection.tls.as_deref(),
+            handshake_ms: s.handshake_ms,
+            record,
+            number,
+            unique_id,
+            first: s.requests <= 1,
+            // At the end the record has them.
+            moved: if ended { [0; 4] } else { moved },
+            ended,
+        }
+    }
+}
+
+impl StreamView for View<'_> {
+    fn facts(&self) -> LogFacts<'_> {
+        let record = self.record;
+        let back = record.backend.as_ref().map(|b| &*b.backend);
+        let server = record.server.as_deref();
+        let tls = self.tls;
+        let end = if self.ended { record.end } else { self.thread.tick() };
+        let total = u32::try_from(end.since(record.start).as_millis()).unwrap_or(u32::MAX);
+        let [from_client, to_server, from_server, to_client] = self.moved;
+        LogFacts {
+            accepted: self.accepted,
+            request: before(env::date(), end.since(record.first_byte)),
+            handshake: Some(if self.first { self.handshake_ms } else { 0 }),
+            tls: tls.is_some_and(|tls| tls.established),
+            tls_version: tls.map(|tls| tls.version.as_bytes()).filter(|name| !name.is_empty()),
+            tls_cipher: tls.map(|tls| tls.cipher.as_bytes()).filter(|name| !name.is_empty()),
+            idle: record.idle_ms(),
+            request_head: record.request_ms(),
+            queue: record.queue_ms(),
+            connect: record.connect_ms(),
+            response_head: record.response_ms(),
+            total,
+            status: record.status,
+            server_status: record.server_status,
+            bytes_out: record.bytes_out + to_client,
+            bytes_in: record.bytes_in + from_client,
+            request_out: record.request_out + to_server,
+            response_in: record.response_in + from_server,
+            first_request: self.first,
+            reused: record.reused,
+            termination: Termination {
+                cause: record.cause,
+                phase: record.phase,
+                ..Termination::NONE
+            },
+            process_conns: self.thread.env.registry().process.connections.get(),
+            frontend_conns: self.front.frontend.sessions.get(),
+            backend_conns: back.map_or(0, |b| b.sessions.get()),
+            server_conns: record.server_conns,
+            retries: record.retries,
+            redispatched: record.redispatched,
+            server_queue: record.server_queue,
+            backend_queue: record.backend_queue,
+            answered_by: record.service.map_or(AnsweredBy::Server, AnsweredBy::Applet),
+            backend_dst: server.and_then(|s| s.addr().inet()),
+            unique_id: self.unique_id,
+            stream_number: self.number,
+            origin: if record.server.is_some() { Origin::TxnClose } else { Origin::SessError },
+            ..LogFacts::NONE
+        }
+    }
 }
 
 /// The calendar time `ago` before `now`.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use proxy_rules::logformat::LogFormat;
 
-pub(crate) use line::write;
+pub(crate) use line::{View, write};
 pub use record::Record;
 pub(crate) use refused::write as refused;
 

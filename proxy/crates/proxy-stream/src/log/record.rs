@@ -25,6 +25,8 @@ pub struct Record {
     pub response_done: Option<Tick>,
     /// End of the stream.
     pub end: Tick,
+    /// Status that the server sent.
+    pub server_status: Option<u16>,
     /// Status sent to the client, or of the answer that could not be sent.
     pub status: Option<u16>,
     /// Bytes received from the client, head included.
@@ -69,6 +71,7 @@ impl Default for Record {
             connected: None,
             response_done: None,
             end: Tick::default(),
+            server_status: None,
             status: None,
             bytes_in: 0,
             request_out: 0,

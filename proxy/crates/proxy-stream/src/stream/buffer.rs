@@ -6,6 +6,8 @@ use std::task::{Context, Poll};
 use proxy_http::BodyLen;
 use proxy_http::h1::{ChunkDecoder, Keep};
 
+use proxy_net::clock::Tick;
+
 use super::Exchange;
 use crate::backend;
 use crate::session::Session;
@@ -42,7 +44,22 @@ pub(super) async fn wait(s: &mut Session, x: &mut Exchange) -> Result<(), Fault>
     if !x.flow.has_body || x.peeked.as_ref().is_some_and(|peeked| peeked.done) {
         return Ok(());
     }
-    let outcome = receive(s, x).await;
+    let limit = s.front.frontend.timeouts.http_request();
+    let until = limit.map(|delay| x.record.first_byte + delay);
+    wait_until(s, x, until, 0).await
+}
+
+/// [`wait`] up to `until`, or for `at_least` bytes when that is not 0.
+pub(super) async fn wait_until(
+    s: &mut Session,
+    x: &mut Exchange,
+    until: Option<Tick>,
+    at_least: u64,
+) -> Result<(), Fault> {
+    if !x.flow.has_body {
+        return Ok(());
+    }
+    let outcome = receive(s, x, until, at_least).await;
     s.client_timer.disarm();
     if outcome.is_err() {
         x.record.head_done = None;
@@ -50,21 +67,28 @@ pub(super) async fn wait(s: &mut Session, x: &mut Exchange) -> Result<(), Fault>
     outcome
 }
 
-async fn receive(s: &mut Session, x: &mut Exchange) -> Result<(), Fault> {
-    x.peeked = Some(Box::default());
+async fn receive(
+    s: &mut Session,
+    x: &mut Exchange,
+    until: Option<Tick>,
+    at_least: u64,
+) -> Result<(), Fault> {
+    let again = x.peeked.is_some();
+    x.peeked.get_or_insert_with(Box::default);
     let head = x.request.headers().buffered();
     let limit = s.thread.env.limits.max_head.saturating_sub(head).max(1);
-    if x.request.flags().expect_continue {
+    if x.request.flags().expect_continue && !again {
         invite(s, x)?;
     }
-    match s.front.frontend.timeouts.http_request() {
-        Some(delay) => s.client_timer.arm_at(x.record.first_byte + delay),
+    match until {
+        Some(until) => s.client_timer.arm_at(until),
         None => s.client_timer.disarm(),
     }
     poll_fn(|cx| {
         let _ = x.to_client.poll_flush(cx, &mut s.client);
         loop {
-            if is_there(x, s.client.input.data(), s.client.framed && s.client.eof, limit)? {
+            let ended = s.client.framed && s.client.eof;
+            if is_there(x, s.client.input.data(), ended, limit, at_least)? {
                 return Poll::Ready(Ok(()));
             }
             if s.client.eof {
@@ -97,7 +121,13 @@ fn more(s: &mut Session, cx: &mut Context<'_>, limit: usize) -> Result<bool, Fau
     Ok(s.client.input.len() > before || s.client.eof)
 }
 
-fn is_there(x: &mut Exchange, data: &[u8], ended: bool, limit: usize) -> Result<bool, Fault> {
+fn is_there(
+    x: &mut Exchange,
+    data: &[u8],
+    ended: bool,
+    limit: usize,
+    at_least: u64,
+) -> Result<bool, Fault> {
     let Some(peeked) = x.peeked.as_deref_mut() else { return Ok(true) };
     let whole = match x.request.body() {
         BodyLen::None => true,
@@ -117,6 +147,7 @@ fn is_there(x: &mut Exchange, data: &[u8], ended: bool, limit: usize) -> Result<
         }
         BodyLen::UntilClose => false,
     };
-    peeked.done = whole || data.len() >= limit;
+    let enough = at_least > 0 && data.len() as u64 >= at_least;
+    peeked.done = whole || data.len() >= limit || enough;
     Ok(peeked.done)
 }

@@ -19,10 +19,13 @@ mod transfer;
 mod tunnel;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use proxy_http::{RequestHead, ResponseHead, Version};
 
 use proxy_rules::action::{Close, Effects};
+use proxy_rules::capture::Captured;
+use proxy_rules::sample::context::{LastRule, Overrides};
 use proxy_rules::vars::StreamVars;
 
 pub(crate) use self::rules::with_balance_key;
@@ -57,6 +60,10 @@ pub(crate) struct Exchange {
     pub(crate) vars: StreamVars,
     pub(crate) effects: Effects,
     pub(crate) captured: Captured,
+    /// `capture cookie`: of the request and of the response.
+    pub(crate) cookies: [Option<Vec<u8>>; 2],
+    pub(crate) last_rule: LastRule,
+    pub(crate) overrides: Overrides,
     pub(crate) unique_id: Option<Vec<u8>>,
     /// The request body, where it is looked at before it is sent.
     peeked: Option<Box<buffer::Peeked>>,
@@ -86,8 +93,12 @@ impl Exchange {
         self.vars.req.clear();
         self.vars.res.clear();
         self.effects = Effects::default();
-        self.captured.request.clear();
-        self.captured.response.clear();
+        self.captured.clear();
+        self.cookies = [None, None];
+        self.last_rule.set(None);
+        self.overrides.src.set(None);
+        self.overrides.dst.set(None);
+        self.overrides.timeouts.take();
         self.unique_id = None;
         self.replacement = None;
         self.inspected = false;
@@ -119,16 +130,14 @@ impl Exchange {
     }
 }
 
+/// A timeout that a rule set, or the configured one.
+pub(crate) fn in_force(set: Option<u32>, configured: Option<Duration>) -> Option<Duration> {
+    set.map(|ms| Duration::from_millis(u64::from(ms))).or(configured)
+}
+
 /// How a server speaks.
 fn server_wire(server: &Conn) -> Wire {
     if server.framed { Wire::Framed } else { Wire::Http11 }
-}
-
-/// Values of captured header fields, one per declaration.
-#[derive(Default)]
-pub(crate) struct Captured {
-    pub(crate) request: Vec<Option<Vec<u8>>>,
-    pub(crate) response: Vec<Option<Vec<u8>>>,
 }
 
 /// What becomes of the client connection.
@@ -150,7 +159,7 @@ pub(crate) enum Admission {
 }
 
 /// Runs the rules of a new connection; false when it is refused.
-pub(crate) fn admit(s: &Session, when: Admission) -> bool {
+pub(crate) fn admit(s: &mut Session, when: Admission) -> bool {
     let front = s.front.clone();
     let counters = front.frontend.counters.local();
     let listener = s.facts.listener.counters.local();
@@ -165,6 +174,9 @@ pub(crate) fn admit(s: &Session, when: Admission) -> bool {
     }
     let mut x = s.thread.exchange();
     let verdict = rules::on_request(s, &mut x, None, rules);
+    // What these rules say of addresses holds for the whole connection.
+    s.facts.src = x.overrides.src.take().or(s.facts.src);
+    s.facts.dst = x.overrides.dst.take().or(s.facts.dst);
     s.thread.recycle(x);
     let rules::Verdict::Close(close) = verdict else { return true };
     denied.inc();

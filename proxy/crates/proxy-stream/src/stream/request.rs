@@ -57,10 +57,14 @@ pub(super) async fn begin(s: &mut Session, x: &mut Exchange) -> Result<Next, Fau
     if x.flow.has_body && front.frontend.options.http_buffer_request {
         Box::pin(buffer::wait(s, x)).await?;
     }
-    rules::capture(&mut x.captured.request, &front.request_captures, x.request.headers());
+    rules::capture(&x.captured.request, &front.request_captures, x.request.headers());
+    let cookie = front.capture_cookie.as_ref();
+    x.cookies[0] = rules::capture_cookie(cookie, b"cookie", x.request.headers());
     rules::unique_id(s, x);
     let content = (!x.inspected).then_some(&front.tcp_content);
-    let verdict = rules::first_verdict(s, x, None, [content, Some(&front.http_request)]);
+    let sets = [content, Some(&front.http_request)];
+    let verdict = rules::first_verdict(s, x, None, sets).await?;
+    early_hints(s, x)?;
     if let Some(next) = apply(s, x, None, verdict) {
         return Ok(next);
     }
@@ -76,6 +80,12 @@ pub(super) async fn begin(s: &mut Session, x: &mut Exchange) -> Result<Next, Fau
     }
 
     let back = rules::choose_backend(s, x).ok_or(Fault::NoServer)?;
+    if back.backend.name != front.frontend.name {
+        // Timeouts of the backend side that rules set were meant for a backend of the same section.
+        let mut set = x.overrides.timeouts.get();
+        (set.connect, set.queue, set.server, set.tunnel) = (None, None, None, None);
+        x.overrides.timeouts.set(set);
+    }
     back.backend.begin_session(now);
     back.backend.counters.local().req_tot.inc();
     x.record.backend = Some(back.clone());
@@ -83,7 +93,8 @@ pub(super) async fn begin(s: &mut Session, x: &mut Exchange) -> Result<Next, Fau
         Box::pin(buffer::wait(s, x)).await?;
     }
     let sets = [Some(&back.tcp_content), Some(&back.http_request)];
-    let verdict = rules::first_verdict(s, x, Some(&back), sets);
+    let verdict = rules::first_verdict(s, x, Some(&back), sets).await?;
+    early_hints(s, x)?;
     if let Some(next) = apply(s, x, Some(&back), verdict) {
         return Ok(next);
     }
@@ -102,6 +113,26 @@ pub(super) async fn begin(s: &mut Session, x: &mut Exchange) -> Result<Next, Fau
     Ok(Next::Server)
 }
 
+/// Sends ahead what `early-hint` rules gathered (RFC 8297).
+fn early_hints(s: &mut Session, x: &mut Exchange) -> Result<(), Fault> {
+    let hints = std::mem::take(&mut x.effects.early_hints);
+    // A client that speaks HTTP/1.0 does not know interim responses.
+    if hints.is_empty() || x.request.version() == Version::Http10 {
+        return Ok(());
+    }
+    x.response.start(103, BodyLen::None);
+    for (name, value) in &hints {
+        x.response.headers_mut().append(name, value);
+    }
+    if s.client.framed {
+        let sent = s.client.framed().and_then(|c| c.send_response(&x.response, false));
+        return sent.map_err(|_| Fault::RequestAbort);
+    }
+    let response = &x.response;
+    x.to_client.queue(|out| proxy_http::h1::write_response(response, out));
+    Ok(())
+}
+
 /// Acts on what rules decided; `None` goes on.
 pub(super) fn apply(
     s: &mut Session,
@@ -117,7 +148,7 @@ pub(super) fn apply(
         s.facts.listener.counters.local().denied_req.inc();
     };
     match verdict {
-        Verdict::Go => None,
+        Verdict::Go | Verdict::Pause(_) | Verdict::Body { .. } => None,
         Verdict::Close(close) => {
             count_denied(s);
             super::close_connection(s, close);
@@ -128,19 +159,20 @@ pub(super) fn apply(
         Verdict::Answer(reply, cause) => {
             answer::queue(s, x, &reply);
             let letters = match cause {
-                Cause::Deny => b"PR",
+                Cause::Auth | Cause::Bad | Cause::Deny => b"PR",
                 Cause::Tarpit => b"PT",
                 Cause::Redirect | Cause::Return => b"LR",
             };
             (x.record.cause, x.record.phase) = (letters[0], letters[1]);
             match cause {
                 Cause::Deny | Cause::Tarpit => count_denied(s),
-                Cause::Redirect | Cause::Return => {
+                Cause::Bad => s.front.frontend.counters.local().err_req.inc(),
+                Cause::Auth | Cause::Redirect | Cause::Return => {
                     s.front.frontend.counters.local().intercepted.inc();
                 }
             }
             Some(match cause {
-                Cause::Tarpit => Next::Tarpit(rules::tarpit_end(s, back, s.thread.tick())),
+                Cause::Tarpit => Next::Tarpit(rules::tarpit_end(s, x, back, s.thread.tick())),
                 _ => Next::Answered,
             })
         }
@@ -210,11 +242,20 @@ fn prepare(s: &Session, x: &mut Exchange, back: &Back) {
     let mode = connection_mode(s, Some(back));
     x.keep_client &= mode != HttpConnection::Close;
     x.keep_server = mode == HttpConnection::KeepAlive;
-    for options in [&s.front.frontend.options, &back.backend.options] {
-        if let Some(rule) = &options.forwardfor {
-            add_address(&mut x.request, rule, s.facts.src.map(|a| a.ip()));
-            break;
+    let src = x.overrides.src.get().or(s.facts.src).map(|a| a.ip());
+    let forwardfor = (&s.front.frontend.options.forwardfor, &back.backend.options.forwardfor);
+    match forwardfor {
+        (Some(front), Some(back)) => {
+            // The backend's field counts, and the field is optional only where both say so.
+            let mut rule = back.clone();
+            rule.if_none &= front.if_none;
+            let excepted = |(net, len)| src.is_some_and(|src| within(src, net, len));
+            if !front.except.is_some_and(excepted) {
+                add_address(&mut x.request, &rule, src);
+            }
         }
+        (Some(rule), None) | (None, Some(rule)) => add_address(&mut x.request, rule, src),
+        (None, None) => {}
     }
     for options in [&s.front.frontend.options, &back.backend.options] {
         if let Some(rule) = &options.originalto {

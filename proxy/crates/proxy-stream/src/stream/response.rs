@@ -63,7 +63,7 @@ fn response_rules(s: &Session, x: &mut Exchange) -> Result<(), Fault> {
     let sets = [back.as_ref().map(|b| &b.http_response), Some(&s.front.http_response)];
     for rules in sets.into_iter().flatten() {
         match rules::on_response(s, x, back.as_deref(), rules) {
-            Verdict::Go => {}
+            Verdict::Go | Verdict::Pause(_) | Verdict::Body { .. } => {}
             Verdict::Close(close) => {
                 super::close_connection(s, close);
                 return Err(Fault::ResponseDenied);
@@ -145,7 +145,10 @@ pub(super) fn as_upgrade(x: &mut Exchange) {
 fn forward(s: &mut Session, x: &mut Exchange, from: Wire) -> Result<Kind, Fault> {
     x.record.response_done = Some(s.thread.tick());
     x.record.status = Some(x.response.status());
-    rules::capture(&mut x.captured.response, &s.front.response_captures, x.response.headers());
+    x.record.server_status = x.record.status;
+    let cookie = s.front.capture_cookie.as_ref();
+    x.cookies[1] = rules::capture_cookie(cookie, b"set-cookie", x.response.headers());
+    rules::capture(&x.captured.response, &s.front.response_captures, x.response.headers());
     response_rules(s, x)?;
     check_cache(s, x)?;
     after_rules(s, x);

@@ -3,15 +3,23 @@
 use proxy_http::{BodyLen, HeaderList, RequestHead, ResponseHead};
 use proxy_net::clock::Tick;
 use proxy_rules::action::{Cause, Close, Content, Flow, Reply as RuleReply, RuleEnv};
+use proxy_rules::capture::CaptureSlot;
 use proxy_rules::ruleset::{BackendChoice, RuleSet};
 use proxy_rules::sample::EvalCtx;
 use proxy_state::lb::key;
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
 
-use super::Exchange;
-use crate::env::{Back, BalanceKey, Capture};
+use super::{Exchange, buffer};
+use crate::backend::OnEof;
+use crate::env::{Back, BalanceKey};
+use crate::log::View;
 use crate::reply::{self, Reply};
 use crate::session::Session;
+use crate::term::Fault;
 
 /// What rules decided.
 pub(super) enum Verdict {
@@ -21,37 +29,81 @@ pub(super) enum Verdict {
     Answer(Reply, Cause),
     /// The connection ends without an answer.
     Close(Close),
+    /// On with the next rule after this time.
+    Pause(Duration),
+    /// On with the next rule once the body, or `at_least` bytes of it, are there.
+    Body { limit: Duration, at_least: u64 },
 }
 
-/// Runs rule sets of the request side in order, up to the first that decides something.
-pub(super) fn first_verdict(
-    s: &Session,
+/// Runs rule sets of the request side in order, up to the first that decides something. Rules may wait.
+pub(super) async fn first_verdict(
+    s: &mut Session,
     x: &mut Exchange,
     back: Option<&Back>,
     sets: [Option<&RuleSet>; 2],
-) -> Verdict {
+) -> Result<Verdict, Fault> {
     for rules in sets.into_iter().flatten() {
-        match on_request(s, x, back, rules) {
-            Verdict::Go => {}
-            verdict => return verdict,
+        let mut at = 0;
+        loop {
+            match step(s, x, back, rules, &mut at) {
+                Verdict::Go => break,
+                Verdict::Pause(delay) => Box::pin(pause(s, delay)).await?,
+                Verdict::Body { limit, at_least } => {
+                    let until = s.thread.tick() + limit;
+                    Box::pin(buffer::wait_until(s, x, Some(until), at_least)).await?;
+                }
+                verdict => return Ok(verdict),
+            }
         }
     }
-    Verdict::Go
+    Ok(Verdict::Go)
 }
 
-/// Runs one rule set of the request side.
+/// Lets time pass, unless the client leaves.
+async fn pause(s: &mut Session, delay: Duration) -> Result<(), Fault> {
+    s.client_timer.disarm();
+    s.server_timer.arm(Some(delay));
+    let outcome = poll_fn(|cx| {
+        if s.thread.stop.is_killed() {
+            return Poll::Ready(Err(Fault::Killed));
+        }
+        if s.server_timer.poll_expired(cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        match crate::backend::client_left(&mut s.client, cx, OnEof::Leave) {
+            true => Poll::Ready(Err(Fault::RequestAbort)),
+            false => Poll::Pending,
+        }
+    })
+    .await;
+    s.server_timer.disarm();
+    outcome
+}
+
+/// Runs one rule set of the request side that does not wait.
 pub(super) fn on_request(
     s: &Session,
     x: &mut Exchange,
     back: Option<&Back>,
     rules: &RuleSet,
 ) -> Verdict {
+    step(s, x, back, rules, &mut 0)
+}
+
+/// Runs a rule set of the request side from `at` up to its end or a wait.
+fn step(
+    s: &Session,
+    x: &mut Exchange,
+    back: Option<&Back>,
+    rules: &RuleSet,
+    at: &mut usize,
+) -> Verdict {
     if rules.is_empty() {
         return Verdict::Go;
     }
     let before = fingerprint(x.request.headers());
     let body = x.request.body();
-    let verdict = run(s, x, back, rules, false);
+    let verdict = run(s, x, back, rules, at, false);
     if fingerprint(x.request.headers()) != before {
         keep_request_framing(&mut x.request, body);
     }
@@ -70,7 +122,7 @@ pub(super) fn on_response(
     }
     let before = fingerprint(x.response.headers());
     let body = x.response.body();
-    let verdict = run(s, x, back, rules, true);
+    let verdict = run(s, x, back, rules, &mut 0, true);
     if fingerprint(x.response.headers()) != before {
         keep_response_framing(&mut x.response, body);
     }
@@ -82,6 +134,7 @@ fn run(
     x: &mut Exchange,
     back: Option<&Back>,
     rules: &RuleSet,
+    at: &mut usize,
     response: bool,
 ) -> Verdict {
     let bump = s.thread.bump.borrow();
@@ -94,15 +147,26 @@ fn run(
     base.server_connection = x.record.server_connection.as_deref();
     base.req_data = peeked.filter(|_| !response);
     base.vars = Some(&x.vars);
+    base.captured = Some(&x.captured);
+    base.last_rule = Some(&x.last_rule);
+    base.overrides = Some(&x.overrides);
+    let moved =
+        [x.to_server.received, x.to_server.forwarded, x.to_client.received, x.to_client.forwarded];
+    let so_far = View::new(s, &x.record, x.number, x.unique_id.as_deref(), moved);
+    base.stream = Some(&so_far);
     let mut env = RuleEnv {
         base,
         request: Some(&mut x.request),
         response: response.then_some(&mut x.response),
         effects: &mut x.effects,
     };
-    let verdict = match rules.run(&mut env) {
+    let verdict = match rules.run_from(at, &mut env) {
         // Everything there is to wait for has come (see `Thread::context`).
         Flow::Next | Flow::Stop | Flow::Wait => Verdict::Go,
+        Flow::Pause { ms } => Verdict::Pause(Duration::from_millis(u64::from(ms))),
+        Flow::Body { ms, at_least } => {
+            Verdict::Body { limit: Duration::from_millis(u64::from(ms)), at_least }
+        }
         Flow::Close(close) => Verdict::Close(close),
         Flow::Reply(answer) => Verdict::Answer(make(s, back, &answer), answer.cause),
     };
@@ -118,6 +182,7 @@ pub(super) fn on_content(
     x: &mut Exchange,
     back: Option<&Back>,
     rules: &RuleSet,
+    at: &mut usize,
     complete: bool,
 ) -> Option<Verdict> {
     let bump = s.thread.bump.borrow();
@@ -128,12 +193,24 @@ pub(super) fn on_content(
     base.backend = back.map(|b| &*b.backend);
     base.req_data = Some(s.client.input.data());
     base.vars = Some(&x.vars);
+    base.captured = Some(&x.captured);
+    base.last_rule = Some(&x.last_rule);
+    base.overrides = Some(&x.overrides);
+    let moved =
+        [x.to_server.received, x.to_server.forwarded, x.to_client.received, x.to_client.forwarded];
+    let so_far = View::new(s, &x.record, x.number, x.unique_id.as_deref(), moved);
+    base.stream = Some(&so_far);
     let mut env = RuleEnv { base, request: None, response: None, effects: &mut x.effects };
-    let verdict = match rules.run(&mut env) {
+    let verdict = match rules.run_from(at, &mut env) {
         Flow::Wait if !complete => None,
         Flow::Close(close) => Some(Verdict::Close(close)),
         // No action of these rule sets answers.
-        Flow::Next | Flow::Stop | Flow::Wait | Flow::Reply(_) => Some(Verdict::Go),
+        Flow::Next
+        | Flow::Stop
+        | Flow::Wait
+        | Flow::Reply(_)
+        | Flow::Body { .. }
+        | Flow::Pause { .. } => Some(Verdict::Go),
     };
     drop(bump);
     s.thread.bump.borrow_mut().reset();
@@ -263,6 +340,14 @@ pub(super) fn holds(s: &Session, x: &mut Exchange, rules: &RuleSet) -> bool {
 fn make(s: &Session, back: Option<&Back>, answer: &RuleReply<'_>) -> Reply {
     match answer.content {
         Content::ErrorPage => error_page(s, back, answer.status),
+        Content::ErrorPageWith(fields) => {
+            let page = error_page(s, back, answer.status);
+            let mut head = page.head().clone();
+            for (name, value) in fields {
+                head.headers_mut().set(name, value);
+            }
+            Reply::made(head, page.body().to_vec())
+        }
         Content::Made { headers, body } => {
             let mut head = ResponseHead::default();
             head.start(answer.status, BodyLen::None);
@@ -277,13 +362,35 @@ fn make(s: &Session, back: Option<&Back>, answer: &RuleReply<'_>) -> Reply {
     }
 }
 
-/// Takes the values that the log will show.
-pub(super) fn capture(into: &mut Vec<Option<Vec<u8>>>, list: &[Capture], headers: &HeaderList) {
+/// Takes the values that the log will show: the last of each field.
+pub(super) fn capture(
+    into: &RefCell<Vec<Option<Vec<u8>>>>,
+    slots: &[CaptureSlot],
+    headers: &HeaderList,
+) {
+    let mut into = into.borrow_mut();
     into.clear();
-    into.extend(list.iter().map(|capture| {
-        let value = headers.get_all(capture.name.as_bytes()).next_back()?;
-        Some(value[..value.len().min(capture.len)].to_vec())
+    into.extend(slots.iter().map(|slot| {
+        let value = headers.get_all(slot.header.as_deref()?.as_bytes()).next_back()?;
+        Some(value[..value.len().min(slot.len)].to_vec())
     }));
+}
+
+/// `capture cookie`: the first cookie in the fields `name` whose own name starts so, with its value.
+pub(super) fn capture_cookie(
+    slot: Option<&CaptureSlot>,
+    name: &[u8],
+    headers: &HeaderList,
+) -> Option<Vec<u8>> {
+    let slot = slot?;
+    let wanted = slot.header.as_deref()?.as_bytes();
+    // A Set-Cookie field has one cookie, and its attributes behind it.
+    let parts = if name == b"cookie" { usize::MAX } else { 1 };
+    let found = headers.get_all(name).find_map(|value| {
+        let pairs = value.split(|b| *b == b';').take(parts).map(proxy_http::value::trim);
+        pairs.into_iter().find(|pair| pair.starts_with(wanted))
+    })?;
+    Some(found[..found.len().min(slot.len)].to_vec())
 }
 
 /// Changes whenever a field is added, removed or replaced.
@@ -344,9 +451,18 @@ fn keep_body_fields(headers: &mut HeaderList, body: BodyLen) {
 }
 
 /// When a tarpitted request is let go.
-pub(super) fn tarpit_end(s: &Session, back: Option<&Back>, now: Tick) -> Option<Tick> {
+pub(super) fn tarpit_end(
+    s: &Session,
+    x: &Exchange,
+    back: Option<&Back>,
+    now: Tick,
+) -> Option<Tick> {
     let timeouts = back.map_or(&s.front.frontend.timeouts, |b| &b.backend.timeouts);
-    timeouts.tarpit().or_else(|| s.front.frontend.timeouts.tarpit()).map(|d| now + d)
+    let set = x.overrides.timeouts.get().tarpit;
+    set.map(|ms| Duration::from_millis(u64::from(ms)))
+        .or_else(|| timeouts.tarpit())
+        .or_else(|| s.front.frontend.timeouts.tarpit())
+        .map(|d| now + d)
 }
 
 #[cfg(test)]

@@ -84,21 +84,29 @@ async fn inspect(
     let back = back.map(|b| &**b);
     s.client_timer.arm(s.front.frontend.timeouts.client);
     s.server_timer.arm(delay);
-    let mut seen = None;
-    let verdict = poll_fn(|cx| poll_rules(s, x, back, rules, delay, &mut seen, cx)).await;
+    let mut progress = Progress::default();
+    let verdict = poll_fn(|cx| poll_rules(s, x, back, rules, delay, &mut progress, cx)).await;
     s.client_timer.disarm();
     s.server_timer.disarm();
     Ok(request::apply(s, x, back, verdict?).is_none())
 }
 
-/// `seen` is how much there was when the rules last ran.
+/// How far rules on content came.
+#[derive(Default)]
+struct Progress {
+    /// How much there was when they last ran.
+    seen: Option<usize>,
+    /// The rule to go on with.
+    at: usize,
+}
+
 fn poll_rules(
     s: &mut Session,
     x: &mut Exchange,
     back: Option<&Back>,
     rules: &RuleSet,
     delay: Option<Duration>,
-    seen: &mut Option<usize>,
+    progress: &mut Progress,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Verdict, Fault>> {
     if s.thread.stop.is_killed() {
@@ -113,11 +121,11 @@ fn poll_rules(
         || s.client.eof
         || there >= limit
         || s.server_timer.poll_expired(cx).is_ready();
-    if complete || *seen != Some(there) {
-        if seen.replace(there).is_some() {
+    if complete || progress.seen != Some(there) {
+        if progress.seen.replace(there).is_some() {
             s.client_timer.arm(s.front.frontend.timeouts.client);
         }
-        if let Some(verdict) = rules::on_content(s, x, back, rules, complete) {
+        if let Some(verdict) = rules::on_content(s, x, back, rules, &mut progress.at, complete) {
             return Poll::Ready(Ok(verdict));
         }
     }

@@ -338,7 +338,8 @@ fn poll_timers(s: &mut Session, x: &mut Exchange, cx: &mut Context<'_>) -> Poll<
         }
     } else if !flow.client_armed || client_moved {
         flow.client_armed = true;
-        s.client_timer.arm(s.front.frontend.timeouts.client);
+        let set = x.overrides.timeouts.get().client;
+        s.client_timer.arm(super::in_force(set, s.front.frontend.timeouts.client));
     }
     if !waits_for_server {
         if std::mem::take(&mut flow.server_armed) {
@@ -347,7 +348,8 @@ fn poll_timers(s: &mut Session, x: &mut Exchange, cx: &mut Context<'_>) -> Poll<
     } else if !flow.server_armed || server_moved {
         flow.server_armed = true;
         let back = x.backend.as_ref();
-        s.server_timer.arm(back.and_then(|b| b.backend.timeouts.server));
+        let set = x.overrides.timeouts.get().server;
+        s.server_timer.arm(super::in_force(set, back.and_then(|b| b.backend.timeouts.server)));
     }
 
     if flow.client_armed && s.client_timer.poll_expired(cx).is_ready() {

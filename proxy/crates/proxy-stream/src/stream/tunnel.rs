@@ -117,12 +117,14 @@ impl Timeouts {
     fn new(s: &Session, x: &Exchange) -> Self {
         let front = &s.front.frontend.timeouts;
         let back = x.backend.as_ref().map(|b| &b.backend.timeouts);
-        let tunnel = back.and_then(|t| t.tunnel).or(front.tunnel);
-        let server = back.and_then(|t| t.server);
+        let set = x.overrides.timeouts.get();
+        let tunnel = super::in_force(set.tunnel, back.and_then(|t| t.tunnel).or(front.tunnel));
+        let client = super::in_force(set.client, front.client);
+        let server = super::in_force(set.server, back.and_then(|t| t.server));
         Self {
-            client: tunnel.or(front.client),
+            client: tunnel.or(client),
             server: tunnel.or(server),
-            client_fin: front.client_fin.or(tunnel).or(front.client),
+            client_fin: front.client_fin.or(tunnel).or(client),
             server_fin: back.and_then(|t| t.server_fin).or(tunnel).or(server),
         }
     }

@@ -328,6 +328,7 @@ fn build(setup: &Setup, servers: &[SocketAddr], lines: Sender<String>) -> (Arc<F
         registry,
         patterns: Default::default(),
         public_keys: Default::default(),
+        userlists: Vec::new(),
         var_names: Default::default(),
         proc_vars: ProcVars::default(),
         hostname: "host".into(),

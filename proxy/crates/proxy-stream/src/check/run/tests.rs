@@ -24,6 +24,7 @@ fn env(registry: &Arc<Registry>) -> Arc<Env> {
         registry: registry.clone(),
         patterns: Arc::default(),
         public_keys: Arc::default(),
+        userlists: Vec::new(),
         var_names: Arc::default(),
         proc_vars: Default::default(),
         hostname: "host".into(),
