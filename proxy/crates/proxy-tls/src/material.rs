@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use rustls::SignatureAlgorithm;
 use rustls::pki_types::pem::{PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SigningKey};
-use rustls::{InconsistentKeys, SignatureAlgorithm};
 
 use crate::names;
 
@@ -154,10 +154,9 @@ impl Certificate {
         };
         let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key_der)
             .map_err(MaterialError::Key)?;
-        match CertifiedKey::new(own.certificates.clone(), key.clone()).keys_match() {
-            Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
-            Err(rustls::Error::InconsistentKeys(_)) => return Err(MaterialError::Mismatch),
-            Err(error) => return Err(MaterialError::Certificate(error.to_string())),
+        let of_key = key.public_key();
+        if of_key.is_some_and(|public| public.as_ref() != parsed.public_key().raw) {
+            return Err(MaterialError::Mismatch);
         }
         let kind = match key.algorithm() {
             SignatureAlgorithm::RSA => KeyKind::Rsa,

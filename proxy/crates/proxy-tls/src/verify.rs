@@ -1,5 +1,7 @@
 //! Whether a peer's certificate can be trusted, in the terms of OpenSSL: an error number and the depth it was found at.
 
+mod plain;
+
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -10,7 +12,7 @@ use rustls::pki_types::{
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 use webpki::{
-    BorrowedCertRevocationList, CertRevocationList, EndEntityCert, KeyUsage,
+    BorrowedCertRevocationList, CertRevocationList, EndEntityCert, ExpirationPolicy, KeyUsage,
     RevocationOptionsBuilder,
 };
 
@@ -44,6 +46,8 @@ pub struct Trust {
     certificates: Vec<CertificateDer<'static>>,
     anchors: Vec<TrustAnchor<'static>>,
     crls: Vec<CertRevocationList<'static>>,
+    /// Names of those who made them, as DER.
+    crl_issuers: Vec<Vec<u8>>,
 }
 
 impl Trust {
@@ -61,6 +65,7 @@ impl Trust {
             .filter_map(|certificate| webpki::anchor_from_trusted_cert(certificate).ok())
             .map(|anchor| anchor.to_owned())
             .collect();
+        let crl_issuers = crls.iter().map(|list| names::crl_issuer(list)).collect();
         let crls = crls
             .iter()
             .map(|list| {
@@ -70,7 +75,7 @@ impl Trust {
                     .map_err(|error| format!("unusable certificate revocation list: {error}"))
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { certificates, anchors, crls })
+        Ok(Self { certificates, anchors, crls, crl_issuers })
     }
 
     /// What is trusted.
@@ -97,13 +102,19 @@ impl Trust {
             return valid_at(chain.leaf, now).map_err(|code| Flaw { code, depth: 0 });
         }
         let flaw = |error| self.flaw(chain, now, error);
-        let leaf = EndEntityCert::try_from(chain.leaf).map_err(flaw)?;
+        let leaf = match EndEntityCert::try_from(chain.leaf) {
+            Ok(leaf) => leaf,
+            Err(webpki::Error::UnsupportedCertVersion) => {
+                return plain::attempt(self, chain, now, with_crls);
+            }
+            Err(error) => return Err(flaw(error)),
+        };
         let crls: Vec<&CertRevocationList<'_>> = self.crls.iter().collect();
         let revocation = RevocationOptionsBuilder::new(&crls)
             .ok()
             .filter(|_| with_crls)
-            .map(RevocationOptionsBuilder::build);
-        leaf.verify_for_usage(
+            .map(|builder| builder.with_expiration_policy(ExpirationPolicy::Enforce).build());
+        let outcome = leaf.verify_for_usage(
             chain.algorithms.all,
             &self.anchors,
             chain.intermediates,
@@ -111,12 +122,15 @@ impl Trust {
             usage,
             revocation,
             None,
-        )
-        .map(|path| {
-            let subject = DistinguishedName::in_sequence(&path.anchor().subject);
-            findings::with(|found| found.root = Some(subject.as_ref().into()));
-        })
-        .map_err(flaw)
+        );
+        match outcome {
+            Ok(path) => {
+                note_root(DistinguishedName::in_sequence(&path.anchor().subject).as_ref());
+                Ok(())
+            }
+            Err(webpki::Error::CaUsedAsEndEntity) => plain::attempt(self, chain, now, with_crls),
+            Err(error) => Err(flaw(error)),
+        }
     }
 
     /// OpenSSL's view of an error.
@@ -159,6 +173,11 @@ impl Trust {
             _ => at(code::UNSPECIFIED, 0),
         }
     }
+}
+
+/// Tells the authority that a chain ends at.
+fn note_root(subject: &[u8]) {
+    findings::with(|found| found.root = Some(subject.into()));
 }
 
 struct Chain<'a> {
@@ -350,7 +369,7 @@ impl ClientCertVerifier for ClientVerifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        rustls::crypto::verify_tls12_signature(message, certificate, signed, &self.algorithms)
+        plain::handshake_signature(self.algorithms, message, certificate, signed, false)
     }
 
     fn verify_tls13_signature(
@@ -359,7 +378,7 @@ impl ClientCertVerifier for ClientVerifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        rustls::crypto::verify_tls13_signature(message, certificate, signed, &self.algorithms)
+        plain::handshake_signature(self.algorithms, message, certificate, signed, true)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -413,7 +432,7 @@ impl ServerCertVerifier for ServerVerifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        rustls::crypto::verify_tls12_signature(message, certificate, signed, &self.algorithms)
+        plain::handshake_signature(self.algorithms, message, certificate, signed, false)
     }
 
     fn verify_tls13_signature(
@@ -422,7 +441,7 @@ impl ServerCertVerifier for ServerVerifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        rustls::crypto::verify_tls13_signature(message, certificate, signed, &self.algorithms)
+        plain::handshake_signature(self.algorithms, message, certificate, signed, true)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
