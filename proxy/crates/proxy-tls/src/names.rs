@@ -9,13 +9,6 @@ pub(crate) fn parse(der: &[u8]) -> Option<X509Certificate<'_>> {
     X509Certificate::from_der(der).ok().map(|(_, certificate)| certificate)
 }
 
-/// The name of who made a revocation list, as DER; empty when it cannot be read.
-pub(crate) fn crl_issuer(der: &[u8]) -> Vec<u8> {
-    x509_parser::revocation_list::CertificateRevocationList::from_der(der)
-        .map(|(_, list)| list.issuer().as_raw().to_vec())
-        .unwrap_or_default()
-}
-
 /// The common name and all DNS names, in lower case, each once.
 pub(crate) fn host_names(certificate: &X509Certificate<'_>) -> Vec<Box<str>> {
     let mut names: Vec<Box<str>> = Vec::new();

@@ -1,5 +1,6 @@
 //! Whether a peer's certificate can be trusted, in the terms of OpenSSL: an error number and the depth it was found at.
 
+mod crl;
 mod plain;
 
 use std::sync::Arc;
@@ -11,12 +12,10 @@ use rustls::pki_types::{
 };
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
-use webpki::{
-    BorrowedCertRevocationList, CertRevocationList, EndEntityCert, ExpirationPolicy, KeyUsage,
-    RevocationOptionsBuilder,
-};
+use webpki::{EndEntityCert, KeyUsage};
 
 use crate::{findings, names};
+use crl::Crl;
 
 /// `X509_V_ERR_*` numbers of OpenSSL that are told here.
 pub mod code {
@@ -45,9 +44,7 @@ pub mod code {
 pub struct Trust {
     certificates: Vec<CertificateDer<'static>>,
     anchors: Vec<TrustAnchor<'static>>,
-    crls: Vec<CertRevocationList<'static>>,
-    /// Names of those who made them, as DER.
-    crl_issuers: Vec<Vec<u8>>,
+    crls: Vec<Crl>,
 }
 
 impl Trust {
@@ -65,17 +62,11 @@ impl Trust {
             .filter_map(|certificate| webpki::anchor_from_trusted_cert(certificate).ok())
             .map(|anchor| anchor.to_owned())
             .collect();
-        let crl_issuers = crls.iter().map(|list| names::crl_issuer(list)).collect();
-        let crls = crls
-            .iter()
-            .map(|list| {
-                BorrowedCertRevocationList::from_der(list)
-                    .and_then(|list| list.to_owned())
-                    .map(CertRevocationList::from)
-                    .map_err(|error| format!("unusable certificate revocation list: {error}"))
-            })
-            .collect::<Result<_, _>>()?;
-        Ok(Self { certificates, anchors, crls, crl_issuers })
+        let crls = crls.iter().map(|list| {
+            Crl::parse(list).ok_or_else(|| "unusable certificate revocation list".to_owned())
+        });
+        let crls = crls.collect::<Result<_, _>>()?;
+        Ok(Self { certificates, anchors, crls })
     }
 
     /// What is trusted.
@@ -109,22 +100,22 @@ impl Trust {
             }
             Err(error) => return Err(flaw(error)),
         };
-        let crls: Vec<&CertRevocationList<'_>> = self.crls.iter().collect();
-        let revocation = RevocationOptionsBuilder::new(&crls)
-            .ok()
-            .filter(|_| with_crls)
-            .map(|builder| builder.with_expiration_policy(ExpirationPolicy::Enforce).build());
         let outcome = leaf.verify_for_usage(
             chain.algorithms.all,
             &self.anchors,
             chain.intermediates,
             now,
             usage,
-            revocation,
+            None,
             None,
         );
         match outcome {
             Ok(path) => {
+                if with_crls && !self.crls.is_empty() {
+                    let above: Vec<_> = path.intermediate_certificates().map(|c| c.der()).collect();
+                    let above = above.iter().map(|der| der.as_ref());
+                    crl::check_chain(&self.crls, chain.leaf, above, now)?;
+                }
                 note_root(DistinguishedName::in_sequence(&path.anchor().subject).as_ref());
                 Ok(())
             }
@@ -144,9 +135,6 @@ impl Trust {
         match error {
             E::CertExpired { .. } | E::InvalidCertValidity => time(code::CERT_HAS_EXPIRED),
             E::CertNotValidYet { .. } => time(code::CERT_NOT_YET_VALID),
-            E::CertRevoked => at(code::CERT_REVOKED, 0),
-            E::CrlExpired { .. } => at(code::CRL_HAS_EXPIRED, 0),
-            E::UnknownRevocationStatus => at(code::UNABLE_TO_GET_CRL, 0),
             E::UnknownIssuer => {
                 let self_signed = |der: &CertificateDer<'_>| {
                     names::parse(der).is_some_and(|c| c.subject().as_raw() == c.issuer().as_raw())
@@ -539,6 +527,51 @@ mod tests {
         check(&verifier(&[&old.ca], Codes(vec![10]), Nothing), &old.leaf, &[], (true, 10, 0, 0));
         // Looking past one error finds the next.
         check(&verifier(&[&other.ca], Codes(vec![20]), Nothing), &good.leaf, &[], (true, 20, 0, 0));
+    }
+
+    #[test]
+    fn what_was_revoked_is_refused() {
+        let (ca_key, key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+        let mut ca = params("revoking");
+        ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        ca.key_usages = vec![rcgen::KeyUsagePurpose::CrlSign, rcgen::KeyUsagePurpose::KeyCertSign];
+        let ca_cert = ca.self_signed(&ca_key).unwrap();
+        let issuer = Issuer::new(ca, ca_key);
+        let mut leaf = params("leaf.org");
+        leaf.serial_number = Some(rcgen::SerialNumber::from(0xff01u64));
+        let leaf = leaf.signed_by(&key, &issuer).unwrap();
+        let list = |serial: u64, due: i32| {
+            let revoked = rcgen::RevokedCertParams {
+                serial_number: rcgen::SerialNumber::from(serial),
+                revocation_time: rcgen::date_time_ymd(2021, 1, 1),
+                reason_code: None,
+                invalidity_date: None,
+            };
+            let params = rcgen::CertificateRevocationListParams {
+                this_update: rcgen::date_time_ymd(2021, 1, 1),
+                next_update: rcgen::date_time_ymd(due, 1, 1),
+                crl_number: rcgen::SerialNumber::from(1u64),
+                issuing_distribution_point: None,
+                revoked_certs: vec![revoked],
+                key_identifier_method: rcgen::KeyIdMethod::Sha256,
+            };
+            params.signed_by(&issuer).unwrap().der().clone()
+        };
+        let with = |list: &CertificateRevocationListDer<'static>| {
+            let trust =
+                Trust::new(vec![ca_cert.der().clone()], std::slice::from_ref(list)).unwrap();
+            let mut verifier = verifier(&[], Ignored::Nothing, Ignored::Nothing);
+            verifier.trust = Arc::new(trust);
+            verifier
+        };
+        check(&with(&list(5, 2030)), leaf.der(), &[], (true, 0, 0, 0));
+        check(&with(&list(0xff01, 2030)), leaf.der(), &[], (false, 23, 0, 0));
+        check(&with(&list(5, 2022)), leaf.der(), &[], (false, 12, 0, 0));
+        let other = make(false);
+        let mut foreign = with(&list(5, 2030));
+        let both = vec![ca_cert.der().clone(), other.ca.clone()];
+        foreign.trust = Arc::new(Trust::new(both, &[list(5, 2030)]).unwrap());
+        check(&foreign, &other.leaf, &[], (false, 3, 0, 0));
     }
 
     #[test]

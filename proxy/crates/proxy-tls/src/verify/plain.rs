@@ -10,7 +10,7 @@ use rustls::{CertificateError, DigitallySignedStruct, Error, PeerMisbehaved, Sig
 use webpki::RawPublicKeyEntity;
 use x509_parser::certificate::X509Certificate;
 
-use super::{Chain, Flaw, Trust, code, valid_at};
+use super::{Chain, Flaw, Trust, code, crl, valid_at};
 use crate::names;
 
 /// The key of a certificate, as DER.
@@ -71,14 +71,7 @@ pub(super) fn attempt(
         return Err(at(code, 0));
     };
     if with_crls && !trust.crls.is_empty() {
-        let mut lists = trust.crls.iter().zip(&trust.crl_issuers);
-        let list = lists.find(|(_, name)| name.as_slice() == issuer.subject().as_raw());
-        let (list, _) = list.ok_or(at(code::UNABLE_TO_GET_CRL, 0))?;
-        match list.find_serial(leaf.raw_serial()) {
-            Ok(None) => {}
-            Ok(Some(_)) => return Err(at(code::CERT_REVOKED, 0)),
-            Err(_) => return Err(at(code::UNABLE_TO_GET_CRL, 0)),
-        }
+        crl::check(&trust.crls, &leaf, now, 0)?;
     }
     valid_at(issuer_der, now).map_err(|code| at(code, 1))?;
     valid_at(chain.leaf, now).map_err(|code| at(code, 0))?;
