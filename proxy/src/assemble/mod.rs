@@ -80,7 +80,7 @@ pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
         patterns: Arc::default(),
         keys: Arc::default(),
     };
-    let mut tls = Tls::new(&loaded.config, &rules);
+    let mut tls = Tls::new(&loaded.config, &rules, &mut diagnostics);
     let spec = state::registry(&loaded.config, &overrides, &mut tls, &mut diagnostics);
     let mut addresses = HashMap::new();
     for backend in &spec.backends {

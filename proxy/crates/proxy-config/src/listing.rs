@@ -2,7 +2,7 @@
 
 use crate::keyword::{Row, Support, Table};
 use crate::line::{balance, bind, option, rules, server, stats, timeout};
-use crate::section::{global, other, proxy, userlist};
+use crate::section::{crt_store, global, other, proxy, userlist};
 
 /// One keyword of one table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +41,7 @@ pub fn entries() -> Vec<Entry> {
     add(&mut all, "listen", "stats", stats::STATS);
     add(&mut all, "listen", "tcp-request", rules::TCP_REQUEST);
     add(&mut all, "listen", "tcp-response", rules::TCP_RESPONSE);
+    add(&mut all, "crt-store", "", crt_store::CRT_STORE);
     add(&mut all, "userlist", "", userlist::USERLIST);
     for section in other::SECTIONS {
         add(&mut all, section.name, "", section.keywords);

@@ -10,8 +10,8 @@ use crate::context::{Context, Parsed};
 use crate::keyword::{Row, Support};
 use crate::lexer::{self, Variables, Word, sub_span};
 use crate::line::server::is_name_char;
-use crate::model::{Config, DefaultsId, Proxy, ProxyKind, Userlist};
-use crate::section::{global, other, proxy, userlist};
+use crate::model::{Config, CrtStore, DefaultsId, Proxy, ProxyKind, Userlist};
+use crate::section::{crt_store, global, other, proxy, userlist};
 use crate::source::{Source, Sources};
 
 /// The section that lines belong to.
@@ -23,6 +23,7 @@ enum Current {
     Other(&'static str),
     Proxy(Box<Proxy>),
     Userlist(Userlist),
+    CrtStore(CrtStore),
 }
 
 /// Every section that has a table here.
@@ -36,7 +37,7 @@ const PROXY_SECTIONS: &[(&str, ProxyKind)] = &[
 /// Names of all sections, for "did you mean".
 pub(crate) fn section_names() -> impl Iterator<Item = &'static str> {
     let proxies = PROXY_SECTIONS.iter().map(|(name, _)| *name);
-    proxies.chain(["global", "userlist"]).chain(other::SECTIONS.iter().map(|s| s.name))
+    proxies.chain(["crt-store", "global", "userlist"]).chain(other::SECTIONS.iter().map(|s| s.name))
 }
 
 /// `no` and `default` only where they mean something.
@@ -96,6 +97,7 @@ impl Reader<'_, '_> {
                 Current::Proxy(p) if p.name.value.is_empty() => p.kind.as_str(),
                 Current::Proxy(p) => p.name.value.as_str(),
                 Current::Userlist(list) => list.name.value.as_str(),
+                Current::CrtStore(_) => "crt-store",
             };
             let variables =
                 LineVariables { env: &self.cx.env, source: &source.name, line: number, section };
@@ -137,6 +139,7 @@ impl Reader<'_, '_> {
                 userlist::check(self.cx, &list);
                 self.config.userlists.push(list);
             }
+            Current::CrtStore(store) => self.config.crt_stores.push(store),
             Current::Global | Current::None | Current::Other(_) => {}
         }
     }
@@ -161,6 +164,7 @@ impl Reader<'_, '_> {
                 result
             }
             Current::Userlist(list) => userlist::line(self.cx, list, &mut args),
+            Current::CrtStore(store) => crt_store::line(self.cx, store, &mut args),
             Current::Other(_) => Ok(()),
             Current::None => {
                 let word = &words[0];
@@ -243,6 +247,12 @@ impl Reader<'_, '_> {
             self.current = Current::Global;
             let mut args = Args::new(words);
             let _ = args.end(self.cx);
+            return true;
+        }
+        if name == "crt-store" {
+            self.close_section();
+            let store = crt_store::open(self.cx, &mut Args::new(words));
+            self.current = Current::CrtStore(store);
             return true;
         }
         if name == "userlist" {

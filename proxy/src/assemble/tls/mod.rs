@@ -8,7 +8,7 @@ mod store;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use proxy_config::model::{Config, TlsSettings, TlsVersion};
+use proxy_config::model::{CertSource, Config, CrtStore, TlsSettings, TlsVersion};
 use proxy_tls::live;
 use proxy_tls::settings::{Settings, Version};
 use proxy_tls::ticket::TicketKeys;
@@ -30,18 +30,51 @@ pub(crate) struct Tls<'a> {
 }
 
 impl<'a> Tls<'a> {
-    pub(super) fn new(config: &'a Config, rules: &'a Rules<'a>) -> Self {
+    pub(super) fn new(
+        config: &'a Config,
+        rules: &'a Rules<'a>,
+        diagnostics: &mut Diagnostics,
+    ) -> Self {
         let live = Arc::new(live::Store::default());
         if config.global.tls.load_extra_del_ext.is_some() {
             live.set_del_ext();
         }
-        Self {
+        let mut tls = Self {
             config,
             rules,
             store: Store::new(&config.global.tls, live.clone()),
             live,
             trusts: HashMap::new(),
             ticket_keys: HashMap::new(),
+        };
+        for section in &config.crt_stores {
+            tls.section(section, diagnostics);
+        }
+        tls
+    }
+
+    /// Loads the certificates of a `crt-store` section.
+    fn section(&mut self, section: &CrtStore, diagnostics: &mut Diagnostics) {
+        for load in &section.loads {
+            let Some(crt) = &load.crt else { continue };
+            // What was used before is there already, with files that may be others.
+            let before = self.config.proxies.iter().flat_map(|proxy| &proxy.binds).find(|bind| {
+                let earlier = (bind.span.file, bind.span.line) < (load.span.file, load.span.line);
+                let named = |source: &CertSource| match source {
+                    CertSource::Crt(name) | CertSource::Default(name) => name.value == crt.value,
+                    CertSource::List(_) => false,
+                };
+                earlier && bind.tls.certificates.iter().any(named)
+            });
+            if let Some(bind) = before {
+                let message = format!("'{}' is in use before it is declared", crt.value);
+                diagnostics
+                    .push(Diagnostic::alert(message).at(load.span).label(bind.span, "used here"));
+                continue;
+            }
+            if let Err(error) = self.store.declare(section, load) {
+                diagnostics.push(Diagnostic::alert(error).at(load.span));
+            }
         }
     }
 

@@ -5,11 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use proxy_config::crt_list::Files;
-use proxy_config::model::TlsGlobal;
+use proxy_config::model::{CertLoad, CrtStore, TlsGlobal};
 use proxy_tls::listener::Slot;
 use proxy_tls::live;
 use proxy_tls::material::Certificate;
 use proxy_tls::rustls::pki_types::CertificateDer;
+
+use proxy_types::Spanned;
 
 use super::files;
 
@@ -58,8 +60,15 @@ impl<'a> Store<'a> {
     /// # Errors
     /// One of them cannot be used.
     pub(super) fn listed(&mut self, name: &str, extra: &Files) -> Result<Vec<Arc<Slot>>, String> {
-        let path = files::path(name, self.global.crt_base.as_ref());
-        self.file(&path, extra)
+        let (crt_base, key_base) = (self.global.crt_base.as_ref(), self.global.key_base.as_ref());
+        let path = files::path(name, crt_base);
+        let at = |file: &Option<String>, base| file.as_ref().map(|file| files::path(file, base));
+        let extra = Files {
+            key: at(&extra.key, key_base),
+            ocsp: at(&extra.ocsp, crt_base),
+            issuer: at(&extra.issuer, crt_base),
+        };
+        self.file(&path, &extra)
     }
 
     /// A file, or a bundle of them when there is none of this name.
@@ -83,6 +92,45 @@ impl<'a> Store<'a> {
         found.iter().map(|file| self.one(file, extra)).collect()
     }
 
+    /// A certificate of a `crt-store` section, under the names it can be called by.
+    ///
+    /// # Errors
+    /// It cannot be used.
+    pub(super) fn declare(&mut self, section: &CrtStore, load: &CertLoad) -> Result<(), String> {
+        let global = self.global;
+        let crt_base = section.crt_base.as_ref().or(global.crt_base.as_ref());
+        let key_base = section.key_base.as_ref().or(global.key_base.as_ref());
+        let text = |file: &Option<Spanned<String>>, base: Option<&Spanned<String>>| {
+            file.as_ref().map(|file| files::path(&file.value, base))
+        };
+        let Some(path) = text(&load.crt, crt_base) else { return Ok(()) };
+        let extra = Files {
+            key: text(&load.key, key_base),
+            ocsp: text(&load.ocsp, crt_base),
+            issuer: text(&load.issuer, crt_base),
+        };
+        let store = &section.name.value;
+        let written = load.crt.as_ref().map_or("", |crt| crt.value.as_str());
+        let alias = load.alias.as_ref().map(|alias| format!("@{store}/{}", alias.value));
+        let name = match (&alias, store.is_empty()) {
+            (Some(alias), _) => alias.clone(),
+            (None, true) => path.clone(),
+            (None, false) => format!("@{store}/{written}"),
+        };
+        if self.slots.contains_key(&name) {
+            return Err(format!("the certificate '{name}' is declared already"));
+        }
+        let certificate = self.load(&path, &extra)?;
+        let slot = Arc::new(Slot::new(name.as_str(), Arc::new(certificate)));
+        self.live.insert(slot.clone());
+        self.slots.insert(format!("@{store}/{written}"), slot.clone());
+        if store.is_empty() {
+            self.slots.insert(path, slot.clone());
+        }
+        self.slots.insert(name, slot);
+        Ok(())
+    }
+
     fn one(&mut self, path: &str, extra: &Files) -> Result<Arc<Slot>, String> {
         if let Some(slot) = self.slots.get(path) {
             return Ok(slot.clone());
@@ -101,9 +149,8 @@ impl<'a> Store<'a> {
     fn load(&mut self, path: &str, extra: &Files) -> Result<Certificate, String> {
         let kinds = self.global.load_extra.map(|kinds| kinds.value).unwrap_or_default();
         let mut own = files::parts(path)?;
-        let key_base = self.global.key_base.as_ref();
         let key = match &extra.key {
-            Some(name) => Some(files::parts(&files::path(name, key_base))?),
+            Some(name) => Some(files::parts(name)?),
             None if own.key.is_none() && kinds.key => {
                 let base = match path.strip_suffix(".crt") {
                     Some(base) if self.global.load_extra_del_ext.is_some() => base,
@@ -114,9 +161,8 @@ impl<'a> Store<'a> {
             }
             None => None,
         };
-        let base = self.global.crt_base.as_ref();
         let issuer = match &extra.issuer {
-            Some(name) => Some(files::parts(&files::path(name, base))?),
+            Some(name) => Some(files::parts(name)?),
             None if kinds.issuer && Path::new(&format!("{path}.issuer")).exists() => {
                 Some(files::parts(&format!("{path}.issuer"))?)
             }
@@ -124,7 +170,7 @@ impl<'a> Store<'a> {
         };
         let issuer = issuer.and_then(|parts| parts.certificates.into_iter().next());
         let ocsp = match &extra.ocsp {
-            Some(name) => Some(files::read(&files::path(name, base))?),
+            Some(name) => Some(files::read(name)?),
             None if kinds.ocsp => files::read_optional(&format!("{path}.ocsp"))?,
             None => None,
         };

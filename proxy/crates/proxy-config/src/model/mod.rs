@@ -45,8 +45,8 @@ pub use server::{
 pub use stats::StatsPage;
 pub use timeout::Timeouts;
 pub use tls::{
-    BindTls, CertSource, LoadExtra, ServerProxy, ServerTls, TlsGlobal, TlsSettings, TlsVerify,
-    TlsVersion,
+    BindTls, CertLoad, CertSource, CrtStore, LoadExtra, ServerProxy, ServerTls, TlsGlobal,
+    TlsSettings, TlsVerify, TlsVersion,
 };
 pub use users::{Group, Password, User, Userlist};
 
@@ -60,6 +60,8 @@ pub struct Config {
     pub defaults: Vec<Proxy>,
     /// `frontend`, `backend` and `listen` sections in the order of the sources.
     pub proxies: Vec<Proxy>,
+    /// `crt-store` sections.
+    pub crt_stores: Vec<CrtStore>,
     /// `userlist` sections.
     pub userlists: Vec<Userlist>,
     /// The environment after `setenv` and its kin.

@@ -167,3 +167,25 @@ impl Default for LoadExtra {
         Self { bundle: true, sctl: true, ocsp: true, issuer: true, key: true }
     }
 }
+
+/// A `crt-store` section.
+#[derive(Clone, Debug, Default)]
+pub struct CrtStore {
+    /// Empty without one.
+    pub name: Spanned<String>,
+    pub crt_base: Option<Spanned<String>>,
+    pub key_base: Option<Spanned<String>>,
+    pub loads: Vec<CertLoad>,
+}
+
+/// `load`: a certificate and its files.
+#[derive(Clone, Debug, Default)]
+pub struct CertLoad {
+    pub span: Span,
+    /// Always there.
+    pub crt: Option<Spanned<String>>,
+    pub key: Option<Spanned<String>>,
+    pub ocsp: Option<Spanned<String>>,
+    pub issuer: Option<Spanned<String>>,
+    pub alias: Option<Spanned<String>>,
+}

@@ -90,11 +90,6 @@ pub(crate) const SECTIONS: &[OtherSection] = &[
         )],
     ),
     section(
-        "crt-store",
-        "12.7",
-        &[&not_yet(On::HERE, "12.7", "TLS", ["crt-base", "key-base", "load"])],
-    ),
-    section(
         "fcgi-app",
         "10.1",
         &[&not_yet(

@@ -46,7 +46,7 @@ pub(super) fn attempt(
     with_crls: bool,
 ) -> Result<(), Flaw> {
     let at = |code, depth| Flaw { code, depth };
-    let leaf = names::parse(chain.leaf).ok_or(at(code::UNSPECIFIED, 0))?;
+    let leaf = names::parse(chain.leaf).ok_or_else(|| at(code::UNSPECIFIED, 0))?;
     let named = trust.certificates.iter().filter_map(|der| {
         let issuer = names::parse(der)?;
         (issuer.subject().as_raw() == leaf.issuer().as_raw()).then_some((der, issuer))
