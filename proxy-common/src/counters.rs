@@ -92,6 +92,8 @@ pub enum Reason {
     CacheMiss,
     /// Flows put out of the cache by others.
     CacheEvicted,
+    /// Dropped: a server's refusal; the client's next SYN goes to another server.
+    Refused,
 }
 
 impl Reason {
@@ -99,7 +101,7 @@ impl Reason {
     pub const COUNT: u32 = Self::ALL.len() as u32;
 
     /// Each reason with the name that statistics show.
-    pub const ALL: [(Self, &'static str); 19] = [
+    pub const ALL: [(Self, &'static str); 20] = [
         (Self::NoFlow, "no_flow"),
         (Self::NoServer, "no_server"),
         (Self::Full, "full"),
@@ -119,6 +121,7 @@ impl Reason {
         (Self::CacheHit, "cache_hit"),
         (Self::CacheMiss, "cache_miss"),
         (Self::CacheEvicted, "cache_evicted"),
+        (Self::Refused, "refused"),
     ];
 }
 

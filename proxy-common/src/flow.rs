@@ -64,7 +64,8 @@ pub struct FlowEntry {
     pub connect_ms: u32,
     /// 0: forward, 1: reverse.
     pub direction: u8,
-    pub reserved: u8,
+    /// Servers that refused this client's SYN before, forward entry only.
+    pub refused: u8,
     /// MTU of the route to the server at the time of the SYN, 0 when it is not known.
     pub mtu: u16,
 }

@@ -37,7 +37,7 @@ pub use service::{
 };
 
 /// Version of every layout and meaning in this crate; the first word of [`Config`].
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// IP protocol numbers the data path knows (IANA protocol numbers).
 pub mod proto {

@@ -46,7 +46,9 @@ pub struct ServiceEntry {
     pub policy: u8,
     /// Bits of `SERVICE_*`.
     pub flags: u8,
-    pub reserved: u16,
+    /// How many servers may refuse a client's SYN before the client is told.
+    pub retries: u8,
+    pub reserved: u8,
     /// Index in [`RINGS`](crate::maps::RINGS) of the ring in force.
     pub ring: u32,
     /// Places of that ring in use, from the start; 0 when no server is usable, at most

@@ -80,6 +80,8 @@ impl FlowCell {
         server_generation: u32,
         ifindex: u32,
         direction: u8,
+        /// Servers that refused this client's SYN before.
+        refused: u8,
         /// MTU of the route to the server, 0 when it is not known.
         mtu: u16,
     }

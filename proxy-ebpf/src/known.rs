@@ -20,8 +20,10 @@ use crate::{
 pub enum Known {
     Done(Verdict),
     /// The connection was over, or its server has gone before answering; its entries have been
-    /// removed, and the SYN may begin another.
-    Reopen,
+    /// removed, and the SYN may begin another. So many servers have refused this SYN.
+    Reopen {
+        refused: u8,
+    },
 }
 
 /// Translates and sends a packet, and notes what it says about its connection.
@@ -54,9 +56,10 @@ pub fn known<F: Frame, T: Tables, A: Family>(
     let now = tables.now_ns();
 
     if from_client && segment.is_pure_syn() && gives_way(tables, &connection, now) {
+        let refused = refusals(main);
         flow::remove(tables, config, forward, reverse);
         tables.count(Reason::Reopened);
-        return Known::Reopen;
+        return Known::Reopen { refused };
     }
     if rewrite::ttl_spent(config, segment.ttl) {
         tables.count(Reason::TtlExpired);
@@ -78,12 +81,18 @@ pub fn known<F: Frame, T: Tables, A: Family>(
         return Known::Done(no_way.known);
     }
 
+    let refuses =
+        !from_client && segment.flags & Tcp::RST != 0 && main.state().0 & FlowState::SYN_ACK == 0;
     count(frame, tables, cell, from_client, segment, now);
     if observe(tables, main, from_client, segment.flags, now)
         && let Some(reason) = flow::ending(main.state().0)
     {
         cache::settle(tables, config, &scratch.peer, F::HOOK, now);
         finish(tables, config, main, key, from_client, scratch, reason, now);
+    }
+    if refuses && is_tried_again(tables, main) {
+        tables.count(Reason::Refused);
+        return Known::Done(Verdict::Drop);
     }
     if let Some(seat) = seat
         && !segment.is_control()
@@ -102,6 +111,23 @@ pub fn known<F: Frame, T: Tables, A: Family>(
         return Known::Done(Verdict::Drop);
     }
     Known::Done(frame.send(&scratch.hop))
+}
+
+/// How many servers have refused the client's SYN, after this connection.
+#[inline(always)]
+fn refusals(main: &FlowCell) -> u8 {
+    let state = main.state().0;
+    if state & FlowState::SERVER_RST != 0 && state & FlowState::SYN_ACK == 0 {
+        main.refused().saturating_add(1)
+    } else {
+        0
+    }
+}
+
+/// Whether the client is not told of a refusal, so that it sends its SYN again and another server may take it.
+#[inline(always)]
+fn is_tried_again(tables: &impl Tables, main: &FlowCell) -> bool {
+    tables.service(main.service()).is_some_and(|service| main.refused() < service.retries)
 }
 
 /// Whether a SYN on this connection's key may begin another one: it is over, or the server it was sent to

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Chooses a server for a SYN to a VIP, enters the connection and sends the SYN on. Whatever prevents it
-/// leaves the SYN to userspace, untouched.
+/// leaves the SYN to userspace, untouched. How many servers have refused it stands in `scratch.forward`.
 #[inline(always)]
 pub fn open<F: Frame, T: Tables, A: Family>(
     frame: &mut F,
@@ -96,8 +96,15 @@ fn place<F: Frame, T: Tables>(
     live: &LiveCell,
 ) -> Result<(), Failure> {
     let fullnat = service.flags & SERVICE_FULLNAT != 0;
-    let choice = select::select(tables, service, live, &segment.key, config.hash_seed)
-        .map_err(Failure::Reason)?;
+    let choice = select::select(
+        tables,
+        service,
+        live,
+        &segment.key,
+        config.hash_seed,
+        scratch.forward.refused,
+    )
+    .map_err(Failure::Reason)?;
     let placed = enter(frame, tables, config, scratch, segment, index, &choice, fullnat);
     if let Err(failure) = &placed {
         if let Some(server_live) = tables.server_live(choice.index) {
@@ -142,7 +149,9 @@ fn enter<F: Frame, T: Tables>(
     ports::claim(tables, config, peer, reverse, hash::flow(key, now as u32), fullnat)
         .map_err(Failure::Reason)?;
 
+    let refused = forward.refused;
     *forward = *reverse;
+    forward.refused = refused;
     rewrite.sport = peer.dport;
     forward.new_src = rewrite.src;
     forward.new_dst = rewrite.dst;
@@ -202,7 +211,7 @@ fn fill_reverse(
     entry.ifindex = ingress;
     entry.connect_ms = 0;
     entry.direction = FlowEntry::REVERSE;
-    entry.reserved = 0;
+    entry.refused = 0;
     entry.mtu = 0;
 }
 

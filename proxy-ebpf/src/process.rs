@@ -114,16 +114,17 @@ fn tcp<F: Frame, T: Tables, A: Family>(
     {
         return verdict;
     }
+    let mut tried = 0;
     if let Some(cell) = tables.flow(key) {
         match known::known::<F, T, A>(frame, tables, config, scratch, &segment, cell, seat) {
             Known::Done(verdict) => return verdict,
-            Known::Reopen => {}
+            Known::Reopen { refused } => tried = refused,
         }
     }
     if !vip_port {
         return Verdict::Pass;
     }
-    unknown::<F, T, A>(frame, tables, config, scratch, &segment)
+    unknown::<F, T, A>(frame, tables, config, scratch, &segment, tried)
 }
 
 /// A segment of no known flow, to a port that some VIP has.
@@ -134,6 +135,7 @@ fn unknown<F: Frame, T: Tables, A: Family>(
     config: &Config,
     scratch: &mut Scratch,
     segment: &Segment,
+    refused: u8,
 ) -> Verdict {
     let Some(vip) = tables.vip(&VipKey::from((segment.key.dst, segment.key.dport))) else {
         return Verdict::Pass;
@@ -142,6 +144,7 @@ fn unknown<F: Frame, T: Tables, A: Family>(
         tables.count(Reason::NoFlow);
         return Verdict::Pass;
     }
+    scratch.forward.refused = refused;
     open::open::<F, T, A>(frame, tables, config, scratch, segment, &vip)
 }
 

@@ -25,6 +25,7 @@ pub fn select<'a>(
     live: &LiveCell,
     key: &FlowKey,
     seed: u32,
+    refused: u8,
 ) -> Result<Choice<'a>, Reason> {
     let len = service.ring_len;
     if len == 0 || len > RING_SLOTS as u32 {
@@ -37,6 +38,13 @@ pub fn select<'a>(
         POLICY_LEASTCONN => less_loaded(tables, service.ring, len, v4),
         _ => hash::scale(hash::flow(key, seed), len),
     };
+    // Turns go on by themselves; what else led to a server that refuses would lead there again.
+    let step = match service.policy {
+        POLICY_ROUNDROBIN => 0,
+        POLICY_LEASTCONN => 1,
+        _ => len / 3 + 1,
+    };
+    let start = start.wrapping_add(u32::from(refused) * step);
     let mut reason = Reason::NoServer;
     for step in 0..TRIES {
         // By division, which leaves the verifier no value to tell one turn of the loop from another by.

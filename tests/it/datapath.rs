@@ -183,6 +183,7 @@ fn service(name: &str, vip: SocketAddr) -> ServiceSpec {
         client_idle: Duration::from_secs(50),
         server_idle: Duration::from_secs(50),
         connect: Duration::from_secs(5),
+        retries: 0,
         log: true,
         servers: servers.collect(),
         all_backups: false,

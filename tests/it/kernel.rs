@@ -97,6 +97,25 @@ fn sessions_of_a_server_are_shut_down_in_the_kernel() -> Result<()> {
     Ok(())
 }
 
+/// A server without a listener refuses; the client's next SYN goes to the other server.
+#[test]
+fn a_refused_connection_goes_to_another_server() -> Result<()> {
+    let lines = "    balance roundrobin\n    retries 2\n\
+         \x20   server s1 10.2.1.2:81\n    server s2 10.2.2.2:80\n";
+    let Some(scene) = Scene::new(lines)? else { return Ok(()) };
+    for _ in 0..2 {
+        let mut peer = scene.connect()?;
+        ensure!(peer.server == 2, "served by {}", peer.server);
+        peer.echo(1000)?;
+    }
+    let drops = scene.command("show l4 drops")?;
+    ensure!(
+        drops.lines().any(|row| row.starts_with("- refused ") && !row.ends_with(" 0")),
+        "{drops}"
+    );
+    Ok(())
+}
+
 impl Drop for Scene {
     fn drop(&mut self) {
         // A clean stop takes the pins away.

@@ -155,6 +155,7 @@ fn service(
         client_idle,
         server_idle,
         connect,
+        retries: u8::try_from(backend.settings.retries()).unwrap_or(u8::MAX),
         log: config.log_targets(proxy).next().is_some(),
         servers,
         all_backups: backend.settings.flags.is_on(proxy_config::model::Flag::AllBackups),

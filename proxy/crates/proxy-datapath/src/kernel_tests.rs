@@ -104,6 +104,7 @@ fn service(name: &str, port: u16, hosts: &[u8]) -> ServiceSpec {
         client_idle: Duration::from_secs(50),
         server_idle: Duration::from_secs(50),
         connect: Duration::from_secs(5),
+        retries: 0,
         log: true,
         servers: hosts.iter().map(|&h| server(&format!("s{h}"), h)).collect(),
         all_backups: false,

@@ -45,6 +45,8 @@ pub struct PlannedService {
     pub idle: Duration,
     /// Handshakes that take longer are ended; zero means never.
     pub connect: Duration,
+    /// See [`ServiceSpec::retries`].
+    pub retries: u8,
     /// See [`ServiceSpec::log`].
     pub log: bool,
     /// See [`ServiceSpec::all_backups`].
@@ -263,6 +265,7 @@ fn plan_service(
         maxconn: spec.maxconn,
         idle: idle_timeout(spec.client_idle, spec.server_idle),
         connect: spec.connect,
+        retries: spec.retries,
         log: spec.log,
         all_backups: spec.all_backups,
         servers,

@@ -28,6 +28,9 @@ pub struct ServiceSpec {
     pub server_idle: Duration,
     /// Handshakes not completed for longer are ended; zero means never.
     pub connect: Duration,
+    /// How many servers may refuse a connection before the client is told: it sends its SYN again meanwhile,
+    /// and another server is chosen. At most 255.
+    pub retries: u8,
     /// Whether ended flows are reported as [`FlowEvent`](crate::FlowEvent)s.
     pub log: bool,
     /// Servers in configuration order.

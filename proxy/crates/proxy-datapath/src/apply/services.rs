@@ -74,6 +74,7 @@ impl Tables {
         let mut entry = ServiceEntry {
             policy: policy(service.plan.policy),
             flags: service_flags(&service.plan),
+            retries: service.plan.retries,
             ring_len: content.len() as u32,
             max_connections: service.plan.maxconn,
             ..before

@@ -53,6 +53,7 @@ fn service(name: &str, vips: &[&str], servers: Vec<ServerSpec>) -> ServiceSpec {
         client_idle: Duration::from_secs(50),
         server_idle: Duration::from_secs(60),
         connect: Duration::from_secs(5),
+        retries: 0,
         log: false,
         servers,
         all_backups: false,

@@ -4,7 +4,8 @@ use std::{collections::BTreeSet, net::SocketAddr};
 
 use proxy_common::{
     EndReason, ExpireRequest, FlowEntry, FlowKey, POLICY_HASH_SOURCE, POLICY_LEASTCONN,
-    POLICY_ROUNDROBIN, RealEntry, Reason, SERVICE_FULLNAT, SERVICE_LOG, SWEEP_ANY_TIME, maps,
+    POLICY_ROUNDROBIN, RealEntry, Reason, SERVICE_FULLNAT, SERVICE_LOG, SWEEP_ANY_TIME,
+    ServiceEntry, maps,
 };
 
 use crate::{
@@ -112,6 +113,37 @@ fn a_refused_connection_has_failed() {
     answer(&bed, 1, RST | ACK);
     assert_eq!(reason(&mut bed), Some(EndReason::ServerReset));
     assert_eq!((bed.traffic().flows_failed, bed.live().0), (1, 0));
+}
+
+/// The client is not told of two refusals: its SYN, sent again, goes to the other server. The third it hears.
+#[test]
+fn a_refused_connection_is_tried_elsewhere() {
+    for policy in [POLICY_ROUNDROBIN, POLICY_HASH_SOURCE, POLICY_LEASTCONN] {
+        let Some(mut bed) = bed(policy) else { return };
+        let service: ServiceEntry = bed.get(maps::SERVICES, 0);
+        bed.set(maps::SERVICES, 0, ServiceEntry { retries: 2, ..service });
+        let mut servers = Vec::new();
+        for told in [false, false, true] {
+            servers.push(send(&bed, 1, SYN).unwrap());
+            let (_, flow) = forward(&bed, 1);
+            let near = SocketAddr::new(flow.new_src.into(), flow.new_sport.get());
+            let server = SocketAddr::new(flow.new_dst.into(), flow.new_dport.get());
+            let frame = Tcp::new(server, near, RST | ACK).bytes();
+            let outcome = bed.run(Hook::Tc, bed.server_if, &frame);
+            assert_eq!(matches!(outcome, Outcome::Redirect(_)), told, "{outcome:?}");
+            assert_eq!(matches!(outcome, Outcome::Drop), !told, "{outcome:?}");
+            assert_eq!((bed.live().0, reason(&mut bed)), (0, Some(EndReason::ServerReset)));
+        }
+        // A draw may give the same server again.
+        let turns = servers[0] != servers[1] && servers[1] != servers[2];
+        assert!(turns || policy == POLICY_LEASTCONN, "{servers:?}");
+        assert_eq!(bed.counter(Reason::Refused), 2);
+        // Another connection of that client is not held to account.
+        assert!(send(&bed, 1, SYN).is_some());
+        answer(&bed, 1, SYN | ACK);
+        answer(&bed, 1, RST);
+        assert_eq!(bed.counter(Reason::Refused), 2);
+    }
 }
 
 #[test]
