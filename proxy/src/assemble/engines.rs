@@ -130,6 +130,8 @@ pub(crate) fn services(
             back.stats =
                 stats::page(config, proxy, registry, compiled.stats_rules, compiled.stats_admin);
             back.redirects = compiled.redirects;
+            back.tcp_response = compiled.tcp_response;
+            back.response_delay = response_delay(proxy);
             back.http_response = compiled.http_response;
             back.http_after_response = compiled.http_after_response;
         }
@@ -155,6 +157,8 @@ pub(crate) fn services(
             stats::page(config, proxy, registry, compiled.stats_rules, compiled.stats_admin);
         front.redirects = compiled.redirects;
         front.monitor_fail = compiled.monitor_fail;
+        front.tcp_response = compiled.tcp_response;
+        front.response_delay = response_delay(proxy);
         front.http_response = compiled.http_response;
         front.http_after_response = compiled.http_after_response;
         front.use_backend = compiled.use_backends;
@@ -201,6 +205,12 @@ fn balance_key(proxy: &Proxy, expression: Option<Expr>) -> Option<BalanceKey> {
         }
         (_, expression) => expression.map(|of| BalanceKey::Value { of, domain_only: false }),
     }
+}
+
+/// `tcp-response inspect-delay`; zero is none.
+fn response_delay(proxy: &Proxy) -> Option<Duration> {
+    let delay = proxy.settings.tcp_response_inspect_delay.as_ref()?.value;
+    (!delay.is_zero()).then_some(delay)
 }
 
 /// `tcp-request inspect-delay`; zero is none.

@@ -13,6 +13,7 @@ mod tls;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use proxy_config::compile::GlobalVar;
 use proxy_http::h1::Limits;
 use proxy_rules::jwt::PublicKeys;
 use proxy_rules::pattern::PatternLists;
@@ -40,6 +41,8 @@ pub(crate) struct Assembled {
     pub(crate) certificates: Arc<proxy_tls::live::Store>,
     pub(crate) public_keys: Arc<PublicKeys>,
     pub(crate) var_names: Arc<VarNames>,
+    /// Set when the worker starts, in order.
+    pub(crate) global_vars: Vec<GlobalVar>,
     pub(crate) decisions: Vec<Decision>,
     /// The engine of each frontend, in the order of the registry.
     pub(crate) services: Vec<Service>,
@@ -112,6 +115,7 @@ pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
             None
         }
     };
+    let global_vars = rules.global_vars(&loaded.config, &mut diagnostics);
     let mut process_log = None;
     let mut backend_logs = HashMap::new();
     let mut check_scripts = Scripts::default();
@@ -146,6 +150,7 @@ pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
         certificates: tls.live(),
         patterns: rules.patterns,
         public_keys: rules.keys,
+        global_vars,
         var_names: rules.vars,
         decisions,
         services,

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use proxy_config::Sources;
-use proxy_config::compile::{CompiledProxy, Compiler};
+use proxy_config::compile::{CompiledProxy, Compiler, GlobalVar};
 use proxy_config::model::{Config, Proxy};
 use proxy_rules::check::Script;
 use proxy_rules::jwt::PublicKeys;
@@ -45,6 +45,15 @@ pub(super) struct Rules<'a> {
 }
 
 impl Rules<'_> {
+    /// The variables that the `global` section sets.
+    pub(super) fn global_vars(
+        &self,
+        config: &Config,
+        diagnostics: &mut Diagnostics,
+    ) -> Vec<GlobalVar> {
+        self.compiler(Mode::Http, diagnostics).global_vars(config)
+    }
+
     /// Compiles a section.
     pub(super) fn compile(
         &self,

@@ -5,13 +5,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use proxy_config::compile::{GlobalVar, VarValue};
 use proxy_config::model::Config;
 use proxy_config::model::{self};
 use proxy_net::accept::Switch;
 use proxy_net::clock;
 use proxy_net::listener::Inherited;
 use proxy_net::stop::StopSource;
+use proxy_rules::sample::context::Clock as EvalClock;
 use proxy_rules::sample::context::{Date, Shared};
+use proxy_rules::sample::{EvalCtx, Sample};
 use proxy_rules::users::{Password, User, Userlist};
 use proxy_rules::vars::ProcVars;
 use proxy_stream::env::Env;
@@ -326,6 +329,28 @@ fn say_ready(
     }
 }
 
+/// Sets the variables of the process that the configuration names, in order: later ones may use earlier ones.
+fn set_global_vars(vars: &[GlobalVar], shared: &Shared) {
+    let wall = clock::wall();
+    let clock = EvalClock {
+        date: Date { secs: wall.secs, usec: 0 },
+        utc_offset: clock::utc_offset(wall.secs),
+        ..EvalClock::default()
+    };
+    let random = std::cell::Cell::new(u64::from(std::process::id()) | 1);
+    for GlobalVar { var, value } in vars {
+        let scratch = bumpalo::Bump::new();
+        let cx = EvalCtx::new(&scratch, shared, clock, &random);
+        let value = match value {
+            VarValue::Expr(expr) => expr.eval(&cx),
+            VarValue::Format(format) => Some(Sample::Str(format.render(&cx))),
+        };
+        if let Some(value) = value {
+            cx.set_var(*var, value);
+        }
+    }
+}
+
 /// The user lists, with the groups that either side tells.
 fn userlists(config: &Config) -> Vec<Userlist> {
     let user = |list: &model::Userlist, user: &model::User| {
@@ -376,6 +401,7 @@ impl Assembled {
                 .map(|(name, value)| (name.into(), value.as_bytes().into()))
                 .collect(),
         };
+        set_global_vars(&self.global_vars, &shared);
         let mut env = Env::new(shared, epoch);
         env.limits = self.limits;
         env.utc_offset = clock::utc_offset(clock::wall().secs);

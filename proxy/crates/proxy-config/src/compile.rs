@@ -13,7 +13,7 @@ use proxy_rules::pattern::PatternLists;
 use proxy_rules::ruleset::{self, BackendRules, Rule};
 use proxy_rules::sample::parse::{FileNames, Loader, Named, ParseCx, words as words_of};
 use proxy_rules::sample::{Expr, Place};
-use proxy_rules::vars::VarNames;
+use proxy_rules::vars::{VarNames, VarRef};
 use proxy_types::{DiagSink, Diagnostic, Mode, Span, Spanned};
 
 use crate::lexer::Word;
@@ -63,6 +63,32 @@ impl Compiler<'_> {
             diag: self.diag,
             refs: &mut self.refs,
         }
+    }
+
+    /// The variables that the `global` section sets.
+    pub fn global_vars(&mut self, config: &Config) -> Vec<GlobalVar> {
+        let mut vars = Vec::new();
+        self.mode = Mode::Http;
+        for line in &config.global.set_vars {
+            let var = match self.vars.parse(&line.name.value) {
+                Ok(var) => var,
+                Err(why) => {
+                    self.tell(Diagnostic::alert(why).at(line.name.span), line.span);
+                    continue;
+                }
+            };
+            let word = Spanned::new(line.value.value.as_bytes(), line.value.span);
+            let mut cx = self.parse(Place::Config);
+            let value = match line.is_format {
+                true => LogFormat::parse(word, Use::Http, &mut cx).map(VarValue::Format),
+                false => Expr::parse(word, &mut cx).map(VarValue::Expr),
+            };
+            match value {
+                Ok(value) => vars.push(GlobalVar { var, value }),
+                Err(diagnostic) => self.tell(*diagnostic, line.span),
+            }
+        }
+        vars
     }
 
     /// A log format that is part of the program.
@@ -289,6 +315,19 @@ impl Compiler<'_> {
             diagnostic.span.or_else(|| Some(directive).filter(|span| !span.is_none()));
         self.diag.push(diagnostic);
     }
+}
+
+/// A variable of the process and what it is set to at start.
+#[derive(Debug)]
+pub struct GlobalVar {
+    pub var: VarRef,
+    pub value: VarValue,
+}
+
+#[derive(Debug)]
+pub enum VarValue {
+    Expr(Expr),
+    Format(LogFormat),
 }
 
 /// What `proxy-rules` evaluates for one proxy.

@@ -106,6 +106,9 @@ pub struct Front {
     pub use_backend: BackendRules,
     /// `default_backend`.
     pub default_backend: Option<Arc<Back>>,
+    /// `tcp-response content`, and how long it waits for data in mode tcp.
+    pub tcp_response: RuleSet,
+    pub response_delay: Option<Duration>,
     pub http_response: RuleSet,
     pub http_after_response: RuleSet,
     /// `errorfile` and the like.
@@ -138,6 +141,9 @@ pub struct Back {
     pub stats: Option<Stats>,
     /// The `redirect` keyword, evaluated whatever ended `http_request`.
     pub redirects: RuleSet,
+    /// `tcp-response content`, and how long it waits for data in mode tcp.
+    pub tcp_response: RuleSet,
+    pub response_delay: Option<Duration>,
     pub http_response: RuleSet,
     pub http_after_response: RuleSet,
     /// `errorfile` and the like; the frontend's answer for what is not set here.
@@ -164,6 +170,8 @@ impl Front {
             redirects: RuleSet::new(),
             use_backend: BackendRules::new(),
             default_backend,
+            tcp_response: RuleSet::new(),
+            response_delay: None,
             http_response: RuleSet::new(),
             http_after_response: RuleSet::new(),
             replies: ErrorReplies::default(),
@@ -185,6 +193,8 @@ impl Back {
             http_request: RuleSet::new(),
             stats: None,
             redirects: RuleSet::new(),
+            tcp_response: RuleSet::new(),
+            response_delay: None,
             http_response: RuleSet::new(),
             http_after_response: RuleSet::new(),
             replies: ErrorReplies::default(),

@@ -4,7 +4,7 @@ use proxy_types::{Diagnostic, Span, Spanned};
 
 use crate::args::Args;
 use crate::context::{Context, Parsed};
-use crate::keyword::{On, Table, find, not_yet, row, suggest};
+use crate::keyword::{On, Table, find, row, suggest};
 use crate::lexer::Word;
 use crate::model::{AclLine, Condition, Proxy, RuleLine, RuleSet, UseBackend};
 use crate::section::proxy::check_section;
@@ -49,8 +49,27 @@ pub(crate) const TCP_REQUEST: Table<Parse> = &[&[
     ),
 ]];
 
-pub(crate) const TCP_RESPONSE: Table<Parse> =
-    &[&not_yet(On::NAMED_BE, "4.2", "rules on responses over TCP", ["content", "inspect-delay"])];
+pub(crate) const TCP_RESPONSE: Table<Parse> = &[&[
+    row(
+        "content",
+        On::NAMED_BE,
+        "<action> [{if|unless} <condition>]",
+        "4.2",
+        "rules on the first bytes of a server",
+        |cx, p, args| rule(cx, p, args, RuleSet::TcpResponseContent),
+    ),
+    row(
+        "inspect-delay",
+        On::NAMED_BE,
+        "<timeout>",
+        "4.2",
+        "how long to wait for the first bytes of a server",
+        |cx, p, args| {
+            p.settings.tcp_response_inspect_delay = Some(args.timer(cx)?);
+            args.end(cx)
+        },
+    ),
+]];
 
 /// A keyword whose second word is looked up in a table of its own.
 fn second(

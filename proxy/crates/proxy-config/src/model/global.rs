@@ -13,6 +13,8 @@ pub struct Global {
     pub h1_case_adjust: Vec<(Spanned<String>, Spanned<String>)>,
     /// `h1-case-adjust-file`: names one pair a line, opened at start.
     pub h1_case_adjust_file: Option<Spanned<String>>,
+    /// `set-var` and `set-var-fmt`, in order.
+    pub set_vars: Vec<SetVar>,
     // 3.1, process management and security.
     pub chroot: Option<Spanned<String>>,
     pub daemon: Option<Span>,
@@ -173,4 +175,15 @@ impl Tune {
     pub fn http_maxhdr(&self) -> u32 {
         self.http_maxhdr.map_or(101, |v| v.value)
     }
+}
+
+/// `set-var <name> <expr>` or `set-var-fmt <name> <fmt>`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetVar {
+    pub span: Span,
+    /// `proc.<name>`.
+    pub name: Spanned<String>,
+    /// An expression, or a format.
+    pub value: Spanned<String>,
+    pub is_format: bool,
 }

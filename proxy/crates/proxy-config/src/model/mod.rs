@@ -28,7 +28,9 @@ mod users;
 pub use balance::{Affinity, Balance, HashFunction, HashKey, HashType};
 pub use bind::{Bind, CliLevel, UnixAccess};
 pub use check::{CheckLine, CheckOption, Checks};
-pub use global::{DefaultPath, Global, MasterWorker, StatsGlobal, Tune, TuneH2, TuneH2Side};
+pub use global::{
+    DefaultPath, Global, MasterWorker, SetVar, StatsGlobal, Tune, TuneH2, TuneH2Side,
+};
 pub use l4::{L4Hook, L4Mode, L4Policy};
 pub use log::{Facility, LogDestination, LogEntry, LogFormat, LogLevel, LogTarget};
 pub use option::{

@@ -5,7 +5,7 @@ use proxy_rules::logformat::Use;
 use proxy_rules::pattern::PatternLists;
 use proxy_rules::sample::parse::Named;
 use proxy_rules::vars::VarNames;
-use proxy_types::{Diagnostic, Spanned, text};
+use proxy_types::{Diagnostic, Mode, Spanned, text};
 use rustc_hash::FxHashSet;
 
 use crate::compile::{BlankFiles, CompiledProxy, Compiler};
@@ -17,6 +17,19 @@ pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
     let patterns = PatternLists::default();
     let mut told = FxHashSet::default();
     let keys = PublicKeys::default();
+    let mut compiler = Compiler {
+        vars: &vars,
+        loader: &BlankFiles,
+        patterns: &patterns,
+        keys: &keys,
+        files: &(),
+        diag: &mut cx.diagnostics,
+        mode: Mode::Http,
+        in_frontend: false,
+        captures: Default::default(),
+        refs: Vec::new(),
+    };
+    compiler.global_vars(config);
     for proxy in config.defaults.iter().chain(&config.proxies) {
         let mut compiler = Compiler {
             vars: &vars,

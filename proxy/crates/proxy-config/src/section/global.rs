@@ -7,7 +7,7 @@ use crate::context::{Context, Parsed};
 use crate::env::Environment;
 use crate::keyword::{On, Row, Table, find, no_effect, not_yet, removed, row, suggest};
 use crate::line::{bind, log};
-use crate::model::{DefaultPath, Global, L4Hook, L4Mode, L4Policy, MasterWorker, Tune};
+use crate::model::{DefaultPath, Global, L4Hook, L4Mode, L4Policy, MasterWorker, SetVar, Tune};
 
 pub(crate) type Parse = fn(&mut Context<'_>, &mut Global, &mut Args<'_>) -> Parsed;
 
@@ -124,8 +124,6 @@ pub(crate) const GLOBAL: Table<Parse> = &[
             "noktls",
             "pp2-never-send-local",
             "set-dumpable",
-            "set-var",
-            "set-var-fmt",
             "setcap",
             "shm-stats-file",
             "shm-stats-file-max-objects",
@@ -651,6 +649,20 @@ const ENVIRONMENT: &[Row<Parse>] = &[
         cx.env.retain(|name| keep.iter().any(|word| word.value == name));
         Ok(())
     }),
+    global(
+        "set-var",
+        "<var-name> <expr>",
+        "3.1",
+        "sets a variable of the process",
+        |cx, g, args| set_var(cx, g, args, false),
+    ),
+    global(
+        "set-var-fmt",
+        "<var-name> <fmt>",
+        "3.1",
+        "sets a variable of the process",
+        |cx, g, args| set_var(cx, g, args, true),
+    ),
     global("setenv", "<name> <value>", "3.1", "sets a variable", |cx, _, args| {
         set_env(cx, args, true)
     }),
@@ -844,6 +856,25 @@ pub(crate) fn l4_mode(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<Spann
 }
 
 /// The one argument of a keyword.
+/// `set-var` and `set-var-fmt`: variables of the process only.
+fn set_var(
+    cx: &mut Context<'_>,
+    global: &mut Global,
+    args: &mut Args<'_>,
+    is_format: bool,
+) -> Parsed {
+    let span = args.span();
+    let name = args.string(cx, "the name of a variable")?;
+    if !name.value.starts_with("proc.") {
+        let message = format!("'{}': '{}' is no variable of the process", args.name(), name.value);
+        let help = "only variables of the scope 'proc' exist here, such as proc.name";
+        return Err(cx.report(Diagnostic::alert(message).at(name.span).help(help)));
+    }
+    let value = last_string(cx, args, if is_format { "a format" } else { "an expression" })?;
+    global.set_vars.push(SetVar { span, name, value, is_format });
+    Ok(())
+}
+
 pub(crate) fn last_string(
     cx: &mut Context<'_>,
     args: &mut Args<'_>,

@@ -24,6 +24,13 @@ pub(super) const ACTIONS: &[ActionDef] = &[
         doc: "Ends the rule set; the message goes on.",
     },
     ActionDef {
+        name: "close",
+        sets: Sets::of("....Y..."),
+        parse: |_, _| Ok(Box::new(Verdict(Flow::Close(Close::Reject)))),
+        syntax: "",
+        doc: "Closes the connection to the server.",
+    },
+    ActionDef {
         name: "reject",
         sets: Sets::of("YYYYYY.."),
         parse: |_, _| Ok(Box::new(Verdict(Flow::Close(Close::Reject)))),

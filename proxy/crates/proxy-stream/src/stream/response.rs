@@ -60,7 +60,12 @@ pub(super) fn after_rules(s: &Session, x: &mut Exchange) {
 /// The response rules; an answer of theirs takes the response's place.
 fn response_rules(s: &Session, x: &mut Exchange) -> Result<(), Fault> {
     let back = x.backend.clone();
-    let sets = [back.as_ref().map(|b| &b.http_response), Some(&s.front.http_response)];
+    let front = s.front.clone();
+    let sets = [
+        back.as_ref().map(|b| rules::tcp_response(&front, b).0),
+        back.as_ref().map(|b| &b.http_response),
+        Some(&front.http_response),
+    ];
     for rules in sets.into_iter().flatten() {
         match rules::on_response(s, x, back.as_deref(), rules) {
             Verdict::Go | Verdict::Pause(_) | Verdict::Body { .. } => {}

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use super::{Exchange, buffer};
 use crate::backend::OnEof;
-use crate::env::{Back, BalanceKey};
+use crate::env::{Back, BalanceKey, Front};
 use crate::log::View;
 use crate::reply::{self, Reply};
 use crate::session::Session;
@@ -169,6 +169,56 @@ fn run(
         }
         Flow::Close(close) => Verdict::Close(close),
         Flow::Reply(answer) => Verdict::Answer(make(s, back, &answer), answer.cause),
+    };
+    drop(bump);
+    s.thread.bump.borrow_mut().reset();
+    verdict
+}
+
+/// The `tcp-response content` rules of a backend, and how long they wait: those of a `listen` section are with its
+/// frontend side.
+pub(super) fn tcp_response<'a>(
+    front: &'a Front,
+    back: &'a Back,
+) -> (&'a RuleSet, Option<Duration>) {
+    match back.tcp_response.is_empty() && back.backend.name == front.frontend.name {
+        true => (&front.tcp_response, front.response_delay),
+        false => (&back.tcp_response, back.response_delay),
+    }
+}
+
+/// Runs `tcp-response content` rules on what the server sent so far; [`on_content`] for the other side.
+pub(super) fn on_server_content(
+    s: &Session,
+    x: &mut Exchange,
+    back: &Back,
+    rules: &RuleSet,
+    at: &mut usize,
+    data: (&[u8], bool),
+) -> Option<Verdict> {
+    let bump = s.thread.bump.borrow();
+    let mut base = s.thread.context(&bump, s.thread.clock());
+    base.complete = data.1;
+    base.session = Some(&s.facts);
+    base.frontend = Some(&s.front.frontend);
+    base.backend = Some(&back.backend);
+    base.server = x.record.server.as_deref();
+    base.server_connection = x.record.server_connection.as_deref();
+    base.res_data = Some(data.0);
+    base.vars = Some(&x.vars);
+    base.captured = Some(&x.captured);
+    base.last_rule = Some(&x.last_rule);
+    base.overrides = Some(&x.overrides);
+    let moved =
+        [x.to_server.received, x.to_server.forwarded, x.to_client.received, x.to_client.forwarded];
+    let so_far = View::new(s, &x.record, x.number, x.unique_id.as_deref(), moved);
+    base.stream = Some(&so_far);
+    let mut env = RuleEnv { base, request: None, response: None, effects: &mut x.effects };
+    let verdict = match rules.run_from(at, &mut env) {
+        Flow::Wait if !data.1 => None,
+        Flow::Close(close) => Some(Verdict::Close(close)),
+        // No action of these rule sets answers or pauses.
+        _ => Some(Verdict::Go),
     };
     drop(bump);
     s.thread.bump.borrow_mut().reset();

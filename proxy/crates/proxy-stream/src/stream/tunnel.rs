@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proxy_net::splice;
 
-use super::{Exchange, answer, finish};
+use super::{Exchange, answer, finish, rules};
 use crate::backend::Attached;
 use crate::io::Conn;
 use crate::mux::h1::{Pump, PumpFault};
@@ -18,12 +18,24 @@ pub(super) async fn run(s: &mut Session, x: &mut Exchange) -> Result<(), Fault> 
     answer::flush(s, x).await?;
     let Some(mut attached) = x.server.take() else { return Err(Fault::Internal) };
     let timeouts = Timeouts::new(s, x);
-    let plain = x.to_server.is_done()
+    let inspected = match inspect(s, x, &mut attached, &timeouts).await {
+        Ok(inspected) => inspected,
+        Err(fault) => {
+            x.server = Some(attached);
+            finish::drop_server(x);
+            return Err(fault);
+        }
+    };
+    let plain = !inspected
+        && x.to_server.is_done()
         && s.client.io.socket().is_some()
         && attached.conn.io.socket().is_some();
     let outcome = if plain {
         splice(s, x, &mut attached, &timeouts).await
     } else {
+        if !inspected {
+            x.to_server.set_tunnel(x.client_wire(&s.client));
+        }
         copy(s, x, &mut attached, &timeouts).await
     };
     x.server = Some(attached);
@@ -31,6 +43,57 @@ pub(super) async fn run(s: &mut Session, x: &mut Exchange) -> Result<(), Fault> 
     x.flow.response_done = true;
     finish::drop_server(x);
     outcome
+}
+
+/// Runs `tcp-response content` rules in mode tcp, while what the client sends goes through. True when there were any.
+async fn inspect(
+    s: &mut Session,
+    x: &mut Exchange,
+    attached: &mut Attached,
+    timeouts: &Timeouts,
+) -> Result<bool, Fault> {
+    let (front, back) = (s.front.clone(), x.backend.clone());
+    let Some(back) = back.filter(|_| !x.record.request_read) else { return Ok(false) };
+    let (rules, delay) = rules::tcp_response(&front, &back);
+    if rules.is_empty() {
+        return Ok(false);
+    }
+    x.to_server.set_tunnel(x.client_wire(&s.client));
+    s.server_timer.arm(delay.or(timeouts.server));
+    let limit = s.thread.env.shared.bufsize;
+    let (mut seen, mut at) = (0, 0);
+    let verdict = poll_fn(|cx| {
+        if s.thread.stop.is_killed() {
+            return Poll::Ready(Err(Fault::Killed));
+        }
+        x.to_server.begin_poll();
+        direction(&mut x.to_server, cx, &mut s.client, &mut attached.conn)
+            .map_err(|f| blame(&f, Fault::DataClientAbort, Fault::DataServerAbort))?;
+        crate::backend::receive(&mut attached.conn, cx, limit)
+            .map_err(|_| Fault::DataServerAbort)?;
+        let (there, eof) = (attached.conn.input.len(), attached.conn.eof);
+        let late = s.server_timer.poll_expired(cx).is_ready();
+        if late && delay.is_none() {
+            return Poll::Ready(Err(Fault::DataServerTimeout));
+        }
+        let complete = late || eof || there >= limit || delay.is_none() && there > 0;
+        if complete || there > seen {
+            seen = there;
+            let data = (attached.conn.input.data(), complete);
+            if let Some(verdict) = rules::on_server_content(s, x, &back, rules, &mut at, data) {
+                return Poll::Ready(Ok(verdict));
+            }
+        }
+        Poll::Pending
+    })
+    .await;
+    s.server_timer.disarm();
+    if let rules::Verdict::Close(_) = verdict? {
+        s.front.frontend.counters.local().denied_resp.inc();
+        back.backend.counters.local().denied_resp.inc();
+        return Err(Fault::ResponseDenied);
+    }
+    Ok(true)
 }
 
 /// Both ends are sockets: the kernel carries what comes in bulk.
@@ -88,7 +151,6 @@ async fn copy(
     attached: &mut Attached,
     timeouts: &Timeouts,
 ) -> Result<(), Fault> {
-    x.to_server.set_tunnel(x.client_wire(&s.client));
     x.to_client.set_tunnel(super::server_wire(&attached.conn));
     s.client_timer.arm(timeouts.client);
     s.server_timer.arm(timeouts.server);
