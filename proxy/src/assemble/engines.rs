@@ -5,15 +5,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use proxy_config::model::{Balance, Config, Proxy, TuneH2Side};
+use proxy_config::model::{Balance, Config, ErrorSource, Proxy, TuneH2Side};
 use proxy_http::h1::Limits;
 use proxy_rules::capture::CaptureSlot;
+use proxy_rules::ruleset::RuleSet;
 use proxy_rules::sample::Expr;
 use proxy_state::Registry;
 use proxy_stream::env::{Back, BalanceKey, Front};
 use proxy_stream::log::Log;
 use proxy_stream::mux::h2::{Settings, Side};
-use proxy_stream::reply::{ErrorReplies, Reply};
+use proxy_stream::reply::{ErrorReplies, ErrorReply, Reply};
 use proxy_types::{DiagSink, Diagnostic, Diagnostics, Mode, Spanned};
 use rustc_hash::FxHashMap;
 
@@ -114,6 +115,7 @@ pub(crate) fn services(
     rules: &Rules<'_>,
     registry: &Arc<Registry>,
     logs: &Logs<'_>,
+    sections: &ErrorSections,
     diagnostics: &mut Diagnostics,
 ) -> (Vec<Service>, Backends) {
     let mut backs: HashMap<&str, Arc<Back>> = HashMap::new();
@@ -135,7 +137,7 @@ pub(crate) fn services(
             back.http_response = compiled.http_response;
             back.http_after_response = compiled.http_after_response;
         }
-        back.replies = replies(proxy, diagnostics);
+        back.replies = replies(proxy, sections, rules.error_rules(proxy, diagnostics), diagnostics);
         backs.insert(&proxy.name.value, Arc::new(back));
     }
     let mut services = Vec::new();
@@ -162,7 +164,7 @@ pub(crate) fn services(
         front.http_response = compiled.http_response;
         front.http_after_response = compiled.http_after_response;
         front.use_backend = compiled.use_backends;
-        front.replies = replies(proxy, diagnostics);
+        front.replies = replies(proxy, sections, compiled.error_rules, diagnostics);
         front.monitor_uri =
             proxy.settings.monitor_uri.as_ref().map(|uri| uri.value.as_bytes().into());
         let slots = compiled.captures;
@@ -219,23 +221,84 @@ fn inspect_delay(proxy: &Proxy) -> Option<Duration> {
     (!delay.is_zero()).then_some(delay)
 }
 
-/// The `errorfile`s of a section.
-fn replies(proxy: &Proxy, diagnostics: &mut Diagnostics) -> ErrorReplies {
+/// The answers of a section to errors: `errorfile` and the like, in their order.
+fn replies(
+    proxy: &Proxy,
+    sections: &ErrorSections,
+    made: Vec<(usize, RuleSet)>,
+    diagnostics: &mut Diagnostics,
+) -> ErrorReplies {
     let mut replies = ErrorReplies::default();
-    for file in &proxy.settings.error_files {
-        let path = Path::new(&file.path.value);
-        let outcome = read(path).map_err(|error| error.to_string()).and_then(|text| {
-            Reply::parse(&text, file.status.value).map_err(|error| error.to_string())
-        });
-        match outcome {
-            Ok(reply) => replies.set(file.status.value, Arc::new(reply)),
-            Err(why) => diagnostics.push(
-                Diagnostic::alert(format!("errorfile '{}' : {why}", file.path.value))
-                    .at(file.path.span),
-            ),
+    let mut made: HashMap<usize, RuleSet> = made.into_iter().collect();
+    for (index, page) in proxy.settings.error_pages.iter().enumerate() {
+        if let ErrorSource::Section(name) = &page.source {
+            // That the section exists was checked.
+            let pages = sections.get(name.value.as_str()).into_iter().flat_map(ErrorReplies::iter);
+            let wanted = |status: u16| {
+                page.statuses.is_empty() || page.statuses.iter().any(|s| s.value == status)
+            };
+            for (status, reply) in pages.filter(|(status, _)| wanted(*status)) {
+                replies.set(status, reply.clone());
+            }
+            continue;
+        }
+        for status in &page.statuses {
+            let reply = match &page.source {
+                ErrorSource::Default | ErrorSource::Section(_) => {
+                    replies.reset(status.value);
+                    continue;
+                }
+                ErrorSource::File(path) => match error_file(path, status.value) {
+                    Ok(reply) => ErrorReply::Stored(reply),
+                    Err(wrong) => {
+                        diagnostics.push(*wrong);
+                        continue;
+                    }
+                },
+                ErrorSource::Location { code, url } => {
+                    ErrorReply::Stored(Arc::new(Reply::redirection(*code, url.value.as_bytes())))
+                }
+                ErrorSource::Made(_) => match made.remove(&index) {
+                    Some(rules) => ErrorReply::Made(Arc::new(rules)),
+                    None => continue,
+                },
+            };
+            replies.set(status.value, reply);
         }
     }
     replies
+}
+
+fn error_file(path: &Spanned<String>, status: u16) -> Result<Arc<Reply>, Box<Diagnostic>> {
+    read(Path::new(&path.value))
+        .map_err(|error| error.to_string())
+        .and_then(|text| Reply::parse(&text, status).map_err(|error| error.to_string()))
+        .map(Arc::new)
+        .map_err(|why| {
+            Box::new(Diagnostic::alert(format!("errorfile '{path}' : {why}")).at(path.span))
+        })
+}
+
+/// The pages of `http-errors` sections by name.
+pub(crate) type ErrorSections = FxHashMap<Box<str>, ErrorReplies>;
+
+/// Reads the files of all `http-errors` sections.
+pub(crate) fn error_sections(config: &Config, diagnostics: &mut Diagnostics) -> ErrorSections {
+    let mut sections = ErrorSections::default();
+    for section in &config.http_errors {
+        let mut replies = ErrorReplies::default();
+        for page in &section.files {
+            let ErrorSource::File(path) = &page.source else { continue };
+            for status in &page.statuses {
+                match error_file(path, status.value) {
+                    Ok(reply) => replies.set(status.value, ErrorReply::Stored(reply)),
+                    Err(wrong) => diagnostics.push(*wrong),
+                }
+            }
+        }
+        sections.insert(section.name.value.as_str().into(), replies);
+    }
+    sections
 }
 
 fn read(path: &Path) -> std::io::Result<Vec<u8>> {

@@ -60,6 +60,8 @@ pub(crate) struct Assembled {
     pub(crate) h2: proxy_stream::mux::h2::Settings,
     /// `h1-case-adjust`.
     pub(crate) spellings: engines::Spellings,
+    /// `http-errors` sections.
+    pub(crate) http_errors: engines::ErrorSections,
     pub(crate) overrides: Overrides,
     pub(crate) warned: bool,
 }
@@ -119,6 +121,7 @@ pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
     let mut process_log = None;
     let mut backend_logs = HashMap::new();
     let mut check_scripts = Scripts::default();
+    let http_errors = engines::error_sections(&loaded.config, &mut diagnostics);
     let (services, backends) = registry
         .as_ref()
         .map(|registry| {
@@ -136,7 +139,14 @@ pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
                     backend_logs.insert(backend.name.clone(), sink);
                 }
             }
-            engines::services(&loaded.config, &rules, registry, &logs, &mut diagnostics)
+            engines::services(
+                &loaded.config,
+                &rules,
+                registry,
+                &logs,
+                &http_errors,
+                &mut diagnostics,
+            )
         })
         .unwrap_or_default();
     let spellings = engines::spellings(&loaded.config, &mut diagnostics);
@@ -162,6 +172,7 @@ pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
         limits: engines::limits(&loaded.config),
         h2: engines::h2(&loaded.config),
         spellings,
+        http_errors,
         overrides,
         warned: diagnostics.has_warning(),
     })

@@ -11,6 +11,7 @@ use proxy_rules::check::Script;
 use proxy_rules::jwt::PublicKeys;
 use proxy_rules::logformat::LogFormat;
 use proxy_rules::pattern::PatternLists;
+use proxy_rules::ruleset::RuleSet;
 use proxy_rules::sample::parse::Loader;
 use proxy_rules::sample::{Expr, Place};
 use proxy_rules::vars::VarNames;
@@ -98,6 +99,15 @@ impl Rules<'_> {
         diagnostics: &mut Diagnostics,
     ) -> Option<LogFormat> {
         self.compiler(proxy.settings.mode(), diagnostics).format(text, place)
+    }
+
+    /// The answers of `http-error` lines.
+    pub(super) fn error_rules(
+        &self,
+        proxy: &Proxy,
+        diagnostics: &mut Diagnostics,
+    ) -> Vec<(usize, RuleSet)> {
+        self.compiler(proxy.settings.mode(), diagnostics).error_rules(proxy)
     }
 
     fn compiler<'c>(&'c self, mode: Mode, diagnostics: &'c mut Diagnostics) -> Compiler<'c> {

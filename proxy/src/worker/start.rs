@@ -410,6 +410,7 @@ impl Assembled {
         }
         env.h2 = self.h2;
         env.spellings = self.spellings.clone();
+        env.http_errors = self.http_errors.clone();
         env.backends = self.backends.clone().into_iter().collect();
         env
     }

@@ -17,7 +17,7 @@ use proxy_rules::vars::{VarNames, VarRef};
 use proxy_types::{DiagSink, Diagnostic, Mode, Span, Spanned};
 
 use crate::lexer::Word;
-use crate::model::{Balance, CheckOption, Config, LogOption, Proxy, RuleSet};
+use crate::model::{Balance, CheckOption, Config, ErrorSource, LogOption, Proxy, RuleSet};
 
 /// Where compiled things get their surroundings from.
 pub struct Compiler<'a> {
@@ -126,6 +126,7 @@ impl Compiler<'_> {
             out.unique_id_format = self.line_format(settings.unique_id_format.as_ref(), Use::Http);
         }
         out.captures = std::mem::take(&mut self.captures);
+        out.error_rules = self.error_rules(proxy);
         out
     }
 
@@ -283,6 +284,25 @@ impl Compiler<'_> {
         }
     }
 
+    /// The answers of `http-error` lines that are made when they are needed.
+    pub fn error_rules(&mut self, proxy: &Proxy) -> Vec<(usize, ruleset::RuleSet)> {
+        let mut all = Vec::new();
+        let kind = SetKind::HttpRequest;
+        let place = kind.place(proxy.kind.is_frontend());
+        let mode = std::mem::replace(&mut self.mode, Mode::Http);
+        for (index, page) in proxy.settings.error_pages.iter().enumerate() {
+            let ErrorSource::Made(words) = &page.source else { continue };
+            let (mut acls, mut set) = (AclTable::default(), ruleset::RuleSet::new());
+            match Rule::parse(kind, &words_of(words), &mut acls, &mut self.parse(place)) {
+                Ok(rule) => set.push(rule),
+                Err(diagnostic) => self.tell(*diagnostic, page.span),
+            }
+            all.push((index, set));
+        }
+        self.mode = mode;
+        all
+    }
+
     /// The format of the log lines of a frontend: its own or that of an option. Without one HAProxy logs the
     /// connection when it is accepted.
     pub fn log_format(&mut self, proxy: &Proxy) -> Option<LogFormat> {
@@ -349,6 +369,8 @@ pub struct CompiledProxy {
     pub tcp_response: ruleset::RuleSet,
     pub tcp_session: ruleset::RuleSet,
     pub use_backends: BackendRules,
+    /// `http-error` lines that make their answer, by their place in `Settings::error_pages`.
+    pub error_rules: Vec<(usize, ruleset::RuleSet)>,
     /// `None` in backends and without a format.
     pub log_format: Option<LogFormat>,
     pub error_log_format: Option<LogFormat>,

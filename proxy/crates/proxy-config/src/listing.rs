@@ -1,7 +1,7 @@
 //! The vocabulary as a list: for `-dKcfg`, reference pages and coverage.
 
 use crate::keyword::{Row, Support, Table};
-use crate::line::{balance, bind, option, rules, server, stats, timeout};
+use crate::line::{balance, bind, error_page, option, rules, server, stats, timeout};
 use crate::section::{crt_store, global, other, proxy, userlist};
 
 /// One keyword of one table.
@@ -32,6 +32,7 @@ pub fn entries() -> Vec<Entry> {
     let mut all = Vec::new();
     add(&mut all, "global", "", global::GLOBAL);
     add(&mut all, "global", "stats", global::STATS);
+    add(&mut all, "http-errors", "", error_page::HTTP_ERRORS);
     add(&mut all, "listen", "", proxy::PROXY);
     add(&mut all, "listen", "bind <addr>", bind::OPTIONS);
     add(&mut all, "listen", "server <name> <addr>", server::OPTIONS);

@@ -9,14 +9,16 @@ use crate::cond::{Blocks, Facts, evaluate};
 use crate::context::{Context, Parsed};
 use crate::keyword::{Row, Support};
 use crate::lexer::{self, Variables, Word, sub_span};
+use crate::line::error_page;
 use crate::line::server::is_name_char;
-use crate::model::{Config, CrtStore, DefaultsId, Proxy, ProxyKind, Userlist};
+use crate::model::{Config, CrtStore, DefaultsId, HttpErrors, Proxy, ProxyKind, Userlist};
 use crate::section::{crt_store, global, other, proxy, userlist};
 use crate::source::{Source, Sources};
 
 /// The section that lines belong to.
 enum Current {
     Global,
+    HttpErrors(HttpErrors),
     /// Before the first section.
     None,
     /// Known, not carried: its lines are skipped, the section itself was reported.
@@ -37,7 +39,8 @@ const PROXY_SECTIONS: &[(&str, ProxyKind)] = &[
 /// Names of all sections, for "did you mean".
 pub(crate) fn section_names() -> impl Iterator<Item = &'static str> {
     let proxies = PROXY_SECTIONS.iter().map(|(name, _)| *name);
-    proxies.chain(["crt-store", "global", "userlist"]).chain(other::SECTIONS.iter().map(|s| s.name))
+    let own = ["crt-store", "global", "http-errors", "userlist"];
+    proxies.chain(own).chain(other::SECTIONS.iter().map(|s| s.name))
 }
 
 /// `no` and `default` only where they mean something.
@@ -92,6 +95,7 @@ impl Reader<'_, '_> {
             let line = source.line(number);
             let section = match &self.current {
                 Current::Global => "global",
+                Current::HttpErrors(section) => section.name.value.as_str(),
                 Current::None => "",
                 Current::Other(name) => name,
                 Current::Proxy(p) if p.name.value.is_empty() => p.kind.as_str(),
@@ -131,10 +135,11 @@ impl Reader<'_, '_> {
 
     fn close_section(&mut self) {
         match std::mem::replace(&mut self.current, Current::None) {
-            Current::Proxy(proxy) => match proxy.kind {
-                ProxyKind::Defaults => self.config.defaults.push(*proxy),
-                _ => self.config.proxies.push(*proxy),
-            },
+            Current::Proxy(proxy) if proxy.kind == ProxyKind::Defaults => {
+                self.config.defaults.push(*proxy);
+            }
+            Current::Proxy(proxy) => self.config.proxies.push(*proxy),
+            Current::HttpErrors(section) => self.config.http_errors.push(section),
             Current::Userlist(list) => {
                 userlist::check(self.cx, &list);
                 self.config.userlists.push(list);
@@ -165,6 +170,7 @@ impl Reader<'_, '_> {
             }
             Current::Userlist(list) => userlist::line(self.cx, list, &mut args),
             Current::CrtStore(store) => crt_store::line(self.cx, store, &mut args),
+            Current::HttpErrors(section) => error_page::section_line(self.cx, section, &mut args),
             Current::Other(_) => Ok(()),
             Current::None => {
                 let word = &words[0];
@@ -270,6 +276,22 @@ impl Reader<'_, '_> {
             self.close_section();
             let proxy = self.open_proxy(kind, words);
             self.current = Current::Proxy(Box::new(proxy));
+            return true;
+        }
+        if name == "http-errors" {
+            self.close_section();
+            let mut args = Args::new(words);
+            let name = args.string(self.cx, "a name as argument").ok();
+            let _ = args.end(self.cx);
+            let name = name.unwrap_or_else(|| Spanned::new(String::new(), first.span));
+            if let Some(known) = self.config.http_errors.iter().find(|s| s.name.value == name.value)
+            {
+                let message = format!("http-errors section '{name}' exists already");
+                let diagnostic =
+                    Diagnostic::alert(message).at(name.span).label(known.name.span, "here");
+                self.cx.report(diagnostic);
+            }
+            self.current = Current::HttpErrors(HttpErrors { name, files: Vec::new() });
             return true;
         }
         if let Some(section) = other::find(name) {

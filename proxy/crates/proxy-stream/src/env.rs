@@ -29,6 +29,8 @@ pub struct Env {
     pub utc_offset: i32,
     /// Bounds of heads: `tune.bufsize` less `tune.maxrewrite`, `tune.http.maxhdr`.
     pub limits: Limits,
+    /// The pages of `http-errors` sections.
+    pub http_errors: FxHashMap<Box<str>, ErrorReplies>,
     /// `h1-case-adjust`: names in lower case, and as HTTP/1 peers that insist get them.
     pub spellings: FxHashMap<Box<[u8]>, Box<[u8]>>,
     /// `tune.h2.*`.
@@ -50,6 +52,7 @@ impl Env {
             epoch,
             utc_offset: 0,
             limits: Limits::default(),
+            http_errors: FxHashMap::default(),
             spellings: FxHashMap::default(),
             h2: Default::default(),
             log_uri_len: 1024,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use proxy_http::h1::{Limits, Progress, parse_response};
 use proxy_http::{BodyLen, Method, ResponseHead};
+use proxy_rules::ruleset::RuleSet;
 
 /// A complete answer, ready to be sent to any client.
 #[derive(Debug, Clone)]
@@ -72,6 +73,18 @@ impl Reply {
         Self { head, body, silent: false }
     }
 
+    /// A redirection in place of an error: `errorloc`.
+    #[must_use]
+    pub fn redirection(code: u16, url: &[u8]) -> Self {
+        let mut head = ResponseHead::default();
+        head.start(code, BodyLen::None);
+        let headers = head.headers_mut();
+        headers.append(b"cache-control", b"no-cache");
+        headers.append(b"content-length", b"0");
+        headers.append(b"location", url);
+        Self { head, body: Vec::new(), silent: false }
+    }
+
     fn new(mut head: ResponseHead, body: Vec<u8>) -> Self {
         let headers = head.headers_mut();
         headers.remove(b"connection");
@@ -105,20 +118,38 @@ impl Reply {
     }
 }
 
+/// The answer to an error.
+#[derive(Debug, Clone)]
+pub enum ErrorReply {
+    Stored(Arc<Reply>),
+    /// Made by the only rule of a set when it is needed. Before a request is read, the built-in page stands in.
+    Made(Arc<RuleSet>),
+}
+
 /// The answers a proxy sets itself, by status.
 #[derive(Debug, Clone, Default)]
-pub struct ErrorReplies(Vec<(u16, Arc<Reply>)>);
+pub struct ErrorReplies(Vec<(u16, ErrorReply)>);
 
 impl ErrorReplies {
     /// Sets the answer for `status`, in place of an earlier one.
-    pub fn set(&mut self, status: u16, reply: Arc<Reply>) {
-        self.0.retain(|(known, _)| *known != status);
+    pub fn set(&mut self, status: u16, reply: ErrorReply) {
+        self.reset(status);
         self.0.push((status, reply));
+    }
+
+    /// Forgets the answer for `status`.
+    pub fn reset(&mut self, status: u16) {
+        self.0.retain(|(known, _)| *known != status);
+    }
+
+    /// All answers with their statuses.
+    pub fn iter(&self) -> impl Iterator<Item = (u16, &ErrorReply)> {
+        self.0.iter().map(|(status, reply)| (*status, reply))
     }
 
     /// The answer set for `status`.
     #[must_use]
-    pub fn get(&self, status: u16) -> Option<&Arc<Reply>> {
+    pub fn get(&self, status: u16) -> Option<&ErrorReply> {
         self.0.iter().find(|(known, _)| *known == status).map(|(_, reply)| reply)
     }
 }

@@ -38,7 +38,8 @@ pub use option::{
     RestrictNames,
 };
 pub use proxy::{
-    CaptureCookie, CaptureLine, DefaultsId, ErrorFile, OwnChecks, Proxy, ProxyKind, Settings,
+    CaptureCookie, CaptureLine, DefaultsId, ErrorPage, ErrorSource, HttpErrors, OwnChecks, Proxy,
+    ProxyKind, Settings,
 };
 pub use rule::{AclLine, Condition, RuleLine, RuleSet, Scope, UseBackend};
 pub use server::{
@@ -66,6 +67,8 @@ pub struct Config {
     pub crt_stores: Vec<CrtStore>,
     /// `userlist` sections.
     pub userlists: Vec<Userlist>,
+    /// `http-errors` sections in the order of the sources.
+    pub http_errors: Vec<HttpErrors>,
     /// The environment after `setenv` and its kin.
     pub environment: Environment,
 }

@@ -143,8 +143,8 @@ pub struct Settings {
     pub default_server: ServerOptions,
     /// `disabled` (true) or `enabled` (false): whether the section takes part at all.
     pub disabled: Option<Spanned<bool>>,
-    /// Replies by status, the last for a status counts.
-    pub error_files: Vec<ErrorFile>,
+    /// `errorfile` and the like, in order.
+    pub error_pages: Vec<ErrorPage>,
     pub flags: FlagSet,
     /// `error-log-format`.
     pub error_log_format: Option<Word>,
@@ -214,12 +214,35 @@ impl Settings {
     }
 }
 
-/// `errorfile <status> <file>`: the complete answer, head included. Opened at start, not while parsing.
+/// A line that sets answers; the last that sets one for a status counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ErrorFile {
+pub struct ErrorPage {
     pub span: Span,
-    pub status: Spanned<u16>,
-    pub path: Spanned<String>,
+    /// Statuses it is for; none means all that its `http-errors` section has.
+    pub statuses: Vec<Spanned<u16>>,
+    pub source: ErrorSource,
+}
+
+/// Where an answer comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ErrorSource {
+    /// What would be answered without the section's own lines.
+    Default,
+    /// The complete answer, head included. Opened at start, not while parsing.
+    File(Spanned<String>),
+    /// A redirection with this code.
+    Location { code: u16, url: Spanned<String> },
+    /// As the action of an `http-request return` rule, from the word `return` on.
+    Made(Vec<Word>),
+    /// An `http-errors` section.
+    Section(Spanned<String>),
+}
+
+/// An `http-errors` section (configuration manual, 12.4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpErrors {
+    pub name: Spanned<String>,
+    pub files: Vec<ErrorPage>,
 }
 
 /// Kinds of check rules that a section has of its own.

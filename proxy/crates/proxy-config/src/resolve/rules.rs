@@ -10,7 +10,7 @@ use rustc_hash::FxHashSet;
 
 use crate::compile::{BlankFiles, CompiledProxy, Compiler};
 use crate::context::Context;
-use crate::model::{Config, OwnChecks, Proxy, ProxyKind};
+use crate::model::{Config, ErrorSource, OwnChecks, Proxy, ProxyKind};
 
 pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
     let vars = VarNames::default();
@@ -72,13 +72,25 @@ pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
         if key.is_some_and(|span| told.insert(span)) {
             compiler.balance_key(proxy);
         }
-        for named in std::mem::take(&mut compiler.refs) {
+        compiler.error_rules(proxy);
+        let refs = std::mem::take(&mut compiler.refs);
+        for named in refs.into_iter().chain(error_sections(proxy)) {
             // Static targets of `use_backend` are checked with their mode.
             if !proxy.use_backends.iter().any(|rule| rule.target.span == named.span) {
                 reference(cx, config, proxy, &named);
             }
         }
     }
+}
+
+/// The sections that `errorfiles` and `http-error` lines name, as references.
+fn error_sections(proxy: &Proxy) -> impl Iterator<Item = Spanned<Named>> {
+    proxy.settings.error_pages.iter().filter_map(|page| match &page.source {
+        ErrorSource::Section(name) => {
+            Some(Spanned::new(Named::HttpErrors(name.value.as_str().into()), name.span))
+        }
+        _ => None,
+    })
 }
 
 /// A section that an expression names must exist.
@@ -89,6 +101,10 @@ fn reference(cx: &mut Context<'_>, config: &Config, user: &Proxy, named: &Spanne
         }
         Named::Frontend(name) => {
             ("frontend", name, config.frontends().map(|p| p.name.value.as_str()).collect())
+        }
+        Named::HttpErrors(name) => {
+            let sections = config.http_errors.iter();
+            ("http-errors section", name, sections.map(|s| s.name.value.as_str()).collect())
         }
         Named::Server(backend, name) => {
             let owner = match backend {

@@ -109,7 +109,6 @@ pub(crate) const SECTIONS: &[OtherSection] = &[
         )],
     ),
     section("healthcheck", "12.9", &[&not_yet(On::HERE, "12.9", "health checks", ["type"])]),
-    section("http-errors", "12.4", &[&not_yet(On::HERE, "12.4", "HTTP", ["errorfile"])]),
     section(
         "log-forward",
         "12.6",

@@ -5,8 +5,10 @@ use proxy_types::{Diagnostic, Mode, Spanned};
 use crate::args::{Args, Polarity};
 use crate::context::{Context, Parsed, Reported};
 use crate::keyword::{On, Row, Table, find, not_yet, removed, row, suggest};
-use crate::line::{balance, bind, capture, check, log, option, rules, server, stats, timeout};
-use crate::model::{ErrorFile, HttpReuse, LogEntry, Proxy, ProxyKind, RuleSet};
+use crate::line::{
+    balance, bind, capture, check, error_page, log, option, rules, server, stats, timeout,
+};
+use crate::model::{HttpReuse, LogEntry, Proxy, ProxyKind, RuleSet};
 use crate::section::global::{l4_mode, l4_policy, last_string, rest_text};
 
 pub(crate) type Parse = fn(&mut Context<'_>, &mut Proxy, &mut Args<'_>) -> Parsed;
@@ -17,12 +19,6 @@ pub(crate) const PROXY: Table<Parse> = &[
     CARRIED,
     SLUICE,
     REMOVED,
-    &not_yet(
-        On::ALL,
-        M,
-        "replies",
-        ["errorfiles", "errorloc", "errorloc302", "errorloc303", "http-error"],
-    ),
     &not_yet(On::DEF_BE, M, "health checks", ["external-check"]),
     &not_yet(On::DEF_BE, M, "load balancing", ["max-keep-alive-queue", "retry-on"]),
     &not_yet(On::BE, M, "load balancing", ["be-unpublished", "server-template", "use-server"]),
@@ -144,7 +140,6 @@ const CARRIED: &[Row<Parse>] = &[
             Ok(())
         },
     ),
-    row("errorfile", On::ALL, "<code> <file>", M, "reply of a file instead of an error", errorfile),
     row(
         "fullconn",
         On::DEF_BE,
@@ -155,6 +150,54 @@ const CARRIED: &[Row<Parse>] = &[
             p.settings.fullconn = Some(args.number(cx, 1..=i32::MAX as u32)?);
             args.end(cx)
         },
+    ),
+    row(
+        "errorfile",
+        On::ALL,
+        "<code> <file>",
+        M,
+        "reply of a file instead of an error",
+        error_page::errorfile,
+    ),
+    row(
+        "errorfiles",
+        On::ALL,
+        "<name> [<code> ...]",
+        M,
+        "replies of an http-errors section",
+        error_page::errorfiles,
+    ),
+    row(
+        "errorloc",
+        On::ALL,
+        "<code> <url>",
+        M,
+        "redirection instead of an error",
+        error_page::errorloc,
+    ),
+    row(
+        "errorloc302",
+        On::ALL,
+        "<code> <url>",
+        M,
+        "redirection instead of an error",
+        error_page::errorloc,
+    ),
+    row(
+        "errorloc303",
+        On::ALL,
+        "<code> <url>",
+        M,
+        "redirection to another method instead of an error",
+        error_page::errorloc,
+    ),
+    row(
+        "http-error",
+        On::ALL,
+        "status <code> [content-type <type>] [<source> <argument>] [hdr <name> <fmt>]*",
+        M,
+        "reply of any form instead of an error",
+        error_page::http_error,
     ),
     row("guid", On::FE_BE, "<string>", M, "identifier that is unique in the configuration", guid),
     row(
@@ -519,29 +562,6 @@ fn mode(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed 
     };
     args.end(cx)?;
     proxy.settings.mode = Some(Spanned::new(value, word.span));
-    Ok(())
-}
-
-/// 4.2 "errorfile": the statuses that HAProxy itself may answer with.
-pub(crate) const ERROR_STATUSES: &[u16] = &[
-    200, 400, 401, 403, 404, 405, 407, 408, 410, 413, 414, 425, 429, 431, 500, 501, 502, 503, 504,
-];
-
-fn errorfile(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
-    let status = args.number(cx, 200..=599)?;
-    if !ERROR_STATUSES.contains(&status.value) {
-        let known: Vec<String> = ERROR_STATUSES.iter().map(u16::to_string).collect();
-        let message = format!("errorfile : status code '{}' not handled", status.value);
-        return Err(cx.report(
-            Diagnostic::alert(message)
-                .at(status.span)
-                .expected(format!("expected one of {}", known.join(", "))),
-        ));
-    }
-    let path = args.string(cx, "a file name after the status")?;
-    args.end(cx)?;
-    proxy.settings.error_files.retain(|file| file.status.value != status.value);
-    proxy.settings.error_files.push(ErrorFile { span: args.span(), status, path });
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use proxy_types::{Diagnostic, Spanned};
 use super::def::ActionArgs;
 use super::env::{Content, RuleEnv};
 use crate::logformat::{LogFormat, Use};
-use crate::sample::parse::{fail, show};
+use crate::sample::parse::{Named, fail, show};
 use crate::sample::{ParseCx, Parsed, Word};
 
 /// Statuses that have an error page.
@@ -22,6 +22,7 @@ pub(super) struct Body {
 #[derive(Debug)]
 enum Kind {
     ErrorPage,
+    Section(Box<str>),
     Made { content_type: Option<Box<[u8]>>, payload: Payload, headers: Vec<(Box<[u8]>, LogFormat)> },
     Stored(Box<[u8]>),
 }
@@ -66,6 +67,7 @@ impl Body {
                 }
                 b"default-errorfiles"
                 | b"errorfile"
+                | b"errorfiles"
                 | b"file"
                 | b"lf-file"
                 | b"lf-string"
@@ -82,21 +84,12 @@ impl Body {
                     }
                     source = Some(Source::parse(word, args, cx)?);
                 }
-                b"errorfiles" => {
-                    return fail(
-                        Diagnostic::alert(format!(
-                            "{}: 'errorfiles' is not supported yet",
-                            args.what()
-                        ))
-                        .at(word.span),
-                    );
-                }
                 _ => {
                     return fail(
                         Diagnostic::alert(format!("{} does not know '{}'", args.what(), show(word.value)))
                             .at(word.span)
                             .expected(
-                                "status, content-type, default-errorfiles, errorfile, file, lf-file, string, \
+                                "status, content-type, default-errorfiles, errorfile, errorfiles, file, lf-file, string, \
                                  lf-string, hdr, or 'if' or 'unless'",
                             ),
                     );
@@ -121,6 +114,10 @@ impl Body {
             Some(Source::ErrorPage) => {
                 pages()?;
                 Kind::ErrorPage
+            }
+            Some(Source::Section(name)) => {
+                pages()?;
+                Kind::Section(name)
             }
             Some(Source::Stored(text)) => {
                 pages()?;
@@ -151,6 +148,7 @@ impl Body {
     pub(super) fn content<'a>(&'a self, env: &RuleEnv<'_, 'a>) -> Content<'a> {
         match &self.kind {
             Kind::ErrorPage => Content::ErrorPage,
+            Kind::Section(name) => Content::SectionPage(name),
             Kind::Stored(text) => Content::Stored(text),
             Kind::Made { content_type, payload, headers } => {
                 let scratch = env.base.scratch;
@@ -183,6 +181,7 @@ pub(super) fn decimal(scratch: &bumpalo::Bump, n: usize) -> &[u8] {
 enum Source {
     ErrorPage,
     Payload(Payload),
+    Section(Box<str>),
     Stored(Box<[u8]>),
 }
 
@@ -196,6 +195,11 @@ impl Source {
             return Ok(Self::ErrorPage);
         }
         let value = args.word("an argument")?;
+        if keyword.value == b"errorfiles" {
+            let name: Box<str> = show(value.value).into();
+            cx.refs.push(Spanned::new(Named::HttpErrors(name.clone()), value.span));
+            return Ok(Self::Section(name));
+        }
         let load = |cx: &ParseCx<'_>| {
             cx.loader.load(&show(value.value)).map_err(|why| {
                 Box::new(

@@ -67,6 +67,8 @@ pub enum Content<'a> {
     ErrorPage,
     /// The same with these header fields in place of any of their names.
     ErrorPageWith(&'a [(&'a [u8], &'a [u8])]),
+    /// The page of an `http-errors` section for the status, or else that of the proxy.
+    SectionPage(&'a str),
     /// All header fields in order, the length among them, and the body.
     Made { headers: &'a [(&'a [u8], &'a [u8])], body: &'a [u8] },
     /// A whole HTTP response, as an error file holds it.

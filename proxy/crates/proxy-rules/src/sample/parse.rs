@@ -33,6 +33,7 @@ pub(crate) fn show(word: &[u8]) -> std::borrow::Cow<'_, str> {
 pub enum Named {
     Backend(Box<str>),
     Frontend(Box<str>),
+    HttpErrors(Box<str>),
     /// A server of a backend, or of the proxy the rule is in.
     Server(Option<Box<str>>, Box<str>),
     Table(Box<str>),

@@ -1,15 +1,14 @@
 //! Answers of our own on the client's connection.
 
 use std::future::poll_fn;
-use std::sync::Arc;
 use std::task::Poll;
 
 use proxy_http::{Method, Version};
 use proxy_net::clock::Tick;
 
-use super::{Exchange, finish, response};
+use super::{Exchange, finish, response, rules};
 use crate::backend::OnEof;
-use crate::reply::{self, Reply};
+use crate::reply::Reply;
 use crate::session::Session;
 use crate::term::Fault;
 
@@ -46,22 +45,14 @@ pub(super) async fn fail(s: &mut Session, x: &mut Exchange, fault: Fault) {
         x.record.status = Some(status);
         return;
     }
-    let reply = stored(s, x, status);
-    match &reply {
-        Some(reply) => queue(s, x, reply),
-        None => queue(s, x, &reply::builtin(status)),
-    }
+    let back = x.record.backend.clone();
+    let reply = rules::error_page(s, x, back.as_deref(), status);
+    queue(s, x, &reply);
     let _ = flush(s, x).await;
 }
 
 fn take_server(x: &mut Exchange) -> Option<crate::backend::Attached> {
     x.server.take()
-}
-
-/// The answer configured for `status`: the backend's, or the frontend's.
-fn stored(s: &Session, x: &Exchange, status: u16) -> Option<Arc<Reply>> {
-    let back = x.record.backend.as_ref().and_then(|b| b.replies.get(status));
-    back.or_else(|| s.front.replies.get(status)).cloned()
 }
 
 /// Queues `reply` for the client.

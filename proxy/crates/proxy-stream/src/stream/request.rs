@@ -49,7 +49,7 @@ pub(super) async fn begin(s: &mut Session, x: &mut Exchange) -> Result<Next, Fau
     {
         front.frontend.counters.local().intercepted.inc();
         let fails = rules::holds(s, x, &front.monitor_fail);
-        let page = rules::error_page(s, None, if fails { 503 } else { 200 });
+        let page = rules::error_page(s, x, None, if fails { 503 } else { 200 });
         answer::queue(s, x, &page);
         (x.record.cause, x.record.phase, x.record.silent) = (b'L', b'R', true);
         return Ok(Next::Answered);
@@ -190,7 +190,7 @@ fn restrict_names(s: &mut Session, x: &mut Exchange, back: Option<&Back>) -> Opt
             None
         }
         RestrictNames::Reject if x.request.headers().iter().any(|field| odd(field.name)) => {
-            let page = rules::error_page(s, back, 403);
+            let page = rules::error_page(s, x, back, 403);
             apply(s, x, back, Verdict::Answer(page, Cause::Deny))
         }
         RestrictNames::Reject => None,

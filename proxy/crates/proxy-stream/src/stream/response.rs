@@ -116,7 +116,7 @@ fn check_cache(s: &Session, x: &mut Exchange) -> Result<(), Fault> {
     }
     s.front.frontend.counters.local().denied_resp.inc();
     back.backend.counters.local().denied_resp.inc();
-    x.replacement = Some(rules::error_page(s, Some(&back), 502));
+    x.replacement = Some(rules::error_page(s, x, Some(&back), 502));
     Err(Fault::ResponseDenied)
 }
 

@@ -17,7 +17,7 @@ use super::{Exchange, buffer};
 use crate::backend::OnEof;
 use crate::env::{Back, BalanceKey, Front};
 use crate::log::View;
-use crate::reply::{self, Reply};
+use crate::reply::{self, ErrorReply, Reply};
 use crate::session::Session;
 use crate::term::Fault;
 
@@ -160,6 +160,18 @@ fn run(
         response: response.then_some(&mut x.response),
         effects: &mut x.effects,
     };
+    // A page may have to be made, which is an evaluation of its own.
+    let mut wanted = None;
+    let mut page = |answer: &RuleReply<'_>, section: Option<&str>, fields: &[(&[u8], &[u8])]| {
+        let fields = fields.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
+        wanted = Some(Page {
+            status: answer.status,
+            cause: answer.cause,
+            section: section.map(Into::into),
+            fields,
+        });
+        Verdict::Go
+    };
     let verdict = match rules.run_from(at, &mut env) {
         // Everything there is to wait for has come (see `Thread::context`).
         Flow::Next | Flow::Stop | Flow::Wait => Verdict::Go,
@@ -168,11 +180,21 @@ fn run(
             Verdict::Body { limit: Duration::from_millis(u64::from(ms)), at_least }
         }
         Flow::Close(close) => Verdict::Close(close),
-        Flow::Reply(answer) => Verdict::Answer(make(s, back, &answer), answer.cause),
+        Flow::Reply(answer) => match answer.content {
+            Content::ErrorPage => page(&answer, None, &[]),
+            Content::ErrorPageWith(fields) => page(&answer, None, fields),
+            Content::SectionPage(name) => page(&answer, Some(name), &[]),
+            Content::Made { .. } | Content::Stored(_) => {
+                Verdict::Answer(make(&answer), answer.cause)
+            }
+        },
     };
     drop(bump);
     s.thread.bump.borrow_mut().reset();
-    verdict
+    match wanted {
+        None => verdict,
+        Some(wanted) => Verdict::Answer(wanted.make(s, x, back), wanted.cause),
+    }
 }
 
 /// The `tcp-response content` rules of a backend, and how long they wait: those of a `listen` section are with its
@@ -375,10 +397,33 @@ pub(super) fn unique_id(s: &Session, x: &mut Exchange) {
 }
 
 /// The error page for `status`: the backend's, the frontend's, or the built-in one.
-pub(super) fn error_page(s: &Session, back: Option<&Back>, status: u16) -> Reply {
+pub(super) fn error_page(s: &Session, x: &mut Exchange, back: Option<&Back>, status: u16) -> Reply {
     let own = back.and_then(|b| b.replies.get(status));
-    let stored = own.or_else(|| s.front.replies.get(status));
-    stored.map_or_else(|| reply::builtin(status), |r| Reply::clone(r))
+    let made = match own.or_else(|| s.front.replies.get(status)) {
+        Some(ErrorReply::Stored(reply)) => return Reply::clone(reply),
+        Some(ErrorReply::Made(rules)) if x.record.request_read => {
+            run(s, x, back, rules, &mut 0, false)
+        }
+        Some(ErrorReply::Made(_)) | None => Verdict::Go,
+    };
+    match made {
+        Verdict::Answer(reply, _) => reply,
+        _ => reply::builtin(status),
+    }
+}
+
+/// The page of an `http-errors` section, or else that of the proxy.
+fn section_page(
+    s: &Session,
+    x: &mut Exchange,
+    back: Option<&Back>,
+    section: &str,
+    status: u16,
+) -> Reply {
+    match s.thread.env.http_errors.get(section).and_then(|pages| pages.get(status)) {
+        Some(ErrorReply::Stored(reply)) => Reply::clone(reply),
+        Some(ErrorReply::Made(_)) | None => error_page(s, x, back, status),
+    }
 }
 
 /// Whether a rule of a set that decides by its conditions alone, such as `monitor fail`, applies.
@@ -386,17 +431,38 @@ pub(super) fn holds(s: &Session, x: &mut Exchange, rules: &RuleSet) -> bool {
     !matches!(on_request(s, x, None, rules), Verdict::Go)
 }
 
+/// An error page that a rule asks for.
+struct Page {
+    status: u16,
+    cause: Cause,
+    /// The `http-errors` section it is of.
+    section: Option<Box<str>>,
+    /// Header fields in place of any of their names.
+    fields: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Page {
+    fn make(&self, s: &Session, x: &mut Exchange, back: Option<&Back>) -> Reply {
+        let reply = match &self.section {
+            Some(section) => section_page(s, x, back, section, self.status),
+            None => error_page(s, x, back, self.status),
+        };
+        if self.fields.is_empty() {
+            return reply;
+        }
+        let mut head = reply.head().clone();
+        for (name, value) in &self.fields {
+            head.headers_mut().set(name, value);
+        }
+        Reply::made(head, reply.body().to_vec())
+    }
+}
+
 /// The answer that a rule asks for.
-fn make(s: &Session, back: Option<&Back>, answer: &RuleReply<'_>) -> Reply {
+fn make(answer: &RuleReply<'_>) -> Reply {
     match answer.content {
-        Content::ErrorPage => error_page(s, back, answer.status),
-        Content::ErrorPageWith(fields) => {
-            let page = error_page(s, back, answer.status);
-            let mut head = page.head().clone();
-            for (name, value) in fields {
-                head.headers_mut().set(name, value);
-            }
-            Reply::made(head, page.body().to_vec())
+        Content::ErrorPage | Content::ErrorPageWith(_) | Content::SectionPage(_) => {
+            reply::builtin(answer.status)
         }
         Content::Made { headers, body } => {
             let mut head = ResponseHead::default();
