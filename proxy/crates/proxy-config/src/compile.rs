@@ -134,6 +134,7 @@ impl Compiler<'_> {
     pub fn check_script(&mut self, proxy: &Proxy) -> Option<Script> {
         let checks = &proxy.settings.checks;
         let (kind, request, lines) = match &checks.option.as_ref()?.value {
+            CheckOption::Protocol(protocol) => return Some(protocol.script()),
             CheckOption::Tcp => (check::Kind::Tcp, RequestLine::default(), &checks.tcp),
             CheckOption::Http { method, uri, version, host } => {
                 let text = |word: &Option<Word>| word.as_ref().map(|word| word.value.clone());

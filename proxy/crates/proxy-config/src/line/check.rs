@@ -5,7 +5,7 @@ use proxy_types::{Diagnostic, Spanned};
 
 use crate::args::{Args, Polarity};
 use crate::context::{Context, Parsed};
-use crate::model::{CheckLine, CheckOption, Proxy};
+use crate::model::{CheckLine, CheckOption, MySqlForm, MySqlUser, Protocol, Proxy};
 
 /// `option httpchk [<method>] [<uri> [<version> [<host>]]]`; one word is the URI.
 pub(crate) fn httpchk(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
@@ -46,6 +46,86 @@ pub(crate) fn tcp_check(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args
     args.end(cx)?;
     proxy.settings.checks.option = Some(Spanned::new(CheckOption::Tcp, args.span()));
     Ok(())
+}
+
+/// An option that makes checks speak a protocol.
+fn protocol(
+    cx: &mut Context<'_>,
+    proxy: &mut Proxy,
+    args: &mut Args<'_>,
+    is_it: impl Fn(&Protocol) -> bool,
+    parse: impl FnOnce(&mut Context<'_>, &mut Args<'_>) -> Parsed<Protocol>,
+) -> Parsed {
+    if args.polarity != Polarity::Set {
+        return switch_off(cx, proxy, args, |option| match option {
+            CheckOption::Protocol(protocol) => is_it(protocol),
+            _ => false,
+        });
+    }
+    let span = args.span();
+    let protocol = parse(cx, args)?;
+    args.end(cx)?;
+    proxy.settings.checks.option = Some(Spanned::new(CheckOption::Protocol(protocol), span));
+    Ok(())
+}
+
+pub(crate) fn ldap(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
+    protocol(cx, proxy, args, |p| *p == Protocol::Ldap, |_, _| Ok(Protocol::Ldap))
+}
+
+pub(crate) fn redis(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
+    protocol(cx, proxy, args, |p| *p == Protocol::Redis, |_, _| Ok(Protocol::Redis))
+}
+
+pub(crate) fn ssl_hello(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
+    protocol(cx, proxy, args, |p| *p == Protocol::SslHello, |_, _| Ok(Protocol::SslHello))
+}
+
+/// `option pgsql-check user <username>`
+pub(crate) fn pgsql(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
+    let is_it = |protocol: &Protocol| matches!(protocol, Protocol::PgSql(_));
+    protocol(cx, proxy, args, is_it, |cx, args| {
+        args.choice(cx, &[("user", ())])?;
+        Ok(Protocol::PgSql(args.string(cx, "a user name")?.value))
+    })
+}
+
+/// `option mysql-check [user <username> [post-41|pre-41|post-80]]`
+pub(crate) fn mysql(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
+    const FORMS: &[(&str, MySqlForm)] = &[
+        ("post-41", MySqlForm::Post41),
+        ("post-80", MySqlForm::Post80),
+        ("pre-41", MySqlForm::Pre41),
+    ];
+    let is_it = |protocol: &Protocol| matches!(protocol, Protocol::MySql(_));
+    protocol(cx, proxy, args, is_it, |cx, args| {
+        if args.peek().is_none() {
+            return Ok(Protocol::MySql(None));
+        }
+        args.choice(cx, &[("user", ())])?;
+        let name = args.string(cx, "a user name")?.value;
+        let form = match args.peek() {
+            Some(_) => args.choice(cx, FORMS)?.value,
+            None => MySqlForm::default(),
+        };
+        Ok(Protocol::MySql(Some(MySqlUser { name, form })))
+    })
+}
+
+/// `option smtpchk [<hello> <domain>]`
+pub(crate) fn smtp(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
+    let is_it = |protocol: &Protocol| matches!(protocol, Protocol::Smtp { .. });
+    protocol(cx, proxy, args, is_it, |cx, args| {
+        let hello = args.optional().map(|word| word.value.to_ascii_uppercase());
+        let (hello, domain) = match hello.as_deref() {
+            None => ("HELO", "localhost".to_owned()),
+            Some(hello) => {
+                let domain = args.string(cx, "a domain")?.value;
+                (if hello == "EHLO" { "EHLO" } else { "HELO" }, domain)
+            }
+        };
+        Ok(Protocol::Smtp { hello: hello.to_owned(), domain })
+    })
 }
 
 /// `no option`: only what is in force can be taken back.

@@ -231,6 +231,46 @@ pub(crate) const OPTIONS: Table<Kind> = &[
             Kind::Parse(check::httpchk),
         )
         .negatable(),
+        row("ldap-check", On::DEF_BE, "", M, "checks by LDAP", Kind::Parse(check::ldap))
+            .negatable(),
+        row(
+            "mysql-check",
+            On::DEF_BE,
+            "[user <username> [post-41|pre-41|post-80]]",
+            M,
+            "checks by MySQL",
+            Kind::Parse(check::mysql),
+        )
+        .negatable(),
+        row(
+            "pgsql-check",
+            On::DEF_BE,
+            "user <username>",
+            M,
+            "checks by PostgreSQL",
+            Kind::Parse(check::pgsql),
+        )
+        .negatable(),
+        row("redis-check", On::DEF_BE, "", M, "checks by Redis", Kind::Parse(check::redis))
+            .negatable(),
+        row(
+            "smtpchk",
+            On::DEF_BE,
+            "[<hello> <domain>]",
+            M,
+            "checks by SMTP",
+            Kind::Parse(check::smtp),
+        )
+        .negatable(),
+        row(
+            "ssl-hello-chk",
+            On::DEF_BE,
+            "",
+            M,
+            "checks by a hello of SSL 3.0",
+            Kind::Parse(check::ssl_hello),
+        )
+        .negatable(),
         row("tcp-check", On::DEF_BE, "", M, "checks by scripts", Kind::Parse(check::tcp_check))
             .negatable(),
         flag("tcp-smart-accept", On::DEF_FE, "spares an ACK when accepting", Flag::TcpSmartAccept),
@@ -261,21 +301,7 @@ pub(crate) const OPTIONS: Table<Kind> = &[
     ],
     &no_effect(On::DEF_FE, M, ["contstats"]),
     &not_yet(On::ALL, M, "HTTP", ["forwarded", "use-small-buffers"]),
-    &not_yet(
-        On::DEF_BE,
-        M,
-        "health checks",
-        [
-            "external-check",
-            "ldap-check",
-            "mysql-check",
-            "pgsql-check",
-            "redis-check",
-            "smtpchk",
-            "spop-check",
-            "ssl-hello-chk",
-        ],
-    ),
+    &not_yet(On::DEF_BE, M, "health checks", ["external-check", "spop-check"]),
     &not_yet(On::DEF_FE, M, "logs", ["dontlog-normal", "log-separate-errors"]),
     &not_yet(On::DEF_BE, M, "persistence", ["persist", "prefer-last-server"]),
     &not_yet(On::ALL, M, "connections", ["socket-stats"]),

@@ -2,6 +2,8 @@
 
 use proxy_types::{Span, Spanned};
 
+pub use proxy_rules::check::protocol::{MySqlForm, MySqlUser, Protocol};
+
 use crate::lexer::Word;
 
 /// Which option chose what is said on a check's connection; the last of them counts.
@@ -9,6 +11,8 @@ use crate::lexer::Word;
 pub enum CheckOption {
     /// `option httpchk`: the words of the request line, as far as they were given.
     Http { method: Option<Word>, uri: Option<Word>, version: Option<Word>, host: Option<Word> },
+    /// `option smtpchk` and the like.
+    Protocol(Protocol),
     /// `option tcp-check`.
     Tcp,
 }

@@ -27,7 +27,7 @@ mod users;
 
 pub use balance::{Affinity, Balance, HashFunction, HashKey, HashType};
 pub use bind::{Bind, CliLevel, UnixAccess};
-pub use check::{CheckLine, CheckOption, Checks};
+pub use check::{CheckLine, CheckOption, Checks, MySqlForm, MySqlUser, Protocol};
 pub use global::{
     DefaultPath, Global, MasterWorker, SetVar, StatsGlobal, Tune, TuneH2, TuneH2Side,
 };

@@ -4,6 +4,7 @@
 mod connect;
 mod expect;
 mod http;
+pub mod protocol;
 mod send;
 
 use proxy_types::{Diagnostic, Span};
@@ -63,6 +64,8 @@ pub enum Act {
     Connect(Connect),
     Send(Send),
     Expect(Box<Expect>),
+    /// What a protocol answers.
+    Reply(protocol::Reply),
     Set(SetVar),
     Unset(VarRef),
 }

@@ -8,6 +8,7 @@ use proxy_http::h1::{ChunkDecoder, Keep, Limits, Progress, parse_response};
 use proxy_http::{BodyLen, Method, ResponseHead};
 use proxy_net::clock::{self, Tick};
 use proxy_net::timer;
+use proxy_rules::check::protocol::Reply;
 use proxy_rules::check::{Act, Answer, Connect, Expect, Kind, Script, Status, Step, Verdict};
 use proxy_rules::sample::EvalCtx;
 use proxy_rules::sample::context::Clock;
@@ -133,6 +134,14 @@ impl Talk<'_> {
                     self.send(&bytes.unwrap_or_default(), step).await?;
                 }
                 Act::Expect(expect) => last = self.expect(expect, step).await?,
+                Act::Reply(reply) => {
+                    let mut end = self.reply(*reply, step).await?;
+                    // What the greeting said is told at the end, when nothing better is.
+                    if end.info.is_empty() {
+                        end.info = last.info;
+                    }
+                    last = end;
+                }
             }
         }
         Ok(last)
@@ -208,7 +217,23 @@ impl Talk<'_> {
             if let Some(end) = self.judge(expect, step) {
                 return end;
             }
-            self.receive(expect, step).await?;
+            self.receive(expect.timeout(), || expect.describe(), step).await?;
+        }
+    }
+
+    async fn reply(&mut self, reply: Reply, step: &Step) -> Result<End, End> {
+        loop {
+            let complete = self.eof || self.received.len() >= self.bufsize();
+            match reply.judge(&self.received, complete, step.number) {
+                Verdict::Wait => {}
+                Verdict::Passed { status, code, info } => {
+                    return Ok(End { status: meaning(status), code, info });
+                }
+                Verdict::Failed { status, code, info } => {
+                    return Err(End { status: meaning(status), code, info });
+                }
+            }
+            self.receive(reply.timeout(), || "expect".to_owned(), step).await?;
         }
     }
 
@@ -249,7 +274,12 @@ impl Talk<'_> {
         }
     }
 
-    async fn receive(&mut self, expect: &Expect, step: &Step) -> Result<(), End> {
+    async fn receive(
+        &mut self,
+        timeout: Status,
+        what: impl FnOnce() -> String,
+        step: &Step,
+    ) -> Result<(), End> {
         let left = self.left();
         let Some(io) = &mut self.io else {
             return Err(End::new(CheckStatus::L7Response, ""));
@@ -266,9 +296,9 @@ impl Talk<'_> {
             Err(_) => {
                 let info = match self.script.kind {
                     Kind::Http => String::new(),
-                    Kind::Tcp => at_step(step, &expect.describe()),
+                    Kind::Tcp => at_step(step, &what()),
                 };
-                return Err(End::new(meaning(expect.timeout()), info));
+                return Err(End::new(meaning(timeout), info));
             }
         }
         Ok(())
