@@ -44,7 +44,10 @@ pub(crate) fn run(args: Args, ready: Ready) -> u8 {
     let threads = thread_count(&loaded.config);
     proxy_state::thread::set_workers(threads);
     let Ok(assembled) = assemble::assemble(&args, &loaded) else { return 1 };
-    if loaded.config.frontends().all(|proxy| proxy.settings.is_disabled() || proxy.binds.is_empty())
+    let config = &loaded.config;
+    // The runtime API alone is something to serve: health checks of backends can be all that is wanted.
+    if config.global.stats.sockets.is_empty()
+        && config.frontends().all(|proxy| proxy.settings.is_disabled() || proxy.binds.is_empty())
     {
         messages::alert(format_args!(
             "[{}] No enabled listener found (check for 'bind' directives) ! Exiting.",

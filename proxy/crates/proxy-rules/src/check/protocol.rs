@@ -346,7 +346,10 @@ mod tests {
     #[track_caller]
     fn check(reply: Reply, data: &[u8], expected: &str) {
         let say = |kind: &str, status: Status, code: Option<u32>, info: &str| {
-            format!("{kind} {status:?} {} {info}", code.map_or("-".to_owned(), |c| c.to_string()))
+            format!(
+                "{kind} {status:?} {} {info}",
+                code.map_or_else(|| "-".to_owned(), |c| c.to_string())
+            )
         };
         let found = match reply.judge(data, false, 2) {
             Verdict::Wait => "wait".to_owned(),
