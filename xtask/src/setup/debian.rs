@@ -29,6 +29,7 @@ const NEEDS: &[Need] = &[
     Need { program: "iperf3", package: "iperf3", scope: Scope::Test },
     Need { program: "nginx", package: "nginx-light", scope: Scope::Test },
     Need { program: "openssl", package: "openssl", scope: Scope::Test },
+    Need { program: "nft", package: "nftables", scope: Scope::Bench },
     Need { program: "ping", package: "iputils-ping", scope: Scope::Test },
     Need { program: "ps", package: "procps", scope: Scope::Test },
     Need { program: "socat", package: "socat", scope: Scope::Test },

@@ -3,9 +3,12 @@
 //! The XDP program is run by the kernel's test-run behind one that writes the next frame of a rotation over
 //! N flows and calls it, so that each packet is as new as on a wire. The same rotation in front of an empty
 //! program is measured in the same round: it is the floor. Medians of nanoseconds per packet are shown.
+//!
+//! With `--network` whole connections go between namespaces instead, see [`network`].
 
 mod bed;
 mod frame;
+mod network;
 mod wrapper;
 
 use std::path::PathBuf;
@@ -28,6 +31,18 @@ use crate::setup::{self, Scope};
 /// How to measure.
 #[derive(Args)]
 pub(crate) struct Arguments {
+    /// Measure connections between namespaces instead, beside routing, nftables and haproxy
+    #[arg(long)]
+    network: bool,
+    /// Measure this build of Sluice instead of making a release build, with --network
+    #[arg(long, value_name = "FILE")]
+    binary: Option<PathBuf>,
+    /// Short connections per round, with --network
+    #[arg(long, default_value_t = 3000)]
+    connections: u32,
+    /// Megabytes of the long connection per round, with --network
+    #[arg(long, default_value_t = 1000)]
+    megabytes: u64,
     /// Another XDP program, measured on the same frames in the same rounds, as its object loads
     #[arg(long, value_name = "FILE")]
     peer_object: Option<PathBuf>,
@@ -93,8 +108,11 @@ pub(crate) fn main(arguments: &Arguments) -> Result<()> {
     if !is_root() {
         bail!("loading programs into the kernel needs root");
     }
-    setup::prepare(Scope::Build)?;
+    setup::prepare(if arguments.network { Scope::Bench } else { Scope::Build })?;
     proxy_datapath::object::bytes()?;
+    if arguments.network {
+        return connections(arguments);
+    }
     let wrapper = wrapper::object()?;
     let namespace = NetNs::new("bench")?;
     bed::prepare(&namespace)?;
@@ -116,8 +134,24 @@ pub(crate) fn main(arguments: &Arguments) -> Result<()> {
         scenario.print();
         results.push(scenario.json());
     }
+    write(arguments, results)
+}
+
+fn connections(arguments: &Arguments) -> Result<()> {
+    println!("{}", machine::describe());
+    let scenarios = network::measure(network::Amount {
+        rounds: arguments.rounds,
+        connections: arguments.connections,
+        bytes: arguments.megabytes * 1_000_000,
+        binary: arguments.binary.clone(),
+    })?;
+    scenarios.iter().for_each(Scenario::print);
+    write(arguments, scenarios.iter().map(Scenario::json).collect())
+}
+
+fn write(arguments: &Arguments, scenarios: Vec<serde_json::Value>) -> Result<()> {
     if let Some(path) = &arguments.json {
-        let all = json!({ "machine": machine::describe(), "scenarios": results });
+        let all = json!({ "machine": machine::describe(), "scenarios": scenarios });
         std::fs::write(path, serde_json::to_string_pretty(&all)?)?;
     }
     Ok(())
