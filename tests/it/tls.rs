@@ -308,6 +308,27 @@ frontend web
 }
 
 #[test]
+fn a_rule_may_ask_for_the_header() -> Result<()> {
+    let address = loopback()?;
+    let config = format!(
+        "{DEFAULTS}
+frontend web
+    bind {address}
+    tcp-request connection expect-proxy layer4 if {{ src 127.0.0.0/8 }}
+    tcp-request session reject if {{ src 192.0.2.9 }}
+    http-request return status 200 content-type text/plain lf-string \"%[src]\"
+"
+    );
+    let _sluice = Sluice::config(config).start()?;
+    let get = "GET / HTTP/1.0\r\n\r\n";
+    let answer = raw(address, format!("PROXY TCP4 192.0.2.7 192.0.2.8 1 2\r\n{get}"))?;
+    assert!(answer.ends_with("192.0.2.7"), "{answer}");
+    assert_eq!(raw(address, format!("PROXY TCP4 192.0.2.9 192.0.2.8 1 2\r\n{get}"))?, "");
+    assert_eq!(raw(address, get)?, "");
+    Ok(())
+}
+
+#[test]
 fn the_header_is_what_haproxy_reads() -> Result<()> {
     // Debian's haproxy as receiver of what is sent, TLS and its values included.
     let (outer, inner) = (loopback()?, loopback()?);

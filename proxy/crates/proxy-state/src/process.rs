@@ -15,6 +15,14 @@ pub struct Process {
     pub session_rate: Rate,
     /// 32-byte blocks sent per second (`BytesOutRate` divided by 32, so that 1 Gbit/s per thread fits).
     pub out_rate: Rate,
+    /// Client connections over TLS that live now (`CurrSslConns`).
+    pub tls_connections: Gauge,
+    /// TLS connections of clients per second (`SslRate`).
+    pub tls_rate: Rate,
+    /// Those that took a full handshake (`SslFrontendKeyRate`).
+    pub tls_front_keys: Rate,
+    /// TLS connections to servers that took a full handshake, per second (`SslBackendKeyRate`).
+    pub tls_back_keys: Rate,
     pub counters: Counted<ProcessCounters>,
     maxconn: AtomicU32,
     hard_maxconn: AtomicU32,
@@ -78,6 +86,31 @@ impl Process {
         self.connection_rate.inc(now);
     }
 
+    /// Counts a client connection over TLS. `Gauge::dec` on [`Process::tls_connections`] ends it.
+    pub fn begin_tls(&self, now: Now, resumed: bool) {
+        self.tls_connections.inc();
+        self.counters.local().tls_tot.inc();
+        self.tls_rate.inc(now);
+        if !resumed {
+            self.tls_front_keys.inc(now);
+        }
+    }
+
+    /// Counts a connection to a server over TLS.
+    pub fn count_tls_to_server(&self, now: Now, resumed: bool) {
+        self.counters.local().tls_tot.inc();
+        if !resumed {
+            self.tls_back_keys.inc(now);
+        }
+    }
+
+    /// Share of the clients' TLS connections of the last second that needed no new key, in percent.
+    pub fn tls_reuse_percent(&self, now: Now) -> u64 {
+        let (all, keys) = (self.tls_rate.get(now), self.tls_front_keys.get(now));
+        let reused = all.saturating_sub(keys);
+        if all == 0 { 0 } else { (reused * 100 + all / 2) / all }
+    }
+
     /// Counts bytes sent to a client or server.
     pub fn count_out(&self, now: Now, bytes: u64) {
         self.counters.local().bytes_out.add(bytes);
@@ -86,7 +119,9 @@ impl Process {
 
     /// Keeps the highest rates; once per second on the control thread.
     pub fn observe_rates(&self, now: Now) {
-        for rate in [&self.connection_rate, &self.session_rate, &self.out_rate] {
+        let tls = [&self.tls_rate, &self.tls_front_keys, &self.tls_back_keys];
+        let plain = [&self.connection_rate, &self.session_rate, &self.out_rate];
+        for rate in plain.into_iter().chain(tls) {
             rate.observe(now);
         }
     }

@@ -15,7 +15,7 @@ use proxy_state::options::Proto;
 use crate::env::{Accepted, Front};
 use crate::io::{Conn, Io, Used};
 use crate::mux::h2::{self, PREFACE};
-use crate::stream::{self, After, Exchange};
+use crate::stream::{self, Admission, Admitted, After, Exchange};
 use crate::term::Fault;
 use crate::thread::Thread;
 use crate::transport;
@@ -103,11 +103,11 @@ pub fn serve_tcp(
 
 /// Runs the rules of connections, what stands at the entrance, and the rules of sessions. False when one refused.
 async fn begin(session: &mut Session) -> bool {
-    if !stream::admit(session, stream::Admission::Connection) {
+    let Admitted::Enters { expect_proxy } = stream::admit(session, Admission::Connection) else {
         return false;
-    }
-    if session.facts.listener.transport.is_some() {
-        if !Box::pin(transport::enter(session)).await {
+    };
+    if expect_proxy || session.facts.listener.transport.is_some() {
+        if !Box::pin(transport::enter(session, expect_proxy)).await {
             return false;
         }
         // What follows is measured from here on.
@@ -116,7 +116,7 @@ async fn begin(session: &mut Session) -> bool {
         session.handshake_ms = u32::try_from(taken).unwrap_or(u32::MAX);
         session.started = now;
     }
-    stream::admit(session, stream::Admission::Session)
+    stream::admit(session, Admission::Session) != Admitted::Refused
 }
 
 async fn run_tcp(session: &mut Session) {
@@ -257,6 +257,11 @@ impl Session {
             client.abort();
         }
         self.thread.recycle(exchange);
+    }
+
+    /// Whether the client's connection is one over TLS.
+    fn client_over_tls(&self) -> bool {
+        self.facts.connection.tls.as_ref().is_some_and(|tls| tls.established)
     }
 
     /// Has the task woken at a stop.
@@ -442,6 +447,9 @@ impl Drop for Session {
         }
         self.facts.listener.sessions.dec();
         self.front.frontend.sessions.dec();
+        if self.client_over_tls() {
+            self.thread.env.registry().process.tls_connections.dec();
+        }
         self.thread.env.registry().process.connections.dec();
         self.thread.env.slots.freed();
     }

@@ -39,7 +39,7 @@ pub enum LiveError {
     #[error("it is empty")]
     Empty,
     #[error("it is the default certificate of a bind line")]
-    Default,
+    Default(Vec<Bound>),
     #[error("the options are not those of a line that the list has already")]
     Options,
     #[error(transparent)]
@@ -422,8 +422,9 @@ impl Store {
             !bound.listener.is_strict()
                 && bound.listener.with_entries(|entries| entries.iter().any(|e| is(e) && e.default))
         };
-        if all().any(default) {
-            return Err(LiveError::Default);
+        let defaults: Vec<Bound> = all().filter(|bound| default(bound)).cloned().collect();
+        if !defaults.is_empty() {
+            return Err(LiveError::Default(defaults));
         }
         for bound in all() {
             bound.listener.update(|entries| entries.retain(|entry| !is(entry)));
@@ -615,7 +616,7 @@ mod tests {
         assert_eq!((lines.len(), lines[2].number, &*lines[2].filters[0]), (3, 3, "x.org"));
         assert!(lab.listener.with_entries(|entries| entries.len() == 3));
         assert!(matches!(lab.store.remove("c.pem"), Err(LiveError::InUse)));
-        assert!(matches!(lab.store.remove_line("list", "a.pem", None), Err(LiveError::Default)));
+        assert!(matches!(lab.store.remove_line("list", "a.pem", None), Err(LiveError::Default(_))));
         assert!(matches!(lab.store.remove_line("list", "c.pem", Some(2)), Err(LiveError::Unknown)));
         lab.store.remove_line("list", "c.pem", Some(3)).unwrap();
         lab.store.remove("c.pem").unwrap();

@@ -256,9 +256,16 @@ fn del_list(call: &mut Call<'_>) -> Answer {
     };
     match call.admin.certificates.remove_line(list, name, number) {
         Ok(()) => Ok(Reply::line(format!("Entry '{name}' deleted in crtlist '{list}'!"))),
-        Err(LiveError::Default) => Err(Reply::line(format!(
-            "Can't delete the entry: certificate '{name}' cannot be deleted, it is used as default certificate by a bind line!"
-        ))),
+        Err(LiveError::Default(bounds)) => {
+            let mut text = format!(
+                "Can't delete the entry: certificate '{name}' cannot be deleted, it is used as default \
+                 certificate by the following frontends:\n"
+            );
+            for bound in bounds {
+                let _ = writeln!(text, "\t- {}:{}", bound.frontend, bound.place);
+            }
+            Err(Reply::Text(text))
+        }
         Err(_) => Err(Reply::line(format!(
             "Can't delete the entry: certificate '{name}' does not exist in crt-list '{list}'!"
         ))),

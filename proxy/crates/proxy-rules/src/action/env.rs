@@ -111,6 +111,8 @@ pub type Field = (Box<[u8]>, Box<[u8]>);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Effects {
     pub log_level: Option<LogLevel>,
+    /// `expect-proxy layer4`: a PROXY protocol header comes first.
+    pub expect_proxy: bool,
     /// `switch-mode http`: the connection goes on in mode http.
     pub switch_mode: Option<SwitchMode>,
     /// `early-hint`: fields to be sent ahead.

@@ -31,6 +31,13 @@ pub(super) const ACTIONS: &[ActionDef] = &[
         doc: "Closes the connection to the server.",
     },
     ActionDef {
+        name: "expect-proxy",
+        sets: Sets::of(".Y......"),
+        parse: expect_proxy,
+        syntax: "layer4",
+        doc: "Takes the client's address from a PROXY protocol header.",
+    },
+    ActionDef {
         name: "reject",
         sets: Sets::of("YYYYYY.."),
         parse: |_, _| Ok(Box::new(Verdict(Flow::Close(Close::Reject)))),
@@ -107,6 +114,27 @@ impl Act for Verdict {
     fn run<'a>(&'a self, _: &mut RuleEnv<'_, 'a>) -> Flow<'a> {
         self.0
     }
+}
+
+#[derive(Debug)]
+struct ExpectProxy;
+
+impl Act for ExpectProxy {
+    fn run<'a>(&'a self, env: &mut RuleEnv<'_, 'a>) -> Flow<'a> {
+        env.effects.expect_proxy = true;
+        Flow::Next
+    }
+}
+
+fn expect_proxy(args: &mut ActionArgs<'_, '_>, _: &mut ParseCx<'_>) -> Parsed<Box<dyn Act>> {
+    let (layer, span) = args.text("'layer4'")?;
+    if layer != "layer4" {
+        return fail(
+            Diagnostic::alert(format!("{}: expected 'layer4', got '{layer}'", args.what()))
+                .at(span),
+        );
+    }
+    Ok(Box::new(ExpectProxy))
 }
 
 fn silent_drop(args: &mut ActionArgs<'_, '_>, _: &mut ParseCx<'_>) -> Parsed<Box<dyn Act>> {

@@ -145,6 +145,8 @@ counters! {
         bytes_out,
         /// Bytes of those that went through splice(2) (`TotalSplicedBytesOut`).
         spliced_bytes_out,
+        /// TLS connections on both sides (`CumSslConns`).
+        tls_tot,
         /// Log lines that could not be sent (`DroppedLogs`).
         dropped_logs,
     }

@@ -66,6 +66,10 @@ pub(crate) async fn attach(s: &mut Session, x: &mut Exchange) -> Result<(), Faul
                 back.backend.counters.local().connect.inc();
                 let conn = Conn::new(opened.io);
                 let route = Route { key, facts: opened.facts };
+                if let Some(tls) = route.facts.as_ref().and_then(|facts| facts.tls.as_ref()) {
+                    let now = s.thread.now(clock::coarse());
+                    s.thread.env.registry().process.count_tls_to_server(now, tls.resumed);
+                }
                 let (conn, shared) = match speaks_h2(&server, &conn) {
                     true => match Box::pin(dial(s, x, &back, &server, conn, &addr, &route)).await {
                         Ok((conn, shared)) => (conn, Some(shared)),

@@ -158,8 +158,18 @@ pub(crate) enum Admission {
     Session,
 }
 
-/// Runs the rules of a new connection; false when it is refused.
-pub(crate) fn admit(s: &mut Session, when: Admission) -> bool {
+/// What the rules of a new connection decided.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Admitted {
+    Refused,
+    Enters {
+        /// A PROXY protocol header comes first.
+        expect_proxy: bool,
+    },
+}
+
+/// Runs the rules of a new connection.
+pub(crate) fn admit(s: &mut Session, when: Admission) -> Admitted {
     let front = s.front.clone();
     let counters = front.frontend.counters.local();
     let listener = s.facts.listener.counters.local();
@@ -170,19 +180,20 @@ pub(crate) fn admit(s: &mut Session, when: Admission) -> bool {
         Admission::Session => (&front.tcp_session, &counters.denied_sess, &listener.denied_sess),
     };
     if rules.is_empty() {
-        return true;
+        return Admitted::Enters { expect_proxy: false };
     }
     let mut x = s.thread.exchange();
     let verdict = rules::on_request(s, &mut x, None, rules);
     // What these rules say of addresses holds for the whole connection.
     s.facts.src = x.overrides.src.take().or(s.facts.src);
     s.facts.dst = x.overrides.dst.take().or(s.facts.dst);
+    let expect_proxy = x.effects.expect_proxy;
     s.thread.recycle(x);
-    let rules::Verdict::Close(close) = verdict else { return true };
+    let rules::Verdict::Close(close) = verdict else { return Admitted::Enters { expect_proxy } };
     denied.inc();
     denied_here.inc();
     close_connection(s, close);
-    false
+    Admitted::Refused
 }
 
 /// Prepares the close of the client's connection as a rule wants it.

@@ -54,11 +54,12 @@ enum Told {
 }
 
 /// Lets a connection through the entrance of its listener. False when it failed; that is in the log then.
-pub(crate) async fn enter(s: &mut Session) -> bool {
-    let Some(transport) = s.facts.listener.transport.clone() else { return true };
-    let Ok(entrance) = transport.downcast::<Entrance>() else { return true };
+pub(crate) async fn enter(s: &mut Session, expect_proxy: bool) -> bool {
+    let transport = s.facts.listener.transport.clone();
+    let entrance = transport.and_then(|transport| transport.downcast::<Entrance>().ok());
+    let entrance = entrance.unwrap_or_default();
     s.client_timer.arm(s.front.frontend.timeouts.client_hs());
-    let outcome = pass(s, &entrance).await;
+    let outcome = pass(s, &entrance, expect_proxy).await;
     s.client_timer.disarm();
     if let Err(code) = outcome {
         s.facts.connection.error = code;
@@ -71,8 +72,8 @@ pub(crate) async fn enter(s: &mut Session) -> bool {
     outcome.is_ok()
 }
 
-async fn pass(s: &mut Session, entrance: &Entrance) -> Result<(), u8> {
-    if entrance.accept_proxy {
+async fn pass(s: &mut Session, entrance: &Entrance, expect_proxy: bool) -> Result<(), u8> {
+    if entrance.accept_proxy || expect_proxy {
         told(s, Told::Proxy).await?;
     }
     if let Some(magic) = entrance.netscaler_cip {
@@ -163,6 +164,8 @@ async fn tls(s: &mut Session, listener: &Listener, capture: bool) -> Result<(), 
     let outcome = match outcome {
         Ok(stream) => {
             s.client = Conn::new(Box::new(stream));
+            let now = s.thread.now(s.thread.tick());
+            s.thread.env.registry().process.begin_tls(now, facts.resumed);
             Ok(())
         }
         Err(failure) => {
