@@ -108,7 +108,7 @@ impl Process {
     pub fn tls_reuse_percent(&self, now: Now) -> u64 {
         let (all, keys) = (self.tls_rate.get(now), self.tls_front_keys.get(now));
         let reused = all.saturating_sub(keys);
-        if all == 0 { 0 } else { (reused * 100 + all / 2) / all }
+        (reused * 100 + all / 2).checked_div(all).unwrap_or(0)
     }
 
     /// Counts bytes sent to a client or server.
