@@ -13,6 +13,7 @@ use super::rules::{self, Verdict};
 use super::{Exchange, answer, buffer, service};
 use crate::backend::Attached;
 use crate::env::Back;
+use crate::mux::h1::Wire;
 use crate::service::{Service, ServiceRequest};
 use crate::session::Session;
 use crate::term::Fault;
@@ -271,6 +272,21 @@ fn prepare(s: &Session, x: &mut Exchange, back: &Back) {
     set_connection(&mut x.request, x.keep_server || pretend);
 }
 
+/// A WebSocket asked for by an extended CONNECT has no key, but HTTP/1 servers want one (RFC 6455 section 4.1).
+fn complete_upgrade(head: &mut RequestHead, random: impl Fn() -> u32) {
+    let headers = head.headers_mut();
+    let websocket = headers.get(b"upgrade").is_some_and(|v| v.eq_ignore_ascii_case(b"websocket"));
+    if !websocket || headers.contains(b"sec-websocket-key") {
+        return;
+    }
+    let mut key = [0; 16];
+    for part in key.chunks_exact_mut(4) {
+        part.copy_from_slice(&random().to_ne_bytes());
+    }
+    let key = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, key);
+    headers.append(b"sec-websocket-key", key.as_bytes());
+}
+
 /// RFC 9110 section 10.1.4: of the codings of `TE`, `trailers` alone concerns the next hop.
 fn restrict_te(head: &mut RequestHead) {
     let trailers = head.headers().has_token(b"te", b"trailers");
@@ -368,6 +384,9 @@ pub(super) fn send_head(s: &mut Session, x: &mut Exchange) -> Result<(), Fault> 
         if options.drop_request_trailers {
             x.to_server.drop_trailers();
         }
+    }
+    if !conn.framed && from == Wire::Framed && x.request.flags().upgrade {
+        complete_upgrade(&mut x.request, || s.thread.random());
     }
     let request = &x.request;
     x.to_server.set_message(request.body(), from, super::server_wire(conn));

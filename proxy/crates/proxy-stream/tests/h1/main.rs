@@ -1,6 +1,7 @@
 //! Whole exchanges through the HTTP/1 engine. Each row: the servers' scripts, the client's, the log.
 //! What happens in odd cases is what HAProxy 2.6 does in the same place, unless the row says why not.
 
+mod http2;
 mod lab;
 mod tcp;
 
