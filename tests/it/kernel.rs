@@ -12,8 +12,8 @@ use tests::{Lab, Sluice, eventually, net};
 use crate::datapath::{PORT, Peer, serve};
 
 /// The load balancer between a client and two servers that say who they are and echo.
-struct Scene {
-    sluice: Sluice,
+pub(crate) struct Scene {
+    pub(crate) sluice: Sluice,
     lab: Lab,
     _pins: Registration,
 }
@@ -21,7 +21,7 @@ struct Scene {
 impl Scene {
     /// Starts it with these lines in `listen web`, which has the VIP. `None`, with the reason printed, where
     /// there can be no layer 4.
-    fn new(lines: &str) -> Result<Option<Self>> {
+    pub(crate) fn new(lines: &str) -> Result<Option<Self>> {
         if !net::is_root() || peer() != Product::Sluice {
             eprintln!("skipped: needs root, and a kernel path");
             return Ok(None);
@@ -51,13 +51,18 @@ impl Scene {
         Ok(Some(scene))
     }
 
-    fn command(&self, line: &str) -> Result<String> {
+    pub(crate) fn command(&self, line: &str) -> Result<String> {
         self.sluice.stats().command(line)
     }
 
-    fn connect(&self) -> Result<Peer> {
+    pub(crate) fn connect(&self) -> Result<Peer> {
         let vip = SocketAddr::from(([10, 1, 0, 1], PORT));
         self.lab.client.enter(|| Peer::connect(vip))?
+    }
+
+    /// The file that names the client's namespace.
+    pub(crate) fn client_path(&self) -> std::path::PathBuf {
+        self.lab.client.path()
     }
 
     fn count(&self, service: &str, column: &str) -> u64 {

@@ -4,6 +4,7 @@
 //! what only Sluice does pass over it.
 
 mod balance;
+mod chaos;
 mod checks;
 mod cli;
 mod config;
