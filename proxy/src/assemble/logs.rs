@@ -5,7 +5,7 @@ use std::sync::Arc;
 use proxy_config::model::{Config, LogDestination, LogFormat, LogTarget, Proxy};
 use proxy_state::Registry;
 use proxy_stream::log::Sink;
-use proxy_stream::log::emit::{Destination, Format, TargetSpec, Targets};
+use proxy_stream::log::emit::{Destination, Format, Sample, TargetSpec, Targets};
 use proxy_types::{DiagSink, Diagnostic, Diagnostics};
 
 use super::addresses::Resolver;
@@ -106,6 +106,10 @@ impl Logs<'_> {
             level: target.level as u8,
             min_level: target.min_level as u8,
             max_len: usize::from(target.max_len),
+            sample: target.sample.as_ref().map(|sample| Sample {
+                ranges: sample.value.ranges.clone(),
+                size: sample.value.size,
+            }),
             tag: tag.or(global_tag).unwrap_or(DEFAULT_TAG).to_owned(),
             hostname: match format {
                 Format::Rfc3164 => Some(hostname.unwrap_or_else(|| "localhost".into())),

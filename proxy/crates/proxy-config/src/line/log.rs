@@ -5,7 +5,7 @@ use proxy_types::{Address, Diagnostic, Endpoint, Host, PortSpec, Spanned, Transp
 use crate::args::Args;
 use crate::context::{Context, Parsed};
 use crate::lexer::Word;
-use crate::model::{Facility, LogDestination, LogFormat, LogLevel, LogTarget};
+use crate::model::{Facility, LogDestination, LogFormat, LogLevel, LogSample, LogTarget};
 
 /// Port of syslog over UDP.
 const SYSLOG_PORT: u16 = 514;
@@ -15,12 +15,14 @@ pub(crate) fn target(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<LogTar
     let destination = destination(cx, args, word)?;
     let mut max_len = 1024;
     let mut format = None;
+    let mut sample = None;
     let facility = loop {
         let word = args.word(cx, "a facility")?;
         match word.value.as_str() {
             "len" => max_len = args.number(cx, 80..=65535)?.value,
             "format" => format = Some(args.choice(cx, LogFormat::ALL)?),
-            "sample" | "profile" => {
+            "sample" => sample = Some(read_sample(cx, args)?),
+            "profile" => {
                 let message =
                     format!("'{}' option '{}': known, not carried yet", args.name(), word.value);
                 return Err(cx.alert(word.span, message));
@@ -47,7 +49,43 @@ pub(crate) fn target(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<LogTar
         None => LogLevel::Emerg,
     };
     args.end(cx)?;
-    Ok(LogTarget { span: args.span(), destination, max_len, format, facility, level, min_level })
+    Ok(LogTarget {
+        span: args.span(),
+        destination,
+        max_len,
+        sample,
+        format,
+        facility,
+        level,
+        min_level,
+    })
+}
+
+/// `2,5-8:10`.
+fn read_sample(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<Spanned<LogSample>> {
+    let word = args.word(cx, "ranges and a size, such as 1,3-4:10")?;
+    let read = || {
+        let (ranges, size) = word.value.rsplit_once(':')?;
+        let size: u32 = size.parse().ok().filter(|size| *size > 0)?;
+        let range = |text: &str| {
+            let (low, high) = text.split_once('-').unwrap_or((text, text));
+            let (low, high): (u32, u32) = (low.parse().ok()?, high.parse().ok()?);
+            (0 < low && low <= high && high <= size).then_some((low, high))
+        };
+        let mut ranges: Vec<_> = ranges.split(',').map(range).collect::<Option<_>>()?;
+        ranges.sort_unstable();
+        let apart = ranges.windows(2).all(|pair| pair[0].1 < pair[1].0);
+        apart.then_some(LogSample { ranges, size })
+    };
+    match read() {
+        Some(sample) => Ok(Spanned::new(sample, word.span)),
+        None => {
+            let message = format!("'{}' : '{}' is no sample", args.name(), word.value);
+            let expected =
+                "expected ranges that do not overlap and the size of a round, such as 1,3-4:10";
+            Err(cx.report(Diagnostic::alert(message).at(word.span).expected(expected)))
+        }
+    }
 }
 
 fn destination(

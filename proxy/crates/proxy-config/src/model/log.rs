@@ -18,6 +18,8 @@ pub struct LogTarget {
     pub destination: Spanned<LogDestination>,
     /// `len`: bytes of a line at most, 80 to 65535, 1024 by default.
     pub max_len: u16,
+    /// `sample`: which lines of a round are sent.
+    pub sample: Option<Spanned<LogSample>>,
     /// `None` means [`LogFormat::Rfc3164`] for syslog destinations and [`LogFormat::Raw`] for descriptors.
     pub format: Option<Spanned<LogFormat>>,
     pub facility: Facility,
@@ -25,6 +27,14 @@ pub struct LogTarget {
     pub level: LogLevel,
     /// Lines that are more severe are sent with this level. [`LogLevel::Emerg`] changes none.
     pub min_level: LogLevel,
+}
+
+/// `sample <ranges>:<size>`: of every `size` lines, those in a range, counted from 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSample {
+    /// In ascending order, without overlap; both ends belong to it.
+    pub ranges: Vec<(u32, u32)>,
+    pub size: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

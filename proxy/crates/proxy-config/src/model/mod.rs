@@ -32,7 +32,7 @@ pub use global::{
     DefaultPath, Global, MasterWorker, SetVar, StatsGlobal, Tune, TuneH2, TuneH2Side,
 };
 pub use l4::{L4Hook, L4Mode, L4Policy};
-pub use log::{Facility, LogDestination, LogEntry, LogFormat, LogLevel, LogTarget};
+pub use log::{Facility, LogDestination, LogEntry, LogFormat, LogLevel, LogSample, LogTarget};
 pub use option::{
     Except, Flag, FlagSet, ForwardFor, HttpConnectionMode, HttpReuse, LogOption, Proto, Redispatch,
     RestrictNames,

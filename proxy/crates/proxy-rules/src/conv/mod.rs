@@ -1,6 +1,7 @@
 //! The converters, one file per topic, one row each (configuration manual, 7.3.1).
 
 mod bytes;
+mod capture;
 mod certificate;
 mod convert;
 mod crypto;
@@ -25,6 +26,7 @@ pub(crate) use var::VarCondition;
 /// Every row.
 pub const ALL: &[&[ConvDef]] = &[
     bytes::CONVS,
+    capture::CONVS,
     certificate::CONVS,
     convert::CONVS,
     crypto::CONVS,

@@ -1,10 +1,12 @@
 //! Raw bytes held in the buffers (configuration manual, 7.3.5).
 
 use super::hello::{self, ClientHello, Hello};
-use crate::sample::args::{ArgDef, ArgKind, req};
+use crate::sample::args::{Arg, ArgDef, ArgKind, opt, req};
 use crate::sample::{Args, Cursor, EvalCtx, FetchDef, Sample, Type, Validity};
 
 const OFFSET_LENGTH: &[ArgDef] = &[req(ArgKind::Int), req(ArgKind::Int)];
+
+const LENGTH_VALUE: &[ArgDef] = &[req(ArgKind::Int), req(ArgKind::Int), opt(ArgKind::Str)];
 
 pub(super) const FETCHES: &[FetchDef] = &[
     FetchDef::new(
@@ -17,6 +19,16 @@ pub(super) const FETCHES: &[FetchDef] = &[
     )
     .check(check_range)
     .eg(&[("payload(0,2)", None)]),
+    FetchDef::new(
+        "payload_lv",
+        LENGTH_VALUE,
+        Type::Bin,
+        Validity::MESSAGE,
+        req_payload_lv,
+        "Same as `req.payload_lv`.",
+    )
+    .check(check_lv)
+    .eg(&[("payload_lv(0,1)", None)]),
     FetchDef::new(
         "req.len",
         &[],
@@ -36,6 +48,16 @@ pub(super) const FETCHES: &[FetchDef] = &[
     )
     .check(check_range)
     .eg(&[("req.payload(0,0)", None)]),
+    FetchDef::new(
+        "req.payload_lv",
+        LENGTH_VALUE,
+        Type::Bin,
+        Validity::REQUEST,
+        req_payload_lv,
+        "Bytes whose number stands in front of them.",
+    )
+    .check(check_lv)
+    .eg(&[("req.payload_lv(0,1)", None)]),
     FetchDef::new(
         "req.proto_http",
         &[],
@@ -136,6 +158,16 @@ pub(super) const FETCHES: &[FetchDef] = &[
     )
     .check(check_range)
     .eg(&[("res.payload(0,0)", None)]),
+    FetchDef::new(
+        "res.payload_lv",
+        LENGTH_VALUE,
+        Type::Bin,
+        Validity::RESPONSE,
+        res_payload_lv,
+        "Response bytes whose number stands in front of them.",
+    )
+    .check(check_lv)
+    .eg(&[("res.payload_lv(0,1)", None)]),
 ];
 
 /// Raw bytes exist in TCP only: an HTTP message is held in its own form.
@@ -226,4 +258,93 @@ fn ssl_sni<'a>(cx: &EvalCtx<'a>, _: &'a Args, cursor: &mut Cursor) -> Option<Sam
 fn ssl_ver<'a>(cx: &EvalCtx<'a>, _: &'a Args, cursor: &mut Cursor) -> Option<Sample<'a>> {
     client_hello(cx, cursor)
         .map(|h| Sample::Int(i64::from(h.version >> 8) << 16 | i64::from(h.version & 255)))
+}
+
+/// The third argument becomes an offset, and whether it counts from behind the length.
+fn check_lv(args: &mut Args) -> Result<(), String> {
+    let (offset, length) = (args.int(0).unwrap_or(-1), args.int(1).unwrap_or(0));
+    if offset < 0 || !(1..=8).contains(&length) {
+        return Err("an offset that is not negative and a length of 1 to 8 are expected".to_owned());
+    }
+    let text = String::from_utf8_lossy(args.str(2).unwrap_or(b"+0")).into_owned();
+    let text = if text.is_empty() { "+0".to_owned() } else { text };
+    let relative = text.starts_with(['+', '-']);
+    let number: i64 = text.parse().map_err(|_| format!("'{text}' is no offset"))?;
+    if relative && offset + length + number < 0 {
+        return Err("the offset leads in front of the start".to_owned());
+    }
+    let start = if relative { offset + length + number } else { number };
+    args.0.truncate(2);
+    args.0.push(Arg::Int(start));
+    Ok(())
+}
+
+fn length_value<'a>(
+    data: &'a [u8],
+    cx: &EvalCtx<'a>,
+    args: &Args,
+    cursor: &mut Cursor,
+) -> Option<Sample<'a>> {
+    let index = |i| usize::try_from(args.int(i)?).ok();
+    let (offset, length, start) = (index(0)?, index(1)?, index(2)?);
+    let wait = |cursor: &mut Cursor| if cx.complete { None } else { cursor.wait() };
+    let Some(digits) = data.get(offset..offset.checked_add(length)?) else { return wait(cursor) };
+    let size = digits.iter().fold(0u64, |n, b| n << 8 | u64::from(*b));
+    let end = start.checked_add(usize::try_from(size).ok()?)?;
+    if size == 0 || end > cx.shared.bufsize {
+        return None;
+    }
+    match data.get(start..end) {
+        Some(bytes) => Some(Sample::Bin(bytes)),
+        None => wait(cursor),
+    }
+}
+
+fn req_payload_lv<'a>(cx: &EvalCtx<'a>, args: &'a Args, cursor: &mut Cursor) -> Option<Sample<'a>> {
+    length_value(raw(cx.req_data, cx.request.is_some())?, cx, args, cursor)
+}
+
+fn res_payload_lv<'a>(cx: &EvalCtx<'a>, args: &'a Args, cursor: &mut Cursor) -> Option<Sample<'a>> {
+    length_value(raw(cx.res_data, cx.response.is_some())?, cx, args, cursor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::example::Traffic;
+
+    #[track_caller]
+    fn check(expr: &str, data: &'static [u8], expected: Option<&str>) {
+        let mut traffic = Traffic::new();
+        traffic.req_data = data.to_vec();
+        let mut diag = proxy_types::Diagnostics::new();
+        let mut refs = Vec::new();
+        let mut cx = crate::sample::ParseCx {
+            place: crate::sample::Place::FeTcpContent,
+            mode: proxy_types::Mode::Tcp,
+            vars: &traffic.names,
+            loader: &crate::sample::NoFiles,
+            patterns: &crate::pattern::PatternLists::default(),
+            keys: &crate::jwt::PublicKeys::default(),
+            files: &(),
+            captures: None,
+            diag: &mut diag,
+            refs: &mut refs,
+        };
+        let word = proxy_types::Spanned::builtin(expr.as_bytes());
+        let expr = crate::sample::Expr::parse(word, &mut cx).unwrap();
+        let cx = EvalCtx { request: None, complete: true, ..traffic.context() };
+        let value = expr.eval_str(&cx).map(String::from_utf8_lossy);
+        assert_eq!(value.as_deref(), expected);
+    }
+
+    #[test]
+    fn lengths_in_front() {
+        check("req.payload_lv(0,1)", b"\x03abcdef", Some("abc"));
+        check("req.payload_lv(1,2)", b"x\0\x02abcdef", Some("ab"));
+        check("req.payload_lv(0,1,+2)", b"\x03abcdef", Some("cde"));
+        check("req.payload_lv(0,1,4)", b"\x02abcdef", Some("de"));
+        check("req.payload_lv(0,1)", b"\x09abc", None);
+        check("req.payload(1,2)", b"abcd", Some("bc"));
+    }
 }

@@ -30,6 +30,15 @@ pub(super) const FETCHES: &[FetchDef] = &[
     )
     .eg(&[("be_conn(be)", Some("0"))]),
     FetchDef::new(
+        "be_conn_free",
+        BACKEND,
+        Type::Sint,
+        Validity::INTERNAL,
+        be_conn_free,
+        "Sessions that a backend's usable servers may still take, -1 for any number.",
+    )
+    .eg(&[("be_conn_free(be)", Some("20"))]),
+    FetchDef::new(
         "be_id",
         &[],
         Type::Sint,
@@ -156,6 +165,15 @@ pub(super) const FETCHES: &[FetchDef] = &[
     )
     .eg(&[("srv_conn(be/s1)", Some("0"))]),
     FetchDef::new(
+        "srv_conn_free",
+        SERVER,
+        Type::Sint,
+        Validity::INTERNAL,
+        srv_conn_free,
+        "Sessions that a server may still take, -1 for any number.",
+    )
+    .eg(&[("srv_conn_free(be/s1)", Some("10"))]),
+    FetchDef::new(
         "srv_id",
         &[],
         Type::Sint,
@@ -173,6 +191,15 @@ pub(super) const FETCHES: &[FetchDef] = &[
         "True when a server is up.",
     )
     .eg(&[("srv_is_up(be/s1)", Some("1")), ("srv_is_up(s2)", Some("1"))]),
+    FetchDef::new(
+        "srv_iweight",
+        SERVER,
+        Type::Sint,
+        Validity::INTERNAL,
+        srv_iweight,
+        "Weight that the configuration gives a server.",
+    )
+    .eg(&[("srv_iweight(be/s1)", Some("1"))]),
     FetchDef::new(
         "srv_name",
         &[],
@@ -304,4 +331,34 @@ fn srv_queue<'a>(cx: &EvalCtx<'a>, args: &'a Args, _: &mut Cursor) -> Option<Sam
 
 fn srv_sess_rate<'a>(cx: &EvalCtx<'a>, args: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {
     Some(Sample::Int(args.server(0, cx)?.session_rate.get(cx.clock.now) as i64))
+}
+
+/// Sessions that a server may still take.
+fn free(server: &proxy_state::Server) -> Option<i64> {
+    let used = i64::from(server.sessions.get()) + i64::from(server.queued.get());
+    (server.maxconn() > 0).then(|| (i64::from(server.maxconn()) - used).max(0))
+}
+
+fn srv_conn_free<'a>(cx: &EvalCtx<'a>, args: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {
+    Some(Sample::Int(free(&*args.server(0, cx)?).unwrap_or(-1)))
+}
+
+fn be_conn_free<'a>(cx: &EvalCtx<'a>, args: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {
+    let be = args.backend(0, cx)?;
+    let mut total = 0;
+    for server in be.servers().iter().filter(|s| s.op_state() != OpState::Stopped) {
+        match free(server) {
+            Some(n) => total += n,
+            None => return Some(Sample::Int(-1)),
+        }
+    }
+    Some(Sample::Int(total))
+}
+
+fn srv_iweight<'a>(cx: &EvalCtx<'a>, args: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {
+    Some(Sample::Int(i64::from(args.server(0, cx)?.spec.weight)))
+}
+
+fn srv_uweight<'a>(cx: &EvalCtx<'a>, args: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {
+    Some(Sample::Int(i64::from(args.server(0, cx)?.weight())))
 }

@@ -9,6 +9,7 @@ mod frame;
 use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use proxy_net::datagram::{DatagramSender, LineWriter};
 use proxy_state::Registry;
@@ -43,10 +44,27 @@ pub struct TargetSpec {
     pub min_level: u8,
     /// Bytes of a line at most.
     pub max_len: usize,
+    /// Which lines are sent; `None` is all.
+    pub sample: Option<Sample>,
     /// Name of the program in the line.
     pub tag: String,
     /// Name of the host, when the format or `log-send-hostname` wants it.
     pub hostname: Option<String>,
+}
+
+/// Of every `size` lines, those in a range, counted from 1; both ends belong to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    pub ranges: Vec<(u32, u32)>,
+    pub size: u32,
+}
+
+impl Sample {
+    /// Whether the line with this number, from 0, is sent.
+    fn takes(&self, number: u32) -> bool {
+        let place = number % self.size.max(1) + 1;
+        self.ranges.iter().any(|(low, high)| (*low..=*high).contains(&place))
+    }
 }
 
 enum Sender {
@@ -57,6 +75,8 @@ enum Sender {
 struct Target {
     spec: TargetSpec,
     sender: Sender,
+    /// Lines that were to be sampled.
+    seen: AtomicU32,
 }
 
 /// The targets of one proxy, or of the process.
@@ -79,7 +99,7 @@ impl Targets {
                 Destination::Fd(fd) => LineWriter::open(*fd).map(Sender::Line),
             };
             let sender = sender.map_err(|error| (index, error))?;
-            targets.push(Arc::new(Target { spec, sender }));
+            targets.push(Arc::new(Target { spec, sender, seen: AtomicU32::new(0) }));
         }
         Ok(Self { targets, registry: None })
     }
@@ -95,6 +115,11 @@ impl Targets {
 impl Sink for Targets {
     fn line(&self, severity: u8, line: &[u8]) {
         for target in self.targets.iter().filter(|target| severity <= target.spec.level) {
+            if let Some(sample) = &target.spec.sample
+                && !sample.takes(target.seen.fetch_add(1, Ordering::Relaxed))
+            {
+                continue;
+            }
             let lost =
                 BUFFERS.with(|buffers| buffers.borrow_mut().push(self, target, severity, line));
             if lost {
@@ -232,6 +257,7 @@ mod tests {
             level: 6,
             min_level: 0,
             max_len: 40,
+            sample: None,
             tag: "haproxy".into(),
             hostname: None,
         }
@@ -262,6 +288,13 @@ mod tests {
         socket.set_nonblocking(false).unwrap();
         assert_eq!(received(&socket), "<134>one\n");
         assert_eq!(received(&socket), "<131>two\n");
+    }
+
+    #[test]
+    fn samples_are_taken_round_by_round() {
+        let sample = Sample { ranges: vec![(1, 1), (3, 4)], size: 5 };
+        let taken: Vec<u32> = (0..10).filter(|n| sample.takes(*n)).collect();
+        assert_eq!(taken, [0, 2, 3, 5, 7, 8]);
     }
 
     #[test]

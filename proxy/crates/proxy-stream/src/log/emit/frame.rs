@@ -141,6 +141,7 @@ mod tests {
             level: 7,
             min_level: 0,
             max_len: 1024,
+            sample: None,
             tag: "haproxy".into(),
             hostname: Some("box".into()),
         };
