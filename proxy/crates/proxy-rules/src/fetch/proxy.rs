@@ -227,6 +227,15 @@ pub(super) const FETCHES: &[FetchDef] = &[
         "New sessions of a server per second.",
     )
     .eg(&[("srv_sess_rate(be/s1)", Some("0"))]),
+    FetchDef::new(
+        "srv_uweight",
+        SERVER,
+        Type::Sint,
+        Validity::INTERNAL,
+        srv_uweight,
+        "Weight that an operator gave a server.",
+    )
+    .eg(&[("srv_uweight(be/s1)", Some("1"))]),
 ];
 
 fn avg_queue<'a>(cx: &EvalCtx<'a>, args: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {

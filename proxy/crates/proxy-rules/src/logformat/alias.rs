@@ -27,6 +27,19 @@ impl std::fmt::Debug for AliasDef {
     }
 }
 
+/// Aliases whose values are numbers where they are encoded.
+const NUMBERS: &[&str] = &[
+    "B", "ST", "TR", "Ta", "Tc", "Td", "Th", "Ti", "Tq", "Tr", "Ts", "Tt", "Tu", "Tw", "U", "ac",
+    "bc", "bp", "bq", "cp", "fc", "fp", "lc", "ms", "pid", "rc", "rt", "sc", "sp", "sq",
+];
+
+impl AliasDef {
+    /// Whether the value is a number where it is encoded.
+    pub fn is_number(&self) -> bool {
+        NUMBERS.contains(&self.name)
+    }
+}
+
 const fn any(name: &'static str, run: Run, doc: &'static str) -> AliasDef {
     AliasDef { name, http: false, run, doc }
 }
@@ -123,7 +136,7 @@ impl<'a> Line<'_, 'a, '_> {
 
     /// A sum that may still grow.
     fn growing(&mut self, n: i64) {
-        if self.facts().unfinished {
+        if self.facts().unfinished && !self.plain {
             self.out.push(b'+');
         }
         self.number(n);

@@ -3,6 +3,7 @@
 
 pub mod alias;
 pub mod encode;
+mod encoding;
 pub mod facts;
 pub mod formats;
 mod parse;
@@ -31,6 +32,34 @@ pub struct Flags {
     pub escape: bool,
     /// Addresses, ports and some numbers in hexadecimal.
     pub hex: bool,
+    /// How values are encoded.
+    pub encoding: Encoding,
+    /// Bytes are kept as they are; set for whole formats only.
+    pub binary: bool,
+}
+
+/// `+json`, `+cbor`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Encoding {
+    Cbor,
+    Json,
+    #[default]
+    None,
+}
+
+/// What an encoded value is to be (`%(name:type)`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ItemType {
+    Bool,
+    Sint,
+    Str,
+}
+
+/// `%(name:type)`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Label {
+    name: Box<str>,
+    ty: Option<ItemType>,
 }
 
 /// A compiled format.
@@ -38,13 +67,16 @@ pub struct Flags {
 pub struct LogFormat {
     items: Box<[Item]>,
     purpose: Use,
+    /// The named items make one object of it, and nothing else is written.
+    object: Encoding,
+    binary: bool,
     text: Box<str>,
 }
 
 #[derive(Debug)]
 enum Item {
-    Alias(&'static AliasDef, Flags),
-    Expr(Box<Expr>, Flags),
+    Alias(&'static AliasDef, Flags, Label),
+    Expr(Box<Expr>, Flags, Label),
     /// A run of spaces of a log line.
     Space,
     Text(Box<[u8]>),
@@ -68,8 +100,8 @@ impl LogFormat {
     /// Whether an alias or an expression with this name is used.
     pub fn mentions(&self, name: &str) -> bool {
         self.items.iter().any(|item| match item {
-            Item::Alias(def, _) => def.name == name,
-            Item::Expr(expr, _) => expr.fetch().name == name,
+            Item::Alias(def, ..) => def.name == name,
+            Item::Expr(expr, ..) => expr.fetch().name == name,
             Item::Space | Item::Text(_) => false,
         })
     }

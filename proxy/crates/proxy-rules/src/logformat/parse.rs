@@ -2,7 +2,7 @@
 
 use proxy_types::{Diagnostic, Mode, Span, Spanned, text};
 
-use super::{Flags, Item, LogFormat, Use, alias};
+use super::{Encoding, Flags, Item, ItemType, Label, LogFormat, Use, alias};
 use crate::sample::parse::{fail, show};
 use crate::sample::{Expr, ParseCx, Parsed, Word};
 
@@ -39,7 +39,8 @@ impl LogFormat {
             at = item(word, at + 1, purpose, &mut global, &mut items, cx)?;
         }
         flush(&mut literal, &mut items);
-        Ok(Self { items: items.into(), purpose, text: show(bytes).into() })
+        let (object, binary) = (global.encoding, global.binary);
+        Ok(Self { items: items.into(), purpose, object, binary, text: show(bytes).into() })
     }
 
     /// A format that is part of the program.
@@ -66,6 +67,7 @@ fn item(
     let bytes = word.value;
     let start = at;
     let here = |from: usize, to: usize| word.span.sub(from, to - from);
+    let mut label = Label::default();
     if bytes.get(at) == Some(&b'(') {
         let Some(len) = memchr::memchr(b')', &bytes[at..]) else {
             return fail(
@@ -73,7 +75,7 @@ fn item(
                     .at(here(at, bytes.len())),
             );
         };
-        check_name(&bytes[at + 1..at + len], here(at, at + len))?;
+        label = read_label(&bytes[at + 1..at + len], here(at, at + len))?;
         at += len + 1;
     }
     let mut changes: &[u8] = b"";
@@ -111,14 +113,14 @@ fn item(
                 );
                 d
             })?;
-            items.push(Item::Expr(Box::new(expr), flags));
+            items.push(Item::Expr(Box::new(expr), flags, label));
             Ok(at + len + 2)
         }
         Some(_) => {
             let len = bytes[at..].iter().take_while(|b| b.is_ascii_alphanumeric()).count();
             let name = show(&bytes[at..at + len]);
             if name == "o" {
-                *global = flags;
+                *global = Flags { binary: global.binary || flags.binary, ..flags };
                 return Ok(at + len);
             }
             let Some(def) = alias::find(&name) else {
@@ -144,17 +146,16 @@ fn item(
                         .at(here(start - 1, at + len)),
                 );
             }
-            items.push(Item::Alias(def, flags));
+            items.push(Item::Alias(def, flags, label));
             Ok(at + len)
         }
     }
 }
 
-/// `name` or `name:type`. Names are used by encodings only, which are refused as flags, so that a name may be
-/// given but changes nothing, as in HAProxy.
-fn check_name(text: &[u8], span: Span) -> Parsed<()> {
+/// `name` or `name:type`, which encodings use.
+fn read_label(text: &[u8], span: Span) -> Parsed<Label> {
     let text = show(text);
-    let (name, ty) = text.split_once(':').unwrap_or((&text, "str"));
+    let (name, ty) = text.split_once(':').unwrap_or((&text, ""));
     if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') {
         return fail(
             Diagnostic::alert(format!("invalid item name '{name}'"))
@@ -162,14 +163,20 @@ fn check_name(text: &[u8], span: Span) -> Parsed<()> {
                 .at(span),
         );
     }
-    if !matches!(ty, "str" | "sint" | "bool") {
-        return fail(
-            Diagnostic::alert(format!("unknown item type '{ty}'"))
-                .expected("str, sint or bool")
-                .at(span),
-        );
-    }
-    Ok(())
+    let ty = match ty {
+        "" => None,
+        "bool" => Some(ItemType::Bool),
+        "sint" => Some(ItemType::Sint),
+        "str" => Some(ItemType::Str),
+        _ => {
+            return fail(
+                Diagnostic::alert(format!("unknown item type '{ty}'"))
+                    .expected("str, sint or bool")
+                    .at(span),
+            );
+        }
+    };
+    Ok(Label { name: name.into(), ty })
 }
 
 /// The flags in force after `+X,-Y` changes. A flag without a sign changes nothing.
@@ -185,16 +192,20 @@ fn flags(changes: &[u8], mut flags: Flags, span: Span) -> Parsed<Flags> {
             "E" => &mut flags.escape,
             "Q" => &mut flags.quote,
             "X" => &mut flags.hex,
-            "bin" | "cbor" | "json" => {
-                return fail(
-                    Diagnostic::alert(format!("encoding flag '{name}' is not supported yet"))
-                        .at(span),
-                );
+            "bin" => &mut flags.binary,
+            "cbor" | "json" => {
+                let encoding = if name == "json" { Encoding::Json } else { Encoding::Cbor };
+                match on {
+                    Some(true) => flags.encoding = encoding,
+                    Some(false) => flags.encoding = Encoding::None,
+                    None => {}
+                }
+                continue;
             }
             _ => {
                 return fail(
                     Diagnostic::alert(format!("unknown format flag '{name}'"))
-                        .expected("+Q, +E or +X, or the same with '-'")
+                        .expected("+Q, +E, +X, +bin, +json or +cbor, or the same with '-'")
                         .at(span),
                 );
             }

@@ -1,6 +1,7 @@
 //! From a [`LogFormat`] to bytes.
 
-use super::{Flags, Item, LogFormat, Use, encode};
+use super::encoding::{self, Value};
+use super::{Encoding, Flags, Item, Label, LogFormat, Use, encode};
 use crate::sample::def::{Out, out};
 use crate::sample::{EvalCtx, Sample};
 
@@ -17,16 +18,30 @@ impl LogFormat {
 
     /// Appends the text of the format.
     pub fn render_into<'a>(&'a self, text: &mut Out<'a>, cx: &EvalCtx<'a>) {
+        if self.object != Encoding::None {
+            self.render_object(text, cx);
+            return;
+        }
         let start = text.len();
         for item in &self.items {
             match item {
-                Item::Alias(def, flags) => {
-                    let mut line = Line { out: text, cx, flags: *flags, purpose: self.purpose };
+                Item::Alias(_, flags, label) | Item::Expr(_, flags, label)
+                    if flags.encoding != Encoding::None =>
+                {
+                    self.push_value(item, *flags, label, text, cx);
+                }
+                Item::Alias(def, flags, _) => {
+                    let mut line = self.line(text, cx, *flags);
                     (def.run)(&mut line);
                 }
-                Item::Expr(expr, flags) => {
+                Item::Expr(expr, flags, _) => {
                     let value = expr.eval(cx);
-                    Line { out: text, cx, flags: *flags, purpose: self.purpose }.sample(value);
+                    match value {
+                        Some(value) if self.binary => {
+                            text.extend_from_slice(value.bytes().unwrap_or_default());
+                        }
+                        value => self.line(text, cx, *flags).sample(value),
+                    }
                 }
                 Item::Space => {
                     // Spaces around what gave nothing are one.
@@ -38,6 +53,81 @@ impl LogFormat {
             }
         }
     }
+
+    fn line<'o, 'a, 'c>(
+        &self,
+        out: &'o mut Out<'a>,
+        cx: &'c EvalCtx<'a>,
+        flags: Flags,
+    ) -> Line<'o, 'a, 'c> {
+        Line { out, cx, flags, purpose: self.purpose, plain: false }
+    }
+
+    /// One object of the named items.
+    fn render_object<'a>(&'a self, text: &mut Out<'a>, cx: &EvalCtx<'a>) {
+        let json = self.object == Encoding::Json;
+        let mark = |text: &mut Out<'a>, json_mark: &[u8], cbor_mark: u8| match json {
+            true => text.extend_from_slice(json_mark),
+            false => encoding::push_bytes(text, &[cbor_mark], self.binary),
+        };
+        mark(text, b"{", 0xbf);
+        let mut first = true;
+        for item in &self.items {
+            let (Item::Alias(_, flags, label) | Item::Expr(_, flags, label)) = item else {
+                continue;
+            };
+            if label.name.is_empty() || flags.encoding == Encoding::None {
+                continue;
+            }
+            if json && !std::mem::take(&mut first) {
+                text.extend_from_slice(b", ");
+            }
+            Value::Text(label.name.as_bytes()).push(text, self.object, self.binary);
+            if json {
+                text.extend_from_slice(b": ");
+            }
+            self.push_value(item, *flags, label, text, cx);
+        }
+        mark(text, b"}", 0xff);
+    }
+
+    /// Appends the encoded value of an item.
+    fn push_value<'a>(
+        &'a self,
+        item: &'a Item,
+        flags: Flags,
+        label: &Label,
+        text: &mut Out<'a>,
+        cx: &EvalCtx<'a>,
+    ) {
+        let mut buffer = itoa::Buffer::new();
+        let value = match item {
+            Item::Expr(expr, ..) => match expr.eval(cx) {
+                Some(Sample::Bool(b)) => Value::Bool(b),
+                Some(Sample::Int(n)) => Value::Int(n),
+                Some(value) => to_bytes(value, cx).map_or(Value::Null, Value::Text),
+                None => Value::Null,
+            },
+            Item::Alias(def, ..) => {
+                let start = text.len();
+                let plain = Flags { quote: false, escape: false, ..flags };
+                let mut line = self.line(text, cx, plain);
+                line.plain = true;
+                (def.run)(&mut line);
+                let written = cx.scratch.alloc_slice_copy(&text[start..]);
+                text.truncate(start);
+                match &*written {
+                    [] => Value::Null,
+                    digits if def.is_number() && !flags.hex => {
+                        crate::sample::value::parse_int(digits).map_or(Value::Null, Value::Int)
+                    }
+                    written => Value::Text(written),
+                }
+            }
+            Item::Space | Item::Text(_) => return,
+        };
+        value.typed(label.ty, &mut buffer).push(text, flags.encoding, self.binary);
+    }
 }
 
 /// What an alias writes to.
@@ -46,6 +136,8 @@ pub struct Line<'o, 'a, 'c> {
     pub(super) cx: &'c EvalCtx<'a>,
     pub(super) flags: Flags,
     purpose: Use,
+    /// The value is encoded afterwards: nothing is quoted, escaped or put in place of nothing.
+    pub(super) plain: bool,
 }
 
 impl Line<'_, '_, '_> {
@@ -56,6 +148,10 @@ impl Line<'_, '_, '_> {
 
     /// A string field whose unsafe bytes show as `#XX`.
     pub(super) fn encoded(&mut self, text: &[u8], is_unsafe: fn(u8) -> bool) {
+        if self.plain {
+            self.out.extend_from_slice(text);
+            return;
+        }
         self.quoted(text.is_empty(), |line| encode::push(line.out, text, b'#', is_unsafe));
     }
 
@@ -73,7 +169,7 @@ impl Line<'_, '_, '_> {
     }
 
     pub(super) fn nothing(&mut self) {
-        if self.purpose == Use::Log {
+        if self.purpose == Use::Log && !self.plain {
             self.out.push(b'-');
         }
     }

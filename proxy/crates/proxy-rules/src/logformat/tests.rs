@@ -233,12 +233,26 @@ fn check_error(text: &str, mode: Mode, expected: &str) {
 }
 
 #[test]
+fn encodings() {
+    check(
+        "%{+json}o %(request)r text %ci %(custom)[str(ab)] %(st)ST %(none)[var(txn.no)]",
+        "{\"request\": \"GET /a/b?x=1 HTTP/1.1\", \"custom\": \"ab\", \"st\": 200, \"none\": null}",
+    );
+    check("%{+json}[str(x)] %{+json}ST %{+json}[bool(1)] %ci", "\"x\" 200 true 192.0.2.10");
+    check("%(:sint){+json}[str(12)] %(:str){+json}ST %(:bool){+json}[int(0)]", "12 \"200\" false");
+    check("%{+json}[bin(610a22ff)]", "\"a\\n\\\"\\u00ff\"");
+    check("%{+cbor}o %(a)ST %(b)[str(xy)] %(c)[int(-3)]", "BF616118C86162627879616322FF");
+    let growing = |f: &mut LogFacts<'static>, _: &mut EvalCtx<'_>| f.unfinished = true;
+    check_with("%{+json}B %B", Use::Log, growing, "1234 +1234");
+}
+
+#[test]
 fn errors() {
     check_error("%zzzz", Mode::Http, "no such format alias 'zzzz'");
     check_error("%-", Mode::Http, "no such format alias '-'");
     check_error("a%", Mode::Http, "truncated line after '%'");
     check_error("%{+Z}ci", Mode::Http, "unknown format flag 'Z'");
-    check_error("%{+json}o", Mode::Http, "encoding flag 'json' is not supported yet");
+    check_error("%(a:float)ci", Mode::Http, "unknown item type 'float'");
     check_error("%{+Q", Mode::Http, "missing '}' after the flags of an item");
     check_error("%[src", Mode::Http, "missing ']' after 'src'");
     check_error(
