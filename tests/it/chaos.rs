@@ -94,9 +94,18 @@ fn disturb(scene: &mut Scene, end: Instant) -> Result<()> {
     while Instant::now() < end {
         let next = Instant::now() + Duration::from_secs(1);
         let state = if turn.is_multiple_of(2) { "maint" } else { "ready" };
-        scene.command(&format!("set server web/s2 state {state}"))?;
+        // A worker that is about to go may have taken the connection.
+        eventually("an answer to the command", PATIENCE, || {
+            scene.command(&format!("set server web/s2 state {state}")).is_ok()
+        })?;
         if turn % 5 == 4 {
-            let worker = scene.sluice.worker_pid()?;
+            let mut worker = 0;
+            eventually("the worker's id", PATIENCE, || {
+                scene.sluice.worker_pid().is_ok_and(|pid| {
+                    worker = pid;
+                    true
+                })
+            })?;
             kill(Pid::from_raw(worker.cast_signed()), Signal::SIGKILL)?;
             eventually("another worker", PATIENCE, || {
                 scene.sluice.worker_pid().is_ok_and(|pid| pid != worker)
