@@ -420,3 +420,26 @@ fn certificates_change_at_runtime() -> Result<()> {
     assert!(snis.contains("\tb.test\t-\tecdsa\t"), "{snis}");
     Ok(())
 }
+
+#[test]
+fn authorities_change_at_runtime() -> Result<()> {
+    let (first, second) = (Authority::new()?, Authority::new()?);
+    let crt = first.issue("a.pem", "a.test", 30)?;
+    let client = second.issue("client.pem", "client", 30)?;
+    let file = first.ca();
+    let (sluice, address) = telling(&format!("ssl crt {crt} ca-file {file} verify required"))?;
+    let cli = sluice.stats();
+    assert!(ask(address, "a.test", &format!("-k --cert {client}")).is_err());
+    let pem = std::fs::read_to_string(second.ca())?;
+    let set = cli.command(&format!("set ssl ca-file {file} <<\n{pem}\n"))?;
+    assert_eq!(set.trim(), format!("transaction created for CA {file}!"));
+    assert!(ask(address, "a.test", &format!("-k --cert {client}")).is_err());
+    let commit = cli.command(&format!("commit ssl ca-file {file}"))?;
+    assert_eq!(commit.trim(), format!("Committing {file}.\nSuccess!"));
+    words(&ask(address, "a.test", &format!("-k --cert {client}"))?, "* * * * * client 0");
+    let shown = cli.command("show ssl ca-file")?;
+    assert!(shown.contains(&format!("{file} - 1 certificate(s)")), "{shown}");
+    let gone = cli.command(&format!("del ssl ca-file {file}"))?;
+    assert!(gone.contains("in use"), "{gone}");
+    Ok(())
+}

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use rustls::client::{ClientSessionMemoryCache, Resumption, Tls12Resumption};
 use rustls::{ClientConfig, KeyLog};
 
 use crate::listener::Slot;
 use crate::settings::{Settings, SettingsError, restrict};
-use crate::verify::{ServerVerifier, Trust};
+use crate::verify::{Authorities, ServerVerifier, Trust};
 
 /// Sessions remembered per server: one per name that is asked for.
 const SESSIONS: usize = 64;
@@ -32,7 +33,7 @@ pub struct Options {
 /// How a server is spoken to, changing with its certificate.
 #[derive(Debug)]
 pub struct Client {
-    options: Options,
+    options: Mutex<Options>,
     key_log: Option<Arc<dyn KeyLog>>,
     current: ArcSwap<ClientConfig>,
 }
@@ -47,6 +48,7 @@ impl Client {
         key_log: Option<Arc<dyn KeyLog>>,
     ) -> Result<(Self, Vec<String>), SettingsError> {
         let (config, notes) = config(&options, key_log.clone())?;
+        let options = Mutex::new(options);
         Ok((Self { options, key_log, current: ArcSwap::new(config) }, notes))
     }
 
@@ -59,7 +61,29 @@ impl Client {
     /// Whether servers are shown this certificate.
     #[must_use]
     pub fn shows(&self, slot: &Arc<Slot>) -> bool {
-        self.options.certificate.as_ref().is_some_and(|own| Arc::ptr_eq(own, slot))
+        self.options.lock().certificate.as_ref().is_some_and(|own| Arc::ptr_eq(own, slot))
+    }
+
+    /// Whether servers are judged by these authorities.
+    #[must_use]
+    pub fn trusts(&self, authorities: &Authorities) -> bool {
+        let options = self.options.lock();
+        options.trust.as_ref().is_some_and(|trust| trust.replacing(authorities).is_some())
+    }
+
+    /// Takes up other certificates of a `ca-file`; false when it does not use that.
+    ///
+    /// # Errors
+    /// Settings could not be prepared.
+    pub fn retrust(&self, new: &Authorities) -> Result<bool, SettingsError> {
+        let mut options = self.options.lock();
+        let Some(trust) = options.trust.as_ref().and_then(|trust| trust.replacing(new)) else {
+            return Ok(false);
+        };
+        options.trust = Some(Arc::new(trust));
+        let (config, _) = config(&options, self.key_log.clone())?;
+        self.current.store(config);
+        Ok(true)
     }
 
     /// Takes up a certificate that was replaced. Sessions made with the former are not resumed.
@@ -67,7 +91,7 @@ impl Client {
     /// # Errors
     /// The certificate cannot be used.
     pub fn refresh(&self) -> Result<(), SettingsError> {
-        let (config, _) = config(&self.options, self.key_log.clone())?;
+        let (config, _) = config(&self.options.lock(), self.key_log.clone())?;
         self.current.store(config);
         Ok(())
     }

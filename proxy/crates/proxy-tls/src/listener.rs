@@ -15,6 +15,8 @@ pub use profile::{Options, Profile, Shared, Verify};
 pub use table::Filter;
 
 use crate::material::Certificate;
+use crate::settings::SettingsError;
+use crate::verify::Authorities;
 use table::{Offer, Table};
 
 /// A name in the store of certificates, and what it stands for at the time.
@@ -73,7 +75,7 @@ pub struct Line {
 #[derive(Debug)]
 pub struct Listener {
     /// Settings of the `bind` line.
-    pub profile: Arc<Profile>,
+    profile: ArcSwap<Profile>,
     entries: Mutex<Vec<Entry>>,
     table: ArcSwap<Table>,
     strict: AtomicBool,
@@ -97,6 +99,7 @@ impl Listener {
             first.default = true;
         }
         let table = ArcSwap::from_pointee(Table::new(&entries, None));
+        let profile = ArcSwap::new(profile);
         Self { profile, entries: Mutex::new(entries), table, strict: AtomicBool::new(strict_sni) }
     }
 
@@ -116,6 +119,52 @@ impl Listener {
             chosen.config = Arc::new(without);
         }
         Some(chosen)
+    }
+
+    /// Settings of the `bind` line.
+    #[must_use]
+    pub fn profile(&self) -> Arc<Profile> {
+        self.profile.load_full()
+    }
+
+    /// Whether it asks for certificates of these authorities.
+    #[must_use]
+    pub fn trusts(&self, authorities: &Authorities) -> bool {
+        let uses = |profile: &Profile| profile.replacing(authorities).is_some();
+        uses(&self.profile()) || self.with_entries(|list| list.iter().any(|e| uses(&e.profile)))
+    }
+
+    /// Takes up other certificates of a `ca-file`. Tells how many lines do.
+    ///
+    /// # Errors
+    /// Settings could not be prepared; nothing has changed then.
+    pub fn retrust(&self, new: &Authorities) -> Result<usize, SettingsError> {
+        let mut made: Vec<(Arc<Profile>, Arc<Profile>)> = Vec::new();
+        let mut renew = |old: &Arc<Profile>| -> Result<Option<Arc<Profile>>, SettingsError> {
+            if let Some((_, new)) = made.iter().find(|(known, _)| Arc::ptr_eq(known, old)) {
+                return Ok(Some(new.clone()));
+            }
+            let Some(profile) = old.replacing(new).transpose()? else { return Ok(None) };
+            let profile = Arc::new(profile);
+            made.push((old.clone(), profile.clone()));
+            Ok(Some(profile))
+        };
+        let mut entries = self.with_entries(<[Entry]>::to_vec);
+        let own = renew(&self.profile())?;
+        let mut count = 0;
+        for entry in &mut entries {
+            if let Some(profile) = renew(&entry.profile)? {
+                entry.profile = profile;
+                count += 1;
+            }
+        }
+        if let Some(own) = own {
+            self.profile.store(own);
+        }
+        if count > 0 {
+            self.update(|list| *list = entries);
+        }
+        Ok(count)
     }
 
     /// Takes up certificates that were replaced. Handshakes that are under way keep theirs.

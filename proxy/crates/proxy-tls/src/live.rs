@@ -11,7 +11,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::client::Client;
 use crate::listener::{Entry, Filter, Listener, Slot};
-use crate::material::{Certificate, MaterialError, Parts};
+use crate::material::{self, Certificate, MaterialError, Parts};
+use crate::verify::Authorities;
 
 /// A listener and where it is.
 #[derive(Clone, Debug)]
@@ -96,6 +97,8 @@ struct Inner {
     listeners: Vec<Bound>,
     clients: Vec<Arc<Client>>,
     draft: Option<Draft>,
+    authorities: BTreeMap<String, Authorities>,
+    authorities_draft: Option<Authorities>,
     /// Names whose file for the key replaces `.crt` by `.key`.
     del_ext: bool,
 }
@@ -372,7 +375,7 @@ impl Store {
             });
             let Some(last) = next else { continue };
             found = true;
-            let own = || options.is_empty().then(|| bound.listener.profile.clone());
+            let own = || options.is_empty().then(|| bound.listener.profile());
             let profile = profile.or_else(own).ok_or(LiveError::Options)?;
             let line = crate::listener::Line {
                 list: list.into(),
@@ -432,6 +435,122 @@ impl Store {
         Ok(())
     }
 
+    /// Adds a `ca-file` of the configuration.
+    pub fn insert_authorities(&self, authorities: Authorities) {
+        self.inner.lock().authorities.insert(authorities.name.clone(), authorities);
+    }
+
+    /// Every `ca-file`, and the draft of one.
+    #[must_use]
+    pub fn authorities(&self) -> (Vec<Authorities>, Option<Authorities>) {
+        let inner = self.inner.lock();
+        (inner.authorities.values().cloned().collect(), inner.authorities_draft.clone())
+    }
+
+    /// Whether somebody judges by a `ca-file`.
+    #[must_use]
+    pub fn trusts(&self, authorities: &Authorities) -> bool {
+        self.inner.lock().trusts(authorities)
+    }
+
+    /// `new ssl ca-file`.
+    ///
+    /// # Errors
+    /// There is one of this name.
+    pub fn create_authorities(&self, name: &str) -> Result<(), LiveError> {
+        let mut inner = self.inner.lock();
+        if inner.authorities.contains_key(name) {
+            return Err(LiveError::Exists);
+        }
+        let empty = Authorities { name: name.to_owned(), certificates: Vec::new() };
+        inner.authorities.insert(name.to_owned(), empty);
+        Ok(())
+    }
+
+    /// `set ssl ca-file`, or `add ssl ca-file` to keep what is there.
+    ///
+    /// # Errors
+    /// There is none of this name, another transaction is going on, or the text has no certificate.
+    pub fn set_authorities(
+        &self,
+        name: &str,
+        text: &[u8],
+        add: bool,
+    ) -> Result<Changed, LiveError> {
+        let mut inner = self.inner.lock();
+        let known = inner.authorities.get(name).ok_or(LiveError::Unknown)?;
+        let (created, mut draft) = match &inner.authorities_draft {
+            None => (true, known.clone()),
+            Some(draft) if draft.name == name => (false, draft.clone()),
+            Some(draft) => return Err(LiveError::OtherTransaction(draft.name.clone())),
+        };
+        let new = material::certificates(text)?;
+        if !add {
+            draft.certificates.clear();
+        }
+        draft.certificates.extend(new);
+        inner.authorities_draft = Some(draft);
+        Ok(Changed { name: name.to_owned(), created })
+    }
+
+    /// `commit ssl ca-file`. Tells how many lines judge by it.
+    ///
+    /// # Errors
+    /// There is no such draft, or settings could not be prepared.
+    pub fn commit_authorities(&self, name: &str) -> Result<usize, LiveError> {
+        let mut inner = self.inner.lock();
+        let draft = match &inner.authorities_draft {
+            None => return Err(LiveError::NoTransaction),
+            Some(draft) if draft.name != name => {
+                return Err(LiveError::OtherTransaction(draft.name.clone()));
+            }
+            Some(draft) => draft.clone(),
+        };
+        let failed = |error: crate::settings::SettingsError| LiveError::Text(error.to_string());
+        let mut count = 0;
+        for bound in &inner.listeners {
+            count += bound.listener.retrust(&draft).map_err(failed)?;
+        }
+        for client in &inner.clients {
+            count += usize::from(client.retrust(&draft).map_err(failed)?);
+        }
+        inner.authorities.insert(name.to_owned(), draft);
+        inner.authorities_draft = None;
+        Ok(count)
+    }
+
+    /// `abort ssl ca-file`.
+    ///
+    /// # Errors
+    /// There is no such draft.
+    pub fn abort_authorities(&self, name: &str) -> Result<(), LiveError> {
+        let mut inner = self.inner.lock();
+        match &inner.authorities_draft {
+            None => Err(LiveError::NoTransaction),
+            Some(draft) if draft.name != name => {
+                Err(LiveError::OtherTransaction(draft.name.clone()))
+            }
+            Some(_) => {
+                inner.authorities_draft = None;
+                Ok(())
+            }
+        }
+    }
+
+    /// `del ssl ca-file`.
+    ///
+    /// # Errors
+    /// There is none, or somebody judges by it.
+    pub fn remove_authorities(&self, name: &str) -> Result<(), LiveError> {
+        let mut inner = self.inner.lock();
+        let known = inner.authorities.get(name).ok_or(LiveError::Unknown)?;
+        if inner.trusts(known) {
+            return Err(LiveError::InUse);
+        }
+        inner.authorities.remove(name);
+        Ok(())
+    }
+
     /// Every host name of every listener, of one frontend if it is given.
     #[must_use]
     pub fn snis(&self, frontend: Option<&str>) -> Vec<Sni> {
@@ -474,6 +593,11 @@ impl Store {
 }
 
 impl Inner {
+    fn trusts(&self, authorities: &Authorities) -> bool {
+        self.listeners.iter().any(|bound| bound.listener.trusts(authorities))
+            || self.clients.iter().any(|client| client.trusts(authorities))
+    }
+
     fn is_used(&self, slot: &Arc<Slot>) -> bool {
         self.listeners.iter().any(|bound| {
             bound.listener.with_entries(|list| list.iter().any(|e| Arc::ptr_eq(&e.slot, slot)))

@@ -44,7 +44,17 @@ pub mod code {
 pub struct Trust {
     certificates: Vec<CertificateDer<'static>>,
     anchors: Vec<TrustAnchor<'static>>,
-    crls: Vec<Crl>,
+    crls: Arc<Vec<Crl>>,
+    /// Where the certificates come from, in order.
+    files: Vec<Authorities>,
+}
+
+/// The certificates of one `ca-file`.
+#[derive(Clone, Debug)]
+pub struct Authorities {
+    /// The path, or the name it was given at runtime.
+    pub name: String,
+    pub certificates: Vec<CertificateDer<'static>>,
 }
 
 impl Trust {
@@ -57,16 +67,45 @@ impl Trust {
         certificates: Vec<CertificateDer<'static>>,
         crls: &[CertificateRevocationListDer<'static>],
     ) -> Result<Self, String> {
+        let files = vec![Authorities { name: String::new(), certificates }];
+        Self::of(files, crls)
+    }
+
+    /// Trusts the certificates of these files, as [`Trust::new`] does.
+    ///
+    /// # Errors
+    /// A list cannot be used.
+    pub fn of(
+        files: Vec<Authorities>,
+        crls: &[CertificateRevocationListDer<'static>],
+    ) -> Result<Self, String> {
+        let crls = crls.iter().map(|list| {
+            Crl::parse(list).ok_or_else(|| "unusable certificate revocation list".to_owned())
+        });
+        Ok(Self::with(files, Arc::new(crls.collect::<Result<_, _>>()?)))
+    }
+
+    /// The same with other certificates in the place of those of a file; `None` when that is none of its files.
+    #[must_use]
+    pub fn replacing(&self, new: &Authorities) -> Option<Self> {
+        let mut files = self.files.clone();
+        let mut found = false;
+        for file in files.iter_mut().filter(|file| file.name == new.name) {
+            file.certificates.clone_from(&new.certificates);
+            found = true;
+        }
+        found.then(|| Self::with(files, self.crls.clone()))
+    }
+
+    fn with(files: Vec<Authorities>, crls: Arc<Vec<Crl>>) -> Self {
+        let certificates: Vec<_> =
+            files.iter().flat_map(|file| &file.certificates).cloned().collect();
         let anchors = certificates
             .iter()
             .filter_map(|certificate| webpki::anchor_from_trusted_cert(certificate).ok())
             .map(|anchor| anchor.to_owned())
             .collect();
-        let crls = crls.iter().map(|list| {
-            Crl::parse(list).ok_or_else(|| "unusable certificate revocation list".to_owned())
-        });
-        let crls = crls.collect::<Result<_, _>>()?;
-        Ok(Self { certificates, anchors, crls })
+        Self { certificates, anchors, crls, files }
     }
 
     /// What is trusted.

@@ -12,7 +12,7 @@ use proxy_config::model::{CertSource, Config, CrtStore, TlsSettings, TlsVersion}
 use proxy_tls::live;
 use proxy_tls::settings::{Settings, Version};
 use proxy_tls::ticket::TicketKeys;
-use proxy_tls::verify::Trust;
+use proxy_tls::verify::{Authorities, Trust};
 use proxy_types::{DiagSink, Diagnostic, Diagnostics, Spanned};
 
 use super::rules::Rules;
@@ -100,10 +100,12 @@ impl<'a> Tls<'a> {
             return known.clone();
         }
         let read = || {
-            let mut certificates = Vec::new();
+            let mut all = Vec::new();
             for (file, name) in files.iter().zip(&names) {
-                let found = files::authorities(name).map_err(|error| (file.span, error))?;
-                certificates.extend(found);
+                let certificates = files::authorities(name).map_err(|error| (file.span, error))?;
+                let authorities = Authorities { name: name.clone(), certificates };
+                self.live.insert_authorities(authorities.clone());
+                all.push(authorities);
             }
             let crls = match (crl, &crl_name) {
                 (Some(file), Some(name)) => {
@@ -113,7 +115,7 @@ impl<'a> Tls<'a> {
             };
             let span =
                 crl.or_else(|| files.first().copied()).map(|file| file.span).unwrap_or_default();
-            Trust::new(certificates, &crls).map_err(|error| (span, error))
+            Trust::of(all, &crls).map_err(|error| (span, error))
         };
         let trust = match read() {
             Ok(trust) => Some(Arc::new(trust)),

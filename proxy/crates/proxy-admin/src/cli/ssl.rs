@@ -183,6 +183,134 @@ fn dump_cert(call: &mut Call<'_>) -> Answer {
     Ok(Reply::Text(certificate.to_pem()))
 }
 
+fn show_ca(call: &mut Call<'_>) -> Answer {
+    let store = &call.admin.certificates;
+    let (known, draft) = store.authorities();
+    let wanted = call.arg(0);
+    if wanted.is_empty() {
+        let mut text = String::new();
+        if let Some(draft) = &draft {
+            let count = draft.certificates.len();
+            text = format!("# transaction\n*{} - {count} certificate(s)\n", draft.name);
+        }
+        text.push_str("# filename\n");
+        for file in &known {
+            let _ = writeln!(text, "{} - {} certificate(s)", file.name, file.certificates.len());
+        }
+        return Ok(Reply::Text(text));
+    }
+    let (star, name) = match wanted.strip_prefix('*') {
+        Some(name) => ("*", name),
+        None => ("", wanted.strip_prefix('\\').unwrap_or(wanted)),
+    };
+    let find = |name: &str| match star {
+        "" => known.iter().find(|file| file.name == name),
+        _ => draft.iter().find(|file| file.name == name),
+    };
+    let numbered = || {
+        let (name, number) = name.rsplit_once(':')?;
+        Some((find(name)?, Some(number.parse::<usize>().ok()?)))
+    };
+    let (file, number) = find(name)
+        .map(|file| (file, None))
+        .or_else(numbered)
+        .ok_or_else(|| Reply::line("Can't display the CA file : Not found!"))?;
+    let used = star.is_empty() && store.trusts(file);
+    let status = if used { "Used" } else { "Unused" };
+    let mut text = format!("Filename: {star}{}\nStatus: {status}\n", file.name);
+    for (index, der) in file.certificates.iter().enumerate() {
+        if number.is_none_or(|number| number == index + 1) {
+            let _ = writeln!(text, " \nCertificate #{}:", index + 1);
+            fields(&mut text, der);
+        }
+    }
+    Ok(Reply::Text(text))
+}
+
+fn change_ca(call: &mut Call<'_>, add: bool) -> Answer {
+    let name = call.arg(0);
+    let Some(payload) = call.payload.filter(|_| !name.is_empty()) else {
+        return Err(Reply::line("A filename and a CA as a payload are expected"));
+    };
+    match call.admin.certificates.set_authorities(name, payload.as_bytes(), add) {
+        Ok(changed) => {
+            let how = if changed.created { "created" } else { "updated" };
+            Ok(Reply::line(format!("transaction {how} for CA {name}!")))
+        }
+        Err(error) => {
+            let why = match error {
+                LiveError::Unknown => {
+                    "Can't replace a CA file which is not referenced by the configuration!"
+                        .to_owned()
+                }
+                LiveError::OtherTransaction(other) => format!(
+                    "The ongoing transaction is about '{other}' but you are trying to set '{name}'"
+                ),
+                other => other.to_string(),
+            };
+            Err(Reply::line(format!("{why}\nCan't update {name}!")))
+        }
+    }
+}
+
+fn set_ca(call: &mut Call<'_>) -> Answer {
+    change_ca(call, false)
+}
+
+fn add_ca(call: &mut Call<'_>) -> Answer {
+    change_ca(call, true)
+}
+
+fn commit_ca(call: &mut Call<'_>) -> Answer {
+    let name = call.arg(0);
+    match call.admin.certificates.commit_authorities(name) {
+        Ok(count) => Ok(Reply::line(format!("Committing {name}{}\nSuccess!", ".".repeat(count)))),
+        Err(error) => {
+            let why = match error {
+                LiveError::NoTransaction => "No ongoing transaction!".to_owned(),
+                LiveError::OtherTransaction(other) => format!(
+                    "The ongoing transaction is about '{other}' but you are trying to set '{name}'"
+                ),
+                other => other.to_string(),
+            };
+            Err(Reply::line(format!("{why}\nCan't commit {name}!")))
+        }
+    }
+}
+
+fn abort_ca(call: &mut Call<'_>) -> Answer {
+    let name = call.arg(0);
+    match call.admin.certificates.abort_authorities(name) {
+        Ok(()) => Ok(Reply::line(format!("Transaction aborted for certificate '{name}'!"))),
+        Err(LiveError::OtherTransaction(other)) => Err(Reply::line(format!(
+            "The ongoing transaction is about '{other}' but you are trying to abort a transaction \
+             for '{name}'"
+        ))),
+        Err(_) => Err(Reply::line("No ongoing transaction!")),
+    }
+}
+
+fn new_ca(call: &mut Call<'_>) -> Answer {
+    let name = call.arg(0);
+    if name.is_empty() {
+        return Err(Reply::line("'new ssl ca-file' expects a filename"));
+    }
+    match call.admin.certificates.create_authorities(name) {
+        Ok(()) => Ok(Reply::line(format!("New CA file created '{name}'!"))),
+        Err(_) => Err(Reply::line(format!("CA file '{name}' already exists!"))),
+    }
+}
+
+fn del_ca(call: &mut Call<'_>) -> Answer {
+    let name = call.arg(0);
+    let why = match call.admin.certificates.remove_authorities(name) {
+        Ok(()) => return Ok(Reply::line(format!("CA file '{name}' deleted!"))),
+        Err(LiveError::InUse) => "in use, can't be deleted!",
+        Err(_) => "doesn't exist!",
+    };
+    Err(Reply::line(format!("Can't remove the CA file: CA file '{name}' {why}")))
+}
+
 fn show_list(call: &mut Call<'_>) -> Answer {
     let store = &call.admin.certificates;
     let numbers = call.arg(0) == "-n";
@@ -395,5 +523,22 @@ pub(super) static COMMANDS: &[Command] = &[
         "[-f <frontend>] [-A] [-t <offset>]",
         "display the list of SNI and their corresponding filename",
         show_sni,
+    ),
+    admin(&["abort", "ssl", "ca-file"], "<cafile>", "abort a transaction for a CA file", abort_ca),
+    admin(
+        &["add", "ssl", "ca-file"],
+        "<cafile> <payload>",
+        "add a certificate into the CA file",
+        add_ca,
+    ),
+    admin(&["commit", "ssl", "ca-file"], "<cafile>", "commit a CA file", commit_ca),
+    admin(&["del", "ssl", "ca-file"], "<cafile>", "delete an unused CA file", del_ca),
+    admin(&["new", "ssl", "ca-file"], "<cafile>", "create a new CA file", new_ca),
+    admin(&["set", "ssl", "ca-file"], "<cafile> <payload>", "replace a CA file", set_ca),
+    admin(
+        &["show", "ssl", "ca-file"],
+        "[<cafile>[:<index>]]",
+        "display the CA files, or the details of one",
+        show_ca,
     ),
 ];

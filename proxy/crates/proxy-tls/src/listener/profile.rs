@@ -13,7 +13,7 @@ use rustls::{KeyLog, ServerConfig};
 use crate::material::Certificate;
 use crate::settings::{Prepared, Settings, SettingsError, restrict};
 use crate::ticket::{TicketKeys, Tickets};
-use crate::verify::{ClientVerifier, Ignored, Trust};
+use crate::verify::{Authorities, ClientVerifier, Ignored, Trust};
 
 /// `verify`: whether clients are asked for a certificate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -56,7 +56,7 @@ pub struct Options {
 }
 
 /// What the listeners of a `bind` line have in common.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Shared {
     /// `tls-ticket-keys`.
     pub ticket_keys: Option<Arc<TicketKeys>>,
@@ -86,6 +86,8 @@ pub struct Profile {
     key_log: Option<Arc<dyn KeyLog>>,
     ignore_client_order: bool,
     early_data: u32,
+    options: Options,
+    shared: Shared,
     /// How clients are verified.
     pub verify: Verify,
 }
@@ -129,8 +131,26 @@ impl Profile {
             key_log: shared.key_log.clone(),
             ignore_client_order: !options.prefer_client_ciphers,
             early_data: options.early_data,
+            options: options.clone(),
+            shared: shared.clone(),
             verify: options.verify,
         })
+    }
+
+    /// The same with other certificates of a `ca-file`; `None` when it does not use that.
+    ///
+    /// # Errors
+    /// As [`Profile::new`].
+    pub fn replacing(&self, new: &Authorities) -> Option<Result<Self, SettingsError>> {
+        let replace = |trust: &Option<Arc<Trust>>| trust.as_ref()?.replacing(new).map(Arc::new);
+        let (trust, hints) = (replace(&self.options.trust), replace(&self.options.hints));
+        if trust.is_none() && hints.is_none() {
+            return None;
+        }
+        let mut options = self.options.clone();
+        options.trust = trust.or(options.trust);
+        options.hints = hints.or(options.hints);
+        Some(Self::new(&options, &self.shared))
     }
 
     /// What was asked for and is not offered, a sentence each.
