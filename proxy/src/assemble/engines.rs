@@ -57,7 +57,6 @@ pub(crate) fn h2(config: &Config) -> Settings {
                 tune.max_concurrent_streams,
                 default.streams,
             ),
-            glitches: value(written.glitches_threshold, None, default.glitches),
             total_streams: value(written.max_total_streams, None, default.total_streams),
         }
     };

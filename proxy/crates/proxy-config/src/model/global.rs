@@ -107,8 +107,6 @@ pub enum DefaultPath {
 /// `tune.h2.*` of one side, `fe` or `be`; what is not set comes from the common settings.
 #[derive(Clone, Debug, Default)]
 pub struct TuneH2Side {
-    /// `glitches-threshold`.
-    pub glitches_threshold: Option<Spanned<u32>>,
     /// `initial-window-size`, in bytes.
     pub initial_window_size: Option<Spanned<u32>>,
     /// `max-concurrent-streams`; 0 is no limit.

@@ -187,7 +187,12 @@ pub(crate) const GLOBAL: Table<Parse> = &[
             "tune.zlib.windowsize",
         ],
     ),
-    &not_yet(On::HERE, "3.2", "HTTP/2", ["tune.h2.log-errors"]),
+    &not_yet(
+        On::HERE,
+        "3.2",
+        "HTTP/2",
+        ["tune.h2.be.glitches-threshold", "tune.h2.fe.glitches-threshold", "tune.h2.log-errors"],
+    ),
     H2,
     &not_yet(
         On::HERE,
@@ -310,16 +315,6 @@ const WINDOW_MAX: u32 = (1 << 31) - 1;
 /// HTTP/2, with clients (`fe`) and servers (`be`).
 const H2: &[Row<Parse>] = &[
     global(
-        "tune.h2.be.glitches-threshold",
-        "<number>",
-        "3.2",
-        "misbehaviour that ends a connection to a server",
-        |cx, g, args| {
-            g.tune.h2.back.glitches_threshold = Some(args.number(cx, 0..=COUNT_MAX)?);
-            args.end(cx)
-        },
-    ),
-    global(
         "tune.h2.be.initial-window-size",
         "<number>",
         "3.2",
@@ -346,16 +341,6 @@ const H2: &[Row<Parse>] = &[
         "bytes a server may send ahead per connection",
         |cx, g, args| {
             g.tune.h2.back.rxbuf = Some(args.size(cx, 0..=WINDOW_MAX)?);
-            args.end(cx)
-        },
-    ),
-    global(
-        "tune.h2.fe.glitches-threshold",
-        "<number>",
-        "3.2",
-        "misbehaviour that ends a client's connection",
-        |cx, g, args| {
-            g.tune.h2.front.glitches_threshold = Some(args.number(cx, 0..=COUNT_MAX)?);
             args.end(cx)
         },
     ),

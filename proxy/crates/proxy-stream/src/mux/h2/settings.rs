@@ -9,21 +9,13 @@ pub struct Side {
     pub connection_window: u32,
     /// `max-concurrent-streams`; 0 is no limit.
     pub streams: u32,
-    /// `glitches-threshold`: how much misbehaviour ends a connection; 0 is any.
-    pub glitches: u32,
     /// `max-total-streams`: a connection is asked to end after so many; 0 is never.
     pub total_streams: u32,
 }
 
 impl Default for Side {
     fn default() -> Self {
-        Self {
-            window: 65_536,
-            connection_window: 1_600 * 1024,
-            streams: 100,
-            glitches: 0,
-            total_streams: 0,
-        }
+        Self { window: 65_536, connection_window: 1_600 * 1024, streams: 100, total_streams: 0 }
     }
 }
 
