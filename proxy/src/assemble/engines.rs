@@ -5,13 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use proxy_config::compile::Stick;
 use proxy_config::model::{Balance, Config, ErrorSource, Proxy, TuneH2Side};
 use proxy_http::h1::Limits;
 use proxy_rules::capture::CaptureSlot;
 use proxy_rules::ruleset::RuleSet;
-use proxy_rules::sample::Expr;
+use proxy_rules::sample::{Expr, Place};
 use proxy_state::Registry;
-use proxy_stream::env::{Back, BalanceKey, Front};
+use proxy_stream::env::{Back, BalanceKey, Front, ServerChoice, StickRule};
 use proxy_stream::log::Log;
 use proxy_stream::mux::h2::{Settings, Side};
 use proxy_stream::reply::{ErrorReplies, ErrorReply, Reply};
@@ -122,6 +123,7 @@ pub(crate) fn services(
         let Some(backend) = registry.backend(&proxy.name.value) else { continue };
         let mut back = Back::new(backend.clone());
         back.balance_key = balance_key(proxy, rules.balance_key(proxy, diagnostics));
+        back.choice = choice(proxy, rules, diagnostics);
         // The rules of a `listen` section run once, on its frontend side.
         if !proxy.kind.is_frontend() {
             let compiled = rules.compile(config, proxy, diagnostics);
@@ -212,6 +214,29 @@ fn balance_key(proxy: &Proxy, expression: Option<Expr>) -> Option<BalanceKey> {
 fn response_delay(proxy: &Proxy) -> Option<Duration> {
     let delay = proxy.settings.tcp_response_inspect_delay.as_ref()?.value;
     (!delay.is_zero()).then_some(delay)
+}
+
+/// What binds requests to servers.
+fn choice(proxy: &Proxy, rules: &Rules<'_>, diagnostics: &mut Diagnostics) -> ServerChoice {
+    let compiled = rules.server_choice(proxy, diagnostics);
+    let rdp = proxy.settings.persist_rdp.as_ref().and_then(|name| {
+        let text = Spanned::new(format!("req.rdp_cookie({})", name.value), name.span);
+        rules.expression(proxy, &text, Place::BeServerChoice, diagnostics)
+    });
+    let stick = |rule: Stick| StickRule {
+        matches: rule.matches,
+        on_request: rule.on_request,
+        on_response: rule.on_response,
+        pattern: rule.pattern,
+        table: rule.table,
+        condition: rule.condition,
+    };
+    ServerChoice {
+        persist: compiled.persist,
+        use_servers: compiled.use_servers,
+        rdp,
+        sticks: compiled.sticks.into_iter().map(stick).collect(),
+    }
 }
 
 /// `tcp-request inspect-delay`; zero is none.

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use proxy_config::Sources;
-use proxy_config::compile::{CompiledProxy, Compiler, GlobalVar};
+use proxy_config::compile::{CompiledProxy, Compiler, GlobalVar, ServerChoice};
 use proxy_config::model::{Config, Proxy};
 use proxy_rules::check::Script;
 use proxy_rules::jwt::PublicKeys;
@@ -52,7 +52,7 @@ impl Rules<'_> {
         config: &Config,
         diagnostics: &mut Diagnostics,
     ) -> Vec<GlobalVar> {
-        self.compiler(Mode::Http, diagnostics).global_vars(config)
+        self.compiler("", Mode::Http, diagnostics).global_vars(config)
     }
 
     /// Compiles a section.
@@ -62,7 +62,7 @@ impl Rules<'_> {
         proxy: &Proxy,
         diagnostics: &mut Diagnostics,
     ) -> CompiledProxy {
-        self.compiler(proxy.settings.mode(), diagnostics).proxy(config, proxy)
+        self.compiler(&proxy.name.value, proxy.settings.mode(), diagnostics).proxy(config, proxy)
     }
 
     /// What is said on the connections of a backend's health checks.
@@ -71,12 +71,21 @@ impl Rules<'_> {
         proxy: &Proxy,
         diagnostics: &mut Diagnostics,
     ) -> Option<Script> {
-        self.compiler(proxy.settings.mode(), diagnostics).check_script(proxy)
+        self.compiler(&proxy.name.value, proxy.settings.mode(), diagnostics).check_script(proxy)
     }
 
     /// What the algorithm of a backend hashes, where that is the value of an expression.
     pub(super) fn balance_key(&self, proxy: &Proxy, diagnostics: &mut Diagnostics) -> Option<Expr> {
-        self.compiler(proxy.settings.mode(), diagnostics).balance_key(proxy)
+        self.compiler(&proxy.name.value, proxy.settings.mode(), diagnostics).balance_key(proxy)
+    }
+
+    /// How a backend chooses a server beside its algorithm.
+    pub(super) fn server_choice(
+        &self,
+        proxy: &Proxy,
+        diagnostics: &mut Diagnostics,
+    ) -> ServerChoice {
+        self.compiler(&proxy.name.value, proxy.settings.mode(), diagnostics).server_choice(proxy)
     }
 
     /// An expression of a line that is not a rule.
@@ -87,7 +96,7 @@ impl Rules<'_> {
         place: Place,
         diagnostics: &mut Diagnostics,
     ) -> Option<Expr> {
-        self.compiler(proxy.settings.mode(), diagnostics).expression(text, place)
+        self.compiler(&proxy.name.value, proxy.settings.mode(), diagnostics).expression(text, place)
     }
 
     /// A format of a line that is not a rule.
@@ -98,7 +107,7 @@ impl Rules<'_> {
         place: Place,
         diagnostics: &mut Diagnostics,
     ) -> Option<LogFormat> {
-        self.compiler(proxy.settings.mode(), diagnostics).format(text, place)
+        self.compiler(&proxy.name.value, proxy.settings.mode(), diagnostics).format(text, place)
     }
 
     /// The answers of `http-error` lines.
@@ -107,10 +116,15 @@ impl Rules<'_> {
         proxy: &Proxy,
         diagnostics: &mut Diagnostics,
     ) -> Vec<(usize, RuleSet)> {
-        self.compiler(proxy.settings.mode(), diagnostics).error_rules(proxy)
+        self.compiler(&proxy.name.value, proxy.settings.mode(), diagnostics).error_rules(proxy)
     }
 
-    fn compiler<'c>(&'c self, mode: Mode, diagnostics: &'c mut Diagnostics) -> Compiler<'c> {
+    fn compiler<'c>(
+        &'c self,
+        section: &'c str,
+        mode: Mode,
+        diagnostics: &'c mut Diagnostics,
+    ) -> Compiler<'c> {
         Compiler {
             vars: &self.vars,
             loader: &Files,
@@ -121,6 +135,7 @@ impl Rules<'_> {
             mode,
             in_frontend: false,
             captures: Default::default(),
+            section,
             refs: Vec::new(),
         }
     }
@@ -135,6 +150,6 @@ impl Rules<'_> {
             Mode::Http => "Connect from %ci:%cp to %fi:%fp (%f/HTTP)",
             Mode::Tcp => "Connect from %ci:%cp to %fi:%fp (%f/TCP)",
         };
-        self.compiler(mode, diagnostics).builtin_format(text)
+        self.compiler("", mode, diagnostics).builtin_format(text)
     }
 }

@@ -4,10 +4,12 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use proxy_config::model::{
-    self, Affinity, Balance, Config, Flag, FlagSet, HashFunction, HashKey, HttpConnectionMode,
-    InitAddr, Observe, OnError, Proxy, Server, ServerOptions, Settings, SourceAddress,
+    self, Affinity, Balance, Config, CookieMode, Flag, FlagSet, HashFunction, HashKey,
+    HttpConnectionMode, InitAddr, Observe, OnError, Proxy, Server, ServerOptions, Settings,
+    SourceAddress,
 };
 use proxy_state::backend::BackendSpec;
+use proxy_state::cookie::{self, CookieSpec};
 use proxy_state::frontend::FrontendSpec;
 use proxy_state::lb::{self, HashMethod, HashSpec, LbSpec};
 use proxy_state::options::{
@@ -15,10 +17,11 @@ use proxy_state::options::{
 };
 use proxy_state::registry::RegistrySpec;
 use proxy_state::server::{self, CheckSpec, PortMode, ServerSpec, Source};
+use proxy_state::stick::{Store, TableSpec, data};
 use proxy_state::{ListenerSpec, SockAddr, Timeouts};
 use proxy_types::{
-    DiagSink, Diagnostic, Diagnostics, Endpoint, Host, ListenerId, PortSpec, ProxyId, ServerId,
-    Spanned,
+    DiagSink, Diagnostic, Diagnostics, Endpoint, Host, ListenerId, Mode, PortSpec, ProxyId,
+    ServerId, Spanned,
 };
 
 use super::addresses::Resolver;
@@ -56,6 +59,7 @@ pub(crate) fn registry(
     let maxconn = process_maxconn(config, overrides);
     let mut ids = Ids::new(config.proxies.iter().filter_map(|proxy| proxy.id), FIRST_PROXY_ID);
     let mut spec = RegistrySpec { maxconn, ..RegistrySpec::default() };
+    spec.tables = tables(config);
     for proxy in &config.proxies {
         let id = ProxyId(ids.take(proxy.id));
         if proxy.kind.is_frontend() {
@@ -249,7 +253,7 @@ fn backend(
             .map(|r| r.value.0)
             .filter(|interval| *interval != 0),
         fullconn: settings.fullconn.map_or(0, |conns| conns.value),
-        cookie: None,
+        cookie: cookie(settings),
         disabled: settings.is_disabled(),
         servers,
     }
@@ -259,6 +263,75 @@ fn proto(written: Option<Spanned<model::Proto>>) -> Option<Proto> {
     written.map(|proto| match proto.value {
         model::Proto::H1 => Proto::H1,
         model::Proto::H2 => Proto::H2,
+    })
+}
+
+/// The stick tables. One that `stick` rules name keeps servers.
+fn tables(config: &Config) -> Vec<TableSpec> {
+    let by_rules = |name: &str| {
+        config.proxies.iter().any(|proxy| {
+            proxy.stick_rules.iter().any(|rule| {
+                rule.table.as_ref().map_or(&proxy.name.value, |table| &table.value) == name
+            })
+        })
+    };
+    let spec = |proxy: &Proxy| {
+        let table = proxy.stick_table.as_ref()?;
+        let mut stores = table.stores.clone();
+        if by_rules(&proxy.name.value) {
+            let server = ["server_id", "server_key"].into_iter().filter_map(data::find);
+            stores.extend(server.map(|kind| Store { kind, count: 1, period: Duration::ZERO }));
+        }
+        Some(TableSpec {
+            name: proxy.name.value.clone(),
+            key: table.key,
+            size: usize::try_from(table.size.value).unwrap_or(usize::MAX),
+            expire: table.expire,
+            nopurge: table.nopurge,
+            server_key: table.server_key,
+            stores,
+            brates_factor: table.brates_factor,
+        })
+    };
+    config.proxies.iter().filter_map(spec).collect()
+}
+
+/// `cookie`, in mode http only.
+fn cookie(settings: &Settings) -> Option<CookieSpec> {
+    let cookie = settings.cookie.as_ref().filter(|_| settings.mode() == Mode::Http)?;
+    let cookie = &cookie.value;
+    let mut attributes = "; path=/".to_owned();
+    for domain in &cookie.domains {
+        attributes.push_str("; domain=");
+        attributes.push_str(domain);
+    }
+    for (on, text) in [(cookie.httponly, "; HttpOnly"), (cookie.secure, "; Secure")] {
+        attributes.push_str(if on { text } else { "" });
+    }
+    for attribute in &cookie.attributes {
+        attributes.push_str("; ");
+        attributes.push_str(attribute);
+    }
+    Some(CookieSpec {
+        name: cookie.name.clone(),
+        mode: match cookie.mode {
+            CookieMode::Passive => cookie::CookieMode::Passive,
+            CookieMode::Insert => cookie::CookieMode::Insert,
+            CookieMode::Prefix => cookie::CookieMode::Prefix,
+            CookieMode::Rewrite => cookie::CookieMode::Rewrite,
+        },
+        indirect: cookie.indirect,
+        nocache: cookie.nocache,
+        postonly: cookie.postonly,
+        preserve: cookie.preserve,
+        attributes,
+        maxidle: cookie.maxidle,
+        maxlife: cookie.maxlife,
+        dynamic: settings
+            .dynamic_cookie_key
+            .as_ref()
+            .filter(|_| cookie.dynamic)
+            .map(|key| key.value.clone()),
     })
 }
 
@@ -325,6 +398,8 @@ fn server(
         Some(HashKey::Addr) => server::HashKey::Addr,
         Some(HashKey::AddrPort) => server::HashKey::AddrPort,
     };
+    spec.non_stick = options.non_stick.is_some_and(|flag| flag.value);
+    spec.cookie = options.cookie.as_ref().map(|value| value.value.clone());
     spec.weight = u32::from(options.weight());
     spec.backup = options.is_backup();
     spec.disabled = options.is_disabled();
@@ -505,8 +580,10 @@ fn options(settings: &Settings) -> ProxyOptions {
         // On by default in mode http only (configuration manual, 4.2 "option abortonclose").
         abortonclose: match flags.get(Flag::AbortOnClose) {
             Some(flag) => flag.value,
-            None => settings.mode() == proxy_types::Mode::Http,
+            None => settings.mode() == Mode::Http,
         },
+        persist: flags.is_on(Flag::Persist),
+        prefer_last_server: flags.is_on(Flag::PreferLastServer),
         allbackups: flags.is_on(Flag::AllBackups),
         clitcpka: flags.is_on(Flag::CliTcpKa),
         srvtcpka: flags.is_on(Flag::SrvTcpKa),

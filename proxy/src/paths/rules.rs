@@ -59,6 +59,19 @@ pub(super) fn service_backend<'a>(
         let span = backend.settings.disabled.map_or(backend.span, |disabled| disabled.span);
         return block("disabled", "the backend takes no part", span);
     }
+    if let Some(rule) = backend.use_servers.first() {
+        return block("use-server", "the server is chosen for each connection", rule.span);
+    }
+    if let Some(rule) = backend.stick_rules.first() {
+        return block("stick", "the server is chosen for each connection", rule.span);
+    }
+    if let Some(rule) = backend.persist_rules.first() {
+        let name = if rule.force { "force-persist" } else { "ignore-persist" };
+        return block(name, "the server is chosen for each connection", rule.span);
+    }
+    if let Some(name) = &backend.settings.persist_rdp {
+        return block("persist rdp-cookie", "it is read in userspace", name.span);
+    }
     for server in &backend.servers {
         plain_server(proxy, server)?;
     }

@@ -314,6 +314,7 @@ impl Control {
             interval.tick().await;
             let now = self.now();
             self.registry.observe_rates(now);
+            self.registry.sweep_tables(now);
             self.kernel.expire();
             self.kernel.count(&self.registry, now);
             if clock::coarse().since(refreshed) >= REFRESH {

@@ -57,6 +57,7 @@ impl FlowLog {
             dst: Some(flow.vip),
             accepted,
             listener: listener.clone(),
+            tracked: Default::default(),
             vars: Vars::default(),
             connection: Default::default(),
         };

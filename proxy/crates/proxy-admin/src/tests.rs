@@ -152,6 +152,7 @@ fn admin() -> Rc<Admin> {
         frontends: vec![fe, li],
         backends: vec![be, be2],
         maxconn: 9983,
+        ..RegistrySpec::default()
     })
     .unwrap();
     Rc::new(Admin {

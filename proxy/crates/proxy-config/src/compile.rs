@@ -10,14 +10,17 @@ use proxy_rules::check::{self, RequestLine, Script};
 use proxy_rules::jwt::PublicKeys;
 use proxy_rules::logformat::{LogFormat, Use, formats};
 use proxy_rules::pattern::PatternLists;
-use proxy_rules::ruleset::{self, BackendRules, Rule};
+use proxy_rules::ruleset::{self, BackendRules, Rule, ServerRules};
+use proxy_rules::sample::args::TableRef;
 use proxy_rules::sample::parse::{FileNames, Loader, Named, ParseCx, words as words_of};
-use proxy_rules::sample::{Expr, Place};
+use proxy_rules::sample::{Expr, Parsed, Place};
 use proxy_rules::vars::{VarNames, VarRef};
 use proxy_types::{DiagSink, Diagnostic, Mode, Span, Spanned};
 
 use crate::lexer::Word;
-use crate::model::{Balance, CheckOption, Config, ErrorSource, LogOption, Proxy, RuleSet};
+use crate::model::{
+    Balance, CheckOption, Config, ErrorSource, LogOption, Proxy, RuleSet, StickRule, StoreWhen,
+};
 
 /// Where compiled things get their surroundings from.
 pub struct Compiler<'a> {
@@ -36,6 +39,7 @@ pub struct Compiler<'a> {
     pub in_frontend: bool,
     /// The slots of the frontend that is compiled.
     pub captures: CaptureSlots,
+    pub section: &'a str,
     /// Takes the sections that expressions name.
     pub refs: Vec<Spanned<Named>>,
 }
@@ -54,6 +58,7 @@ impl Compiler<'_> {
         ParseCx {
             place,
             mode: self.mode,
+            section: self.section,
             vars: self.vars,
             loader: self.loader,
             patterns: self.patterns,
@@ -94,6 +99,66 @@ impl Compiler<'_> {
     /// A log format that is part of the program.
     pub fn builtin_format(&mut self, text: &str) -> Option<LogFormat> {
         LogFormat::builtin(text, &mut self.parse(Place::Log)).ok()
+    }
+
+    /// The rules that choose a server of a backend or bind requests to one. Mistakes of ACLs are told by
+    /// [`Compiler::proxy`].
+    pub fn server_choice(&mut self, section: &Proxy) -> ServerChoice {
+        let mut out = ServerChoice::default();
+        let nothing = section.persist_rules.is_empty()
+            && section.use_servers.is_empty()
+            && section.stick_rules.is_empty();
+        if nothing {
+            return out;
+        }
+        let mut acls = AclTable::default();
+        for acl in &section.acls {
+            let _ = acls.declare(&words_of(&acl.words), &mut self.parse(Place::Config));
+        }
+        let place = Place::BeServerChoice;
+        for line in &section.persist_rules {
+            let words = words_of(&line.condition.words);
+            match Condition::parse(&words, &mut acls, &mut self.parse(place)) {
+                Ok(condition) => out.persist.push((line.force, condition)),
+                Err(diagnostic) => self.tell(*diagnostic, line.span),
+            }
+        }
+        for line in &section.stick_rules {
+            match self.stick_rule(line, &mut acls) {
+                Ok(rule) => out.sticks.push(rule),
+                Err(diagnostic) => self.tell(*diagnostic, line.span),
+            }
+        }
+        for line in &section.use_servers {
+            let mut words = words_of(std::slice::from_ref(&line.target));
+            if let Some(condition) = &line.condition {
+                words.extend(words_of(&condition.words));
+            }
+            let pushed = out.use_servers.push(&words, &mut acls, &mut self.parse(place));
+            if let Err(diagnostic) = pushed {
+                self.tell(*diagnostic, line.span);
+            }
+        }
+        out
+    }
+
+    fn stick_rule(&mut self, line: &StickRule, acls: &mut AclTable) -> Parsed<Stick> {
+        let on_response = line.store == Some(StoreWhen::Response);
+        let place = if on_response { Place::StickStore } else { Place::BeServerChoice };
+        let section = self.section;
+        let mut cx = self.parse(place);
+        let pattern = words_of(std::slice::from_ref(&line.pattern));
+        let pattern = Expr::parse(pattern[0], &mut cx)?;
+        let table = match &line.table {
+            Some(name) => TableRef::named(&name.value, name.span, &mut cx),
+            None => TableRef::named(section, line.span, &mut cx),
+        };
+        let condition = match &line.condition {
+            Some(condition) => Some(Condition::parse(&words_of(&condition.words), acls, &mut cx)?),
+            None => None,
+        };
+        let (matches, on_request) = (line.matches, line.store == Some(StoreWhen::Request));
+        Ok(Stick { matches, on_request, on_response, pattern, table, condition })
     }
 
     /// The ACLs of a section. Those that have mistakes are left out and told.
@@ -349,6 +414,26 @@ pub struct GlobalVar {
 pub enum VarValue {
     Expr(Expr),
     Format(LogFormat),
+}
+
+/// How a backend chooses a server beside its algorithm.
+#[derive(Debug, Default)]
+pub struct ServerChoice {
+    /// `force-persist` (true) and `ignore-persist` (false).
+    pub persist: Vec<(bool, Condition)>,
+    pub use_servers: ServerRules,
+    pub sticks: Vec<Stick>,
+}
+
+/// A `stick` rule.
+#[derive(Debug)]
+pub struct Stick {
+    pub matches: bool,
+    pub on_request: bool,
+    pub on_response: bool,
+    pub pattern: Expr,
+    pub table: TableRef,
+    pub condition: Option<Condition>,
 }
 
 /// What `proxy-rules` evaluates for one proxy.

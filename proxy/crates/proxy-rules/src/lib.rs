@@ -32,6 +32,7 @@ pub mod pattern;
 pub mod regex;
 pub mod ruleset;
 pub mod sample;
+pub mod track;
 pub mod users;
 pub mod vars;
 pub mod x509;

@@ -214,6 +214,91 @@ struct BackendRule {
     target: LogFormat,
 }
 
+/// The `use-server` rules of a backend in order.
+#[derive(Debug, Default)]
+pub struct ServerRules(Vec<BackendRule>);
+
+impl ServerRules {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Reads the words after `use-server`: a name or a format, and a condition.
+    ///
+    /// # Errors
+    /// As those of rules.
+    pub fn push(
+        &mut self,
+        words: &[Word<'_>],
+        acls: &mut AclTable,
+        cx: &mut ParseCx<'_>,
+    ) -> Parsed<()> {
+        let (name, rule) = target("use-server", words, acls, cx)?;
+        if let Some(constant) = rule.target.constant() {
+            cx.refs.push(Spanned::new(Named::Server(None, show(constant).into()), name.span));
+        }
+        self.0.push(rule);
+        Ok(())
+    }
+
+    /// What `find` says of the first rule that applies and whose server can be used. A dynamic rule that names no server ends
+    /// the walk.
+    pub fn choose<'a, T>(
+        &'a self,
+        cx: &EvalCtx<'a>,
+        mut find: impl FnMut(&[u8]) -> Found<T>,
+    ) -> Option<T> {
+        for rule in &self.0 {
+            let holds = rule.condition.as_ref().map_or(Verdict::True, |c| c.eval(cx));
+            if holds != Verdict::True {
+                continue;
+            }
+            match find(rule.target.render(cx)) {
+                Found::Usable(server) => return Some(server),
+                Found::Unusable => {}
+                Found::Nothing if rule.target.constant().is_none() => return None,
+                Found::Nothing => {}
+            }
+        }
+        None
+    }
+}
+
+/// What there is under a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found<T> {
+    Usable(T),
+    Unusable,
+    Nothing,
+}
+
+/// A name or format and the condition behind it.
+fn target<'w>(
+    keyword: &str,
+    words: &[Word<'w>],
+    acls: &mut AclTable,
+    cx: &mut ParseCx<'_>,
+) -> Parsed<(Word<'w>, BackendRule)> {
+    let Some((&name, rest)) = words.split_first() else {
+        return fail(Diagnostic::alert(format!("'{keyword}' expects a name")));
+    };
+    let target = LogFormat::parse(name, Use::Http, cx)?;
+    let condition = match rest.first() {
+        None => None,
+        Some(word) if Condition::starts(word.value) => Some(Condition::parse(rest, acls, cx)?),
+        Some(word) => {
+            return fail(
+                Diagnostic::alert(format!(
+                    "'{keyword}' expects either 'if' or 'unless' followed by a condition but found '{}'",
+                    show(word.value)
+                ))
+                .at(word.span),
+            );
+        }
+    };
+    Ok((name, BackendRule { condition, target }))
+}
+
 /// What [`BackendRules::choose`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BackendChoice<'a> {
@@ -241,27 +326,11 @@ impl BackendRules {
         acls: &mut AclTable,
         cx: &mut ParseCx<'_>,
     ) -> Parsed<()> {
-        let Some((&name, rest)) = words.split_first() else {
-            return fail(Diagnostic::alert("'use_backend' expects the name of a backend"));
-        };
-        let target = LogFormat::parse(name, Use::Http, cx)?;
-        let condition = match rest.first() {
-            None => None,
-            Some(word) if Condition::starts(word.value) => Some(Condition::parse(rest, acls, cx)?),
-            Some(word) => {
-                return fail(
-                    Diagnostic::alert(format!(
-                        "'use_backend' expects either 'if' or 'unless' followed by a condition but found '{}'",
-                        show(word.value)
-                    ))
-                    .at(word.span),
-                );
-            }
-        };
-        if let Some(constant) = target.constant() {
+        let (name, rule) = target("use_backend", words, acls, cx)?;
+        if let Some(constant) = rule.target.constant() {
             cx.refs.push(Spanned::new(Named::Backend(show(constant).into()), name.span));
         }
-        self.0.push(BackendRule { condition, target });
+        self.0.push(rule);
         Ok(())
     }
 

@@ -13,6 +13,7 @@ fn with_cx<T>(traffic: &Traffic, f: impl FnOnce(&mut ParseCx<'_>) -> T) -> T {
     let mut diag = Diagnostics::new();
     let mut refs = Vec::new();
     f(&mut ParseCx {
+        section: "fe",
         place: Place::FeHttpRequest,
         mode: Mode::Http,
         vars: &traffic.names,

@@ -1,5 +1,6 @@
 //! The server side of a proxy.
 
+use crate::cookie::CookieSpec;
 use crate::counters::{BackendCounters, Counted, ExternalCounters, Gauge, Rate, Times};
 use crate::lb::{Balancer, ChooseInput, Farm, LbSpec, NoServer};
 use crate::queue::Queue;
@@ -10,9 +11,6 @@ use parking_lot::Mutex;
 use proxy_types::{Mode, ProxyId, ServerId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-/// `cookie <name>` of a backend, as far as the statistics show it.
-pub type CookieName = String;
 
 /// What a [`Backend`] is built from.
 #[derive(Clone, Debug, Default)]
@@ -33,7 +31,7 @@ pub struct BackendSpec {
     pub redispatch: Option<i32>,
     /// `fullconn`; 0 computes it.
     pub fullconn: u32,
-    pub cookie: Option<CookieName>,
+    pub cookie: Option<CookieSpec>,
     /// `disabled`.
     pub disabled: bool,
     pub servers: Vec<ServerSpec>,
@@ -53,7 +51,7 @@ pub struct Backend {
     pub retries: u32,
     pub redispatch: Option<i32>,
     pub fullconn: u32,
-    pub cookie: Option<CookieName>,
+    pub cookie: Option<CookieSpec>,
     pub disabled: bool,
     /// Sessions that live now (`scur`).
     pub sessions: Gauge,
@@ -136,6 +134,16 @@ impl Backend {
 
     pub fn server(&self, name: &str) -> Option<Arc<Server>> {
         self.servers.load().iter().find(|s| *s.name == *name).cloned()
+    }
+
+    /// The server whose persistence cookie has this value.
+    pub fn server_by_cookie(&self, value: &[u8]) -> Option<Arc<Server>> {
+        self.servers.load().iter().find(|s| s.has_cookie(value)).cloned()
+    }
+
+    /// The server at this address.
+    pub fn server_by_addr(&self, addr: std::net::SocketAddr) -> Option<Arc<Server>> {
+        self.servers.load().iter().find(|s| s.addr().inet() == Some(addr)).cloned()
     }
 
     pub fn server_by_id(&self, id: ServerId) -> Option<Arc<Server>> {

@@ -8,7 +8,9 @@
 //! | [`timeouts`], [`options`] | settings of a proxy, typed |
 //! | [`frontend`], [`listener`], [`backend`], [`server`] | the objects and the `*Spec` each is built from |
 //! | [`lb`] | the balancing algorithms, one row each |
+//! | [`cookie`] | the persistence cookie: settings, dates, values |
 //! | [`queue`] | waiting for a slot of a full server |
+//! | [`stick`] | stick tables: keys, counters, expiry |
 //! | [`registry`] | every object of a worker, by name and id, and the hooks told of changes |
 //!
 //! Objects are built once from specs and then shared behind `Arc`. The request path reads them
@@ -18,6 +20,7 @@
 #![forbid(unsafe_code)]
 
 pub mod backend;
+pub mod cookie;
 pub mod counters;
 pub mod frontend;
 pub mod lb;
@@ -28,6 +31,7 @@ pub mod process;
 pub mod queue;
 pub mod registry;
 pub mod server;
+pub mod stick;
 pub mod thread;
 pub mod timeouts;
 

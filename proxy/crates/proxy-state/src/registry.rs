@@ -3,6 +3,7 @@
 use crate::backend::BackendSpec;
 use crate::frontend::{FrontendSpec, FrontendState};
 use crate::server::Transition;
+use crate::stick::{Table, TableSpec};
 use crate::{Backend, Frontend, Now, Process, Server};
 use arc_swap::ArcSwap;
 use proxy_types::ProxyId;
@@ -58,6 +59,8 @@ impl Hooks {
 pub struct RegistrySpec {
     pub frontends: Vec<FrontendSpec>,
     pub backends: Vec<BackendSpec>,
+    /// Stick tables, by their names.
+    pub tables: Vec<TableSpec>,
     /// `maxconn` of the process.
     pub maxconn: u32,
 }
@@ -79,6 +82,8 @@ pub struct Registry {
     backends: Vec<Arc<Backend>>,
     frontend_names: FxHashMap<Arc<str>, usize>,
     backend_names: FxHashMap<Arc<str>, usize>,
+    tables: Vec<Arc<Table>>,
+    table_names: FxHashMap<String, usize>,
     hooks: Arc<Hooks>,
 }
 
@@ -88,7 +93,10 @@ impl Registry {
         let frontends: Vec<_> = spec.frontends.into_iter().map(Frontend::new).collect();
         let backends: Vec<_> =
             spec.backends.into_iter().map(|b| Backend::new(b, hooks.clone())).collect();
+        let tables: Vec<_> = spec.tables.into_iter().map(Table::new).collect();
         let registry = Self {
+            table_names: (0..).zip(&tables).map(|(i, t)| (t.spec.name.clone(), i)).collect(),
+            tables,
             process: Process::new(spec.maxconn),
             frontend_names: (0..).zip(&frontends).map(|(i, f)| (f.name.clone(), i)).collect(),
             backend_names: (0..).zip(&backends).map(|(i, b)| (b.name.clone(), i)).collect(),
@@ -140,6 +148,15 @@ impl Registry {
 
     pub fn backend(&self, name: &str) -> Option<&Arc<Backend>> {
         self.backend_names.get(name).map(|&i| &self.backends[i])
+    }
+
+    /// The stick tables in the order of the configuration.
+    pub fn tables(&self) -> &[Arc<Table>] {
+        &self.tables
+    }
+
+    pub fn table(&self, name: &str) -> Option<&Arc<Table>> {
+        self.table_names.get(name).map(|&i| &self.tables[i])
     }
 
     pub fn frontend_by_id(&self, id: ProxyId) -> Option<&Arc<Frontend>> {
@@ -225,6 +242,11 @@ impl Registry {
                 backend.counters.clear();
             }
         }
+    }
+
+    /// Forgets the entries of stick tables that have expired. To be called once per second on the control thread.
+    pub fn sweep_tables(&self, now: Now) {
+        self.tables.iter().for_each(|table| table.sweep(now));
     }
 
     /// Keeps the highest rates. To be called once per second on the control thread; the statistics call it too.

@@ -94,7 +94,12 @@ fn main() {
         }],
         ..FrontendSpec::default()
     };
-    let spec = RegistrySpec { frontends: vec![frontend], backends: vec![backend], maxconn: 10000 };
+    let spec = RegistrySpec {
+        frontends: vec![frontend],
+        backends: vec![backend],
+        maxconn: 10000,
+        ..RegistrySpec::default()
+    };
     let registry = Registry::new(spec).expect("registry");
     let back = Arc::new(Back::new(registry.backends()[0].clone()));
     let mut front = Front::new(registry.frontends()[0].clone(), Some(back));
@@ -116,6 +121,7 @@ fn main() {
     let env = Env::new(shared, clock::precise());
     let (names, mut diag, mut refs) = (VarNames::default(), Diagnostics::default(), Vec::new());
     let mut cx = ParseCx {
+        section: "fe",
         place: Place::Log,
         mode: Mode::Http,
         vars: &names,

@@ -7,9 +7,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use proxy_http::h1::Limits;
 use proxy_net::accept::Slots;
 use proxy_net::clock::Tick;
+use proxy_rules::acl::Condition;
 use proxy_rules::capture::CaptureSlot;
 use proxy_rules::logformat::LogFormat;
-use proxy_rules::ruleset::{BackendRules, RuleSet};
+use proxy_rules::ruleset::{BackendRules, RuleSet, ServerRules};
 use proxy_rules::sample::Expr;
 use proxy_rules::sample::context::{Date, Shared};
 use proxy_state::{Backend, Frontend, Listener, Now, Registry};
@@ -18,6 +19,7 @@ use rustc_hash::FxHashMap;
 use crate::log::Log;
 use crate::reply::ErrorReplies;
 use crate::service::Stats;
+pub use crate::stream::StickRule;
 
 /// The worker's immutable surroundings.
 pub struct Env {
@@ -131,11 +133,23 @@ pub enum BalanceKey {
     Value { of: Expr, domain_only: bool },
 }
 
+/// How a backend chooses a server beside its algorithm.
+#[derive(Debug, Default)]
+pub struct ServerChoice {
+    /// `force-persist` (true) and `ignore-persist` (false).
+    pub persist: Vec<(bool, Condition)>,
+    pub use_servers: ServerRules,
+    pub sticks: Vec<StickRule>,
+    /// `persist rdp-cookie`: the cookie.
+    pub rdp: Option<Expr>,
+}
+
 /// A backend and what goes to it.
 pub struct Back {
     pub backend: Arc<Backend>,
     /// For the algorithms that hash something of the request.
     pub balance_key: Option<BalanceKey>,
+    pub choice: ServerChoice,
     pub tcp_content: RuleSet,
     /// `tcp-request inspect-delay` of the backend's own rules.
     pub inspect_delay: Option<Duration>,
@@ -191,6 +205,7 @@ impl Back {
         Self {
             backend,
             balance_key: None,
+            choice: ServerChoice::default(),
             tcp_content: RuleSet::new(),
             inspect_delay: None,
             http_request: RuleSet::new(),

@@ -11,6 +11,7 @@ use proxy_net::clock::Tick;
 use proxy_net::stop::JobGuard;
 use proxy_net::timer::Timer;
 use proxy_state::options::Proto;
+use proxy_state::stick::data::id;
 
 use crate::env::{Accepted, Front};
 use crate::io::{Conn, Io, Used};
@@ -37,6 +38,8 @@ pub(crate) struct Session {
     pub(crate) server_timer: Timer,
     /// A server connection that only this session may use again.
     pub(crate) own: Option<Box<crate::backend::Attached>>,
+    /// The server of the previous request, when the next one should rather go there, too.
+    pub(crate) last_server: Option<Box<LastServer>>,
     /// Requests read so far.
     pub(crate) requests: u64,
     /// When the current wait for a request began.
@@ -53,6 +56,13 @@ pub(crate) struct Session {
     /// This is a client connection, not a stream of one.
     counted: bool,
     _job: JobGuard,
+}
+
+/// Where the previous request of a session went.
+pub(crate) struct LastServer {
+    pub(crate) server: std::sync::Weak<proxy_state::Server>,
+    /// It asked for credentials (401, 407), which some servers bind to the connection.
+    pub(crate) challenged: bool,
 }
 
 /// What a session does next.
@@ -116,7 +126,12 @@ async fn begin(session: &mut Session) -> bool {
         session.handshake_ms = u32::try_from(taken).unwrap_or(u32::MAX);
         session.started = now;
     }
-    stream::admit(session, Admission::Session) != Admitted::Refused
+    let admitted = stream::admit(session, Admission::Session) != Admitted::Refused;
+    if admitted && !session.facts.tracked.is_empty() {
+        let now = session.thread.now(session.thread.tick());
+        session.facts.tracked.count(id::SESS_CNT, id::SESS_RATE, 1, now);
+    }
+    admitted
 }
 
 async fn run_tcp(session: &mut Session) {
@@ -195,6 +210,7 @@ impl Session {
             accepted: crate::env::date(),
             listener: accepted.listener,
             vars: Default::default(),
+            tracked: Default::default(),
             connection: Default::default(),
         };
         Self {
@@ -205,6 +221,7 @@ impl Session {
             client_timer: Timer::new(),
             server_timer: Timer::new(),
             own: None,
+            last_server: None,
             requests: 0,
             started,
             handshake_ms: 0,
@@ -227,6 +244,7 @@ impl Session {
             client_timer: Timer::new(),
             server_timer: Timer::new(),
             own: None,
+            last_server: None,
             requests: 0,
             started: self.thread.tick(),
             handshake_ms: self.handshake_ms,
@@ -445,6 +463,7 @@ impl Drop for Session {
         if !self.counted {
             return;
         }
+        self.facts.tracked.finish(self.thread.now(self.thread.tick()));
         self.facts.listener.sessions.dec();
         self.front.frontend.sessions.dec();
         if self.client_over_tls() {

@@ -12,6 +12,7 @@ mod show_servers;
 mod show_sess;
 mod show_stat;
 mod ssl;
+mod table;
 
 use crate::command::{Call, Command, Reply};
 use proxy_state::{Backend, Frontend, Server};
@@ -31,6 +32,7 @@ pub static TABLES: &[&[Command]] = &[
     show_servers::COMMANDS,
     show_sess::COMMANDS,
     show_stat::COMMANDS,
+    table::COMMANDS,
     ssl::COMMANDS,
 ];
 

@@ -462,8 +462,10 @@ pub static COLUMNS: &[Column] = &[
         "cookie",
         "CNSV",
         |o| match &o.kind {
-            Kind::Server { server, .. } if o.legends => server.spec.cookie.clone().into(),
-            Kind::Backend(b, _) if o.legends => b.cookie.clone().into(),
+            Kind::Server { server, .. } if o.legends => server.cookie().into(),
+            Kind::Backend(b, _) if o.legends => {
+                b.cookie.as_ref().map(|cookie| cookie.name.clone()).into()
+            }
             _ => Value::None,
         },
         "Cookie value of the server or cookie name of the backend",

@@ -199,6 +199,13 @@ pub(crate) const OPTIONS: Table<Kind> = &[
         ),
         flag("logasap", On::DEF_FE, "logs without waiting for the end", Flag::LogAsap),
         flag("nolinger", On::ALL, "resets connections instead of lingering", Flag::NoLinger),
+        flag("persist", On::DEF_BE, "keeps clients on servers that are down", Flag::Persist),
+        flag(
+            "prefer-last-server",
+            On::DEF_BE,
+            "keeps a connection's requests on one server",
+            Flag::PreferLastServer,
+        ),
         row(
             "redispatch",
             On::DEF_BE,
@@ -303,7 +310,6 @@ pub(crate) const OPTIONS: Table<Kind> = &[
     &not_yet(On::ALL, M, "HTTP", ["forwarded", "use-small-buffers"]),
     &not_yet(On::DEF_BE, M, "health checks", ["external-check", "spop-check"]),
     &not_yet(On::DEF_FE, M, "logs", ["dontlog-normal", "log-separate-errors"]),
-    &not_yet(On::DEF_BE, M, "persistence", ["persist", "prefer-last-server"]),
     &not_yet(On::ALL, M, "connections", ["socket-stats"]),
 ];
 

@@ -53,12 +53,27 @@ pub(crate) const OPTIONS: Table<Parse> = &[
             s.options.check = here(args, true);
             Ok(())
         }),
+        row("cookie", On::HERE, "<value>", M, "value of the persistence cookie", |cx, s, args| {
+            let value = args.string(cx, "a value")?;
+            if let Some(bad) =
+                value.bytes().find(|b| !b.is_ascii_graphic() || b";,\"\\".contains(b))
+            {
+                let message = format!("byte 0x{bad:02x} is not permitted in a cookie's value");
+                return Err(args.wrong(cx, value.span, message));
+            }
+            s.options.cookie = Some(value);
+            Ok(())
+        }),
         row("disabled", On::HERE, "", M, "starts in maintenance", |_, s, args| {
             s.options.disabled = here(args, true);
             Ok(())
         }),
         row("downinter", On::HERE, "<delay>", M, "check interval while down", |cx, s, args| {
             s.options.downinter = Some(interval(cx, args)?);
+            Ok(())
+        }),
+        row("non-stick", On::HERE, "", M, "stick tables do not learn it", |_, s, args| {
+            s.options.non_stick = here(args, true);
             Ok(())
         }),
         row("enabled", On::HERE, "", M, "cancels disabled", |_, s, args| {
@@ -329,12 +344,7 @@ pub(crate) const OPTIONS: Table<Parse> = &[
             "slowstart",
         ],
     ),
-    &not_yet(
-        On::HERE,
-        M,
-        "persistence and queueing",
-        ["cookie", "non-stick", "shard", "stick", "strict-maxconn"],
-    ),
+    &not_yet(On::HERE, M, "persistence and queueing", ["shard", "stick", "strict-maxconn"]),
     &not_yet(
         On::HERE,
         M,

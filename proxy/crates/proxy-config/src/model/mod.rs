@@ -17,10 +17,12 @@ mod global;
 mod l4;
 mod log;
 mod option;
+mod persist;
 mod proxy;
 mod rule;
 mod server;
 mod stats;
+mod stick;
 mod timeout;
 mod tls;
 mod users;
@@ -37,6 +39,7 @@ pub use option::{
     Except, Flag, FlagSet, ForwardFor, HttpConnectionMode, HttpReuse, LogOption, Proto, Redispatch,
     RestrictNames,
 };
+pub use persist::{Cookie, CookieMode, PersistRdp, PersistRule, UseServer};
 pub use proxy::{
     CaptureCookie, CaptureLine, DefaultsId, ErrorPage, ErrorSource, HttpErrors, OwnChecks, Proxy,
     ProxyKind, Settings,
@@ -46,6 +49,7 @@ pub use server::{
     InitAddr, Observe, OnError, OnMarkedDown, OnMarkedUp, Server, ServerOptions, SourceAddress,
 };
 pub use stats::StatsPage;
+pub use stick::{StickRule, StickTable, StoreWhen};
 pub use timeout::Timeouts;
 pub use tls::{
     BindTls, CertLoad, CertSource, CrtStore, LoadExtra, ServerProxy, ServerTls, TlsGlobal,

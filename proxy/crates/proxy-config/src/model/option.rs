@@ -27,6 +27,8 @@ pub enum Flag {
     LogAsap,
     LogHealthChecks,
     NoLinger,
+    Persist,
+    PreferLastServer,
     SpliceAuto,
     SpliceRequest,
     SpliceResponse,

@@ -5,10 +5,10 @@ use std::time::Duration;
 use proxy_types::{Mode, Span, Spanned};
 
 use super::{
-    AclLine, Affinity, Balance, Bind, Checks, Condition, FlagSet, ForwardFor, HashType,
-    HttpConnectionMode, HttpReuse, L4Mode, L4Policy, LogEntry, LogOption, Redispatch,
-    RestrictNames, RuleLine, RuleSet, Server, ServerOptions, SourceAddress, StatsPage, Timeouts,
-    UseBackend,
+    AclLine, Affinity, Balance, Bind, Checks, Condition, Cookie, FlagSet, ForwardFor, HashType,
+    HttpConnectionMode, HttpReuse, L4Mode, L4Policy, LogEntry, LogOption, PersistRdp, PersistRule,
+    Redispatch, RestrictNames, RuleLine, RuleSet, Server, ServerOptions, SourceAddress, StatsPage,
+    StickRule, StickTable, Timeouts, UseBackend, UseServer,
 };
 use crate::lexer::Word;
 
@@ -82,6 +82,8 @@ pub struct Proxy {
     /// `id`: the `iid` of the statistics. The first free number from 2 by default, see
     /// [`ProxyId`](proxy_types::ProxyId).
     pub id: Option<Spanned<u32>>,
+    /// `force-persist` and `ignore-persist`.
+    pub persist_rules: Vec<PersistRule>,
     /// All rule sets in the order written; see [`Config::rules`](super::Config::rules).
     pub rules: Vec<RuleLine>,
     pub servers: Vec<Server>,
@@ -90,6 +92,9 @@ pub struct Proxy {
     /// `stats admin`: any of them that holds lets the page change states.
     pub stats_admin: Vec<Condition>,
     pub use_backends: Vec<UseBackend>,
+    pub use_servers: Vec<UseServer>,
+    pub stick_rules: Vec<StickRule>,
+    pub stick_table: Option<StickTable>,
 }
 
 impl Proxy {
@@ -117,11 +122,15 @@ impl Proxy {
             description: None,
             guid: None,
             id: None,
+            persist_rules: Vec::new(),
             rules: Vec::new(),
             servers: Vec::new(),
             own_checks: OwnChecks::default(),
             stats_admin: Vec::new(),
             use_backends: Vec::new(),
+            use_servers: Vec::new(),
+            stick_rules: Vec::new(),
+            stick_table: None,
         }
     }
 
@@ -138,11 +147,14 @@ pub struct Settings {
     pub backlog: Option<Spanned<u32>>,
     pub balance: Option<Spanned<Balance>>,
     pub checks: Checks,
+    pub cookie: Option<Spanned<Cookie>>,
     pub default_backend: Option<Spanned<String>>,
     /// What the following `server` lines start from.
     pub default_server: ServerOptions,
     /// `disabled` (true) or `enabled` (false): whether the section takes part at all.
     pub disabled: Option<Spanned<bool>>,
+    /// What dynamic cookies are made with.
+    pub dynamic_cookie_key: Option<Spanned<String>>,
     /// `errorfile` and the like, in order.
     pub error_pages: Vec<ErrorPage>,
     pub flags: FlagSet,
@@ -176,6 +188,8 @@ pub struct Settings {
     pub monitor_uri: Option<Spanned<String>>,
     /// `option originalto`.
     pub originalto: Option<Spanned<ForwardFor>>,
+    /// `persist rdp-cookie`.
+    pub persist_rdp: Option<PersistRdp>,
     /// `option redispatch`. 4.2 "option redispatch": off by default.
     pub redispatch: Option<Spanned<Redispatch>>,
     /// `option http-restrict-req-hdr-names`.

@@ -29,6 +29,10 @@ pub struct ServerOptions {
     pub check: Option<Spanned<bool>>,
     /// 5.2 "error-limit": 10 by default.
     pub error_limit: Option<Spanned<u32>>,
+    /// `non-stick`: stick tables do not learn it.
+    pub non_stick: Option<Spanned<bool>>,
+    /// Value of the persistence cookie.
+    pub cookie: Option<Spanned<String>>,
     pub hash_key: Option<Spanned<HashKey>>,
     pub observe: Option<Spanned<Observe>>,
     pub on_error: Option<Spanned<OnError>>,

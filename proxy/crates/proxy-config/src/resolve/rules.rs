@@ -18,6 +18,7 @@ pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
     let mut told = FxHashSet::default();
     let keys = PublicKeys::default();
     let mut compiler = Compiler {
+        section: "",
         vars: &vars,
         loader: &BlankFiles,
         patterns: &patterns,
@@ -41,11 +42,15 @@ pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
             mode: proxy.settings.mode(),
             in_frontend: false,
             captures: Default::default(),
+            section: &proxy.name.value,
             refs: Vec::new(),
         };
         compiler.declare_captures(proxy);
         let in_frontend = proxy.kind != ProxyKind::Backend;
         compiler.rules(proxy, in_frontend, &mut CompiledProxy::default());
+        if proxy.kind.is_backend() {
+            compiler.server_choice(proxy);
+        }
         // What was inherited is told once.
         let format = proxy.settings.log_format.as_ref().map(|word| word.span);
         if proxy.kind.is_frontend() && format.is_some_and(|span| told.insert(span)) {
@@ -114,7 +119,10 @@ fn reference(cx: &mut Context<'_>, config: &Config, user: &Proxy, named: &Spanne
             let servers = owner.map_or(&[][..], |p| &p.servers);
             ("server", name, servers.iter().map(|s| s.name.value.as_str()).collect())
         }
-        Named::Table(name) => ("stick table", name, Vec::new()),
+        Named::Table(name) => {
+            let tables = config.proxies.iter().filter(|p| p.stick_table.is_some());
+            ("stick table", name, tables.map(|p| p.name.value.as_str()).collect())
+        }
         Named::Userlist(name) => {
             ("userlist", name, config.userlists.iter().map(|l| l.name.value.as_str()).collect())
         }

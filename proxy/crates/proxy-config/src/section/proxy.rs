@@ -6,7 +6,8 @@ use crate::args::{Args, Polarity};
 use crate::context::{Context, Parsed, Reported};
 use crate::keyword::{On, Row, Table, find, not_yet, removed, row, suggest};
 use crate::line::{
-    balance, bind, capture, check, error_page, log, option, rules, server, stats, timeout,
+    balance, bind, capture, check, error_page, log, option, persist, rules, server, stats, stick,
+    timeout,
 };
 use crate::model::{HttpReuse, LogEntry, Proxy, ProxyKind, RuleSet};
 use crate::section::global::{l4_mode, l4_policy, last_string, rest_text};
@@ -17,15 +18,14 @@ const M: &str = "4.2";
 
 pub(crate) const PROXY: Table<Parse> = &[
     CARRIED,
+    persist::PERSISTENCE,
+    stick::STICK,
     SLUICE,
     REMOVED,
     &not_yet(On::DEF_BE, M, "health checks", ["external-check"]),
     &not_yet(On::DEF_BE, M, "load balancing", ["max-keep-alive-queue", "retry-on"]),
-    &not_yet(On::BE, M, "load balancing", ["be-unpublished", "server-template", "use-server"]),
+    &not_yet(On::BE, M, "load balancing", ["be-unpublished", "server-template"]),
     &not_yet(On::FE, M, "load balancing", ["force-be-switch"]),
-    &not_yet(On::DEF_BE, M, "persistence", ["cookie", "dynamic-cookie-key", "persist"]),
-    &not_yet(On::BE, M, "persistence", ["force-persist", "ignore-persist", "stick"]),
-    &not_yet(On::FE_BE, M, "stick tables", ["stick-table"]),
     &not_yet(
         On::DEF_BE,
         M,

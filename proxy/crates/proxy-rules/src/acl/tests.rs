@@ -32,6 +32,7 @@ fn compile(
     let mut diag = Diagnostics::new();
     let mut refs = Vec::new();
     let mut cx = ParseCx {
+        section: "fe",
         place,
         mode: Mode::Http,
         vars: &traffic.names,

@@ -12,6 +12,7 @@ mod pattern;
 pub(crate) mod redirect;
 mod reply;
 mod status;
+mod stick;
 mod stream;
 mod uri;
 mod var;
@@ -33,6 +34,7 @@ pub const ALL: &[&[ActionDef]] = &[
     reply::ACTIONS,
     status::ACTIONS,
     stream::ACTIONS,
+    stick::ACTIONS,
     uri::ACTIONS,
     var::ACTIONS,
     verdict::ACTIONS,

@@ -32,6 +32,7 @@ fn with_cx<T>(
     let mut diag = Diagnostics::new();
     let mut refs = Vec::new();
     let mut cx = ParseCx {
+        section: "fe",
         place: kind.place(true),
         mode: Mode::Http,
         vars: &traffic.names,
@@ -306,7 +307,7 @@ fn errors() {
         "set-haeder X y",
         "unknown action 'set-haeder' in 'http-request' rule; did you mean 'set-header' maybe ?",
     );
-    check_error(HttpRequest, "track-sc0 src", "'http-request track-sc0' is not supported yet");
+    check_error(HttpRequest, "do-resolve x", "'http-request do-resolve' is not supported yet");
     check_error(
         TcpConnection,
         "deny",

@@ -15,6 +15,7 @@ mod live;
 mod map;
 mod number;
 mod protobuf;
+mod stick;
 mod string;
 mod text;
 mod var;
@@ -40,6 +41,8 @@ pub const ALL: &[&[ConvDef]] = &[
     map::CONVS,
     number::CONVS,
     protobuf::CONVS,
+    stick::ENTRIES,
+    stick::VALUES,
     string::CONVS,
     text::CONVS,
     var::CONVS,

@@ -16,6 +16,7 @@ mod payload;
 mod process;
 mod proxy;
 mod rdp;
+mod stick;
 mod stream;
 mod tls;
 
@@ -38,6 +39,12 @@ pub const ALL: &[&[FetchDef]] = &[
     proxy::FETCHES,
     rdp::FETCHES,
     stream::FETCHES,
+    stick::SET0,
+    stick::SET1,
+    stick::SET2,
+    stick::SOURCE,
+    stick::TABLES,
+    stick::TRACKED,
     tls::certificate::FETCHES,
     tls::hello::FETCHES,
     tls::secrets::FETCHES,

@@ -320,6 +320,7 @@ mod tests {
         let mut diag = proxy_types::Diagnostics::new();
         let mut refs = Vec::new();
         let mut cx = crate::sample::ParseCx {
+            section: "fe",
             place: crate::sample::Place::FeTcpContent,
             mode: proxy_types::Mode::Tcp,
             vars: &traffic.names,

@@ -14,6 +14,7 @@ fn parse(text: &str, purpose: Use, mode: Mode, traffic: &Traffic) -> Result<LogF
     let mut refs = Vec::new();
     let place = if purpose == Use::Log { Place::Log } else { Place::FeHttpRequest };
     let mut cx = ParseCx {
+        section: "fe",
         place,
         mode,
         vars: &traffic.names,

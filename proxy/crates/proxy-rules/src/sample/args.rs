@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, OnceLock};
 
+use proxy_state::stick::Table;
 use proxy_state::{Backend, Frontend, Server};
 use proxy_types::{Diagnostic, Span, Spanned};
 use regex::bytes::Regex;
@@ -132,6 +133,7 @@ pub enum Arg {
         server: Box<str>,
     },
     Str(Box<[u8]>),
+    Table(TableRef),
     /// A section that no live object stands for yet.
     Name(Box<str>),
     Var(VarRef),
@@ -163,14 +165,31 @@ impl<T> Late<T> {
     }
 
     fn get<'a>(&'a self, find: impl FnOnce(&str) -> Option<&'a Arc<T>>) -> Option<&'a T> {
-        match self.found.get() {
-            Some(object) => Some(object),
-            None => find(&self.name).map(|object| {
-                // Another thread may have been faster: it found the same object.
-                let _ = self.found.set(object.clone());
-                &**object
-            }),
-        }
+        self.get_arc(find).map(|object| &**object)
+    }
+
+    fn get_arc<'a>(&'a self, find: impl FnOnce(&str) -> Option<&'a Arc<T>>) -> Option<&'a Arc<T>> {
+        self.found.get().or_else(|| {
+            // Another thread may have been faster: it found the same object.
+            find(&self.name).inspect(|object| drop(self.found.set(Arc::clone(object))))
+        })
+    }
+}
+
+/// A stick table.
+#[derive(Debug)]
+pub struct TableRef(Late<Table>);
+
+impl TableRef {
+    /// The table of this name, which whoever knows all sections checks to exist.
+    pub fn named(name: &str, span: Span, cx: &mut ParseCx<'_>) -> Self {
+        cx.refs.push(Spanned::new(Named::Table(name.into()), span));
+        Self(Late::new(name))
+    }
+
+    /// The table; `None` only where no configuration was checked.
+    pub fn get<'a>(&'a self, cx: &EvalCtx<'a>) -> Option<&'a Arc<Table>> {
+        self.0.get_arc(|name| cx.shared.registry.table(name))
     }
 }
 
@@ -224,6 +243,14 @@ impl Args {
         match self.get(i) {
             Arg::Absent => cx.frontend,
             Arg::Frontend(late) => late.get(|name| cx.shared.registry.frontend(name)),
+            _ => None,
+        }
+    }
+
+    /// The stick table that is named, or that of the section the rule is in.
+    pub fn table<'a>(&'a self, i: usize, cx: &EvalCtx<'a>) -> Option<&'a Arc<Table>> {
+        match self.get(i) {
+            Arg::Table(table) => table.get(cx),
             _ => None,
         }
     }
@@ -339,7 +366,12 @@ pub fn typed(
 ) -> Parsed<Args> {
     // `name()` is the same as `name`.
     let given = match given {
-        [only] if only.is_empty() && defs.first().is_none_or(|d| !d.required) => &[],
+        [only]
+            if only.is_empty()
+                && defs.first().is_none_or(|d| !d.required || d.kind == ArgKind::Table) =>
+        {
+            &[]
+        }
         _ => given,
     };
     if given.len() > defs.len() {
@@ -352,6 +384,11 @@ pub fn typed(
     }
     let mut args = Vec::with_capacity(given.len());
     for (i, def) in defs.iter().enumerate() {
+        // The table of the section the rule is in goes without saying.
+        if def.kind == ArgKind::Table && def.required && given.get(i).is_none_or(|w| w.is_empty()) {
+            args.push(Arg::Table(TableRef::named(cx.section, span, cx)));
+            continue;
+        }
         let Some(word) = given.get(i) else {
             if def.required {
                 let required = defs.iter().filter(|d| d.required).count();
@@ -397,7 +434,7 @@ fn value(kind: ArgKind, word: &Spanned<Vec<u8>>, cx: &mut ParseCx<'_>) -> Result
             Arg::FieldPath(numbers.ok_or_else(|| wrong("field numbers joined by dots"))?)
         }
         ArgKind::Frontend => Arg::Frontend(Late::new(named(Named::Frontend, text, word.span, cx)?)),
-        ArgKind::Table => Arg::Name(named(Named::Table, text, word.span, cx)?.into()),
+        ArgKind::Table => Arg::Table(TableRef::named(text, word.span, cx)),
         ArgKind::Userlist => Arg::Name(named(Named::Userlist, text, word.span, cx)?.into()),
         ArgKind::Int => Arg::Int(text.parse().map_err(|_| wrong("an integer"))?),
         ArgKind::Ipv4 => Arg::Ipv4(text.parse().map_err(|_| wrong("an IPv4 address"))?),

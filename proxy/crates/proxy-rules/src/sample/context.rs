@@ -14,6 +14,7 @@ use crate::capture::Captured;
 use crate::jwt::PublicKeys;
 use crate::logformat::{LogFacts, TimeoutChanges};
 use crate::pattern::PatternLists;
+use crate::track::Tracked;
 use crate::users::Userlist;
 use crate::vars::{ProcVars, Scope, StreamVars, VarNames, VarRef, Vars};
 
@@ -70,6 +71,8 @@ pub struct Session {
     pub accepted: Date,
     pub listener: Arc<Listener>,
     pub vars: Vars,
+    /// Entries of stick tables tracked for the life of the connection.
+    pub tracked: Tracked,
     pub connection: Connection,
 }
 
@@ -112,6 +115,8 @@ pub struct EvalCtx<'a> {
     /// The rule that last ended a rule set of the stream.
     pub last_rule: Option<&'a LastRule>,
     /// What a log line knows of the stream.
+    /// Entries of stick tables tracked for the life of the stream.
+    pub tracked: Option<&'a Tracked>,
     pub facts: Option<&'a LogFacts<'a>>,
     /// The stream itself while it lives, where `facts` are not made yet.
     pub stream: Option<&'a dyn StreamView>,
@@ -169,6 +174,7 @@ impl<'a> EvalCtx<'a> {
             overrides: None,
             captured: None,
             last_rule: None,
+            tracked: None,
             facts: None,
             stream: None,
         }

@@ -3,10 +3,13 @@
 use std::cell::Cell;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bumpalo::Bump;
 use proxy_http::{Method, RequestHead, ResponseHead, h1};
 use proxy_state::registry::RegistrySpec;
+use proxy_state::stick::data::{self, id};
+use proxy_state::stick::{KeyType, ServerKey, Store, TableSpec};
 use proxy_state::{
     Backend, BackendSpec, Frontend, FrontendSpec, ListenerSpec, Now, Registry, Server, ServerSpec,
 };
@@ -20,6 +23,7 @@ use super::value::Sample;
 use crate::capture::Captured;
 use crate::logformat::LogFacts;
 use crate::pattern::PatternLists;
+use crate::track::{self, Tracked};
 use crate::vars::{ProcVars, StreamVars, VarNames, Vars};
 
 /// The request of the examples.
@@ -95,7 +99,7 @@ impl Traffic {
         let backend = registry.backends()[0].clone();
         let server = backend.servers()[0].clone();
         frontend.begin_session(CLOCK.now);
-        Self {
+        let traffic = Self {
             scratch: Bump::new(),
             shared: Shared {
                 registry,
@@ -119,6 +123,7 @@ impl Traffic {
                 accepted: CLOCK.date,
                 listener: frontend.listeners[0].clone(),
                 vars: Vars::default(),
+                tracked: Tracked::default(),
                 connection: super::example_tls::client(),
             },
             frontend,
@@ -133,7 +138,9 @@ impl Traffic {
             res_data: Vec::new(),
             facts: facts(),
             captured,
-        }
+        };
+        track_client(&traffic);
+        traffic
     }
 
     /// All of it as a context.
@@ -177,6 +184,7 @@ impl Traffic {
         let mut refs = Vec::new();
         let mut cx = ParseCx {
             place: Place::Log,
+            section: "fe",
             mode: Mode::Http,
             vars: &self.names,
             loader,
@@ -221,6 +229,38 @@ fn facts() -> LogFacts<'static> {
     }
 }
 
+/// Table `fe` with everything but arrays.
+fn table() -> TableSpec {
+    let stores = data::TYPES.iter().filter(|kind| !kind.is_array);
+    TableSpec {
+        name: "fe".to_owned(),
+        key: KeyType::Ipv4,
+        size: 10,
+        expire: Some(Duration::from_secs(30)),
+        nopurge: false,
+        server_key: ServerKey::Name,
+        stores: stores
+            .map(|kind| Store { kind, count: 1, period: Duration::from_secs(10) })
+            .collect(),
+        brates_factor: 1,
+    }
+}
+
+/// The client is tracked as set 0, with one request of 2048 bytes and `gpc0` 7.
+fn track_client(traffic: &Traffic) {
+    let cx = traffic.context();
+    let Some(table) = traffic.shared.registry.table("fe") else { return };
+    let client = Sample::Ipv4(Ipv4Addr::new(192, 0, 2, 10));
+    track::track(&cx, track::Life::Session, 0, table, client);
+    if let Some(held) = track::tracked(&cx, 0) {
+        held.count(id::HTTP_REQ_CNT, id::HTTP_REQ_RATE, 1, CLOCK.now);
+        held.count_bytes(2048, 0, CLOCK.now);
+        if let Some(slot) = table.slot(id::GPC0, 0) {
+            held.entry.with(|values| values.set(slot, 7, CLOCK.now));
+        }
+    }
+}
+
 /// Frontend `fe` (2) with the listener `web`, backend `be` (3) with the servers `s1` and `s2`.
 fn registry() -> Arc<Registry> {
     let listen = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 80));
@@ -251,7 +291,12 @@ fn registry() -> Arc<Registry> {
         servers: vec![server(1), server(2)],
         ..BackendSpec::default()
     };
-    let spec = RegistrySpec { frontends: vec![frontend], backends: vec![backend], maxconn: 1000 };
+    let spec = RegistrySpec {
+        frontends: vec![frontend],
+        backends: vec![backend],
+        tables: vec![table()],
+        maxconn: 1000,
+    };
     Registry::new(spec).unwrap_or_else(|e| unreachable!("no server tracks another: {e}"))
 }
 

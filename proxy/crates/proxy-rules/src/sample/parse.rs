@@ -73,6 +73,8 @@ impl FileNames for () {
 pub struct ParseCx<'a> {
     /// Which rule the expression is for; decides which fetches make sense.
     pub place: Place,
+    /// The name of the section, whose stick table is meant where none is named.
+    pub section: &'a str,
     /// Of the proxy; some log-format aliases exist in HTTP only.
     pub mode: Mode,
     pub vars: &'a VarNames,

@@ -173,6 +173,22 @@ impl Server {
         self.addr.load()
     }
 
+    /// The value of the persistence cookie: the configured one, or one made of the address.
+    pub fn cookie(&self) -> Option<String> {
+        match &self.spec.cookie {
+            Some(value) => Some(value.clone()),
+            None => self.backend()?.cookie.as_ref()?.dynamic_value(self.addr().inet()),
+        }
+    }
+
+    /// Whether [`Server::cookie`] is this value.
+    pub(crate) fn has_cookie(&self, value: &[u8]) -> bool {
+        match &self.spec.cookie {
+            Some(own) => own.as_bytes() == value,
+            None => self.cookie().is_some_and(|own| own.as_bytes() == value),
+        }
+    }
+
     pub fn op_state(&self) -> OpState {
         OpState::from_u8(self.op.load(Ordering::Relaxed))
     }

@@ -100,6 +100,8 @@ pub struct ServerSpec {
     /// 0 is no limit.
     pub maxqueue: u32,
     pub cookie: Option<String>,
+    /// `non-stick`: stick tables do not learn it.
+    pub non_stick: bool,
     pub check: Option<CheckSpec>,
     /// `track [backend/]server`.
     pub track: Option<(Option<String>, String)>,
@@ -143,6 +145,7 @@ impl ServerSpec {
             minconn: 0,
             maxqueue: 0,
             cookie: None,
+            non_stick: false,
             check: None,
             track: None,
             observe: None,

@@ -14,6 +14,7 @@ use proxy_net::clock;
 use proxy_net::connect::{ConnectError, ConnectFailure, ConnectOptions, connect_with_timer};
 use proxy_net::timer;
 use proxy_rules::sample::connection::Connection;
+use proxy_state::lb::Hashes;
 use proxy_state::options::{HttpReuse, Proto};
 use proxy_state::queue::{Ticket, Turn};
 use proxy_state::server::PortMode;
@@ -41,7 +42,7 @@ pub(crate) async fn attach(s: &mut Session, x: &mut Exchange) -> Result<(), Faul
     let mut exclude = None;
     loop {
         let server = match again.take() {
-            Some(server) if server.is_usable() && begin(s, &server) => server,
+            Some(server) if x.persist.admits(&back, &server) && begin(s, &server) => server,
             _ => slot(s, x, &back, exclude).await?,
         };
         x.record.queue_done.get_or_insert_with(|| s.thread.tick());
@@ -113,7 +114,7 @@ pub(crate) async fn attach(s: &mut Session, x: &mut Exchange) -> Result<(), Faul
                 x.record.retries += 1;
                 server.counters.local().retries.inc();
                 back.backend.counters.local().retries.inc();
-                if redispatches(&back.backend, x.record.retries) {
+                if !x.persist.force && redispatches(&back.backend, x.record.retries) {
                     x.record.redispatched = true;
                     server.counters.local().redispatches.inc();
                     back.backend.counters.local().redispatches.inc();
@@ -237,9 +238,12 @@ async fn slot(
 ) -> Result<Arc<Server>, Fault> {
     let backend = &back.backend;
     let random = s.thread.random();
+    let mut bound = bound(s, x, back, exclude);
     loop {
-        let chosen = match choose(s, x, back, exclude, random) {
-            Ok(server) if begin(s, &server) => return Ok(balanced(back, server)),
+        let is_bound = bound.is_some();
+        let count = |server| if is_bound { server } else { balanced(back, server) };
+        let chosen = match bound.take().map_or_else(|| choose(s, x, back, exclude, random), Ok) {
+            Ok(server) if begin(s, &server) => return Ok(count(server)),
             Ok(server) => Some(server),
             Err(NoServer::AllFull) => None,
             Err(NoServer::NoneAvailable) => return Err(Fault::NoServer),
@@ -257,10 +261,29 @@ async fn slot(
             Turn::ChooseAgain => {}
             Turn::Slot(server) => {
                 server.count_session(s.thread.now(s.thread.tick()));
-                return Ok(balanced(back, server));
+                return Ok(count(server));
             }
         }
     }
+}
+
+/// The server that the stream is bound to, or likes best, if it can go there.
+fn bound(s: &Session, x: &Exchange, back: &Back, exclude: Option<ServerId>) -> Option<Arc<Server>> {
+    let other = |server: &&Arc<Server>| exclude != Some(server.id);
+    if let Some(server) = &x.persist.pinned {
+        return Some(server).filter(other).filter(|server| x.persist.admits(back, server)).cloned();
+    }
+    if back.backend.lb.algorithm.hashes != Hashes::Nothing {
+        return None;
+    }
+    let last = s
+        .last_server
+        .as_ref()
+        .filter(|last| back.backend.options.prefer_last_server || last.challenged)?;
+    let server = last.server.upgrade()?;
+    let same = back.backend.server_by_id(server.id).is_some_and(|own| Arc::ptr_eq(&own, &server));
+    let likes = same && server.is_eligible() && !server.is_full() && exclude != Some(server.id);
+    likes.then_some(server)
 }
 
 /// Asks the algorithm, with what it hashes.
@@ -384,6 +407,7 @@ fn opening(s: &Session, x: &Exchange, back: &Back, server: &Server) -> Option<Op
     cx.request = x.record.request_read.then_some(&x.request);
     cx.req_data = (!x.record.request_read).then(|| s.client.input.data());
     cx.vars = Some(&x.vars);
+    cx.tracked = Some(&x.tracked);
     let (src, dst) = (x.overrides.src.get(), x.overrides.dst.get());
     let ends = src.or(s.facts.src).zip(dst.or(s.facts.dst));
     let opening = exit.opening(&cx, ends, x.unique_id.as_deref());

@@ -54,6 +54,11 @@ pub(crate) fn write(s: &Session, x: &Exchange) {
     let server = record.server.as_deref();
     let so_far = View::new(s, record, x.number, x.unique_id.as_deref(), [0; 4]);
     let facts = LogFacts {
+        termination: Termination {
+            request_cookie: x.persist.cookie().0,
+            response_cookie: x.persist.cookie().1,
+            ..so_far.facts().termination
+        },
         request_captures: &request_captures,
         response_captures: &response_captures,
         request_cookie: x.cookies[0].as_deref(),
@@ -81,6 +86,7 @@ pub(crate) fn write(s: &Session, x: &Exchange) {
     cx.captured = Some(&x.captured);
     cx.last_rule = Some(&x.last_rule);
     cx.overrides = Some(&x.overrides);
+    cx.tracked = Some(&x.tracked);
     cx.facts = Some(&facts);
     log.sink.line(severity, format.render(&cx));
     drop(bump);

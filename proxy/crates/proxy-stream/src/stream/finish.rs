@@ -8,7 +8,7 @@ use proxy_state::options::HttpReuse;
 use super::{After, Exchange, observe};
 use crate::backend::{Attached, Idle};
 use crate::log;
-use crate::session::Session;
+use crate::session::{LastServer, Session};
 use crate::term::{Blame, Fault};
 
 /// What becomes of the client's connection.
@@ -27,6 +27,12 @@ pub(super) fn after(s: &Session, x: &Exchange, fault: Option<Fault>) -> After {
 pub(super) fn release_server(s: &mut Session, x: &mut Exchange) {
     let Some(mut attached) = x.server.take() else { return };
     let server = attached.server.clone();
+    let challenged = matches!(x.record.status, Some(401 | 407));
+    if challenged || x.backend.as_ref().is_some_and(|b| b.backend.options.prefer_last_server) {
+        s.last_server = Some(Box::new(LastServer { server: Arc::downgrade(&server), challenged }));
+    } else {
+        s.last_server = None;
+    }
     end_server(&server);
     if attached.shared.is_some() {
         drop(attached);
@@ -134,6 +140,10 @@ pub(super) fn finish(s: &mut Session, x: &mut Exchange) {
     // What the server said unasked does not count.
     record.silent |= s.front.frontend.options.dontlognull && record.bytes_in == 0;
 
+    for tracked in [&s.facts.tracked, &x.tracked] {
+        tracked.count_bytes(record.bytes_in, record.bytes_out, now);
+    }
+    x.tracked.finish(now);
     let front = s.front.frontend.counters.local();
     front.bytes_in.add(record.bytes_in);
     front.bytes_out.add(record.bytes_out);

@@ -8,12 +8,15 @@
 
 mod answer;
 mod buffer;
+mod cookie;
 mod finish;
 mod observe;
+mod persist;
 mod request;
 mod response;
 mod rules;
 mod service;
+mod stick;
 pub(crate) mod tcp;
 mod transfer;
 mod tunnel;
@@ -26,9 +29,13 @@ use proxy_http::{RequestHead, ResponseHead, Version};
 use proxy_rules::action::{Close, Effects};
 use proxy_rules::capture::Captured;
 use proxy_rules::sample::context::{LastRule, Overrides};
+use proxy_rules::track::Tracked;
 use proxy_rules::vars::StreamVars;
+use proxy_state::stick::data::id;
 
 pub(crate) use self::rules::with_balance_key;
+pub use self::stick::StickRule;
+pub(crate) use self::stick::store as store_server;
 use crate::backend::{self, Attached};
 use crate::env::Back;
 use crate::io::Conn;
@@ -58,7 +65,10 @@ pub(crate) struct Exchange {
     /// Number of the stream within the process.
     pub(crate) number: u32,
     pub(crate) vars: StreamVars,
+    /// Entries of stick tables that this stream tracks.
+    pub(crate) tracked: Tracked,
     pub(crate) effects: Effects,
+    pub(crate) persist: persist::Persist,
     pub(crate) captured: Captured,
     /// `capture cookie`: of the request and of the response.
     pub(crate) cookies: [Option<Vec<u8>>; 2],
@@ -93,6 +103,8 @@ impl Exchange {
         self.vars.req.clear();
         self.vars.res.clear();
         self.effects = Effects::default();
+        self.persist = persist::Persist::default();
+        self.tracked.finish(proxy_state::Now(0));
         self.captured.clear();
         self.cookies = [None, None];
         self.last_rule.set(None);
@@ -222,7 +234,12 @@ pub(crate) async fn run(s: &mut Session, x: &mut Exchange) -> After {
 
 /// Answers a request that could not be read.
 pub(crate) async fn refuse(s: &mut Session, x: &mut Exchange, fault: Fault) {
-    s.front.frontend.count_request(s.thread.now(x.record.first_byte));
+    let now = s.thread.now(x.record.first_byte);
+    s.front.frontend.count_request(now);
+    if matches!(fault, Fault::BadRequest { .. }) {
+        s.facts.tracked.count(id::HTTP_REQ_CNT, id::HTTP_REQ_RATE, 1, now);
+        s.facts.tracked.count(id::HTTP_ERR_CNT, id::HTTP_ERR_RATE, 1, now);
+    }
     answer::fail(s, x, fault).await;
     finish::finish(s, x);
 }

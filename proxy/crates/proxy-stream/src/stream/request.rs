@@ -5,12 +5,13 @@ use std::sync::Arc;
 use proxy_http::h1::{request_runs, write_request};
 use proxy_http::{BodyLen, Method, RequestHead, Version};
 use proxy_state::options::{AddressHeader, HttpConnection, RestrictNames};
+use proxy_state::stick::data::id;
 
 use proxy_net::clock::Tick;
 use proxy_rules::action::Cause;
 
 use super::rules::{self, Verdict};
-use super::{Exchange, answer, buffer, service};
+use super::{Exchange, answer, buffer, persist, service};
 use crate::backend::Attached;
 use crate::env::Back;
 use crate::mux::h1::Wire;
@@ -40,6 +41,7 @@ pub(super) async fn begin(s: &mut Session, x: &mut Exchange) -> Result<Next, Fau
     x.record.request_read = true;
     x.number = s.thread.next_stream();
     s.front.frontend.count_request(now);
+    s.facts.tracked.count(id::HTTP_REQ_CNT, id::HTTP_REQ_RATE, 1, now);
     s.thread.env.registry().process.counters.local().req_tot.inc();
     x.keep_client = keeps_client(s, x);
     x.flow.has_body = x.request.body() != BodyLen::None;
@@ -109,6 +111,7 @@ pub(super) async fn begin(s: &mut Session, x: &mut Exchange) -> Result<Next, Fau
     if let Some(next) = restrict_names(s, x, Some(&back)) {
         return Ok(next);
     }
+    persist::bind(s, x, &back);
     prepare(s, x, &back);
     x.backend = Some(back);
     Ok(Next::Server)
@@ -166,7 +169,13 @@ pub(super) fn apply(
             };
             (x.record.cause, x.record.phase) = (letters[0], letters[1]);
             match cause {
-                Cause::Deny | Cause::Tarpit => count_denied(s),
+                Cause::Deny | Cause::Tarpit => {
+                    count_denied(s);
+                    let now = s.thread.now(s.thread.tick());
+                    for tracked in [&s.facts.tracked, &x.tracked] {
+                        tracked.count(id::HTTP_ERR_CNT, id::HTTP_ERR_RATE, 1, now);
+                    }
+                }
                 Cause::Bad => s.front.frontend.counters.local().err_req.inc(),
                 Cause::Auth | Cause::Redirect | Cause::Return => {
                     s.front.frontend.counters.local().intercepted.inc();

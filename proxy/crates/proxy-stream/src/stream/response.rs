@@ -3,10 +3,13 @@
 use proxy_http::h1::{response_runs, write_response};
 use proxy_http::{BodyLen, Method, Version};
 
+use proxy_state::Now;
+use proxy_state::stick::data::id;
+
 use proxy_rules::action::Cause;
 
 use super::rules::{self, Verdict};
-use super::{Exchange, request};
+use super::{Exchange, cookie, request};
 use crate::mux::h1::Wire;
 use crate::session::Session;
 use crate::term::Fault;
@@ -147,8 +150,23 @@ pub(super) fn as_upgrade(x: &mut Exchange) {
     headers.append(b"upgrade", protocol);
 }
 
+/// Counts errors and failures that a server answers with in what is tracked (configuration manual, 3.2 "http-err-codes").
+fn count_status(s: &Session, x: &Exchange, now: Now) {
+    let (counter, rate) = match x.response.status() {
+        400..=499 => (id::HTTP_ERR_CNT, id::HTTP_ERR_RATE),
+        501 | 505 => return,
+        500..=599 => (id::HTTP_FAIL_CNT, id::HTTP_FAIL_RATE),
+        _ => return,
+    };
+    for tracked in [&s.facts.tracked, &x.tracked] {
+        tracked.count(counter, rate, 1, now);
+    }
+}
+
 fn forward(s: &mut Session, x: &mut Exchange, from: Wire) -> Result<Kind, Fault> {
-    x.record.response_done = Some(s.thread.tick());
+    let tick = s.thread.tick();
+    x.record.response_done = Some(tick);
+    count_status(s, x, s.thread.now(tick));
     x.record.status = Some(x.response.status());
     x.record.server_status = x.record.status;
     let cookie = s.front.capture_cookie.as_ref();
@@ -156,6 +174,11 @@ fn forward(s: &mut Session, x: &mut Exchange, from: Wire) -> Result<Kind, Fault>
     rules::capture(&x.captured.response, &s.front.response_captures, x.response.headers());
     response_rules(s, x)?;
     check_cache(s, x)?;
+    let (back, server) = (x.backend.clone(), x.record.server.clone());
+    if let (Some(back), Some(server)) = (back, server) {
+        cookie::on_response(x, &back, &server, crate::env::date().secs);
+    }
+    super::store_server(s, x, true);
     after_rules(s, x);
     x.record.status = Some(x.response.status());
     let old_client = x.request.version() == Version::Http10;

@@ -154,6 +154,7 @@ fn run(
         [x.to_server.received, x.to_server.forwarded, x.to_client.received, x.to_client.forwarded];
     let so_far = View::new(s, &x.record, x.number, x.unique_id.as_deref(), moved);
     base.stream = Some(&so_far);
+    base.tracked = Some(&x.tracked);
     let mut env = RuleEnv {
         base,
         request: Some(&mut x.request),
@@ -272,6 +273,7 @@ pub(super) fn on_content(
         [x.to_server.received, x.to_server.forwarded, x.to_client.received, x.to_client.forwarded];
     let so_far = View::new(s, &x.record, x.number, x.unique_id.as_deref(), moved);
     base.stream = Some(&so_far);
+    base.tracked = Some(&x.tracked);
     let mut env = RuleEnv { base, request: None, response: None, effects: &mut x.effects };
     let verdict = match rules.run_from(at, &mut env) {
         Flow::Wait if !complete => None,
@@ -311,6 +313,7 @@ pub(super) fn choose_backend(s: &Session, x: &Exchange) -> Option<Arc<Back>> {
     cx.frontend = Some(&front.frontend);
     show_request(s, x, &mut cx);
     cx.vars = Some(&x.vars);
+    cx.tracked = Some(&x.tracked);
     let named = match front.use_backend.choose(&cx) {
         BackendChoice::Named(name) => s.thread.env.backends.get(name).cloned(),
         BackendChoice::Default | BackendChoice::Wait => None,
@@ -334,10 +337,27 @@ pub(super) fn with_context<T>(
     cx.backend = back.map(|back| &*back.backend);
     show_request(s, x, &mut cx);
     cx.vars = Some(&x.vars);
+    cx.tracked = Some(&x.tracked);
     let value = then(&cx);
     drop(bump);
     s.thread.bump.borrow_mut().reset();
     value
+}
+
+/// Calls `then` with what rules on the response see.
+pub(super) fn with_response<T>(
+    s: &Session,
+    x: &Exchange,
+    back: &Back,
+    then: impl for<'a> FnOnce(&EvalCtx<'a>) -> T,
+) -> T {
+    with_context(s, x, Some(back), |cx| {
+        let mut cx = *cx;
+        cx.server = x.record.server.as_deref();
+        cx.server_connection = x.record.server_connection.as_deref();
+        cx.response = x.record.response_done.map(|_| &x.response);
+        then(&cx)
+    })
 }
 
 /// Calls `then` with what the backend's algorithm hashes of this request; `None` when it has no such thing.
@@ -361,6 +381,7 @@ pub(crate) fn with_balance_key<T>(
             cx.backend = Some(&back.backend);
             show_request(s, x, &mut cx);
             cx.vars = Some(&x.vars);
+            cx.tracked = Some(&x.tracked);
             let value = of.eval_str(&cx).filter(|value| !value.is_empty());
             let value = if *domain_only { value.map(key::main_domain) } else { value };
             let chosen = then(value);
@@ -386,6 +407,7 @@ pub(super) fn unique_id(s: &Session, x: &mut Exchange) {
     cx.frontend = Some(&s.front.frontend);
     show_request(s, x, &mut cx);
     cx.vars = Some(&x.vars);
+    cx.tracked = Some(&x.tracked);
     cx.facts = Some(&facts);
     let id = format.render(&cx).to_vec();
     drop(bump);

@@ -9,7 +9,7 @@ use proxy_rules::ruleset::RuleSet;
 use proxy_types::Mode;
 
 use super::rules::{self, Verdict};
-use super::{Exchange, finish, request, tunnel};
+use super::{Exchange, finish, persist, request, tunnel};
 use crate::backend;
 use crate::env::Back;
 use crate::session::Session;
@@ -61,10 +61,12 @@ async fn process(s: &mut Session, x: &mut Exchange) -> Result<Outcome, Fault> {
     if !inspect(s, x, Some(&back), &back.tcp_content, back.inspect_delay).await? {
         return Ok(Outcome::Done);
     }
+    persist::bind(s, x, &back);
     x.record.head_done = Some(x.record.start);
     x.backend = Some(back);
     s.client_timer.arm(front.frontend.timeouts.client);
     backend::attach(s, x).await?;
+    super::store_server(s, x, false);
     tunnel::run(s, x).await?;
     Ok(Outcome::Done)
 }

@@ -282,7 +282,12 @@ fn build(setup: &Setup, servers: &[SocketAddr], lines: Sender<String>) -> (Arc<F
         }],
         ..FrontendSpec::default()
     };
-    let spec = RegistrySpec { frontends: vec![frontend], backends: vec![backend], maxconn: 100 };
+    let spec = RegistrySpec {
+        frontends: vec![frontend],
+        backends: vec![backend],
+        maxconn: 100,
+        ..RegistrySpec::default()
+    };
     let registry = Registry::new(spec).expect("registry");
     let back = Arc::new(Back::new(registry.backends()[0].clone()));
     let mut front = Front::new(registry.frontends()[0].clone(), Some(back.clone()));
@@ -291,6 +296,7 @@ fn build(setup: &Setup, servers: &[SocketAddr], lines: Sender<String>) -> (Arc<F
     let (mut diag, mut refs) = (Diagnostics::default(), Vec::new());
     let mut acls = AclTable::default();
     let mut cx = ParseCx {
+        section: "fe",
         place: Place::FeHttpRequest,
         mode: setup.mode,
         vars: &names,

@@ -1,0 +1,244 @@
+//! Actions on stick tables: tracking, and counters and tags of what is tracked (configuration manual, 4.4).
+
+use std::sync::Arc;
+
+use proxy_state::stick::Table;
+use proxy_state::stick::data::id;
+use proxy_types::Diagnostic;
+
+use super::def::{Act, ActionArgs, ActionDef, SetKind, Sets};
+use super::env::{Flow, RuleEnv};
+use crate::sample::args::TableRef;
+use crate::sample::parse::{fail, show};
+use crate::sample::{EvalCtx, Expr, ParseCx, Parsed};
+use crate::track::{self, COUNTERS, Life};
+
+const SETS: Sets = Sets::of(".YYYYYYY");
+const TRACK: Sets = Sets::of(".YYY.YY.");
+
+const fn tracks(name: &'static str, parse: super::def::ParseFn) -> ActionDef {
+    ActionDef {
+        name,
+        sets: TRACK,
+        parse,
+        syntax: "<key> [table <table>]",
+        doc: "Counts events of this connection or request in the entry of a key.",
+    }
+}
+
+pub(super) const ACTIONS: &[ActionDef] = &[
+    ActionDef {
+        name: "sc-add-gpc",
+        sets: SETS,
+        parse: |args, cx| {
+            let (index, set) = pair(args)?;
+            let value = amount(args, cx)?;
+            Ok(Box::new(Change { set, index, kind: id::GPC, value: Value::Add(value) }))
+        },
+        syntax: "(<idx>,<sc-id>) { <int> | <expr> }",
+        doc: "Adds to a general purpose counter of a tracked entry.",
+    },
+    ActionDef {
+        name: "sc-inc-gpc",
+        sets: SETS,
+        parse: |args, _| {
+            let (index, set) = pair(args)?;
+            Ok(Box::new(Change { set, index, kind: id::GPC, value: Value::Add(Amount::Fixed(1)) }))
+        },
+        syntax: "(<idx>,<sc-id>)",
+        doc: "Counts in a general purpose counter of a tracked entry.",
+    },
+    ActionDef {
+        name: "sc-inc-gpc0",
+        sets: SETS,
+        parse: |args, _| {
+            let set = single(args)?;
+            Ok(Box::new(Change {
+                set,
+                index: 0,
+                kind: id::GPC0,
+                value: Value::Add(Amount::Fixed(1)),
+            }))
+        },
+        syntax: "(<sc-id>)",
+        doc: "Counts in the first general purpose counter of a tracked entry.",
+    },
+    ActionDef {
+        name: "sc-inc-gpc1",
+        sets: SETS,
+        parse: |args, _| {
+            let set = single(args)?;
+            Ok(Box::new(Change {
+                set,
+                index: 0,
+                kind: id::GPC1,
+                value: Value::Add(Amount::Fixed(1)),
+            }))
+        },
+        syntax: "(<sc-id>)",
+        doc: "Counts in the second general purpose counter of a tracked entry.",
+    },
+    ActionDef {
+        name: "sc-set-gpt",
+        sets: SETS,
+        parse: |args, cx| {
+            let (index, set) = pair(args)?;
+            let value = amount(args, cx)?;
+            Ok(Box::new(Change { set, index, kind: id::GPT, value: Value::Set(value) }))
+        },
+        syntax: "(<idx>,<sc-id>) { <int> | <expr> }",
+        doc: "Sets a general purpose tag of a tracked entry.",
+    },
+    ActionDef {
+        name: "sc-set-gpt0",
+        sets: SETS,
+        parse: |args, cx| {
+            let set = single(args)?;
+            let value = amount(args, cx)?;
+            Ok(Box::new(Change { set, index: 0, kind: id::GPT0, value: Value::Set(value) }))
+        },
+        syntax: "(<sc-id>) { <int> | <expr> }",
+        doc: "Sets the first general purpose tag of a tracked entry.",
+    },
+    tracks("track-sc0", |args, cx| track(0, args, cx)),
+    tracks("track-sc1", |args, cx| track(1, args, cx)),
+    tracks("track-sc2", |args, cx| track(2, args, cx)),
+];
+
+/// A number between the parentheses.
+fn number(args: &ActionArgs<'_, '_>, text: &str, high: u16) -> Parsed<u16> {
+    match text.trim().parse() {
+        Ok(n) if n <= high => Ok(n),
+        _ => fail(
+            Diagnostic::alert(format!(
+                "{}: '{text}' is not a number from 0 to {high}",
+                args.what()
+            ))
+            .at(args.span()),
+        ),
+    }
+}
+
+fn single(args: &ActionArgs<'_, '_>) -> Parsed<u8> {
+    let text = show(args.paren("<sc-id>")?.value).into_owned();
+    Ok(number(args, &text, u16::from(COUNTERS) - 1)? as u8)
+}
+
+fn pair(args: &ActionArgs<'_, '_>) -> Parsed<(u16, u8)> {
+    let text = show(args.paren("<idx>,<sc-id>")?.value).into_owned();
+    let (index, set) = text.split_once(',').unwrap_or((&text, ""));
+    Ok((number(args, index, 99)?, number(args, set, u16::from(COUNTERS) - 1)? as u8))
+}
+
+/// A number of 32 bits, or an expression that gives one.
+#[derive(Debug)]
+enum Amount {
+    Fixed(u32),
+    Of(Expr),
+}
+
+impl Amount {
+    fn value(&self, cx: &EvalCtx<'_>) -> Option<u32> {
+        match self {
+            Self::Fixed(n) => Some(*n),
+            Self::Of(expr) => u32::try_from(expr.eval(cx)?.int()?).ok(),
+        }
+    }
+}
+
+fn amount(args: &mut ActionArgs<'_, '_>, cx: &mut ParseCx<'_>) -> Parsed<Amount> {
+    if let Some(n) = args.peek().and_then(|word| show(word.value).parse().ok()) {
+        args.take();
+        return Ok(Amount::Fixed(n));
+    }
+    Ok(Amount::Of(args.expr(cx)?))
+}
+
+#[derive(Debug)]
+enum Value {
+    Add(Amount),
+    Set(Amount),
+}
+
+/// A change of one value of a tracked entry.
+#[derive(Debug)]
+struct Change {
+    set: u8,
+    index: u16,
+    kind: usize,
+    value: Value,
+}
+
+impl Act for Change {
+    fn run<'a>(&'a self, env: &mut RuleEnv<'_, 'a>) -> Flow<'a> {
+        let cx = env.cx();
+        let now = cx.clock.now;
+        let Some(held) = track::tracked(&cx, self.set) else { return Flow::Next };
+        let slot = held.table.slot(self.kind, self.index);
+        match &self.value {
+            Value::Set(amount) => {
+                if let (Some(slot), Some(n)) = (slot, amount.value(&cx)) {
+                    held.entry.with(|values| values.set(slot, u64::from(n), now));
+                }
+            }
+            Value::Add(amount) => {
+                let rate = track::rate_of(self.kind).and_then(|k| held.table.slot(k, self.index));
+                if let Some(n) = amount.value(&cx) {
+                    held.entry.with(|values| {
+                        for slot in [slot, rate].into_iter().flatten() {
+                            values.add(slot, u64::from(n), now);
+                        }
+                    });
+                }
+            }
+        }
+        held.table.touch(&held.entry, now);
+        Flow::Next
+    }
+}
+
+#[derive(Debug)]
+struct Track {
+    set: u8,
+    life: Life,
+    /// The request counts, too.
+    http: bool,
+    key: Expr,
+    table: TableRef,
+}
+
+fn track(set: u8, args: &mut ActionArgs<'_, '_>, cx: &mut ParseCx<'_>) -> Parsed<Box<dyn Act>> {
+    let span = args.span();
+    let key = args.expr(cx)?;
+    let named = match args.take_keyword("table") {
+        true => Some(args.text("the name of a table")?),
+        false => None,
+    };
+    let table = match named {
+        Some((name, span)) => TableRef::named(&name, span, cx),
+        None => TableRef::named(cx.section, span, cx),
+    };
+    let (life, http) = match args.kind {
+        SetKind::TcpConnection | SetKind::TcpSession => (Life::Session, false),
+        _ => (Life::Stream, true),
+    };
+    Ok(Box::new(Track { set, life, http, key, table }))
+}
+
+impl Act for Track {
+    fn run<'a>(&'a self, env: &mut RuleEnv<'_, 'a>) -> Flow<'a> {
+        let has_request = env.request.is_some();
+        let cx = env.cx();
+        let Some(table) = self.table.get(&cx) else { return Flow::Next };
+        let table: &Arc<Table> = table;
+        let Some(value) = self.key.eval(&cx) else { return Flow::Next };
+        if track::track(&cx, self.life, self.set, table, value)
+            && self.http
+            && has_request
+            && let Some(held) = track::tracked(&cx, self.set)
+        {
+            held.count(id::HTTP_REQ_CNT, id::HTTP_REQ_RATE, 1, cx.clock.now);
+        }
+        Flow::Next
+    }
+}
