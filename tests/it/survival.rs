@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use proxy_datapath::object;
+use proxy_datapath::{Datapath, object};
 use tests::guardian::{Registration, Resource};
 use tests::sluice::{Peer as Product, peer};
 use tests::tools::iperf3_server;
@@ -24,6 +24,7 @@ struct World {
     config: String,
     bulk_servers: Vec<Program>,
     lab: Lab,
+    instance: String,
     _pins: Registration,
 }
 
@@ -48,7 +49,7 @@ impl World {
         let pins = Registration::new(Resource::Dir(format!("/sys/fs/bpf/sluice/{instance}")));
         let config = config(&instance);
         let sluice = Sluice::config(config.as_str()).master().netns(&lab.balancer).start()?;
-        Ok(Some(Self { sluice, config, bulk_servers, lab, _pins: pins }))
+        Ok(Some(Self { sluice, config, bulk_servers, lab, instance, _pins: pins }))
     }
 
     fn connect(&self) -> Result<Peer> {
@@ -91,6 +92,9 @@ impl Drop for World {
     fn drop(&mut self) {
         // First whoever may still report to it.
         self.bulk_servers.clear();
+        // A clean stop takes the pins away; a test that failed may have no process left to stop.
+        let _ = self.sluice.stop(Signal::SIGTERM);
+        let _ = Datapath::detach_instance(Some(&self.instance), None);
     }
 }
 
