@@ -200,7 +200,7 @@ fn check_request(head: &mut RequestHead, facts: &mut Facts, limits: &Limits) -> 
         facts.merge_hosts(&mut head.headers)?;
         check_target(head)?;
         if head.flags.upgrade
-            && head.headers.get(b"upgrade").is_some_and(|v| v.eq_ignore_ascii_case(b"websocket"))
+            && head.headers.has_token(b"upgrade", b"websocket")
             && head.headers.get(b"sec-websocket-key").is_none_or(<[u8]>::is_empty)
         {
             return Err(Reject::NoWebsocketKey);

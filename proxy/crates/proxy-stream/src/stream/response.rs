@@ -27,6 +27,7 @@ pub(super) enum Kind {
 pub(super) fn received(s: &mut Session, x: &mut Exchange, from: Wire) -> Result<Kind, Fault> {
     match x.response.status() {
         101 if !x.request.flags().upgrade => Err(Fault::BadResponse),
+        101 if from == Wire::Http11 && !accepts_websocket(x) => Err(Fault::BadResponse),
         101 => {
             x.tunnel = true;
             forward(s, x, from)
@@ -121,6 +122,12 @@ fn check_cache(s: &Session, x: &mut Exchange) -> Result<(), Fault> {
     back.backend.counters.local().denied_resp.inc();
     x.replacement = Some(rules::error_page(s, x, Some(&back), 502));
     Err(Fault::ResponseDenied)
+}
+
+/// Whether a switch to WebSocket comes with the answer to the client's key (RFC 6455 section 4.2.2).
+fn accepts_websocket(x: &Exchange) -> bool {
+    !x.request.headers().has_token(b"upgrade", b"websocket")
+        || x.response.headers().get(b"sec-websocket-accept").is_some_and(|v| !v.is_empty())
 }
 
 /// Sends the response head, or queues it, once the body behind it is known.

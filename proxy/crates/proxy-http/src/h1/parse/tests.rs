@@ -135,6 +135,7 @@ fn refused_framing() {
         ),
         ("Transfer-Encoding: gzip, chunked\r\n", Reject::UnsupportedCoding),
         ("Connection: upgrade\r\nUpgrade: websocket\r\n", Reject::NoWebsocketKey),
+        ("Connection: upgrade\r\nUpgrade: a, WebSocket\r\nUpgrade: b\r\n", Reject::NoWebsocketKey),
     ]);
     for (fields, expected) in rows {
         refuse(get(fields).as_bytes(), expected);
