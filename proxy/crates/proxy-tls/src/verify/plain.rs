@@ -48,7 +48,7 @@ pub(super) fn attempt(
     let at = |code, depth| Flaw { code, depth };
     let leaf = names::parse(chain.leaf).ok_or_else(|| at(code::UNSPECIFIED, 0))?;
     let named = trust.certificates.iter().filter_map(|der| {
-        let issuer = names::parse(der)?;
+        let issuer = names::parse(der).filter(|_| names::is_issuer(der, der))?;
         (issuer.subject().as_raw() == leaf.issuer().as_raw()).then_some((der, issuer))
     });
     let mut signed = None;
