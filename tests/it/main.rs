@@ -10,6 +10,7 @@ mod cli;
 mod config;
 mod datapath;
 mod degrade;
+mod expressions;
 mod http;
 mod kernel;
 mod logs;

@@ -93,6 +93,7 @@ pub(super) const CONVS: &[ConvDef] = &[
     .eg(&[
         ("str(value),strcmp(txn.example)", Some("0")),
         ("str(valu),strcmp(txn.example)", Some("-1")),
+        ("str(a),strcmp(txn.example)", Some("-21")),
         ("str(w),strcmp(txn.example)", Some("1")),
         ("str(w),strcmp(txn.none)", None),
     ]),
@@ -229,5 +230,9 @@ fn reverse_dom<'a>(cx: &EvalCtx<'a>, _: &'a Args, value: Sample<'a>) -> Option<S
 
 fn strcmp<'a>(cx: &EvalCtx<'a>, args: &'a Args, value: Sample<'a>) -> Option<Sample<'a>> {
     let (a, b) = (value.bytes()?, cx.var(args.var(0)?)?.str(cx.scratch)?);
-    Some(Sample::Int(a.cmp(b) as i64))
+    // The difference of the first bytes that differ, as of strcmp(3) in C libraries; else of the lengths.
+    let differ = a.iter().zip(b).find(|(a, b)| a != b);
+    let difference =
+        differ.map_or(a.len() as i64 - b.len() as i64, |(a, b)| i64::from(*a) - i64::from(*b));
+    Some(Sample::Int(difference))
 }
