@@ -128,6 +128,12 @@ fn client_certificates_are_judged() -> Result<()> {
     let (_sluice, address) = telling(&lenient)?;
     words(&ask(address, "a.test", &with(&old))?, "* * * * * old 10");
     words(&ask(address, "a.test", &with(&foreign))?, "* * * * * foreign 20");
+    // A session is not resumed, or its fault would be forgotten: curl offers that for the second transfer.
+    let url = format!("https://a.test:{}/", address.port());
+    let again =
+        format!("--resolve a.test:{}:127.0.0.1 {} -H connection:close", address.port(), with(&old));
+    let both = curl(None, &format!("{again} --http1.1 {url} {url}"))?;
+    assert_eq!(both.matches(" old 10 ").count(), 2, "{both}");
     Ok(())
 }
 

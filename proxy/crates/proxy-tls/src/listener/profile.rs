@@ -115,10 +115,14 @@ impl Profile {
             WebPkiClientVerifier::no_client_auth()
         };
         // The library takes early data of sessions it remembers only: a ticket could be replayed.
-        let ticketer = (options.tickets && options.early_data == 0)
+        // What was looked past in a certificate is not part of a session: a client that resumed one would seem to have
+        // a good certificate.
+        let forgiving =
+            options.crt_ignored != Ignored::Nothing || options.ca_ignored != Ignored::Nothing;
+        let ticketer = (options.tickets && options.early_data == 0 && !forgiving)
             .then(|| ticketer(options, shared))
             .transpose()?;
-        let sessions: Arc<dyn StoresServerSessions> = if shared.sessions == 0 {
+        let sessions: Arc<dyn StoresServerSessions> = if shared.sessions == 0 || forgiving {
             Arc::new(NoServerSessionStorage {})
         } else {
             ServerSessionMemoryCache::new(shared.sessions)
