@@ -73,6 +73,10 @@ fn ms(word: Word<'_>) -> Parsed<u32> {
 struct Pause(Time);
 
 fn pause(args: &mut ActionArgs<'_, '_>, cx: &mut ParseCx<'_>) -> Parsed<Box<dyn Act>> {
+    if args.kind == SetKind::HttpResponse {
+        let message = "'http-response pause' is not supported yet";
+        return fail(Diagnostic::alert(message).at(args.span()));
+    }
     Ok(Box::new(Pause(Time::parse(args, cx)?)))
 }
 

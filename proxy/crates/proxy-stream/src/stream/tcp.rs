@@ -44,6 +44,8 @@ pub(crate) async fn run(s: &mut Session, x: &mut Exchange) -> Outcome {
 
 async fn process(s: &mut Session, x: &mut Exchange) -> Result<Outcome, Fault> {
     x.number = s.thread.next_stream();
+    // No field fills the slots of a connection without messages: rules do.
+    x.captured.request.borrow_mut().resize(s.front.request_captures.len(), None);
     rules::unique_id(s, x);
     let front = s.front.clone();
     if !inspect(s, x, None, &front.tcp_content, front.inspect_delay).await? {
