@@ -17,6 +17,7 @@ mod logs;
 mod master;
 mod reload;
 mod stats_page;
+mod stick;
 mod survival;
 mod tcp;
 mod tls;
