@@ -1,5 +1,7 @@
 //! The response head's way through the proxy: what the client gets to see of it.
 
+use std::sync::Arc;
+
 use proxy_http::h1::{response_runs, write_response};
 use proxy_http::{BodyLen, Method, Version};
 
@@ -10,6 +12,7 @@ use proxy_rules::action::Cause;
 
 use super::rules::{self, Verdict};
 use super::{Exchange, cookie, request};
+use crate::env::Back;
 use crate::mux::h1::Wire;
 use crate::session::Session;
 use crate::term::Fault;
@@ -181,8 +184,9 @@ fn forward(s: &mut Session, x: &mut Exchange, from: Wire) -> Result<Kind, Fault>
     rules::capture(&x.captured.response, &s.front.response_captures, x.response.headers());
     response_rules(s, x)?;
     check_cache(s, x)?;
-    let (back, server) = (x.backend.clone(), x.record.server.clone());
-    if let (Some(back), Some(server)) = (back, server) {
+    let with_cookie = |back: &&Arc<Back>| back.backend.cookie.is_some();
+    let back = x.backend.as_ref().filter(with_cookie).cloned();
+    if let Some((back, server)) = back.zip(x.record.server.clone()) {
         cookie::on_response(x, &back, &server, crate::env::date().secs);
     }
     super::store_server(s, x, true);

@@ -112,6 +112,9 @@ fn key_of(server: &Server, by: ServerKey) -> Arc<str> {
 
 /// Makes the entries name the server that the stream went to.
 pub(crate) fn store(s: &Session, x: &mut Exchange, response: bool) {
+    if x.backend.as_ref().is_none_or(|back| back.choice.sticks.is_empty()) {
+        return;
+    }
     let (Some(back), Some(server)) = (x.backend.clone(), x.record.server.clone()) else { return };
     let mut pending = std::mem::take(&mut x.persist.pending);
     if response && back.choice.sticks.iter().any(|rule| rule.on_response) {
