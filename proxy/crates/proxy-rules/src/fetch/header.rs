@@ -133,9 +133,27 @@ pub(super) fn address(value: &[u8]) -> Option<Sample<'static>> {
     if let Ok(ip) = text.parse::<std::net::IpAddr>() {
         return Some(Sample::from(ip));
     }
+    if let Some(inner) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        return inner.parse::<std::net::Ipv6Addr>().ok().map(Sample::Ipv6);
+    }
     text.parse::<std::net::SocketAddr>().ok().map(|a| Sample::from(a.ip()))
 }
 
 fn name(args: &Args) -> Option<&[u8]> {
     args.str(0).filter(|n| !n.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_with_brackets_and_ports() {
+        for text in ["2001:db8::1", "[2001:db8::1]", "[2001:db8::1]:80"] {
+            let ip = "2001:db8::1".parse().unwrap();
+            assert_eq!(address(text.as_bytes()), Some(Sample::Ipv6(ip)), "{text}");
+        }
+        assert_eq!(address(b"192.0.2.1:80"), Some(Sample::Ipv4([192, 0, 2, 1].into())));
+        assert_eq!((address(b"[192.0.2.1]"), address(b"host"), address(b"[]")), (None, None, None));
+    }
 }
