@@ -1,6 +1,6 @@
 //! Entries of stick tables that sessions and streams track, and values as keys of tables (configuration manual, 11.1).
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::sync::Arc;
 
 use bumpalo::Bump;
@@ -15,38 +15,45 @@ pub const COUNTERS: u8 = 3;
 
 /// The entries that a session or a stream tracks, by the number of their set.
 #[derive(Clone, Debug, Default)]
-pub struct Tracked(RefCell<Vec<(u8, Arc<Held>)>>);
+pub struct Tracked(OnceCell<Box<Slots>>);
+
+/// Behind a pointer: most connections track nothing.
+type Slots = RefCell<Vec<(u8, Arc<Held>)>>;
 
 impl Tracked {
     pub fn get(&self, set: u8) -> Option<Arc<Held>> {
-        self.0.borrow().iter().find(|(number, _)| *number == set).map(|(_, held)| held.clone())
+        let slots = self.0.get()?.borrow();
+        slots.iter().find(|(number, _)| *number == set).map(|(_, held)| held.clone())
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.borrow().is_empty()
+        self.0.get().is_none_or(|slots| slots.borrow().is_empty())
     }
 
     fn push(&self, set: u8, held: Arc<Held>) {
-        self.0.borrow_mut().push((set, held));
+        self.0.get_or_init(Box::default).borrow_mut().push((set, held));
     }
 
     /// Counts `n` events in each entry; `counter` and `rate` are numbers of data types.
     pub fn count(&self, counter: usize, rate: usize, n: u64, now: Now) {
-        for (_, held) in self.0.borrow().iter() {
+        let Some(slots) = self.0.get() else { return };
+        for (_, held) in slots.borrow().iter() {
             held.count(counter, rate, n, now);
         }
     }
 
     /// Counts bytes; rates of bytes count blocks of `brates-factor`.
     pub fn count_bytes(&self, received: u64, sent: u64, now: Now) {
-        for (_, held) in self.0.borrow().iter() {
+        let Some(slots) = self.0.get() else { return };
+        for (_, held) in slots.borrow().iter() {
             held.count_bytes(received, sent, now);
         }
     }
 
     /// Ends the tracking.
     pub fn finish(&self, now: Now) {
-        for (_, held) in self.0.borrow_mut().drain(..) {
+        let Some(slots) = self.0.get() else { return };
+        for (_, held) in slots.borrow_mut().drain(..) {
             held.finish(now);
         }
     }
