@@ -41,6 +41,7 @@ pub enum MySqlForm {
 pub enum Reply {
     Ldap,
     MySqlGreeting,
+    /// What follows the greeting.
     MySqlLogin,
     PgSql,
     Redis,
@@ -61,9 +62,12 @@ impl Protocol {
                 acts.push(Act::Reply(Reply::Ldap));
             }
             Self::MySql(user) => {
-                acts.push(Act::Reply(Reply::MySqlGreeting));
+                // The log-in does not wait for the greeting: nothing in it depends on that.
                 if let Some(user) = user {
                     acts.push(bytes(&user.login()));
+                }
+                acts.push(Act::Reply(Reply::MySqlGreeting));
+                if user.is_some() {
                     acts.push(Act::Reply(Reply::MySqlLogin));
                 }
             }
@@ -180,7 +184,7 @@ impl Reply {
         let verdict = match self {
             Self::Ldap => ldap(data),
             Self::MySqlGreeting => mysql(data, true),
-            Self::MySqlLogin => mysql(data, false),
+            Self::MySqlLogin => behind_greeting(data).and_then(|rest| mysql(rest, false)),
             Self::PgSql => pgsql(data),
             Self::Redis => redis(data),
             Self::Smtp => smtp(data),
@@ -272,6 +276,13 @@ fn mysql(data: &[u8], greeting: bool) -> Option<Verdict> {
         Some(end) => passed(Status::L7Ok, Some(0), text(&version[..end])),
         None => failed(Status::L7Response, None, "MySQL handshake packet is not valid"),
     })
+}
+
+/// What comes behind the first packet.
+fn behind_greeting(data: &[u8]) -> Option<&[u8]> {
+    let [a, b, c, ..] = *data else { return None };
+    let length = usize::from(a) | usize::from(b) << 8 | usize::from(c) << 16;
+    data.get(4 + length..)
 }
 
 fn pgsql(data: &[u8]) -> Option<Verdict> {
@@ -374,14 +385,15 @@ mod tests {
     fn mysql_packets() {
         check(Reply::MySqlGreeting, b"\x08\0\0\0\x0a8.0.19\0", "+ L7Ok 0 8.0.19");
         check(Reply::MySqlGreeting, b"\x08\0\0\0\x0a8.0", "wait");
-        check(Reply::MySqlLogin, b"\x03\0\0\x02\0\0\0", "+ L7Ok 0 ");
-        check(Reply::MySqlLogin, b"\x06\0\0\x02\xff\xe3\x04abc", "- L7Status 1251 abc");
-        check(Reply::MySqlLogin, b"\x0b\0\0\x02\xff\x15\x04#28000no", "- L7Status 1045 no");
-        check(
-            Reply::MySqlLogin,
-            b"\0\0\0\x02",
-            "- L7Response - MySQL handshake packet is not valid",
-        );
+        let login = |answer: &[u8], expected: &str| {
+            let greeting = b"\x03\0\0\0\x0a8\0";
+            check(Reply::MySqlLogin, &[&greeting[..], answer].concat(), expected);
+        };
+        login(b"", "wait");
+        login(b"\x03\0\0\x02\0\0\0", "+ L7Ok 0 ");
+        login(b"\x06\0\0\x02\xff\xe3\x04abc", "- L7Status 1251 abc");
+        login(b"\x0b\0\0\x02\xff\x15\x04#28000no", "- L7Status 1045 no");
+        login(b"\0\0\0\x02", "- L7Response - MySQL handshake packet is not valid");
         let user = MySqlUser { name: "user".into(), form: MySqlForm::Pre41 };
         assert_eq!(user.login(), b"\x0b\0\0\x01\0\x80\0\0\x01user\0\0\x01\0\0\0\x01");
         let user = MySqlUser { name: "user".into(), form: MySqlForm::Post41 };

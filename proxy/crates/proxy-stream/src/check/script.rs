@@ -288,10 +288,7 @@ impl Talk<'_> {
         match timer::timeout(Some(left), io.read(&mut buffer)).await {
             Ok(Ok(0)) => self.eof = true,
             Ok(Ok(count)) => self.received.extend_from_slice(&buffer[..count]),
-            Ok(Err(error)) if self.received.is_empty() => {
-                return Err(End::new(CheckStatus::L4Connection, probe::words_of(&error)));
-            }
-            // A server that resets behind its answer has answered.
+            // A server that resets behind its answer has answered; one that only resets gave none.
             Ok(Err(_)) => self.eof = true,
             Err(_) => {
                 let info = match self.script.kind {
