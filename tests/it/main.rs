@@ -15,6 +15,7 @@ mod http;
 mod kernel;
 mod logs;
 mod master;
+mod nginx;
 mod reload;
 mod stats_page;
 mod stick;
