@@ -340,7 +340,6 @@ fn leastconn_avoids_the_busy_server() -> Result<()> {
 }
 
 #[test]
-#[ignore = "option httpchk is not carried yet: the configuration is refused"]
 fn a_failing_check_takes_the_server_out_and_a_good_one_brings_it_back() -> Result<()> {
     let servers = [HttpServer::start("s1")?, HttpServer::start("s2")?];
     let backend = format!(
@@ -400,7 +399,6 @@ fn rules_deny_redirect_rewrite_and_return() -> Result<()> {
 }
 
 #[test]
-#[ignore = "cookie persistence is not carried yet: the configuration is refused"]
 fn cookie_persistence_sticks_to_a_server() -> Result<()> {
     let servers = [HttpServer::start("s1")?, HttpServer::start("s2")?];
     let backend = format!(

@@ -194,7 +194,6 @@ fn tcp_checks_follow_the_listener() -> Result<()> {
 }
 
 #[test]
-#[ignore = "the PROXY protocol is not carried yet: the configuration is refused"]
 fn proxy_protocol_is_sent_and_accepted() -> Result<()> {
     let server = ScriptServer::start(|stream| {
         let _ = std::io::copy(&mut &stream, &mut &stream);
