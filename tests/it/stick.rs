@@ -93,9 +93,8 @@ http-request deny if { sc_http_req_cnt(0) gt 4 }",
     let expected = "7 gpc0=2 conn_cnt=5 http_req_cnt=5 http_err_cnt=2 http_fail_cnt=0";
     assert_eq!(values, Some(expected), "{text}");
     // What a session still holds is not removed, and a session outlives its client for a moment.
-    let shown = |part: &str| {
-        sluice.stats().command("show table web").is_ok_and(|text| text.contains(part))
-    };
+    let shown =
+        |part: &str| sluice.stats().command("show table web").is_ok_and(|text| text.contains(part));
     eventually("the last session to end", PATIENCE, || shown(" use=0 "))?;
     sluice.stats().command("clear table web key 127.0.0.1")?;
     assert!(shown("used:0"));

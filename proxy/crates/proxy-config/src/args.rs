@@ -269,3 +269,30 @@ impl<'a> Args<'a> {
         }
     }
 }
+
+/// The one argument of a keyword.
+pub(crate) fn last_string(
+    cx: &mut Context<'_>,
+    args: &mut Args<'_>,
+    what: &str,
+) -> Parsed<Spanned<String>> {
+    let value = args.string(cx, what)?;
+    args.end(cx)?;
+    Ok(value)
+}
+
+/// All words of the line joined by single spaces.
+pub(crate) fn rest_text(
+    cx: &mut Context<'_>,
+    args: &mut Args<'_>,
+    what: &str,
+) -> Parsed<Spanned<String>> {
+    let first = args.word(cx, what)?;
+    let mut text = first.clone();
+    for word in args.rest() {
+        text.value.push(' ');
+        text.value.push_str(&word.value);
+        text.span = text.span.to(word.span);
+    }
+    Ok(text)
+}

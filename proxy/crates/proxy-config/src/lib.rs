@@ -25,6 +25,7 @@ mod line;
 pub mod listing;
 pub mod model;
 mod options;
+mod place;
 mod reader;
 pub mod render;
 mod resolve;

@@ -4,10 +4,9 @@
 use proxy_types::{Diagnostic, FileId, Severity, Span, Spanned, text};
 
 use crate::Environment;
-use crate::args::{Args, Polarity};
+use crate::args::Args;
 use crate::cond::{Blocks, Facts, evaluate};
 use crate::context::{Context, Parsed};
-use crate::keyword::{Row, Support};
 use crate::lexer::{self, Variables, Word, sub_span};
 use crate::line::error_page;
 use crate::line::server::is_name_char;
@@ -41,15 +40,6 @@ pub(crate) fn section_names() -> impl Iterator<Item = &'static str> {
     let proxies = PROXY_SECTIONS.iter().map(|(name, _)| *name);
     let own = ["crt-store", "global", "http-errors", "userlist"];
     proxies.chain(own).chain(other::SECTIONS.iter().map(|s| s.name))
-}
-
-/// `no` and `default` only where they mean something.
-pub(crate) fn check_polarity<F>(cx: &mut Context<'_>, row: &Row<F>, args: &Args<'_>) -> Parsed {
-    if args.polarity == Polarity::Set || row.negatable || matches!(row.support, Support::NotYet) {
-        return Ok(());
-    }
-    let message = format!("negation/default is not supported for '{}'", row.name);
-    Err(cx.alert(args.span(), message))
 }
 
 /// Variables of one line: the environment and the pseudo-variables.

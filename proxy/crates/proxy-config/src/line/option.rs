@@ -12,7 +12,7 @@ use crate::line::check;
 use crate::model::{
     Except, Flag, ForwardFor, HttpConnectionMode, LogOption, Proxy, Redispatch, RestrictNames,
 };
-use crate::section::proxy::check_section;
+use crate::place::check_section;
 
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {

@@ -6,12 +6,11 @@ use proxy_types::time::Unit;
 use proxy_types::{Diagnostic, Spanned};
 
 use super::rules::condition;
-use crate::args::{Args, Polarity};
+use crate::args::{Args, Polarity, last_string};
 use crate::context::{Context, Parsed};
 use crate::keyword::{On, Row, row};
 use crate::lexer::sub_span;
 use crate::model::{Cookie, CookieMode, PersistRule, Proxy, UseServer};
-use crate::section::global::last_string;
 use crate::section::proxy::Parse;
 
 const M: &str = "4.2";

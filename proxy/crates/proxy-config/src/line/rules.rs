@@ -7,7 +7,7 @@ use crate::context::{Context, Parsed};
 use crate::keyword::{On, Table, find, row, suggest};
 use crate::lexer::Word;
 use crate::model::{AclLine, Condition, Proxy, RuleLine, RuleSet, UseBackend};
-use crate::section::proxy::check_section;
+use crate::place::check_section;
 
 type Parse = fn(&mut Context<'_>, &mut Proxy, &mut Args<'_>) -> Parsed;
 

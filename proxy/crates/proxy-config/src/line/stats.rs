@@ -3,13 +3,12 @@
 use proxy_types::Diagnostic;
 use proxy_types::time::Unit;
 
-use crate::args::Args;
+use crate::args::{Args, rest_text};
 use crate::context::{Context, Parsed};
 use crate::keyword::{On, Table, find, not_yet, row, suggest};
 use crate::line::rules;
 use crate::model::{Proxy, RuleSet, StatsPage};
-use crate::section::global::rest_text;
-use crate::section::proxy::check_section;
+use crate::place::check_section;
 
 type Parse = fn(&mut Context<'_>, &mut Proxy, &mut Args<'_>) -> Parsed;
 

@@ -9,7 +9,7 @@ use crate::context::{Context, Parsed};
 use crate::keyword;
 use crate::keyword::{On, Table, not_yet, row, suggest};
 use crate::model::{Proxy, Timeouts};
-use crate::section::proxy::check_section;
+use crate::place::check_section;
 
 type Field = fn(&mut Timeouts) -> &mut Option<Spanned<Duration>>;
 

@@ -2,21 +2,18 @@
 
 use proxy_types::{Diagnostic, Spanned};
 
-use crate::args::{Args, Polarity};
+use crate::args::{Args, Polarity, last_string, rest_text};
 use crate::context::{Context, Parsed};
-use crate::env::Environment;
-use crate::keyword::{On, Row, Table, find, no_effect, not_yet, removed, row, suggest};
+use crate::keyword::{On, Row, Table, find, not_yet, removed, row, suggest};
 use crate::line::{bind, log};
-use crate::model::{DefaultPath, Global, L4Hook, L4Mode, L4Policy, MasterWorker, SetVar, Tune};
+use crate::model::{DefaultPath, Global, MasterWorker};
 
 pub(crate) type Parse = fn(&mut Context<'_>, &mut Global, &mut Args<'_>) -> Parsed;
 
 /// Counters of connections and descriptors fit a signed 32-bit integer.
-const COUNT_MAX: u32 = i32::MAX as u32;
+pub(super) const COUNT_MAX: u32 = i32::MAX as u32;
 /// 3.1 "nbthread" is limited by what one machine may have.
 pub(crate) const THREADS_MAX: u32 = 1024;
-/// Largest buffer: beyond it a connection would be a memory leak.
-const BUFFER_MAX: u32 = 1 << 28;
 
 pub(crate) const fn global(
     name: &'static str,
@@ -30,9 +27,11 @@ pub(crate) const fn global(
 
 pub(crate) const GLOBAL: Table<Parse> = &[
     PROCESS,
-    ENVIRONMENT,
-    TUNING,
-    SLUICE,
+    super::environment::ENVIRONMENT,
+    super::tune::TUNING,
+    super::tune::NO_EFFECT,
+    super::tune::H2,
+    super::sluice::GLOBAL,
     super::tls::GLOBAL,
     super::tls::NOT_YET,
     super::tls::NO_EFFECT,
@@ -40,70 +39,6 @@ pub(crate) const GLOBAL: Table<Parse> = &[
         removed("nbproc", "2.5", "use 'nbthread'"),
         removed("debug", "2.0", "use the command line argument '-d'"),
     ],
-    &no_effect(
-        On::HERE,
-        "3.2",
-        [
-            "busy-polling",
-            "force-cfg-parser-pause",
-            "max-threads-per-group",
-            "no-memory-trimming",
-            "noepoll",
-            "noevports",
-            "nokqueue",
-            "nopoll",
-            "numa-cpu-mapping",
-            "prealloc-fd",
-            "profiling.memory",
-            "profiling.tasks",
-            "stress-level",
-            "thread-group",
-            "thread-groups",
-            "thread-hard-limit",
-            "tune.applet.zero-copy-forwarding",
-            "tune.buffers.limit",
-            "tune.buffers.reserve",
-            "tune.bufsize.large",
-            "tune.bufsize.small",
-            "tune.chksize",
-            "tune.defaults.purge",
-            "tune.disable-fast-forward",
-            "tune.disable-zero-copy-forwarding",
-            "tune.epoll.mask-events",
-            "tune.events.max-events-at-once",
-            "tune.fail-alloc",
-            "tune.fd.edge-triggered",
-            "tune.fd.tables",
-            "tune.glitches.kill.cpu-usage",
-            "tune.h1.zero-copy-fwd-recv",
-            "tune.h1.zero-copy-fwd-send",
-            "tune.h2.be.max-frames-at-once",
-            "tune.h2.fe.max-frames-at-once",
-            "tune.h2.fe.max-rst-at-once",
-            "tune.h2.zero-copy-fwd-send",
-            "tune.idle-pool.shared",
-            "tune.idletimer",
-            "tune.listener.default-shards",
-            "tune.listener.multi-queue",
-            "tune.max-checks-per-thread",
-            "tune.max-rules-at-once",
-            "tune.maxpollevents",
-            "tune.memory.hot-size",
-            "tune.pattern.cache-size",
-            "tune.peers.max-updates-at-once",
-            "tune.pool-high-fd-ratio",
-            "tune.pool-low-fd-ratio",
-            "tune.pt.zero-copy-forwarding",
-            "tune.quic.zero-copy-fwd-send",
-            "tune.recv_enough",
-            "tune.ring.queues",
-            "tune.runqueue-depth",
-            "tune.sched.low-latency",
-            "tune.streams-elasticity",
-            "tune.takeover-other-tg-connections",
-            "warn-blocked-traffic-after",
-        ],
-    ),
     &not_yet(
         On::HERE,
         "3.1",
@@ -193,7 +128,6 @@ pub(crate) const GLOBAL: Table<Parse> = &[
         "HTTP/2",
         ["tune.h2.be.glitches-threshold", "tune.h2.fe.glitches-threshold", "tune.h2.log-errors"],
     ),
-    H2,
     &not_yet(
         On::HERE,
         "3.2",
@@ -308,134 +242,6 @@ fn h1_case_adjust(cx: &mut Context<'_>, g: &mut Global, args: &mut Args<'_>) -> 
     g.h1_case_adjust.push((from, to));
     Ok(())
 }
-
-/// Largest window and rxbuf, in bytes (RFC 9113 section 6.9.1).
-const WINDOW_MAX: u32 = (1 << 31) - 1;
-
-/// HTTP/2, with clients (`fe`) and servers (`be`).
-const H2: &[Row<Parse>] = &[
-    global(
-        "tune.h2.be.initial-window-size",
-        "<number>",
-        "3.2",
-        "bytes a server may send ahead per stream",
-        |cx, g, args| {
-            g.tune.h2.back.initial_window_size = Some(args.size(cx, 0..=WINDOW_MAX)?);
-            args.end(cx)
-        },
-    ),
-    global(
-        "tune.h2.be.max-concurrent-streams",
-        "<number>",
-        "3.2",
-        "requests at once on a connection to a server",
-        |cx, g, args| {
-            g.tune.h2.back.max_concurrent_streams = Some(args.number(cx, 0..=COUNT_MAX)?);
-            args.end(cx)
-        },
-    ),
-    global(
-        "tune.h2.be.rxbuf",
-        "<size>",
-        "3.2",
-        "bytes a server may send ahead per connection",
-        |cx, g, args| {
-            g.tune.h2.back.rxbuf = Some(args.size(cx, 0..=WINDOW_MAX)?);
-            args.end(cx)
-        },
-    ),
-    global(
-        "tune.h2.fe.initial-window-size",
-        "<number>",
-        "3.2",
-        "bytes a client may send ahead per stream",
-        |cx, g, args| {
-            g.tune.h2.front.initial_window_size = Some(args.size(cx, 0..=WINDOW_MAX)?);
-            args.end(cx)
-        },
-    ),
-    global(
-        "tune.h2.fe.max-concurrent-streams",
-        "<number> [rq-load ignore] [min <number>]",
-        "3.2",
-        "requests at once on a client's connection",
-        |cx, g, args| {
-            g.tune.h2.front.max_concurrent_streams = Some(args.number(cx, 0..=COUNT_MAX)?);
-            while let Some(word) = args.optional() {
-                match word.value.as_str() {
-                    // A limit that follows the load is known, not carried yet.
-                    "rq-load" => args.choice(cx, &[("ignore", ())]).map(drop)?,
-                    "min" => args.number(cx, 1..=COUNT_MAX).map(drop)?,
-                    other => {
-                        let message = format!("expects 'rq-load' or 'min', got '{other}'");
-                        return Err(args.wrong(cx, word.span, message));
-                    }
-                }
-            }
-            Ok(())
-        },
-    ),
-    global(
-        "tune.h2.fe.max-total-streams",
-        "<number>",
-        "3.2",
-        "requests after which a client's connection ends",
-        |cx, g, args| {
-            g.tune.h2.front.max_total_streams = Some(args.number(cx, 0..=COUNT_MAX)?);
-            args.end(cx)
-        },
-    ),
-    global(
-        "tune.h2.fe.rxbuf",
-        "<size>",
-        "3.2",
-        "bytes a client may send ahead per connection",
-        |cx, g, args| {
-            g.tune.h2.front.rxbuf = Some(args.size(cx, 0..=WINDOW_MAX)?);
-            args.end(cx)
-        },
-    ),
-    global(
-        "tune.h2.header-table-size",
-        "<number>",
-        "3.2",
-        "bytes of the header compression table",
-        |cx, g, args| {
-            g.tune.h2.header_table_size = Some(args.number(cx, 0..=65_536)?);
-            args.end(cx)
-        },
-    ),
-    global(
-        "tune.h2.initial-window-size",
-        "<number>",
-        "3.2",
-        "bytes a peer may send ahead per stream",
-        |cx, g, args| {
-            g.tune.h2.initial_window_size = Some(args.size(cx, 0..=WINDOW_MAX)?);
-            args.end(cx)
-        },
-    ),
-    global(
-        "tune.h2.max-concurrent-streams",
-        "<number>",
-        "3.2",
-        "requests at once on a connection",
-        |cx, g, args| {
-            g.tune.h2.max_concurrent_streams = Some(args.number(cx, 0..=COUNT_MAX)?);
-            args.end(cx)
-        },
-    ),
-    global(
-        "tune.h2.max-frame-size",
-        "<number>",
-        "3.2",
-        "largest frame to be received",
-        |cx, g, args| {
-            g.tune.h2.max_frame_size = Some(args.number(cx, 16_384..=16_777_215)?);
-            args.end(cx)
-        },
-    ),
-];
 
 const PROCESS: &[Row<Parse>] = &[
     global("chroot", "<dir>", "3.1", "changes the root directory", |cx, g, args| {
@@ -621,299 +427,6 @@ const PROCESS: &[Row<Parse>] = &[
     }),
 ];
 
-const ENVIRONMENT: &[Row<Parse>] = &[
-    global(
-        "presetenv",
-        "<name> <value>",
-        "3.1",
-        "sets a variable that is not set",
-        |cx, _, args| set_env(cx, args, false),
-    ),
-    global("resetenv", "[<name> ...]", "3.1", "removes all variables but these", |cx, _, args| {
-        let keep = args.rest();
-        cx.env.retain(|name| keep.iter().any(|word| word.value == name));
-        Ok(())
-    }),
-    global(
-        "set-var",
-        "<var-name> <expr>",
-        "3.1",
-        "sets a variable of the process",
-        |cx, g, args| set_var(cx, g, args, false),
-    ),
-    global(
-        "set-var-fmt",
-        "<var-name> <fmt>",
-        "3.1",
-        "sets a variable of the process",
-        |cx, g, args| set_var(cx, g, args, true),
-    ),
-    global("setenv", "<name> <value>", "3.1", "sets a variable", |cx, _, args| {
-        set_env(cx, args, true)
-    }),
-    global("unsetenv", "<name> ...", "3.1", "removes variables", |cx, _, args| {
-        if args.peek().is_none() {
-            return Err(args.missing(cx, "at least one variable name"));
-        }
-        for word in args.rest() {
-            cx.env.unset(&word.value);
-        }
-        Ok(())
-    }),
-];
-
-const TUNING: &[Row<Parse>] = &[
-    global("maxconn", "<number>", "3.2", "connections of the process", |cx, g, args| {
-        let value = args.number(cx, 0..=COUNT_MAX)?;
-        args.end(cx)?;
-        if let Some(before) = g.maxconn {
-            let text = "'maxconn' already specified, the first value is kept";
-            cx.report(
-                Diagnostic::warning(text).at(value.span).label(before.span, "first specified here"),
-            );
-            return Ok(());
-        }
-        g.maxconn = Some(value);
-        Ok(())
-    }),
-    global("maxconnrate", "<number>", "3.2", "connections per second", |cx, g, args| {
-        g.maxconnrate = Some(args.number(cx, 0..=COUNT_MAX)?);
-        args.end(cx)
-    }),
-    global("nosplice", "", "3.2", "no splicing in the kernel", |cx, g, args| {
-        g.nosplice = Some(args.span());
-        args.end(cx)
-    }),
-    global(
-        "spread-checks",
-        "<0..50, in percent>",
-        "3.2",
-        "random change of check intervals",
-        |cx, g, args| {
-            g.spread_checks = Some(args.number(cx, 0..=50)?);
-            args.end(cx)
-        },
-    ),
-    global("tune.bufsize", "<size>", "3.2", "bytes of a buffer", |cx, g, args| {
-        buffer(cx, args, 1024, |t| &mut t.bufsize, g)
-    }),
-    global("tune.http.logurilen", "<number>", "3.2", "bytes of a URI in logs", |cx, g, args| {
-        g.tune.http_logurilen = Some(args.number(cx, 1..=65535)?);
-        args.end(cx)
-    }),
-    global("tune.http.maxhdr", "<number>", "3.2", "headers of a message", |cx, g, args| {
-        g.tune.http_maxhdr = Some(args.number(cx, 1..=32767)?);
-        args.end(cx)
-    }),
-    global("tune.maxaccept", "<number>", "3.2", "connections accepted in a row", |cx, g, args| {
-        g.tune.maxaccept = Some(args.number(cx, -1..=i32::MAX)?);
-        args.end(cx)
-    }),
-    global(
-        "tune.maxrewrite",
-        "<number>",
-        "3.2",
-        "bytes of a buffer kept for rewriting",
-        |cx, g, args| buffer(cx, args, 1, |t| &mut t.maxrewrite, g),
-    ),
-    global("tune.pipesize", "<size>", "3.2", "bytes of a splicing pipe", |cx, g, args| {
-        buffer(cx, args, 4096, |t| &mut t.pipesize, g)
-    }),
-    global(
-        "tune.rcvbuf.client",
-        "<size>",
-        "3.2",
-        "receive buffer of client sockets",
-        |cx, g, args| buffer(cx, args, 1, |t| &mut t.rcvbuf_client, g),
-    ),
-    global(
-        "tune.rcvbuf.server",
-        "<size>",
-        "3.2",
-        "receive buffer of server sockets",
-        |cx, g, args| buffer(cx, args, 1, |t| &mut t.rcvbuf_server, g),
-    ),
-    global(
-        "tune.sndbuf.client",
-        "<size>",
-        "3.2",
-        "send buffer of client sockets",
-        |cx, g, args| buffer(cx, args, 1, |t| &mut t.sndbuf_client, g),
-    ),
-    global(
-        "tune.sndbuf.server",
-        "<size>",
-        "3.2",
-        "send buffer of server sockets",
-        |cx, g, args| buffer(cx, args, 1, |t| &mut t.sndbuf_server, g),
-    ),
-];
-
-const L4_POLICIES: &[(&str, L4Policy)] =
-    &[("off", L4Policy::Off), ("auto", L4Policy::Auto), ("require", L4Policy::Require)];
-const L4_MODES: &[(&str, L4Mode)] = &[("fullnat", L4Mode::FullNat), ("nat", L4Mode::Nat)];
-const L4_HOOKS: &[(&str, L4Hook)] = &[
-    ("auto", L4Hook::Auto),
-    ("xdp", L4Hook::Xdp),
-    ("xdp-generic", L4Hook::XdpGeneric),
-    ("tc", L4Hook::Tc),
-];
-
-const SLUICE: &[Row<Parse>] = &[
-    global(
-        "l4",
-        "{off|auto|require}",
-        "Sluice",
-        "whether the kernel carries TCP proxies",
-        |cx, g, args| {
-            g.l4 = Some(l4_policy(cx, args)?);
-            Ok(())
-        },
-    ),
-    global(
-        "l4-hook",
-        "{auto|xdp|xdp-generic|tc}",
-        "Sluice",
-        "where kernel programs are attached",
-        |cx, g, args| {
-            g.l4_hook = Some(args.choice(cx, L4_HOOKS)?);
-            args.end(cx)
-        },
-    ),
-    global(
-        "l4-instance",
-        "<name>",
-        "Sluice",
-        "keeps several balancers on one host apart",
-        |cx, g, args| {
-            let name = last_string(cx, args, "a name")?;
-            let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-            if name.len() > 32 || !name.chars().all(fits) {
-                let text = "letters, digits, '-' and '_' are expected, 32 at most";
-                return Err(args.wrong(cx, name.span, text));
-            }
-            g.l4_instance = Some(name);
-            Ok(())
-        },
-    ),
-    global(
-        "l4-interface",
-        "<ifname>[,<ifname>]*",
-        "Sluice",
-        "interfaces that kernel programs are attached to",
-        |cx, g, args| {
-            let word = args.word(cx, "interface names separated by commas")?;
-            args.end(cx)?;
-            let mut offset = 0;
-            for name in word.value.split(',') {
-                let span = crate::lexer::sub_span(word, offset, name.len().max(1));
-                offset += name.len() + 1;
-                if name.is_empty() || name.len() > 15 || name.contains(['/', ' ']) {
-                    return Err(args.wrong(cx, span, format!("invalid interface name '{name}'")));
-                }
-                g.l4_interfaces.push(Spanned::new(name.to_owned(), span));
-            }
-            Ok(())
-        },
-    ),
-    global(
-        "l4-mode",
-        "{fullnat|nat}",
-        "Sluice",
-        "whether servers see the balancer's address",
-        |cx, g, args| {
-            g.l4_mode = Some(l4_mode(cx, args)?);
-            Ok(())
-        },
-    ),
-];
-
-pub(crate) fn l4_policy(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<Spanned<L4Policy>> {
-    let value = args.choice(cx, L4_POLICIES)?;
-    args.end(cx)?;
-    Ok(value)
-}
-
-pub(crate) fn l4_mode(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<Spanned<L4Mode>> {
-    let value = args.choice(cx, L4_MODES)?;
-    args.end(cx)?;
-    Ok(value)
-}
-
-/// The one argument of a keyword.
-/// `set-var` and `set-var-fmt`: variables of the process only.
-fn set_var(
-    cx: &mut Context<'_>,
-    global: &mut Global,
-    args: &mut Args<'_>,
-    is_format: bool,
-) -> Parsed {
-    let span = args.span();
-    let name = args.string(cx, "the name of a variable")?;
-    if !name.value.starts_with("proc.") {
-        let message = format!("'{}': '{}' is no variable of the process", args.name(), name.value);
-        let help = "only variables of the scope 'proc' exist here, such as proc.name";
-        return Err(cx.report(Diagnostic::alert(message).at(name.span).help(help)));
-    }
-    let value = last_string(cx, args, if is_format { "a format" } else { "an expression" })?;
-    global.set_vars.push(SetVar { span, name, value, is_format });
-    Ok(())
-}
-
-pub(crate) fn last_string(
-    cx: &mut Context<'_>,
-    args: &mut Args<'_>,
-    what: &str,
-) -> Parsed<Spanned<String>> {
-    let value = args.string(cx, what)?;
-    args.end(cx)?;
-    Ok(value)
-}
-
-/// All words of the line joined by single spaces.
-pub(crate) fn rest_text(
-    cx: &mut Context<'_>,
-    args: &mut Args<'_>,
-    what: &str,
-) -> Parsed<Spanned<String>> {
-    let first = args.word(cx, what)?;
-    let mut text = first.clone();
-    for word in args.rest() {
-        text.value.push(' ');
-        text.value.push_str(&word.value);
-        text.span = text.span.to(word.span);
-    }
-    Ok(text)
-}
-
-fn buffer(
-    cx: &mut Context<'_>,
-    args: &mut Args<'_>,
-    min: u32,
-    field: fn(&mut Tune) -> &mut Option<Spanned<u32>>,
-    g: &mut Global,
-) -> Parsed {
-    let value = args.size(cx, min..=BUFFER_MAX)?;
-    args.end(cx)?;
-    *field(&mut g.tune) = Some(value);
-    Ok(())
-}
-
-fn set_env(cx: &mut Context<'_>, args: &mut Args<'_>, overwrite: bool) -> Parsed {
-    const WHAT: &str = "a name and a value";
-    let name = args.word(cx, WHAT)?;
-    let Some(value) = args.optional() else { return Err(args.missing(cx, WHAT)) };
-    args.end(cx)?;
-    if !Environment::is_valid_name(&name.value) {
-        let message = format!("invalid variable name '{}'", name.value);
-        return Err(args.wrong(cx, name.span, message));
-    }
-    if overwrite || cx.env.get(&name.value).is_none() {
-        cx.env.set(name.value.clone(), value.value.clone());
-    }
-    Ok(())
-}
-
 fn default_path(cx: &mut Context<'_>, g: &mut Global, args: &mut Args<'_>) -> Parsed {
     const CHOICES: &[(&str, u8)] = &[("current", 0), ("config", 1), ("parent", 2), ("origin", 3)];
     let span = args.span();
@@ -984,7 +497,7 @@ pub(crate) fn line(cx: &mut Context<'_>, global: &mut Global, args: &mut Args<'_
         let span = args.keyword_span();
         return Err(cx.report(Diagnostic::alert(message).at(span).did_you_mean(near)));
     };
-    crate::reader::check_polarity(cx, row, args)?;
+    crate::place::check_polarity(cx, row, args)?;
     let parse = cx.carried(row, "keyword", place, args.keyword_span())?;
     parse(cx, global, args)
 }

@@ -1,8 +1,11 @@
 //! Sections: what opens one, and a table of keywords for each.
 
 pub(crate) mod crt_store;
+mod environment;
 pub(crate) mod global;
 pub(crate) mod other;
 pub(crate) mod proxy;
+mod sluice;
 pub(crate) mod tls;
+mod tune;
 pub(crate) mod userlist;

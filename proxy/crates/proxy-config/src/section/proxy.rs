@@ -2,15 +2,15 @@
 
 use proxy_types::{Diagnostic, Mode, Spanned};
 
-use crate::args::{Args, Polarity};
-use crate::context::{Context, Parsed, Reported};
+use crate::args::{Args, Polarity, last_string, rest_text};
+use crate::context::{Context, Parsed};
 use crate::keyword::{On, Row, Table, find, not_yet, removed, row, suggest};
 use crate::line::{
     balance, bind, capture, check, error_page, log, option, persist, rules, server, stats, stick,
     timeout,
 };
-use crate::model::{HttpReuse, LogEntry, Proxy, ProxyKind, RuleSet};
-use crate::section::global::{l4_mode, l4_policy, last_string, rest_text};
+use crate::model::{HttpReuse, LogEntry, Proxy, RuleSet};
+use crate::place::check_section;
 
 pub(crate) type Parse = fn(&mut Context<'_>, &mut Proxy, &mut Args<'_>) -> Parsed;
 
@@ -20,7 +20,7 @@ pub(crate) const PROXY: Table<Parse> = &[
     CARRIED,
     persist::PERSISTENCE,
     stick::STICK,
-    SLUICE,
+    super::sluice::PROXY,
     REMOVED,
     &not_yet(On::DEF_BE, M, "health checks", ["external-check"]),
     &not_yet(On::DEF_BE, M, "load balancing", ["max-keep-alive-queue", "retry-on"]),
@@ -421,31 +421,6 @@ const CARRIED: &[Row<Parse>] = &[
     ),
 ];
 
-const SLUICE: &[Row<Parse>] = &[
-    row(
-        "l4",
-        On::DEF_FE,
-        "{off|auto|require}",
-        "Sluice",
-        "whether the kernel carries the proxy",
-        |cx, p, args| {
-            p.settings.l4 = Some(l4_policy(cx, args)?);
-            Ok(())
-        },
-    ),
-    row(
-        "l4-mode",
-        On::DEF_FE,
-        "{fullnat|nat}",
-        "Sluice",
-        "whether servers see the balancer's address",
-        |cx, p, args| {
-            p.settings.l4_mode = Some(l4_mode(cx, args)?);
-            Ok(())
-        },
-    ),
-];
-
 const REMOVED: &[Row<Parse>] = &[
     removed("appsession", "1.6", "use 'cookie' or a stick table"),
     removed("bind-process", "2.5", "use 'thread' on 'bind' lines"),
@@ -479,43 +454,6 @@ const REMOVED: &[Row<Parse>] = &[
     removed("srvtimeout", "2.1", "use 'timeout server'"),
     removed("transparent", "3.5", "use 'server <name> 0.0.0.0'"),
 ];
-
-/// Keywords that a section without the capability must not even have; others are ignored there with a warning.
-const STRICT: &[&str] = &["default-server", "server", "server-template"];
-
-/// Whether the keyword of `args` is valid in the section of `proxy`. HAProxy ignores most keywords of the other
-/// side with a warning, and so configurations have them.
-pub(crate) fn check_section<F>(
-    cx: &mut Context<'_>,
-    row: &Row<F>,
-    proxy: &Proxy,
-    args: &Args<'_>,
-) -> Parsed {
-    let name = args.name();
-    let span = args.keyword_span();
-    if proxy.kind == ProxyKind::Defaults {
-        if !row.on.defaults() {
-            return Err(cx.alert(span, format!("'{name}' not allowed in 'defaults' section")));
-        }
-        if row.on.only_named_defaults() && proxy.name.value.is_empty() {
-            let message = format!("'{name}' not allowed in anonymous 'defaults' section");
-            let help = "give the section a name: 'defaults <name>'";
-            return Err(cx.report(Diagnostic::alert(message).at(span).help(help)));
-        }
-        return Ok(());
-    }
-    let missing = match (row.on.frontend(), row.on.backend()) {
-        (true, false) if !proxy.kind.is_frontend() => "frontend",
-        (false, true) if !proxy.kind.is_backend() => "backend",
-        _ => return Ok(()),
-    };
-    if STRICT.contains(&name) {
-        return Err(server::not_allowed(cx, proxy, name, span));
-    }
-    let message = format!("'{name}' ignored because {} has no {missing} capability", proxy.label());
-    cx.warn(span, message);
-    Err(Reported)
-}
 
 fn log_line(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
     if args.polarity != Polarity::Set {
@@ -584,7 +522,7 @@ pub(crate) fn line(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>)
         let span = args.keyword_span();
         return Err(cx.report(Diagnostic::alert(message).at(span).did_you_mean(near)));
     };
-    crate::reader::check_polarity(cx, row, args)?;
+    crate::place::check_polarity(cx, row, args)?;
     check_section(cx, row, proxy, args)?;
     let parse = cx.carried(row, "keyword", &place, args.keyword_span())?;
     parse(cx, proxy, args)

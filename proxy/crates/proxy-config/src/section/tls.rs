@@ -3,8 +3,8 @@
 use proxy_types::time::Unit;
 use proxy_types::{Diagnostic, Spanned};
 
-use super::global::{Parse, global, last_string};
-use crate::args::Args;
+use super::global::{Parse, global};
+use crate::args::{Args, last_string};
 use crate::context::{Context, Parsed};
 use crate::keyword::{On, Row, Table, find, no_effect, not_yet, suggest};
 use crate::line::tls::{self, HasTls};

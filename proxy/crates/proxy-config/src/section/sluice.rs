@@ -1,0 +1,126 @@
+//! The words of Sluice's own: how the kernel carries proxies (docs/configuration.md).
+
+use proxy_types::Spanned;
+
+use super::global::{self, global};
+use super::proxy;
+use crate::args::{Args, last_string};
+use crate::context::{Context, Parsed};
+use crate::keyword::{On, Row, row};
+use crate::model::{L4Hook, L4Mode, L4Policy};
+
+const L4_POLICIES: &[(&str, L4Policy)] =
+    &[("off", L4Policy::Off), ("auto", L4Policy::Auto), ("require", L4Policy::Require)];
+const L4_MODES: &[(&str, L4Mode)] = &[("fullnat", L4Mode::FullNat), ("nat", L4Mode::Nat)];
+const L4_HOOKS: &[(&str, L4Hook)] = &[
+    ("auto", L4Hook::Auto),
+    ("xdp", L4Hook::Xdp),
+    ("xdp-generic", L4Hook::XdpGeneric),
+    ("tc", L4Hook::Tc),
+];
+
+pub(super) const GLOBAL: &[Row<global::Parse>] = &[
+    global(
+        "l4",
+        "{off|auto|require}",
+        "Sluice",
+        "whether the kernel carries TCP proxies",
+        |cx, g, args| {
+            g.l4 = Some(l4_policy(cx, args)?);
+            Ok(())
+        },
+    ),
+    global(
+        "l4-hook",
+        "{auto|xdp|xdp-generic|tc}",
+        "Sluice",
+        "where kernel programs are attached",
+        |cx, g, args| {
+            g.l4_hook = Some(args.choice(cx, L4_HOOKS)?);
+            args.end(cx)
+        },
+    ),
+    global(
+        "l4-instance",
+        "<name>",
+        "Sluice",
+        "keeps several balancers on one host apart",
+        |cx, g, args| {
+            let name = last_string(cx, args, "a name")?;
+            let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+            if name.len() > 32 || !name.chars().all(fits) {
+                let text = "letters, digits, '-' and '_' are expected, 32 at most";
+                return Err(args.wrong(cx, name.span, text));
+            }
+            g.l4_instance = Some(name);
+            Ok(())
+        },
+    ),
+    global(
+        "l4-interface",
+        "<ifname>[,<ifname>]*",
+        "Sluice",
+        "interfaces that kernel programs are attached to",
+        |cx, g, args| {
+            let word = args.word(cx, "interface names separated by commas")?;
+            args.end(cx)?;
+            let mut offset = 0;
+            for name in word.value.split(',') {
+                let span = crate::lexer::sub_span(word, offset, name.len().max(1));
+                offset += name.len() + 1;
+                if name.is_empty() || name.len() > 15 || name.contains(['/', ' ']) {
+                    return Err(args.wrong(cx, span, format!("invalid interface name '{name}'")));
+                }
+                g.l4_interfaces.push(Spanned::new(name.to_owned(), span));
+            }
+            Ok(())
+        },
+    ),
+    global(
+        "l4-mode",
+        "{fullnat|nat}",
+        "Sluice",
+        "whether servers see the balancer's address",
+        |cx, g, args| {
+            g.l4_mode = Some(l4_mode(cx, args)?);
+            Ok(())
+        },
+    ),
+];
+
+pub(super) const PROXY: &[Row<proxy::Parse>] = &[
+    row(
+        "l4",
+        On::DEF_FE,
+        "{off|auto|require}",
+        "Sluice",
+        "whether the kernel carries the proxy",
+        |cx, p, args| {
+            p.settings.l4 = Some(l4_policy(cx, args)?);
+            Ok(())
+        },
+    ),
+    row(
+        "l4-mode",
+        On::DEF_FE,
+        "{fullnat|nat}",
+        "Sluice",
+        "whether servers see the balancer's address",
+        |cx, p, args| {
+            p.settings.l4_mode = Some(l4_mode(cx, args)?);
+            Ok(())
+        },
+    ),
+];
+
+fn l4_policy(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<Spanned<L4Policy>> {
+    let value = args.choice(cx, L4_POLICIES)?;
+    args.end(cx)?;
+    Ok(value)
+}
+
+fn l4_mode(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<Spanned<L4Mode>> {
+    let value = args.choice(cx, L4_MODES)?;
+    args.end(cx)?;
+    Ok(value)
+}
