@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use caps::{CapSet, Capability, CapsHashSet};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 use nix::unistd::{Gid, Uid, chdir, chroot, setgid, setgroups, setuid};
 
 /// Who the worker becomes, and where.
@@ -17,6 +17,12 @@ pub(crate) struct Identity {
     pub(crate) uid: Option<u32>,
     pub(crate) gid: Option<u32>,
     pub(crate) chroot: Option<PathBuf>,
+    /// `setcap`: kept after the change of user.
+    pub(crate) capabilities: Vec<Capability>,
+    /// `set-dumpable`.
+    pub(crate) dumpable: Option<bool>,
+    /// `insecure-setuid-wanted`: programs that are started may gain rights.
+    pub(crate) may_gain_rights: bool,
 }
 
 /// A step of dropping privileges that failed.
@@ -28,7 +34,7 @@ pub(crate) enum PrivilegeError {
     Group { gid: u32, source: io::Error },
     #[error("cannot change to user {uid} : {source}. Start as root, or remove 'user' and 'uid'")]
     User { uid: u32, source: io::Error },
-    #[error("cannot keep the capabilities of the kernel path : {0}")]
+    #[error("cannot keep capabilities : {0}")]
     Capabilities(String),
 }
 
@@ -58,8 +64,12 @@ impl Identity {
         if let Some(path) = &self.chroot {
             enter(path).map_err(|source| PrivilegeError::Chroot { path: path.clone(), source })?;
         }
+        let mut kept = self.capabilities.clone();
+        if keep_kernel_path {
+            kept.extend([Capability::CAP_BPF, Capability::CAP_NET_ADMIN]);
+        }
         let changes_user = self.uid.is_some_and(|uid| uid != Uid::effective().as_raw());
-        if changes_user && keep_kernel_path && Uid::effective().is_root() {
+        if changes_user && !kept.is_empty() && Uid::effective().is_root() {
             nix::sys::prctl::set_keepcaps(true)
                 .map_err(|error| PrivilegeError::Capabilities(error.to_string()))?;
         }
@@ -75,9 +85,22 @@ impl Identity {
             let was_root = Uid::effective().is_root();
             setuid(Uid::from_raw(uid))
                 .map_err(|e| PrivilegeError::User { uid, source: e.into() })?;
-            if keep_kernel_path && was_root {
-                keep_only(&[Capability::CAP_BPF, Capability::CAP_NET_ADMIN])
+            if !kept.is_empty() && was_root {
+                keep_only(&kept)
                     .map_err(|error| PrivilegeError::Capabilities(error.to_string()))?;
+            }
+        }
+        if !self.may_gain_rights
+            && let Err(error) = nix::sys::prctl::set_no_new_privs()
+        {
+            tracing::debug!(%error, "programs that are started may gain rights");
+        }
+        // The change of user made the process undumpable.
+        if let Some(dumpable) = self.dumpable {
+            let limit = if dumpable { RLIM_INFINITY } else { 0 };
+            let _ = setrlimit(Resource::RLIMIT_CORE, limit, limit);
+            if let Err(error) = nix::sys::prctl::set_dumpable(dumpable) {
+                crate::messages::warning(format_args!("'set-dumpable' : {error}"));
             }
         }
         Ok(())

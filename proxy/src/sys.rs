@@ -49,3 +49,21 @@ pub(crate) fn unset_env(name: &str) {
     // SAFETY: as for `set_env`.
     unsafe { std::env::remove_var(name) }
 }
+
+/// The scheduling priority of the process, -20 to 19 (`getpriority(2)`).
+pub(crate) fn priority() -> i32 {
+    // SAFETY: takes numbers and returns one.
+    unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) }
+}
+
+/// Sets the scheduling priority of the process: of its only thread and those it will start.
+///
+/// # Errors
+/// `EACCES` when it would be raised without the right to.
+pub(crate) fn set_priority(priority: i32) -> io::Result<()> {
+    // SAFETY: takes numbers and returns one.
+    match unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, priority) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}

@@ -13,6 +13,7 @@ mod degrade;
 mod expressions;
 mod http;
 mod kernel;
+mod limits;
 mod logs;
 mod master;
 mod nginx;

@@ -6,14 +6,14 @@ use std::time::Duration;
 use proxy_config::model::{
     self, Affinity, Balance, Config, CookieMode, Flag, FlagSet, HashFunction, HashKey,
     HttpConnectionMode, InitAddr, Observe, OnError, Proxy, Server, ServerOptions, Settings,
-    SourceAddress,
+    SourceAddress, UseSource,
 };
 use proxy_state::backend::BackendSpec;
 use proxy_state::cookie::{self, CookieSpec};
 use proxy_state::frontend::FrontendSpec;
 use proxy_state::lb::{self, HashMethod, HashSpec, LbSpec};
 use proxy_state::options::{
-    AddressHeader, HttpConnection, HttpReuse, Proto, ProxyOptions, RestrictNames,
+    AddressHeader, HttpConnection, HttpReuse, Proto, ProxyOptions, RestrictNames, TcpProbes,
 };
 use proxy_state::registry::RegistrySpec;
 use proxy_state::server::{self, CheckSpec, PortMode, ServerSpec, Source};
@@ -158,7 +158,7 @@ fn frontend(
             .map(|limit| limit.value)
             .or(overrides.proxy_maxconn)
             .unwrap_or(process_maxconn),
-        rate_limit_sessions: 0,
+        rate_limit_sessions: settings.rate_limit_sessions.map_or(0, |rate| rate.value),
         timeouts: timeouts(settings),
         options: options(settings),
         backlog: settings.backlog.map(|backlog| backlog.value),
@@ -253,6 +253,9 @@ fn backend(
             .map(|r| r.value.0)
             .filter(|interval| *interval != 0),
         fullconn: settings.fullconn.map_or(0, |conns| conns.value),
+        max_keep_alive_queue: settings
+            .max_keep_alive_queue
+            .and_then(|most| u32::try_from(most.value).ok()),
         cookie: cookie(settings),
         disabled: settings.is_disabled(),
         servers,
@@ -434,6 +437,9 @@ fn server(
         }
     }
     spec.tcp_user_timeout = options.tcp_ut.map(|limit| limit.value);
+    spec.tfo = options.tfo.is_some_and(|tfo| tfo.value);
+    spec.congestion = options.congestion.as_ref().map(|name| name.value.clone());
+    spec.namespace = options.namespace.as_ref().map(|name| name.value.clone());
     spec
 }
 
@@ -462,7 +468,17 @@ fn source(source: &SourceAddress) -> Source {
     Source {
         addr: ip.map(|ip| std::net::SocketAddr::new(ip, single)),
         ports: ports.filter(|(first, last)| first != last),
-        use_client: None,
+        use_client: source.use_source.as_ref().and_then(|whose| match &whose.value {
+            UseSource::Client => Some(server::UseClient::AddressAndPort),
+            UseSource::ClientIp => Some(server::UseClient::Address),
+            UseSource::Address(address) => match &address.endpoint {
+                Endpoint::Inet { host: Host::Ip(ip), port, .. } => {
+                    let port = port.range().map_or(0, |(port, _)| port);
+                    Some(server::UseClient::Other(std::net::SocketAddr::new(*ip, port)))
+                }
+                _ => None,
+            },
+        }),
         interface: source.interface.as_ref().map(|name| name.value.clone()),
     }
 }
@@ -518,7 +534,7 @@ fn timeouts(settings: &Settings) -> Timeouts {
     Timeouts {
         client: of(written.client),
         client_fin: of(written.client_fin),
-        client_hs: None,
+        client_hs: of(written.client_hs),
         server: of(written.server),
         server_fin: of(written.server_fin),
         connect: of(written.connect),
@@ -587,6 +603,12 @@ fn options(settings: &Settings) -> ProxyOptions {
         allbackups: flags.is_on(Flag::AllBackups),
         clitcpka: flags.is_on(Flag::CliTcpKa),
         srvtcpka: flags.is_on(Flag::SrvTcpKa),
+        srvtcpka_probes: TcpProbes {
+            count: settings.srvtcpka.count.map(|count| count.value),
+            idle: settings.srvtcpka.idle.map(|idle| idle.value),
+            interval: settings.srvtcpka.interval.map(|interval| interval.value),
+        },
+        socket_stats: flags.is_on(Flag::SocketStats),
         nolinger: flags.is_on(Flag::NoLinger),
         tcp_smart_accept: flags.is_on(Flag::TcpSmartAccept),
         tcp_smart_connect: flags.is_on(Flag::TcpSmartConnect),

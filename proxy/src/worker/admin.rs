@@ -293,7 +293,11 @@ pub(crate) fn listen(control: &Rc<Control>, admin: &Rc<Admin>, config: &Config) 
         for socket in sockets.into_iter().flatten() {
             let door = Rc::new(Door {
                 admin: admin.clone(),
-                options: SessionOptions { level: level(listener.level), timeout: timeout(config) },
+                options: SessionOptions {
+                    level: level(listener.level),
+                    timeout: timeout(config),
+                    severity: listener.severity,
+                },
                 limit,
                 open: Rc::default(),
                 slots: Slots::new(),

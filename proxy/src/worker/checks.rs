@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use proxy_net::stop::Stop;
 use proxy_state::server::{Cause, Change, Transition};
@@ -20,8 +21,17 @@ const NOTICE: u8 = 5;
 /// Where lines about the servers of each backend go.
 pub(super) type Logs = HashMap<Arc<str>, Arc<dyn Sink>>;
 
+/// How checks are kept from coming all at once.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Spread {
+    /// `spread-checks`.
+    pub(super) percent: u32,
+    /// `max-spread-checks`.
+    pub(super) within: Option<Duration>,
+}
+
 /// Starts the checks on this thread and tells every change of a server from here on.
-pub(super) fn start(env: &Arc<Env>, scripts: Scripts, stop: Stop, spread: u32, logs: Logs) {
+pub(super) fn start(env: &Arc<Env>, scripts: Scripts, stop: Stop, spread: Spread, logs: Logs) {
     let registry = &env.shared.registry;
     let epoch = env.epoch;
     let logs = Arc::new(logs);
@@ -35,7 +45,8 @@ pub(super) fn start(env: &Arc<Env>, scripts: Scripts, stop: Stop, spread: u32, l
         env: env.clone(),
         scripts,
         epoch,
-        spread,
+        spread: spread.percent,
+        spread_within: spread.within,
         stop,
         report: Box::new(move |server, line| {
             messages::warning(format_args!("{line}"));

@@ -230,6 +230,7 @@ impl Control {
             level: Level::parse(level).unwrap_or(Level::User),
             // The master watches its clients itself.
             timeout: None,
+            ..SessionOptions::default()
         };
         tokio::task::spawn_local(admin::serve_fd(stream, admin, options));
     }

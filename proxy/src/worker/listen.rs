@@ -3,14 +3,16 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use proxy_config::model::{Bind, Config, Flag, Proxy, UnixAccess};
+use proxy_admin::session::Severity;
+use proxy_config::model::{Bind, Config, Flag, Proxy, SeverityOutput, Shards, Tune, UnixAccess};
 use proxy_net::listener::{
     self, BindError, Bound, Identity, Inherited, ListenAddr, ListenOptions, ListenSpec, UnixOwner,
 };
-use proxy_net::sockopt::Keepalive;
+use proxy_net::sockopt::{Buffers, Keepalive};
 use proxy_state::{Frontend, Listener, Registry, SockAddr};
 use proxy_types::{Diagnostics, Endpoint, Transport};
 
+use super::cpus::Plan;
 use crate::assemble::state::{Overrides, bind_addresses};
 use crate::messages;
 
@@ -19,12 +21,15 @@ pub(crate) struct FrontendListener {
     pub(crate) frontend: Arc<Frontend>,
     pub(crate) listener: Arc<Listener>,
     pub(crate) bound: Bound,
+    /// The threads that accept here, counted from 0.
+    pub(crate) threads: Vec<usize>,
 }
 
 /// A socket of the runtime API.
 pub(crate) struct CliListener {
     pub(crate) bound: Bound,
     pub(crate) level: proxy_config::model::CliLevel,
+    pub(crate) severity: Severity,
     /// As `show cli sockets` prints it.
     pub(crate) name: String,
 }
@@ -40,7 +45,7 @@ pub(crate) struct Listeners {
 #[derive(Clone, Copy)]
 pub(crate) struct BindContext<'a> {
     pub(crate) overrides: &'a Overrides,
-    pub(crate) threads: usize,
+    pub(crate) plan: &'a Plan,
     /// `-dR`, `noreuseport`.
     pub(crate) no_reuse_port: bool,
 }
@@ -63,15 +68,24 @@ impl Listeners {
             let Some(frontend) = registry.frontend(&proxy.name.value) else { continue };
             let mut listeners = frontend.listeners.iter();
             for bind in &proxy.binds {
+                let threads = match threads_of(bind, context.plan) {
+                    Ok(threads) => threads,
+                    Err(error) => {
+                        errors.push((bind.span, error));
+                        continue;
+                    }
+                };
+                let sockets = socket_count(bind, context.plan, &threads);
                 for (addr, transport) in addresses(bind, context.overrides) {
                     let Some(listener) = listeners.next() else { break };
-                    let options = options(proxy, bind, transport, context.no_reuse_port);
-                    match listener::bind(&ListenSpec { addr, options }, context.threads, inherited)
-                    {
+                    let mut options = options(proxy, bind, transport, context.no_reuse_port);
+                    options.buffers = client_buffers(&config.global.tune);
+                    match listener::bind(&ListenSpec { addr, options }, sockets, inherited) {
                         Ok(bound) => out.frontends.push(FrontendListener {
                             frontend: frontend.clone(),
                             listener: listener.clone(),
                             bound,
+                            threads: threads.clone(),
                         }),
                         Err(error) => errors.push((bind.span, error)),
                     }
@@ -88,6 +102,7 @@ impl Listeners {
                         out.cli.push(CliListener {
                             bound,
                             level: bind.level.map(|level| level.value).unwrap_or_default(),
+                            severity: severity(bind),
                             name,
                         });
                     }
@@ -143,6 +158,44 @@ fn addresses(bind: &Bind, overrides: &Overrides) -> Vec<(ListenAddr, Option<Tran
         .collect()
 }
 
+/// The threads that a line lets accept.
+fn threads_of(bind: &Bind, plan: &Plan) -> Result<Vec<usize>, BindError> {
+    let Some(sets) = &bind.threads else { return Ok((0..plan.threads()).collect()) };
+    let threads = plan.members(&sets.value);
+    if threads.is_empty() {
+        Err(BindError::no_thread(
+            bind.addresses.first().map(ToString::to_string).unwrap_or_default(),
+        ))
+    } else {
+        Ok(threads)
+    }
+}
+
+/// How many sockets share the connections to an address: one per thread unless `shards` says otherwise.
+fn socket_count(bind: &Bind, plan: &Plan, threads: &[usize]) -> usize {
+    match bind.shards.map(|shards| shards.value) {
+        None | Some(Shards::ByThread) => threads.len(),
+        Some(Shards::ByGroup) => plan.groups_of(threads),
+        Some(Shards::Count(count)) => (count as usize).min(threads.len()),
+    }
+}
+
+fn severity(bind: &Bind) -> Severity {
+    match bind.severity_output.map(|form| form.value).unwrap_or_default() {
+        SeverityOutput::None => Severity::None,
+        SeverityOutput::Number => Severity::Number,
+        SeverityOutput::String => Severity::String,
+    }
+}
+
+fn client_buffers(tune: &Tune) -> Buffers {
+    Buffers {
+        receive: tune.rcvbuf_client.map(|bytes| bytes.value),
+        send: tune.sndbuf_client.map(|bytes| bytes.value),
+        unsent: tune.notsent_lowat_client.map(|bytes| bytes.value),
+    }
+}
+
 fn options(
     proxy: &Proxy,
     bind: &Bind,
@@ -165,12 +218,19 @@ fn options(
         },
         transparent: bind.transparent.is_some(),
         interface: bind.interface.as_ref().map(|name| name.value.clone()),
-        namespace: None,
+        namespace: bind.namespace.as_ref().map(|name| name.value.clone()),
         defer_accept: bind.defer_accept.is_some(),
         tfo: bind.tfo.is_some(),
-        mss: bind.mss.and_then(|mss| u32::try_from(mss.value).ok()),
+        mss: bind.mss.and_then(|mss| u32::try_from(mss.value).ok()).filter(|mss| *mss > 0),
+        mss_cut: bind.mss.filter(|mss| mss.value < 0).map(|mss| mss.value.unsigned_abs()),
         user_timeout: bind.tcp_ut.map(|limit| limit.value),
-        keepalive: settings.flags.is_on(Flag::CliTcpKa).then(Keepalive::default),
+        keepalive: settings.flags.is_on(Flag::CliTcpKa).then(|| Keepalive {
+            count: settings.clitcpka.count.map(|count| count.value),
+            idle: settings.clitcpka.idle.map(|idle| idle.value),
+            interval: settings.clitcpka.interval.map(|interval| interval.value),
+        }),
+        buffers: Buffers::default(),
+        congestion: bind.congestion.as_ref().map(|name| name.value.clone()),
         no_reuse_port,
         mptcp: transport == Some(Transport::Mptcp),
         owner: owner(&bind.unix),

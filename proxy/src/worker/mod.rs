@@ -5,6 +5,7 @@
 mod admin;
 mod checks;
 mod control;
+mod cpus;
 mod flowlog;
 mod handover;
 mod l4;

@@ -11,17 +11,20 @@ use proxy_config::model::{self};
 use proxy_net::accept::Switch;
 use proxy_net::clock;
 use proxy_net::listener::Inherited;
+use proxy_net::sockopt::Buffers;
 use proxy_net::stop::StopSource;
 use proxy_rules::sample::context::Clock as EvalClock;
 use proxy_rules::sample::context::{Date, Shared};
 use proxy_rules::sample::{EvalCtx, Sample};
 use proxy_rules::users::{Password, User, Userlist};
 use proxy_rules::vars::ProcVars;
-use proxy_stream::env::Env;
+use proxy_stream::env::{CloseSpread, Env};
+use proxy_types::Spanned;
 
 use super::admin::{self, Fixed};
 use super::checks;
 use super::control::{Control, End};
+use super::cpus::Plan;
 use super::flowlog::FlowLog;
 use super::handover::Predecessor;
 use super::l4::KernelPath;
@@ -33,15 +36,18 @@ use super::{Ready, listen::local};
 use crate::args::{Args, StopStyle};
 use crate::assemble::{self, Assembled, stats};
 use crate::privileges::{Identity, raise_descriptor_limit};
-use crate::{daemon, messages};
+use crate::{daemon, messages, sys};
 
 /// Runs the worker to its end; the exit code.
 pub(crate) fn run(args: Args, ready: Ready) -> u8 {
     restore_signals();
     loading::set_environment(&args);
     let Ok(loaded) = loading::load(&args) else { return 1 };
+    let global = &loaded.config.global;
+    let usual = renice(global.renice_startup);
     // Counters have a shard per thread from the moment they are made.
-    let threads = thread_count(&loaded.config);
+    let plan = Arc::new(Plan::new(&loaded.config.global));
+    let threads = plan.threads();
     proxy_state::thread::set_workers(threads);
     let Ok(assembled) = assemble::assemble(&args, &loaded) else { return 1 };
     let config = &loaded.config;
@@ -55,8 +61,20 @@ pub(crate) fn run(args: Args, ready: Ready) -> u8 {
         ));
         return 1;
     }
+    renice(loaded.config.global.renice_runtime.or(usual));
     let loaded = Rc::new(loaded);
-    start(&args, &loaded, assembled, ready, threads).unwrap_or(1)
+    start(&args, &loaded, assembled, ready, &plan).unwrap_or(1)
+}
+
+/// Changes the scheduling priority of the process; what it was before, when it was changed.
+fn renice(to: Option<Spanned<i32>>) -> Option<Spanned<i32>> {
+    let to = to?;
+    let before = sys::priority();
+    if let Err(error) = sys::set_priority(to.value) {
+        messages::warning(format_args!("cannot change the priority to {to} : {error}"));
+        return None;
+    }
+    Some(Spanned::new(before, to.span))
 }
 
 fn start(
@@ -64,18 +82,22 @@ fn start(
     loaded: &Rc<Loaded>,
     assembled: Assembled,
     ready: Ready,
-    threads: usize,
+    plan: &Arc<Plan>,
 ) -> Result<u8, ()> {
     let config = &loaded.config;
-    raise_limits(config, &assembled);
+    let threads = plan.threads();
+    raise_limits(config, &assembled)?;
     let (control_socket, predecessor, launcher, standalone) = match ready {
         Ready::Master { control, predecessor } => (Some(control), predecessor, None, false),
         Ready::Standalone { launcher } => (None, None, launcher, true),
     };
     let predecessor = predecessor.as_ref().and_then(meet);
     let mut inherited = predecessor.as_ref().map_or_else(Inherited::none, receive_listeners);
-    let context =
-        BindContext { overrides: &assembled.overrides, threads, no_reuse_port: args.no_reuseport };
+    let context = BindContext {
+        overrides: &assembled.overrides,
+        plan,
+        no_reuse_port: args.no_reuseport || config.global.noreuseport.is_some(),
+    };
     let old: &[i32] = if control_socket.is_some() { &[] } else { &args.old_pids };
     let bound = listen::with_old_processes_paused(old, || {
         Listeners::bind(config, &assembled.registry, context, &mut inherited)
@@ -106,8 +128,21 @@ fn start(
     if args.no_splice || config.global.nosplice.is_some() {
         proxy_net::splice::set_max_pipes(0);
     }
+    let process = &assembled.registry.process;
+    if let Some(limit) = config.global.maxpipes {
+        proxy_net::splice::set_max_pipes(limit.value as usize);
+    }
     if let Some(limit) = config.global.maxconnrate {
-        assembled.registry.process.set_conn_rate_limit(limit.value);
+        process.set_conn_rate_limit(limit.value);
+    }
+    if let Some(limit) = config.global.maxsessrate {
+        process.set_sess_rate_limit(limit.value);
+    }
+    if let Some(limit) = config.global.maxsslconn {
+        process.set_tls_conn_limit(limit.value);
+    }
+    if let Some(limit) = config.global.maxsslrate {
+        process.set_tls_rate_limit(limit.value);
     }
     let stop = StopSource::new();
     let epoch = clock::precise();
@@ -159,6 +194,8 @@ fn start(
             .tune
             .maxaccept
             .map_or(64, |n| usize::try_from(n.value).unwrap_or(usize::MAX)),
+        reject_privileged: config.global.reject_privileged_tcp.is_some_and(|on| on.value),
+        plan: plan.clone(),
     };
     let mut handles = Vec::with_capacity(threads);
     for (index, ports) in ports.into_iter().enumerate() {
@@ -176,7 +213,10 @@ fn start(
             }
         };
         admin::listen(&control, &admin, config);
-        let spread = config.global.spread_checks.map_or(0, |percent| percent.value);
+        let spread = checks::Spread {
+            percent: config.global.spread_checks.map_or(0, |percent| percent.value),
+            within: config.global.max_spread_checks.map(|limit| limit.value),
+        };
         let logs = assembled.backend_logs;
         checks::start(&checked, assembled.check_scripts, stop.handle(), spread, logs);
         say_ready(args, link.as_deref(), predecessor, launcher);
@@ -196,21 +236,22 @@ fn restore_signals() {
     let _ = nix::sys::signal::SigSet::all().thread_unblock();
 }
 
-/// `nbthread`, or the CPUs this process may use.
-fn thread_count(config: &Config) -> usize {
-    let available = || std::thread::available_parallelism().map_or(1, usize::from);
-    config.global.nbthread.map_or_else(available, |n| n.value as usize).max(1)
-}
-
-fn raise_limits(config: &Config, assembled: &Assembled) {
+/// Raises the limit of descriptors. What cannot be raised stops the start under `strict-limits`, the default.
+fn raise_limits(config: &Config, assembled: &Assembled) -> Result<(), ()> {
     let maxconn = u64::from(assembled.registry.process.maxconn());
     let computed = maxconn * 2 + assemble::state::RESERVED_DESCRIPTORS;
     let wanted = config.global.ulimit_n.map_or(computed, |limit| u64::from(limit.value));
     if let Err(limit) = raise_descriptor_limit(wanted) {
-        messages::warning(format_args!(
+        let text = format!(
             "FD limit ({limit}) too low for maxconn={maxconn}. Please raise 'ulimit-n' to {wanted} or more to avoid any trouble."
-        ));
+        );
+        if config.global.strict_limits.is_some_and(|strict| strict.value) {
+            messages::alert(format_args!("{text}"));
+            return Err(());
+        }
+        messages::warning(format_args!("{text}"));
     }
+    Ok(())
 }
 
 fn meet(control: &OwnedFd) -> Option<Predecessor> {
@@ -237,6 +278,14 @@ fn identity(config: &Config) -> Result<Identity, ()> {
         uid: global.uid.map(|uid| uid.value),
         gid: global.gid.map(|gid| gid.value),
         chroot: global.chroot.as_ref().map(|path| path.value.clone().into()),
+        // The configuration knows names of capabilities only.
+        capabilities: global
+            .setcap
+            .iter()
+            .filter_map(|name| name.value.to_ascii_uppercase().parse().ok())
+            .collect(),
+        dumpable: global.set_dumpable.map(|on| on.value),
+        may_gain_rights: global.insecure_setuid_wanted.is_some(),
     };
     if let Some(name) = &global.user {
         match nix::unistd::User::from_name(&name.value) {
@@ -282,10 +331,10 @@ fn ports(
             continue;
         };
         let Some(service) = assembled.services.get(index) else { continue };
-        let sockets = listener.bound.for_threads(threads).map_err(|error| {
+        let sockets = listener.bound.for_threads(listener.threads.len()).map_err(|error| {
             messages::alert(format_args!("cannot share listening sockets: {error}"));
         })?;
-        for (thread, sockets) in sockets.into_iter().enumerate() {
+        for (&thread, sockets) in listener.threads.iter().zip(sockets) {
             for socket in sockets {
                 ports[thread].push(Port {
                     socket,
@@ -412,6 +461,17 @@ impl Assembled {
             env.log_uri_len = length.value as usize;
         }
         env.h2 = self.h2;
+        env.close_spread = match config.global.close_spread_time.map(|spread| spread.value) {
+            None => CloseSpread::AtOnce,
+            Some(model::CloseSpread::Infinite) => CloseSpread::Never,
+            Some(model::CloseSpread::Within(time)) => CloseSpread::Within(time),
+        };
+        let tune = &config.global.tune;
+        env.server_buffers = Buffers {
+            receive: tune.rcvbuf_server.map(|bytes| bytes.value),
+            send: tune.sndbuf_server.map(|bytes| bytes.value),
+            unsent: tune.notsent_lowat_server.map(|bytes| bytes.value),
+        };
         env.spellings = self.spellings.clone();
         env.http_errors = self.http_errors.clone();
         env.backends = self.backends.clone().into_iter().collect();

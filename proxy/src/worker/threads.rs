@@ -10,10 +10,13 @@ use proxy_net::accept::{self, Acceptance, Accepted, Room, Switch};
 use proxy_net::clock;
 use proxy_net::listener::ListenSocket;
 use proxy_net::stop::Stop;
+use proxy_state::process::Process;
 use proxy_state::{Frontend, Listener, SockAddr};
 use proxy_stream::Thread;
 use proxy_stream::env::{self, Env};
+use proxy_stream::transport::Entrance;
 
+use super::cpus::Plan;
 use super::serve::Service;
 
 /// One accept loop of one thread.
@@ -34,6 +37,10 @@ pub(crate) struct Common {
     pub(crate) stop: Stop,
     /// `tune.maxaccept`.
     pub(crate) batch: usize,
+    /// `harden.reject-privileged-ports.tcp`.
+    pub(crate) reject_privileged: bool,
+    /// CPUs of the threads.
+    pub(crate) plan: Arc<Plan>,
 }
 
 /// Starts a worker thread; it ends when the worker is drained or killed.
@@ -43,6 +50,7 @@ pub(crate) struct Common {
 pub(crate) fn spawn(index: usize, ports: Vec<Port>, common: Common) -> io::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name(format!("worker/{index}")).spawn(move || {
+        common.plan.pin(index);
         proxy_state::thread::register(index);
         let local = tokio::task::LocalSet::new();
         local.block_on(&runtime, run(index, ports, common));
@@ -50,14 +58,27 @@ pub(crate) fn spawn(index: usize, ports: Vec<Port>, common: Common) -> io::Resul
 }
 
 async fn run(index: usize, ports: Vec<Port>, common: Common) {
-    let Common { env, stop, batch } = common;
+    let Common { env, stop, batch, reject_privileged, .. } = common;
     let slots = env.slots.clone();
     let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), index);
     let engine = Thread::start(env, stop.clone(), seed);
     for port in ports {
         let Port { socket, frontend, listener, service, switch, local } = port;
         let address = socket.addr().clone();
-        let door = Rc::new(Door { engine: engine.clone(), frontend, listener, service, local });
+        let over_tls = listener
+            .transport
+            .as_ref()
+            .and_then(|transport| transport.downcast_ref::<Entrance>())
+            .is_some_and(|entrance| entrance.tls.is_some());
+        let door = Rc::new(Door {
+            engine: engine.clone(),
+            frontend,
+            listener,
+            service,
+            local,
+            over_tls,
+            reject_privileged,
+        });
         let (slots, stop) = (slots.clone(), stop.clone());
         tokio::task::spawn_local(async move {
             if let Err(error) = accept::run(socket, door, slots, switch, stop, batch).await {
@@ -81,7 +102,12 @@ struct Door {
     listener: Arc<Listener>,
     service: Service,
     local: Option<std::net::SocketAddr>,
+    over_tls: bool,
+    reject_privileged: bool,
 }
+
+/// Ports that only the system may use as a source (RFC 6335).
+const PRIVILEGED: u16 = 1024;
 
 thread_local! {
     /// Failures of accept are said once a second at most.
@@ -93,7 +119,8 @@ impl Acceptance for Door {
         let process = &self.engine.env.registry().process;
         let full = process.connections.get() >= process.maxconn()
             || self.frontend.is_full()
-            || self.listener.is_full();
+            || self.listener.is_full()
+            || (self.over_tls && is_full_of_tls(process));
         if full { Room::Full } else { self.rate() }
     }
 
@@ -102,6 +129,9 @@ impl Acceptance for Door {
             SockAddr::Inet(addr) => Some(addr),
             SockAddr::Unix(_) | SockAddr::Abstract(_) => None,
         };
+        if self.reject_privileged && src.is_some_and(|src| src.port() < PRIVILEGED) {
+            return;
+        }
         let dst = self.local.or_else(|| connection.stream.local_addr());
         let facts =
             env::Accepted { listener: self.listener.clone(), src, dst, at: clock::precise() };
@@ -117,6 +147,12 @@ impl Acceptance for Door {
     }
 }
 
+/// `maxsslconn`.
+fn is_full_of_tls(process: &Process) -> bool {
+    let limit = process.tls_conn_limit();
+    limit != 0 && process.tls_connections.get() >= limit
+}
+
 impl Door {
     /// `maxconnrate` and `rate-limit sessions`: what is over the rate waits in the kernel's queue.
     fn rate(&self) -> Room {
@@ -127,6 +163,7 @@ impl Door {
         if over(process.conn_rate_limit(), process.connection_rate.get(now))
             || over(process.sess_rate_limit(), process.session_rate.get(now))
             || over(self.frontend.rate_limit(), self.frontend.session_rate.get(now))
+            || (self.over_tls && over(process.tls_rate_limit(), process.tls_rate.get(now)))
         {
             return Room::Wait(PAUSE);
         }

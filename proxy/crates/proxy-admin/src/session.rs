@@ -23,11 +23,17 @@ pub struct SessionOptions {
     /// `stats timeout`: a client that is silent, or does not read, for that long is let go. HAProxy's default is 10 s; `None` waits
     /// for ever.
     pub timeout: Option<Duration>,
+    /// `severity-output`.
+    pub severity: Severity,
 }
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        Self { level: Level::default(), timeout: Some(Duration::from_secs(10)) }
+        Self {
+            level: Level::default(),
+            timeout: Some(Duration::from_secs(10)),
+            severity: Severity::None,
+        }
     }
 }
 
@@ -67,6 +73,25 @@ pub enum Severity {
     String,
 }
 
+/// Severities of feedback (RFC 5424), with their names.
+const ERR: (u8, &str) = (3, "err");
+const INFO: (u8, &str) = (6, "info");
+
+impl Severity {
+    /// Puts the severity in front of feedback.
+    fn mark(self, (number, name): (u8, &str), reply: Reply) -> Reply {
+        match (self, reply) {
+            (Self::Number, Reply::Text(text)) if !text.is_empty() => {
+                Reply::Text(format!("[{number}]: {text}"))
+            }
+            (Self::String, Reply::Text(text)) if !text.is_empty() => {
+                Reply::Text(format!("[{name}]: {text}"))
+            }
+            (_, reply) => reply,
+        }
+    }
+}
+
 impl SessionState {
     pub fn new(options: SessionOptions) -> Self {
         Self {
@@ -74,7 +99,7 @@ impl SessionState {
             mode: Mode::Once,
             timed: false,
             timeout: options.timeout,
-            severity: Severity::None,
+            severity: options.severity,
             expert: false,
             experimental: false,
             quit: false,
@@ -161,16 +186,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     fn call(&mut self, words: &[String], payload: Option<&str>) -> Reply {
         let Some((command, args)) = command::find(words) else {
-            return Reply::Text(command::unknown(self.state.level, words));
+            let text = command::unknown(self.state.level, words);
+            return self.state.severity.mark(INFO, Reply::Text(text));
         };
         if command.level > self.state.level {
-            return Reply::line("Permission denied");
+            return self.state.severity.mark(ERR, Reply::line("Permission denied"));
         }
         let now = self.admin.process.now();
         let mut call = Call { admin: &self.admin, session: &mut self.state, args, payload, now };
         match (command.run)(&mut call) {
             Ok(reply) => reply,
-            Err(reply) => reply,
+            Err(reply) => self.state.severity.mark(ERR, reply),
         }
     }
 

@@ -64,7 +64,7 @@ impl<'a> Context<'a> {
     ) -> Parsed<F> {
         match row.support {
             Support::Carried(f) => Ok(f),
-            Support::NoEffect => {
+            Support::NoEffect(_) => {
                 if self.told.insert(row.name) {
                     // HAProxy is silent about these words: a warning would stop a start under
                     // `zero-warning`.

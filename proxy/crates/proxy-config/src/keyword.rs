@@ -44,13 +44,35 @@ impl On {
     }
 }
 
+/// Arguments of a keyword without effect: checked as those of any other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Anything at all.
+    Any,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// At least one of these words.
+    Choices(&'static [&'static str]),
+    None,
+    /// An integer between these, both included.
+    Number(i64, i64),
+    OnOff,
+    /// A size in bytes.
+    Size,
+    Timer,
+    /// One word.
+    Word,
+    /// At least one word.
+    Words,
+}
+
 /// What becomes of a keyword.
 #[derive(Clone, Copy, Debug)]
 pub enum Support<F> {
     /// Parsed by this function, or found by this accessor.
     Carried(F),
-    /// Tunes an internal of HAProxy that does not exist here: one warning, no effect.
-    NoEffect,
+    /// Tunes an internal of HAProxy that does not exist here: one notice, no effect.
+    NoEffect(Shape),
     /// HAProxy has it, Sluice not yet: stops the start.
     NotYet,
     /// Gone from the language: stops the start.
@@ -81,6 +103,22 @@ impl<F: Copy> Row<F> {
     pub const fn negatable(mut self) -> Self {
         self.negatable = true;
         self
+    }
+}
+
+impl Shape {
+    /// How the manual writes such arguments.
+    const fn syntax(self) -> &'static str {
+        match self {
+            Self::Any | Self::None => "",
+            Self::Choice(_) | Self::Choices(_) => "<choice>",
+            Self::Number(..) => "<number>",
+            Self::OnOff => "{on|off}",
+            Self::Size => "<size>",
+            Self::Timer => "<time>",
+            Self::Word => "<value>",
+            Self::Words => "<value> ...",
+        }
     }
 }
 
@@ -131,7 +169,20 @@ pub const fn no_effect<F: Copy, const N: usize>(
     manual: &'static str,
     names: [&'static str; N],
 ) -> [Row<F>; N] {
-    group(on, manual, "internals of HAProxy's implementation", Support::NoEffect, names)
+    let support = Support::NoEffect(Shape::Any);
+    group(on, manual, "internals of HAProxy's implementation", support, names)
+}
+
+/// A keyword that tunes what only HAProxy's implementation has; `why` it means nothing here.
+pub const fn inert<F: Copy>(
+    name: &'static str,
+    on: On,
+    manual: &'static str,
+    shape: Shape,
+    why: &'static str,
+) -> Row<F> {
+    let support = Support::NoEffect(shape);
+    Row { name, on, negatable: false, syntax: shape.syntax(), manual, doc: why, support }
 }
 
 /// A keyword that the language has lost.

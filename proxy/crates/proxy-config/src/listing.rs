@@ -60,7 +60,7 @@ fn add<F>(all: &mut Vec<Entry>, section: &'static str, prefix: &'static str, tab
         manual: row.manual,
         status: match row.support {
             Support::Carried(_) => Status::Carried,
-            Support::NoEffect => Status::NoEffect,
+            Support::NoEffect(_) => Status::NoEffect,
             Support::NotYet => Status::NotYet,
             Support::Removed { .. } => Status::Removed,
         },

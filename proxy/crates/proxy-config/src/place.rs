@@ -4,7 +4,7 @@ use proxy_types::Diagnostic;
 
 use crate::args::{Args, Polarity};
 use crate::context::{Context, Parsed, Reported};
-use crate::keyword::{Row, Support};
+use crate::keyword::{Row, Shape, Support};
 use crate::line::server;
 use crate::model::{Proxy, ProxyKind};
 
@@ -52,4 +52,39 @@ pub(crate) fn check_polarity<F>(cx: &mut Context<'_>, row: &Row<F>, args: &Args<
     }
     let message = format!("negation/default is not supported for '{}'", row.name);
     Err(cx.alert(args.span(), message))
+}
+
+/// The arguments of a keyword without effect are checked; `whole` when nothing else may be on the line.
+pub(crate) fn check_shape<F>(
+    cx: &mut Context<'_>,
+    row: &Row<F>,
+    args: &mut Args<'_>,
+    whole: bool,
+) -> Parsed {
+    let Support::NoEffect(shape) = row.support else { return Ok(()) };
+    let one_of = |cx: &mut Context<'_>, args: &mut Args<'_>, words: &[&'static str]| {
+        let choices: Vec<(&'static str, ())> = words.iter().map(|word| (*word, ())).collect();
+        args.choice(cx, &choices).map(drop)
+    };
+    match shape {
+        Shape::Any => return Ok(()),
+        Shape::None => {}
+        Shape::Choice(words) => one_of(cx, args, words)?,
+        Shape::Choices(words) => {
+            one_of(cx, args, words)?;
+            while args.peek().is_some() {
+                one_of(cx, args, words)?;
+            }
+        }
+        Shape::Number(min, max) => args.number(cx, min..=max).map(drop)?,
+        Shape::OnOff => one_of(cx, args, &["on", "off"])?,
+        Shape::Size => args.size(cx, 0..=u32::MAX).map(drop)?,
+        Shape::Timer => args.timer(cx).map(drop)?,
+        Shape::Word => args.word(cx, "an argument").map(drop)?,
+        Shape::Words => {
+            args.word(cx, "an argument")?;
+            args.rest();
+        }
+    }
+    if whole { args.end(cx) } else { Ok(()) }
 }

@@ -157,9 +157,10 @@ pub async fn run(
     stop: Stop,
     batch: usize,
 ) -> io::Result<()> {
-    let ListenSocket { fd, addr, backlog } = socket;
+    let ListenSocket { fd, addr, backlog, mss_cut } = socket;
     let mut state = switch.tx.subscribe();
-    let mut listening = Listen { io: sys::register(fd)?, pausable: addr.inet().is_some(), backlog };
+    let pausable = addr.inet().is_some();
+    let mut listening = Listen { io: sys::register(fd)?, pausable, backlog, mss_cut };
     loop {
         let phase = *state.borrow_and_update();
         match phase {
@@ -195,6 +196,7 @@ struct Listen {
     io: AsyncFd<OwnedFd>,
     pausable: bool,
     backlog: i32,
+    mss_cut: Option<u32>,
 }
 
 impl Listen {
@@ -218,7 +220,7 @@ impl Listen {
             }
             match ready.try_io(|io| sys::accept(io.get_ref())) {
                 Err(_would_block) => return,
-                Ok(Ok((fd, peer))) => hand_over(owner, fd, &peer),
+                Ok(Ok((fd, peer))) => self.hand_over(owner, fd, &peer),
                 Ok(Err(e)) if is_of_one_connection(&e) => {}
                 Ok(Err(e)) => {
                     // EINVAL: another holder of the same socket paused it; it will listen again.
@@ -238,7 +240,7 @@ impl Listen {
                 return;
             }
             match sys::accept(self.io.get_ref()) {
-                Ok((fd, peer)) => hand_over(owner, fd, &peer),
+                Ok((fd, peer)) => self.hand_over(owner, fd, &peer),
                 Err(e) if is_of_one_connection(&e) => {}
                 Err(_) => return,
             }
@@ -255,12 +257,21 @@ impl Listen {
 
     /// Listens again; registered anew, because a paused socket reported a hang-up that is cached.
     fn resume(self, owner: &dyn Acceptance) -> io::Result<Self> {
-        let Self { io, pausable, backlog } = self;
+        let Self { io, pausable, backlog, mss_cut } = self;
         let fd = io.into_inner();
         if pausable && let Err(e) = SockRef::from(&fd).listen(backlog) {
             owner.failed(&e);
         }
-        Ok(Self { io: sys::register(fd)?, pausable, backlog })
+        Ok(Self { io: sys::register(fd)?, pausable, backlog, mss_cut })
+    }
+
+    fn hand_over(&self, owner: &dyn Acceptance, fd: OwnedFd, peer: &socket2::SockAddr) {
+        if let Some(cut) = self.mss_cut {
+            let socket = SockRef::from(&fd);
+            // A connection that is gone already has no segments to shorten.
+            let _ = socket.tcp_mss().and_then(|mss| socket.set_tcp_mss(mss.saturating_sub(cut)));
+        }
+        hand_over(owner, fd, peer);
     }
 }
 

@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use proxy_types::SockAddr;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use crate::sockopt::{self, Keepalive};
+use crate::sockopt::{self, Buffers, Keepalive};
 use crate::timer::Timer;
 use crate::{Stream, listener, netns};
 
@@ -34,6 +34,12 @@ pub struct ConnectOptions {
     pub smart_connect: bool,
     /// `namespace`.
     pub namespace: Option<String>,
+    /// `usesrc`: the source address belongs to somebody else.
+    pub transparent: bool,
+    /// `tune.*.server`.
+    pub buffers: Buffers,
+    /// `cc`.
+    pub congestion: Option<String>,
 }
 
 /// What kind of failure a connect met.
@@ -173,10 +179,20 @@ fn open(to: &SockAddr, options: &ConnectOptions) -> io::Result<Socket> {
     if options.smart_connect {
         socket.set_tcp_quickack(false)?;
     }
+    options.buffers.apply(&SockRef::from(&socket))?;
+    if let Some(name) = &options.congestion {
+        sockopt::set_congestion(&SockRef::from(&socket), name);
+    }
     if let Some(name) = &options.interface {
         socket.bind_device(Some(name.as_bytes()))?;
     }
     if let Some(source) = options.source {
+        if options.transparent {
+            match source {
+                SocketAddr::V4(_) => socket.set_ip_transparent_v4(true)?,
+                SocketAddr::V6(_) => socket.set_ip_transparent_v6(true)?,
+            }
+        }
         if source.port() == 0 {
             sockopt::set_bind_address_no_port(&socket)?;
         } else {

@@ -33,6 +33,40 @@ impl Keepalive {
     }
 }
 
+/// Buffers of a socket in the kernel, in bytes; what is not given is as the system has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Buffers {
+    /// `tune.rcvbuf.*`.
+    pub receive: Option<u32>,
+    /// `tune.sndbuf.*`.
+    pub send: Option<u32>,
+    /// `tune.notsent-lowat.*`: the socket is writable while less than this waits to be sent.
+    pub unsent: Option<u32>,
+}
+
+impl Buffers {
+    pub(crate) fn apply(&self, socket: &SockRef<'_>) -> io::Result<()> {
+        if let Some(bytes) = self.receive {
+            socket.set_recv_buffer_size(bytes as usize)?;
+        }
+        if let Some(bytes) = self.send {
+            socket.set_send_buffer_size(bytes as usize)?;
+        }
+        if let Some(bytes) = self.unsent {
+            let bytes = i32::try_from(bytes).unwrap_or(i32::MAX);
+            sys::set_int(socket.as_fd(), libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, bytes)?;
+        }
+        Ok(())
+    }
+}
+
+/// `cc`: congestion control by its name. What the kernel does not have or permit is said, and its own stays.
+pub(crate) fn set_congestion(socket: &SockRef<'_>, name: &str) {
+    if let Err(error) = socket.set_tcp_congestion(name.as_bytes()) {
+        tracing::warn!(algorithm = name, %error, "cannot set the congestion control");
+    }
+}
+
 /// Makes the coming close send a RST and forget what was not acknowledged (`option nolinger`).
 pub fn reset_on_close(fd: &impl AsFd) -> io::Result<()> {
     SockRef::from(fd).set_linger(Some(Duration::ZERO))

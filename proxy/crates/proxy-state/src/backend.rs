@@ -31,6 +31,8 @@ pub struct BackendSpec {
     pub redispatch: Option<i32>,
     /// `fullconn`; 0 computes it.
     pub fullconn: u32,
+    /// `max-keep-alive-queue`; `None` is no limit.
+    pub max_keep_alive_queue: Option<u32>,
     pub cookie: Option<CookieSpec>,
     /// `disabled`.
     pub disabled: bool,
@@ -50,6 +52,8 @@ pub struct Backend {
     pub lb: LbSpec,
     pub retries: u32,
     pub redispatch: Option<i32>,
+    /// `max-keep-alive-queue`; `None` is no limit.
+    pub max_keep_alive_queue: Option<u32>,
     pub fullconn: u32,
     pub cookie: Option<CookieSpec>,
     pub disabled: bool,
@@ -108,6 +112,7 @@ impl Backend {
                 retries: spec.retries,
                 redispatch: spec.redispatch,
                 fullconn: spec.fullconn,
+                max_keep_alive_queue: spec.max_keep_alive_queue,
                 cookie: spec.cookie,
                 disabled: spec.disabled,
                 sessions: Gauge::default(),

@@ -1,6 +1,7 @@
 //! `option ...` and related settings of a proxy, typed (configuration manual, 4.2). Defaults are HAProxy's.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 /// What happens to connections between requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,6 +53,14 @@ pub enum RestrictNames {
     Reject,
 }
 
+/// TCP keep-alive probes; what is not given is as the system has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpProbes {
+    pub count: Option<u32>,
+    pub idle: Option<Duration>,
+    pub interval: Option<Duration>,
+}
+
 /// Settings that both sides of a proxy may have. Each side reads its own and, where the manual says so,
 /// the other's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -88,6 +97,8 @@ pub struct ProxyOptions {
     pub clitcpka: bool,
     /// `option srvtcpka`.
     pub srvtcpka: bool,
+    /// `srvtcpka-cnt`, `-idle`, `-intvl`.
+    pub srvtcpka_probes: TcpProbes,
     /// `option nolinger`.
     pub nolinger: bool,
     /// `option independent-streams`.

@@ -28,6 +28,8 @@ pub struct Process {
     hard_maxconn: AtomicU32,
     conn_rate_limit: AtomicU32,
     sess_rate_limit: AtomicU32,
+    tls_conn_limit: AtomicU32,
+    tls_rate_limit: AtomicU32,
 }
 
 impl Process {
@@ -77,6 +79,24 @@ impl Process {
 
     pub fn set_sess_rate_limit(&self, limit: u32) {
         self.sess_rate_limit.store(limit, Ordering::Relaxed);
+    }
+
+    /// `maxsslconn`; 0 is no limit.
+    pub fn tls_conn_limit(&self) -> u32 {
+        self.tls_conn_limit.load(Ordering::Relaxed)
+    }
+
+    pub fn set_tls_conn_limit(&self, limit: u32) {
+        self.tls_conn_limit.store(limit, Ordering::Relaxed);
+    }
+
+    /// `maxsslrate`; 0 is no limit.
+    pub fn tls_rate_limit(&self) -> u32 {
+        self.tls_rate_limit.load(Ordering::Relaxed)
+    }
+
+    pub fn set_tls_rate_limit(&self, limit: u32) {
+        self.tls_rate_limit.store(limit, Ordering::Relaxed);
     }
 
     /// Counts an accepted client connection. `Gauge::dec` on [`Process::connections`] ends it.

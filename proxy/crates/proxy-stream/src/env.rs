@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use proxy_http::h1::Limits;
 use proxy_net::accept::Slots;
 use proxy_net::clock::Tick;
+use proxy_net::sockopt::Buffers;
 use proxy_rules::acl::Condition;
 use proxy_rules::capture::CaptureSlot;
 use proxy_rules::logformat::LogFormat;
@@ -37,12 +38,27 @@ pub struct Env {
     pub spellings: FxHashMap<Box<[u8]>, Box<[u8]>>,
     /// `tune.h2.*`.
     pub h2: crate::mux::h2::Settings,
+    /// `close-spread-time`: when idle and kept-alive clients leave at a soft stop.
+    pub close_spread: CloseSpread,
+    /// Buffers in the kernel of connections to servers.
+    pub server_buffers: Buffers,
     /// `tune.http.logurilen`: longest request line in logs, in bytes.
     pub log_uri_len: usize,
     /// Backends by name, for `use_backend`.
     pub backends: FxHashMap<Box<[u8]>, Arc<Back>>,
     /// Wakes the accept loops that wait for room.
     pub slots: Slots,
+}
+
+/// When clients that could stay are let go at a soft stop.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CloseSpread {
+    #[default]
+    AtOnce,
+    /// When they leave by themselves, or by their timeouts.
+    Never,
+    /// One part after the other, all of them by the end of this time.
+    Within(Duration),
 }
 
 impl Env {
@@ -57,6 +73,8 @@ impl Env {
             http_errors: FxHashMap::default(),
             spellings: FxHashMap::default(),
             h2: Default::default(),
+            close_spread: CloseSpread::default(),
+            server_buffers: Buffers::default(),
             log_uri_len: 1024,
             backends: FxHashMap::default(),
             slots: Slots::new(),

@@ -289,6 +289,11 @@ impl Session {
         }
     }
 
+    /// Whether the session, which could go on, is to end because the worker stops.
+    pub(crate) fn leaves(&self) -> bool {
+        self.thread.leaves(self.key)
+    }
+
     /// Limits of request heads.
     fn limits(&self) -> Limits {
         Limits {
@@ -339,7 +344,7 @@ impl Session {
         self.enter(cx);
         loop {
             if exchange.is_none()
-                && self.thread.stop.is_draining()
+                && self.leaves()
                 && (self.requests > 0 && !self.front.frontend.options.idle_close_on_response
                     || self.thread.stop.is_killed())
                 && self.client.input.is_empty()

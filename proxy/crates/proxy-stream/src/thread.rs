@@ -1,7 +1,7 @@
 //! What the sessions of one worker thread share. Nothing here is locked, nothing leaves the thread.
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
@@ -17,11 +17,14 @@ use slab::Slab;
 use tokio::sync::Notify;
 
 use crate::backend::Pool;
-use crate::env::{self, Env};
+use crate::env::{self, CloseSpread, Env};
 use crate::stream::Exchange;
 
 /// Exchanges kept for reuse.
 const SPARE_EXCHANGES: usize = 128;
+
+/// Parts that clients leave in under `close-spread-time`.
+const PARTS: usize = 64;
 
 /// The engine of one thread. Build it with [`Thread::start`] on the thread it serves.
 pub struct Thread {
@@ -32,10 +35,30 @@ pub struct Thread {
     exchanges: RefCell<Vec<Box<Exchange>>>,
     sessions: RefCell<Slab<Waker>>,
     random: Cell<u64>,
+    /// Of [`PARTS`], how many are to leave once the worker drains.
+    leaving: Cell<usize>,
     /// Memory of evaluations; reset after each.
     pub(crate) bump: RefCell<Bump>,
     lines: Cell<u32>,
     streams: Cell<u32>,
+}
+
+/// Lets clients go at a soft stop, as `close-spread-time` wants it.
+async fn let_go(thread: Weak<Thread>) {
+    let Some(spread) = thread.upgrade().map(|thread| thread.env.close_spread) else { return };
+    let step = match spread {
+        CloseSpread::AtOnce => PARTS,
+        CloseSpread::Never => return,
+        CloseSpread::Within(_) => 1,
+    };
+    for first in (0..PARTS).step_by(step) {
+        if let CloseSpread::Within(time) = spread {
+            timer::sleep(time / PARTS as u32).await;
+        }
+        let Some(thread) = thread.upgrade() else { return };
+        thread.leaving.set(first + step);
+        thread.wake(first..first + step);
+    }
 }
 
 impl Thread {
@@ -50,6 +73,7 @@ impl Thread {
             exchanges: RefCell::default(),
             sessions: RefCell::default(),
             random: Cell::new(seed | 1),
+            leaving: Cell::new(0),
             bump: RefCell::default(),
             lines: Cell::new(0),
             streams: Cell::new(0),
@@ -69,7 +93,11 @@ impl Thread {
                 stop.reached(phase).await;
                 let Some(thread) = weak.upgrade() else { return };
                 thread.pool.borrow_mut().clear();
-                thread.sessions.borrow().iter().for_each(|(_, waker)| waker.wake_by_ref());
+                if phase == Phase::Killed {
+                    thread.wake(0..PARTS);
+                } else {
+                    tokio::task::spawn_local(let_go(Rc::downgrade(&thread)));
+                }
             }
         });
         thread
@@ -102,6 +130,21 @@ impl Thread {
     /// Remembers whom to wake at a stop.
     pub(crate) fn enter(&self, waker: Waker) -> usize {
         self.sessions.borrow_mut().insert(waker)
+    }
+
+    /// Whether a session that could go on is to end: the worker stops, and its turn has come.
+    pub(crate) fn leaves(&self, session: Option<usize>) -> bool {
+        let turn = || session.unwrap_or(0) % PARTS < self.leaving.get();
+        self.stop.is_draining() && (self.stop.is_killed() || turn())
+    }
+
+    /// Wakes the sessions of these parts.
+    fn wake(&self, parts: std::ops::Range<usize>) {
+        for (key, waker) in self.sessions.borrow().iter() {
+            if parts.contains(&(key % PARTS)) {
+                waker.wake_by_ref();
+            }
+        }
     }
 
     /// Forgets a session.

@@ -101,7 +101,7 @@ fields! {
     17 "CurrConns" "MGPV" |r| Value::u32(r.current()), "Current number of connections";
     18 "CumConns" "MCPV" |r| Value::u32(r.process().counters.total(|c| &c.conn_tot) + r.external(|c| c.conn_tot.get())), "Connections since the start";
     19 "CumReq" "MCPV" |r| Value::u32(r.process().counters.total(|c| &c.req_tot) + r.external(|c| c.sess_tot.get())), "Requests since the start";
-    20 "MaxSslConns" "MMPV" zero, "Limit on TLS endpoints, 0 for none";
+    20 "MaxSslConns" "MMPV" |r| r.process().tls_conn_limit().into(), "Limit on TLS endpoints, 0 for none";
     21 "CurrSslConns" "MGPV" |r| r.process().tls_connections.get().into(), "Current number of TLS endpoints";
     22 "CumSslConns" "MCPV" |r| Value::u32(r.process().counters.total(|c| &c.tls_tot)), "TLS endpoints since the start";
     23 "Maxpipes" "CLPV" |r| Value::u32(r.facts.max_pipes), "Limit on pipes for splicing, 0 for none";
@@ -114,7 +114,7 @@ fields! {
     30 "SessRateLimit" "CLPV" |r| r.process().sess_rate_limit().into(), "Limit on SessRate";
     31 "MaxSessRate" "MRPV" |r| Value::u32(r.process().session_rate.max()), "Highest SessRate";
     32 "SslRate" "MRPV" |r| rate(r, &r.process().tls_rate), "TLS connections over the last second";
-    33 "SslRateLimit" "CLPV" zero, "Limit on SslRate";
+    33 "SslRateLimit" "CLPV" |r| r.process().tls_rate_limit().into(), "Limit on SslRate";
     34 "MaxSslRate" "MMPV" |r| Value::u32(r.process().tls_rate.max()), "Highest SslRate";
     35 "SslFrontendKeyRate" "MGPV" |r| rate(r, &r.process().tls_front_keys), "TLS keys made on frontends over the last second";
     36 "SslFrontendMaxKeyRate" "MMPV" |r| Value::u32(r.process().tls_front_keys.max()), "Highest SslFrontendKeyRate";

@@ -4,10 +4,13 @@ use proxy_types::{Address, Diagnostic, Endpoint, PortSpec, Spanned, Transport};
 
 use crate::args::Args;
 use crate::context::{Context, Parsed};
-use crate::keyword::{On, Table, find, no_effect, not_yet, removed, row, suggest};
+use crate::keyword::{On, Shape, Support, Table, find, inert, not_yet, removed, row, suggest};
 use crate::lexer::Word;
-use crate::line::tls;
-use crate::model::{Bind, CliLevel, Proto};
+use crate::line::server::is_name_char;
+use crate::line::{threads, tls};
+use crate::model::{Bind, CliLevel, Proto, SeverityOutput, Shards};
+use crate::place::check_shape;
+use crate::section::global::THREADS_MAX;
 
 pub(crate) type Parse = fn(&mut Context<'_>, &mut Bind, &mut Args<'_>) -> Parsed;
 
@@ -123,16 +126,7 @@ pub(crate) const OPTIONS: Table<Parse> = &[
             M,
             "octal permissions of a UNIX socket",
             |cx, bind, args| {
-                let word = args.word(cx, "an octal mode such as 660")?;
-                let mode = u32::from_str_radix(&word.value, 8).ok().filter(|mode| *mode <= 0o7777);
-                let Some(mode) = mode else {
-                    return Err(args.wrong(
-                        cx,
-                        word.span,
-                        format!("'{}' is not an octal mode", word.value),
-                    ));
-                };
-                bind.unix.mode = Some(Spanned::new(mode, word.span));
+                bind.unix.mode = Some(file_mode(cx, args)?);
                 Ok(())
             },
         ),
@@ -190,26 +184,92 @@ pub(crate) const OPTIONS: Table<Parse> = &[
             bind.v6only = Some(args.keyword_span());
             Ok(())
         }),
+        row("cc", On::HERE, "<algo>", M, "congestion control", |cx, bind, args| {
+            bind.congestion = Some(args.string(cx, "the name of an algorithm")?);
+            Ok(())
+        }),
+        row(
+            "guid-prefix",
+            On::HERE,
+            "<string>",
+            M,
+            "identifiers of the listeners, numbered",
+            |cx, bind, args| {
+                bind.guid_prefix = Some(guid(cx, args)?);
+                Ok(())
+            },
+        ),
+        row("label", On::HERE, "<label>", M, "a name for a group of sockets", |cx, bind, args| {
+            bind.label = Some(args.string(cx, "a label")?);
+            Ok(())
+        }),
+        row("namespace", On::HERE, "<name>", M, "network namespace", |cx, bind, args| {
+            bind.namespace = Some(args.string(cx, "the name of a network namespace")?);
+            Ok(())
+        }),
+        inert(
+            "nice",
+            On::HERE,
+            M,
+            Shape::Number(-1024, 1024),
+            "connections of a thread take turns",
+        ),
+        row(
+            "severity-output",
+            On::HERE,
+            "{none|number|string}",
+            M,
+            "severity in front of messages of the runtime API",
+            |cx, bind, args| {
+                const FORMS: &[(&str, SeverityOutput)] = &[
+                    ("none", SeverityOutput::None),
+                    ("number", SeverityOutput::Number),
+                    ("string", SeverityOutput::String),
+                ];
+                bind.severity_output = Some(args.choice(cx, FORMS)?);
+                Ok(())
+            },
+        ),
+        row(
+            "shards",
+            On::HERE,
+            "{<number>|by-thread|by-group}",
+            M,
+            "listening sockets per address",
+            |cx, bind, args| {
+                let what = "a number, 'by-thread' or 'by-group'";
+                let word = args.word(cx, what)?;
+                let shards = match word.value.as_str() {
+                    "by-group" => Shards::ByGroup,
+                    "by-thread" => Shards::ByThread,
+                    number => match number.parse::<u32>() {
+                        Ok(number) if (1..=THREADS_MAX).contains(&number) => Shards::Count(number),
+                        _ => {
+                            let message = format!("'{number}' is not {what}");
+                            return Err(args.wrong(cx, word.span, message));
+                        }
+                    },
+                };
+                bind.shards = Some(Spanned::new(shards, word.span));
+                Ok(())
+            },
+        ),
+        row(
+            "thread",
+            On::HERE,
+            "[<thread-group>/]<thread-set>[,...]",
+            M,
+            "threads that accept here",
+            |cx, bind, args| {
+                let word = args.word(cx, "[<thread-group>/]<thread-set>[,...]")?;
+                let sets = threads::thread_sets(cx, args, word)?;
+                bind.threads = Some(Spanned::new(sets, word.span));
+                Ok(())
+            },
+        ),
         removed("process", "2.5", "use 'thread' to bind a listener to threads"),
     ],
-    &no_effect(On::HERE, M, ["nice"]),
-    &not_yet(On::HERE, M, "threads", ["shards", "thread"]),
-    &not_yet(
-        On::HERE,
-        M,
-        "sockets",
-        [
-            "cc",
-            "guid-prefix",
-            "idle-ping",
-            "label",
-            "namespace",
-            "nbconn",
-            "severity-output",
-            "tcp-md5sig",
-            "tcp-ss",
-        ],
-    ),
+    &not_yet(On::HERE, M, "sockets", ["idle-ping", "nbconn", "tcp-md5sig", "tcp-ss"]),
     &not_yet(On::HERE, M, "QUIC", ["quic-cc-algo", "quic-force-retry", "quic-socket"]),
     tls::BIND_VERSIONS,
     tls::BIND_SETTINGS,
@@ -217,6 +277,26 @@ pub(crate) const OPTIONS: Table<Parse> = &[
     tls::BIND,
     tls::BIND_NOT_YET,
 ];
+
+/// An identifier that is unique in the configuration (configuration manual, 4.2 "guid").
+pub(crate) fn guid(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<Spanned<String>> {
+    let value = args.string(cx, "an identifier")?;
+    if value.len() > 127 || !value.chars().all(is_name_char) {
+        let text = "letters, digits, '.', ':', '-' and '_' are expected, 127 at most";
+        return Err(args.wrong(cx, value.span, text));
+    }
+    Ok(value)
+}
+
+/// Permission bits of a file.
+pub(crate) fn file_mode(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<Spanned<u32>> {
+    let word = args.word(cx, "an octal mode such as 660")?;
+    let mode = u32::from_str_radix(&word.value, 8).ok().filter(|mode| *mode <= 0o7777);
+    match mode {
+        Some(mode) => Ok(Spanned::new(mode, word.span)),
+        None => Err(args.wrong(cx, word.span, format!("'{}' is not an octal mode", word.value))),
+    }
+}
 
 /// A protocol above TCP, by the name of HAProxy's multiplexer.
 pub(crate) fn proto(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<Spanned<Proto>> {
@@ -255,10 +335,13 @@ pub(crate) fn bind(cx: &mut Context<'_>, args: &mut Args<'_>, place: &str) -> Pa
             continue;
         };
         args.rename(format!("{name} {}", row.name));
-        let parsed = cx
-            .carried(row, &format!("'{name}' option"), place, word.span)
+        let inert = matches!(row.support, Support::NoEffect(_));
+        let parsed = check_shape(cx, row, args, false)
+            .and_then(|()| cx.carried(row, &format!("'{name}' option"), place, word.span))
             .and_then(|parse| parse(cx, &mut bind, args));
-        if let Err(reported) = parsed {
+        if let Err(reported) = parsed
+            && !inert
+        {
             // Behind an option that is not carried its arguments cannot be told from options.
             args.rest();
             result = Err(reported);
@@ -292,7 +375,6 @@ fn misfit(address: &Address) -> Option<&'static str> {
     match (&address.endpoint, address.transport) {
         (_, Some(Transport::Datagram)) => Some("datagram address not acceptable"),
         (_, Some(Transport::Quic)) => Some("QUIC: known, not carried yet,"),
-        (_, Some(Transport::Mptcp)) => Some("MPTCP: known, not carried yet,"),
         (Endpoint::Inet { port, .. }, _) => match port {
             PortSpec::None => Some("missing port specification"),
             PortSpec::Offset(_) => Some("port offset not permitted here"),

@@ -12,6 +12,7 @@ pub(crate) mod rules;
 pub(crate) mod server;
 pub(crate) mod stats;
 pub(crate) mod stick;
+pub(crate) mod threads;
 pub(crate) mod timeout;
 pub(crate) mod tls;
 pub(crate) mod tls_server;

@@ -6,13 +6,13 @@ use proxy_types::{Diagnostic, Spanned};
 
 use crate::args::{Args, Polarity};
 use crate::context::{Context, Parsed};
-use crate::keyword::{On, Row, Table, find, no_effect, not_yet, removed, row, suggest};
+use crate::keyword::{On, Row, Shape, Table, find, inert, not_yet, removed, row, suggest};
 use crate::lexer::Word;
 use crate::line::check;
 use crate::model::{
     Except, Flag, ForwardFor, HttpConnectionMode, LogOption, Proxy, Redispatch, RestrictNames,
 };
-use crate::place::check_section;
+use crate::place::{check_section, check_shape};
 
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
@@ -215,6 +215,7 @@ pub(crate) const OPTIONS: Table<Kind> = &[
             Kind::Parse(redispatch),
         )
         .negatable(),
+        flag("socket-stats", On::DEF_FE, "statistics of each listening socket", Flag::SocketStats),
         flag("splice-auto", On::ALL, "lets the kernel move bytes when it pays", Flag::SpliceAuto),
         flag(
             "splice-request",
@@ -306,11 +307,10 @@ pub(crate) const OPTIONS: Table<Kind> = &[
         removed("tcpsplice", "1.5", "use 'option splice-auto'"),
         removed("transparent", "3.5", "use 'server <name> 0.0.0.0'"),
     ],
-    &no_effect(On::DEF_FE, M, ["contstats"]),
+    &[inert("contstats", On::DEF_FE, M, Shape::None, "counters are always up to date").negatable()],
     &not_yet(On::ALL, M, "HTTP", ["forwarded", "use-small-buffers"]),
     &not_yet(On::DEF_BE, M, "health checks", ["external-check", "spop-check"]),
     &not_yet(On::DEF_FE, M, "logs", ["dontlog-normal", "log-separate-errors"]),
-    &not_yet(On::ALL, M, "connections", ["socket-stats"]),
 ];
 
 pub(crate) fn option(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
@@ -327,6 +327,7 @@ pub(crate) fn option(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_
         return Err(cx.alert(args.span(), message));
     }
     check_section(cx, row, proxy, args)?;
+    check_shape(cx, row, args, true)?;
     match cx.carried(row, "'option'", "", word.span)? {
         Kind::Flag(flag) => {
             args.end(cx)?;

@@ -6,19 +6,21 @@ use proxy_types::{Address, Diagnostic, Endpoint, Host, PortSpec, Span, Spanned, 
 
 use crate::args::Args;
 use crate::context::{Context, Parsed, Reported};
-use crate::keyword::{On, Table, find, not_yet, removed, row, suggest};
+use crate::keyword::{On, Support, Table, find, not_yet, removed, row, suggest};
 use crate::lexer::sub_span;
-use crate::line::bind::{interface, proto};
+use crate::line::bind::{guid, interface, proto};
 use crate::line::tls_server;
 use crate::model::{
     HashKey, InitAddr, Observe, OnError, OnMarkedDown, OnMarkedUp, Proxy, Server, ServerOptions,
-    SourceAddress,
+    SourceAddress, UseSource,
 };
+use crate::place::check_shape;
 
 /// A server being read.
 pub(crate) struct Draft {
     pub(crate) options: ServerOptions,
     id: Option<Spanned<u32>>,
+    guid: Option<Spanned<String>>,
     is_default: bool,
 }
 
@@ -313,6 +315,45 @@ pub(crate) const OPTIONS: Table<Parse> = &[
             s.options.weight = Some(args.number(cx, 0..=256)?);
             Ok(())
         }),
+        row("cc", On::HERE, "<algo>", M, "congestion control", |cx, s, args| {
+            s.options.congestion = Some(args.string(cx, "the name of an algorithm")?);
+            Ok(())
+        }),
+        row(
+            "guid",
+            On::HERE,
+            "<string>",
+            M,
+            "identifier that is unique in the configuration",
+            |cx, s, args| {
+                if s.is_default {
+                    let text = "not allowed in 'default-server'";
+                    return Err(args.wrong(cx, args.keyword_span(), text));
+                }
+                s.guid = Some(guid(cx, args)?);
+                Ok(())
+            },
+        ),
+        row("namespace", On::HERE, "<name>", M, "network namespace", |cx, s, args| {
+            let name = args.string(cx, "the name of a network namespace")?;
+            if name.value == "*" {
+                let text = "namespaces from the PROXY protocol: known, not carried yet";
+                return Err(args.wrong(cx, name.span, text));
+            }
+            s.options.namespace = Some(name);
+            Ok(())
+        }),
+        row(
+            "usesrc",
+            On::HERE,
+            "{<addr>[:<port>]|client|clientip}",
+            M,
+            "part of 'source'",
+            |cx, _, args| {
+                let text = "only possible behind 'source <addr>'";
+                Err(args.wrong(cx, args.keyword_span(), text))
+            },
+        ),
         removed("redir", "3.3", "use 'http-request redirect'"),
     ],
     &not_yet(
@@ -350,18 +391,14 @@ pub(crate) const OPTIONS: Table<Parse> = &[
         M,
         "server connections",
         [
-            "cc",
             "from",
-            "guid",
             "idle-ping",
             "log-bufsize",
             "log-proto",
-            "namespace",
             "pool-conn-name",
             "quic-cc-algo",
             "socks4",
             "tcp-md5sig",
-            "usesrc",
             "ws",
         ],
     ),
@@ -425,17 +462,42 @@ pub(crate) fn source_address(
         _ => return Err(args.wrong(cx, address.span, "an IP address is expected")),
     }
     let mut interface_name = None;
-    if let Some(span) = args.accept("usesrc") {
-        return Err(
-            cx.alert(span, format!("'{}' option 'usesrc': known, not carried yet", args.name()))
-        );
-    }
-    if args.accept("interface").is_some() {
-        interface_name = Some(interface(cx, args)?);
+    let mut use_source = None;
+    loop {
+        if args.accept("usesrc").is_some() {
+            use_source = Some(use_source_of(cx, args)?);
+        } else if args.accept("interface").is_some() {
+            interface_name = Some(interface(cx, args)?);
+        } else {
+            break;
+        }
     }
     let span = address.span;
-    let value = SourceAddress { address: address.value, interface: interface_name };
+    let value = SourceAddress { address: address.value, interface: interface_name, use_source };
     Ok(Spanned::new(value, span))
+}
+
+/// What follows `usesrc`: whose address connections seem to come from.
+fn use_source_of(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<Spanned<UseSource>> {
+    const WHAT: &str = "'client', 'clientip', 'hdr_ip(<name>)' or an address";
+    let Some(word) = args.peek() else { return Err(args.missing(cx, WHAT)) };
+    let source = match word.value.as_str() {
+        "client" => UseSource::Client,
+        "clientip" => UseSource::ClientIp,
+        name if name.starts_with("hdr_ip") => {
+            let message = "'usesrc hdr_ip': known, not carried yet";
+            return Err(cx.alert(word.span, message));
+        }
+        _ => {
+            let address = args.address(cx, WHAT)?;
+            if !matches!(address.endpoint, Endpoint::Inet { host: Host::Ip(_), .. }) {
+                return Err(args.wrong(cx, address.span, format!("expects {WHAT}")));
+            }
+            return Ok(Spanned::new(UseSource::Address(address.value), address.span));
+        }
+    };
+    args.optional();
+    Ok(Spanned::new(source, word.span))
 }
 
 /// Options up to the end of the line, all looked at even when one is wrong.
@@ -454,10 +516,13 @@ fn options(cx: &mut Context<'_>, draft: &mut Draft, args: &mut Args<'_>, name: &
             continue;
         };
         args.rename(format!("{name}' : '{}", row.name));
-        let parsed = cx
-            .carried(row, &format!("'{name}' : option"), "", word.span)
+        let inert = matches!(row.support, Support::NoEffect(_));
+        let parsed = check_shape(cx, row, args, false)
+            .and_then(|()| cx.carried(row, &format!("'{name}' : option"), "", word.span))
             .and_then(|parse| parse(cx, draft, args));
-        if let Err(reported) = parsed {
+        if let Err(reported) = parsed
+            && !inert
+        {
             // Behind an option that is not carried its arguments cannot be told from options.
             args.rest();
             result = Err(reported);
@@ -486,14 +551,19 @@ pub(crate) fn server(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_
             }
         },
     );
-    let mut draft =
-        Draft { options: proxy.settings.default_server.clone(), id: None, is_default: false };
+    let mut draft = Draft {
+        options: proxy.settings.default_server.clone(),
+        id: None,
+        guid: None,
+        is_default: false,
+    };
     let parsed = options(cx, &mut draft, args, &label);
     result?;
     let address = address?;
     parsed?;
     let span = args.span();
-    proxy.servers.push(Server { span, name, address, id: draft.id, options: draft.options });
+    let Draft { options, id, guid, .. } = draft;
+    proxy.servers.push(Server { span, name, address, id, guid, options });
     Ok(())
 }
 
@@ -506,7 +576,7 @@ pub(crate) fn default_server(
         return Err(args.missing(cx, "options of 'server'"));
     }
     let options_before = proxy.settings.default_server.clone();
-    let mut draft = Draft { options: options_before, id: None, is_default: true };
+    let mut draft = Draft { options: options_before, id: None, guid: None, is_default: true };
     let name = args.name().to_owned();
     options(cx, &mut draft, args, &name)?;
     proxy.settings.default_server = draft.options;

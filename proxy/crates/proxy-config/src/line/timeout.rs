@@ -7,7 +7,7 @@ use proxy_types::{Diagnostic, Spanned};
 use crate::args::Args;
 use crate::context::{Context, Parsed};
 use crate::keyword;
-use crate::keyword::{On, Table, not_yet, row, suggest};
+use crate::keyword::{On, Table, row, suggest};
 use crate::model::{Proxy, Timeouts};
 use crate::place::check_section;
 
@@ -15,34 +15,32 @@ type Field = fn(&mut Timeouts) -> &mut Option<Spanned<Duration>>;
 
 const DELAY: &str = "<timeout>";
 
-pub(crate) const TIMEOUTS: Table<Field> = &[
-    &[
-        row("check", On::DEF_BE, DELAY, "4.2", "time for a check's answer once connected", |t| {
-            &mut t.check
-        }),
-        row("client", On::DEF_FE, DELAY, "4.2", "inactivity of the client", |t| &mut t.client),
-        row("client-fin", On::DEF_FE, DELAY, "4.2", "inactivity of a half-closed client", |t| {
-            &mut t.client_fin
-        }),
-        row("connect", On::DEF_BE, DELAY, "4.2", "time to connect to a server", |t| &mut t.connect),
-        row("http-keep-alive", On::ALL, DELAY, "4.2", "wait for a new request", |t| {
-            &mut t.http_keep_alive
-        }),
-        row("http-request", On::ALL, DELAY, "4.2", "time for a complete request head", |t| {
-            &mut t.http_request
-        }),
-        row("queue", On::DEF_BE, DELAY, "4.2", "time in the queue", |t| &mut t.queue),
-        row("server", On::DEF_BE, DELAY, "4.2", "inactivity of the server", |t| &mut t.server),
-        row("server-fin", On::DEF_BE, DELAY, "4.2", "inactivity of a half-closed server", |t| {
-            &mut t.server_fin
-        }),
-        row("tarpit", On::ALL, DELAY, "4.2", "how long tarpitted requests are kept", |t| {
-            &mut t.tarpit
-        }),
-        row("tunnel", On::DEF_BE, DELAY, "4.2", "inactivity of tunnels", |t| &mut t.tunnel),
-    ],
-    &not_yet(On::DEF_FE, "4.2", "TLS", ["client-hs"]),
-];
+pub(crate) const TIMEOUTS: Table<Field> = &[&[
+    row("check", On::DEF_BE, DELAY, "4.2", "time for a check's answer once connected", |t| {
+        &mut t.check
+    }),
+    row("client", On::DEF_FE, DELAY, "4.2", "inactivity of the client", |t| &mut t.client),
+    row("client-fin", On::DEF_FE, DELAY, "4.2", "inactivity of a half-closed client", |t| {
+        &mut t.client_fin
+    }),
+    row("client-hs", On::DEF_FE, DELAY, "4.2", "time for the handshake with a client", |t| {
+        &mut t.client_hs
+    }),
+    row("connect", On::DEF_BE, DELAY, "4.2", "time to connect to a server", |t| &mut t.connect),
+    row("http-keep-alive", On::ALL, DELAY, "4.2", "wait for a new request", |t| {
+        &mut t.http_keep_alive
+    }),
+    row("http-request", On::ALL, DELAY, "4.2", "time for a complete request head", |t| {
+        &mut t.http_request
+    }),
+    row("queue", On::DEF_BE, DELAY, "4.2", "time in the queue", |t| &mut t.queue),
+    row("server", On::DEF_BE, DELAY, "4.2", "inactivity of the server", |t| &mut t.server),
+    row("server-fin", On::DEF_BE, DELAY, "4.2", "inactivity of a half-closed server", |t| {
+        &mut t.server_fin
+    }),
+    row("tarpit", On::ALL, DELAY, "4.2", "how long tarpitted requests are kept", |t| &mut t.tarpit),
+    row("tunnel", On::DEF_BE, DELAY, "4.2", "inactivity of tunnels", |t| &mut t.tunnel),
+]];
 
 /// A plain number up to this many milliseconds was probably meant in seconds.
 const SUSPICIOUS: Duration = Duration::from_millis(99);

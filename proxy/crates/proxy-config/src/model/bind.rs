@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proxy_types::{Address, Span, Spanned};
 
-use super::{BindTls, Proto};
+use super::{BindTls, Proto, ThreadSet};
 
 /// One line; each of its addresses and each port of a range is a listener of its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,7 +33,20 @@ pub struct Bind {
     pub transparent: Option<Span>,
     /// TCP fast open.
     pub tfo: Option<Span>,
+    /// TCP congestion control, by its name in the kernel.
+    pub congestion: Option<Spanned<String>>,
     pub defer_accept: Option<Span>,
+    /// Identifiers of the listeners: this, `-` and their number on the line.
+    pub guid_prefix: Option<Spanned<String>>,
+    pub label: Option<Spanned<String>>,
+    /// Network namespace to listen in.
+    pub namespace: Option<Spanned<String>>,
+    /// What stands in front of messages of the runtime API. Nothing by default.
+    pub severity_output: Option<Spanned<SeverityOutput>>,
+    /// Listening sockets per address. One for each thread by default.
+    pub shards: Option<Spanned<Shards>>,
+    /// Threads that accept here: all by default.
+    pub threads: Option<Spanned<Vec<ThreadSet>>>,
     /// Largest TCP segment; negative values ask for that much less than the default.
     pub mss: Option<Spanned<i32>>,
     /// TCP_USER_TIMEOUT.
@@ -60,6 +73,23 @@ pub struct UnixAccess {
     /// Group name; looked up at start.
     pub group: Option<Spanned<String>>,
     pub gid: Option<Spanned<u32>>,
+}
+
+/// `severity-output`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SeverityOutput {
+    #[default]
+    None,
+    Number,
+    String,
+}
+
+/// `shards`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shards {
+    ByGroup,
+    ByThread,
+    Count(u32),
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proxy_types::{Span, Spanned};
 
-use super::{Bind, L4Hook, L4Mode, L4Policy, LogTarget, TlsGlobal};
+use super::{Bind, Cpus, L4Hook, L4Mode, L4Policy, LogTarget, TlsGlobal, UnixAccess};
 
 /// Process-wide settings. Several `global` sections add up.
 #[derive(Clone, Debug, Default)]
@@ -18,12 +18,21 @@ pub struct Global {
     // 3.1, process management and security.
     pub chroot: Option<Spanned<String>>,
     pub daemon: Option<Span>,
+    /// Where threads run.
+    pub cpus: Cpus,
+    pub close_spread_time: Option<Spanned<CloseSpread>>,
     pub default_path: Option<Spanned<DefaultPath>>,
     pub description: Option<Spanned<String>>,
     pub expose_deprecated_directives: Option<Span>,
     pub expose_experimental_directives: Option<Span>,
     pub fd_hard_limit: Option<Spanned<u32>>,
     pub gid: Option<Spanned<u32>>,
+    /// `harden.reject-privileged-ports.tcp`: off by default.
+    pub reject_privileged_tcp: Option<Spanned<bool>>,
+    /// `insecure-fork-wanted`: the process may start others.
+    pub insecure_fork_wanted: Option<Span>,
+    /// `insecure-setuid-wanted`: programs that it starts may gain rights.
+    pub insecure_setuid_wanted: Option<Span>,
     /// Group name; looked up at start.
     pub group: Option<Spanned<String>>,
     /// How long a soft stop may take.
@@ -42,20 +51,44 @@ pub struct Global {
     pub nbthread: Option<Spanned<u32>>,
     pub node: Option<Spanned<String>>,
     pub pidfile: Option<Spanned<String>>,
+    /// `tune.renice.startup` and `tune.renice.runtime`, -20 to 19.
+    pub renice_startup: Option<Spanned<i32>>,
+    pub renice_runtime: Option<Spanned<i32>>,
+    pub set_dumpable: Option<Spanned<bool>>,
+    /// Linux capabilities kept when the user changes, as `caps` spells them.
+    pub setcap: Vec<Spanned<String>>,
     pub stats: StatsGlobal,
+    /// `strict-limits`: on by default.
+    pub strict_limits: Option<Spanned<bool>>,
     pub uid: Option<Spanned<u32>>,
     /// RLIMIT_NOFILE; computed by default.
     pub ulimit_n: Option<Spanned<u32>>,
     /// User name; looked up at start.
     pub user: Option<Spanned<String>>,
+    /// `unix-bind`: what `bind` lines with UNIX sockets do not say themselves.
+    pub unix_bind: UnixAccess,
+    /// `unix-bind prefix`: in front of the paths of `bind` lines.
+    pub unix_bind_prefix: Option<Spanned<String>>,
 
     // 3.2, performance tuning.
     /// Connections of the process; computed from the descriptor limit by default.
     pub maxconn: Option<Spanned<u32>>,
     /// Connections per second.
     pub maxconnrate: Option<Spanned<u32>>,
+    /// Sessions per second.
+    pub maxsessrate: Option<Spanned<u32>>,
+    /// Connections over TLS at once; 0 is no limit.
+    pub maxsslconn: Option<Spanned<u32>>,
+    /// Connections of clients over TLS per second.
+    pub maxsslrate: Option<Spanned<u32>>,
+    /// Pipes for splicing; a quarter of `maxconn` by default.
+    pub maxpipes: Option<Spanned<u32>>,
+    /// `noreuseport`.
+    pub noreuseport: Option<Span>,
     /// `nosplice`.
     pub nosplice: Option<Span>,
+    /// Longest time over which first checks are spread.
+    pub max_spread_checks: Option<Spanned<Duration>>,
     /// Percentage of random change of check intervals, 0 to 50.
     pub spread_checks: Option<Spanned<u32>>,
     pub tune: Tune,
@@ -73,6 +106,14 @@ pub struct Global {
     /// Interfaces to attach to; those that carry the addresses of eligible listeners by default.
     pub l4_interfaces: Vec<Spanned<String>>,
     pub l4_mode: Option<Spanned<L4Mode>>,
+}
+
+/// `close-spread-time`: over which time idle connections end at a soft stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseSpread {
+    /// Connections end by their own timeouts only.
+    Infinite,
+    Within(Duration),
 }
 
 /// `master-worker [exit-on-failure|no-exit-on-failure]`.
@@ -146,6 +187,10 @@ pub struct Tune {
     pub maxaccept: Option<Spanned<i32>>,
     /// `tune.maxrewrite`: 1024 bytes by default, at most half of `bufsize`.
     pub maxrewrite: Option<Spanned<u32>>,
+    /// `tune.notsent-lowat.client`: TCP_NOTSENT_LOWAT of client connections, in bytes.
+    pub notsent_lowat_client: Option<Spanned<u32>>,
+    /// `tune.notsent-lowat.server`.
+    pub notsent_lowat_server: Option<Spanned<u32>>,
     /// `tune.pipesize`, in bytes.
     pub pipesize: Option<Spanned<u32>>,
     /// `tune.rcvbuf.client`, in bytes: SO_RCVBUF of client connections.

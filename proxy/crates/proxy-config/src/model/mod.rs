@@ -23,15 +23,16 @@ mod rule;
 mod server;
 mod stats;
 mod stick;
+mod threads;
 mod timeout;
 mod tls;
 mod users;
 
 pub use balance::{Affinity, Balance, HashFunction, HashKey, HashType};
-pub use bind::{Bind, CliLevel, UnixAccess};
+pub use bind::{Bind, CliLevel, SeverityOutput, Shards, UnixAccess};
 pub use check::{CheckLine, CheckOption, Checks, MySqlForm, MySqlUser, Protocol};
 pub use global::{
-    DefaultPath, Global, MasterWorker, SetVar, StatsGlobal, Tune, TuneH2, TuneH2Side,
+    CloseSpread, DefaultPath, Global, MasterWorker, SetVar, StatsGlobal, Tune, TuneH2, TuneH2Side,
 };
 pub use l4::{L4Hook, L4Mode, L4Policy};
 pub use log::{Facility, LogDestination, LogEntry, LogFormat, LogLevel, LogSample, LogTarget};
@@ -42,14 +43,18 @@ pub use option::{
 pub use persist::{Cookie, CookieMode, PersistRdp, PersistRule, UseServer};
 pub use proxy::{
     CaptureCookie, CaptureLine, DefaultsId, ErrorPage, ErrorSource, HttpErrors, OwnChecks, Proxy,
-    ProxyKind, Settings,
+    ProxyKind, Settings, TcpProbes,
 };
 pub use rule::{AclLine, Condition, RuleLine, RuleSet, Scope, UseBackend};
 pub use server::{
     InitAddr, Observe, OnError, OnMarkedDown, OnMarkedUp, Server, ServerOptions, SourceAddress,
+    UseSource,
 };
 pub use stats::StatsPage;
 pub use stick::{StickRule, StickTable, StoreWhen};
+pub use threads::{
+    CpuAffinity, CpuMap, CpuPlace, CpuPolicy, CpuStep, Cpus, Numbers, ThreadGroup, ThreadSet,
+};
 pub use timeout::Timeouts;
 pub use tls::{
     BindTls, CertLoad, CertSource, CrtStore, LoadExtra, ServerProxy, ServerTls, TlsGlobal,

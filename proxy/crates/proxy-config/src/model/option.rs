@@ -27,6 +27,7 @@ pub enum Flag {
     LogAsap,
     LogHealthChecks,
     NoLinger,
+    SocketStats,
     Persist,
     PreferLastServer,
     SpliceAuto,

@@ -147,6 +147,8 @@ pub struct Settings {
     pub backlog: Option<Spanned<u32>>,
     pub balance: Option<Spanned<Balance>>,
     pub checks: Checks,
+    /// `clitcpka-cnt`, `-idle`, `-intvl`.
+    pub clitcpka: TcpProbes,
     pub cookie: Option<Spanned<Cookie>>,
     pub default_backend: Option<Spanned<String>>,
     /// What the following `server` lines start from.
@@ -183,6 +185,8 @@ pub struct Settings {
     pub logs: Vec<LogEntry>,
     /// Connections of the frontend; the global `maxconn` by default.
     pub maxconn: Option<Spanned<u32>>,
+    /// `max-keep-alive-queue`; negative is no limit. -1 by default.
+    pub max_keep_alive_queue: Option<Spanned<i32>>,
     pub mode: Option<Spanned<Mode>>,
     /// Path that is answered with 200 without a server.
     pub monitor_uri: Option<Spanned<String>>,
@@ -194,8 +198,12 @@ pub struct Settings {
     pub redispatch: Option<Spanned<Redispatch>>,
     /// `option http-restrict-req-hdr-names`.
     pub restrict_req_hdr_names: Option<Spanned<RestrictNames>>,
+    /// `rate-limit sessions`, per second; 0 is no limit.
+    pub rate_limit_sessions: Option<Spanned<u32>>,
     pub retries: Option<Spanned<u32>>,
     pub source: Option<Spanned<SourceAddress>>,
+    /// `srvtcpka-cnt`, `-idle`, `-intvl`.
+    pub srvtcpka: TcpProbes,
     pub stats: StatsPage,
     /// `tcp-request inspect-delay`.
     pub tcp_request_inspect_delay: Option<Spanned<Duration>>,
@@ -226,6 +234,14 @@ impl Settings {
     pub fn is_disabled(&self) -> bool {
         self.disabled.is_some_and(|d| d.value)
     }
+}
+
+/// TCP keep-alive of one side; what was not written is as the system has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpProbes {
+    pub count: Option<Spanned<u32>>,
+    pub idle: Option<Spanned<Duration>>,
+    pub interval: Option<Spanned<Duration>>,
 }
 
 /// A line that sets answers; the last that sets one for a status counts.

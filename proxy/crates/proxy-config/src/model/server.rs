@@ -17,6 +17,7 @@ pub struct Server {
     pub address: Spanned<Address>,
     /// `id`: the `sid` of the statistics. The first free number from 1 by default.
     pub id: Option<Spanned<u32>>,
+    pub guid: Option<Spanned<String>>,
     pub options: ServerOptions,
 }
 
@@ -67,6 +68,10 @@ pub struct ServerOptions {
     pub pool_purge_delay: Option<Spanned<Duration>>,
     /// `proto`: what the server speaks, whatever ALPN says.
     pub proto: Option<Spanned<Proto>>,
+    /// TCP congestion control, by its name in the kernel.
+    pub congestion: Option<Spanned<String>>,
+    /// Network namespace to connect from.
+    pub namespace: Option<Spanned<String>>,
     pub source: Option<Spanned<SourceAddress>>,
     /// How a host name gets its address at start; empty means `last,libc`.
     pub init_addr: Option<Spanned<Vec<InitAddr>>>,
@@ -143,6 +148,17 @@ pub struct SourceAddress {
     /// IP address, with a port or a range of ports to use when one was written.
     pub address: Address,
     pub interface: Option<Spanned<String>>,
+    pub use_source: Option<Spanned<UseSource>>,
+}
+
+/// `usesrc`: the address that servers see, whoever it belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UseSource {
+    Address(Address),
+    /// The client's address and port.
+    Client,
+    /// The client's address.
+    ClientIp,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,6 +12,8 @@ pub struct Timeouts {
     pub client: Option<Spanned<Duration>>,
     /// Client side inactivity once it is half-closed. Falls back to `client`.
     pub client_fin: Option<Spanned<Duration>>,
+    /// Time for the TLS handshake with the client. Falls back to `client`.
+    pub client_hs: Option<Spanned<Duration>>,
     pub connect: Option<Spanned<Duration>>,
     /// Falls back to `http-request`, then to `client`.
     pub http_keep_alive: Option<Spanned<Duration>>,

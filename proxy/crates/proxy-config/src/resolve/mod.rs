@@ -1,5 +1,6 @@
 //! What no single line can tell: names that are referred to, duplicates, settings that do not fit together.
 
+mod binds;
 mod identity;
 mod modes;
 mod rules;
@@ -15,6 +16,7 @@ use crate::source::Sources;
 
 /// Checks the whole model, and settles what depends on more than one section.
 pub(crate) fn resolve(cx: &mut Context<'_>, sources: &Sources, config: &mut Config) {
+    binds::complete(config);
     identity::check(cx, sources, config);
     targets::check(cx, sources, config);
     servers::check(cx, config);

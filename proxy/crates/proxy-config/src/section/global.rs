@@ -7,6 +7,7 @@ use crate::context::{Context, Parsed};
 use crate::keyword::{On, Row, Table, find, not_yet, removed, row, suggest};
 use crate::line::{bind, log};
 use crate::model::{DefaultPath, Global, MasterWorker};
+use crate::place::{check_polarity, check_shape};
 
 pub(crate) type Parse = fn(&mut Context<'_>, &mut Global, &mut Args<'_>) -> Parsed;
 
@@ -27,6 +28,8 @@ pub(crate) const fn global(
 
 pub(crate) const GLOBAL: Table<Parse> = &[
     PROCESS,
+    super::cpus::CPUS,
+    super::security::SECURITY,
     super::environment::ENVIRONMENT,
     super::tune::TUNING,
     super::tune::NO_EFFECT,
@@ -45,30 +48,13 @@ pub(crate) const GLOBAL: Table<Parse> = &[
         "process",
         [
             "anonkey",
-            "close-spread-time",
             "cluster-secret",
-            "cpu-affinity",
-            "cpu-map",
-            "cpu-policy",
-            "cpu-set",
             "external-check",
-            "harden.reject-privileged-ports.quic",
-            "harden.reject-privileged-ports.tcp",
-            "insecure-fork-wanted",
-            "insecure-setuid-wanted",
-            "noktls",
             "pp2-never-send-local",
-            "set-dumpable",
-            "setcap",
             "shm-stats-file",
             "shm-stats-file-max-objects",
             "stats-file",
-            "strict-limits",
-            "unix-bind",
-            "debug.counters",
             "dns-accept-family",
-            "tune.renice.runtime",
-            "tune.renice.startup",
         ],
     ),
     &not_yet(
@@ -76,22 +62,13 @@ pub(crate) const GLOBAL: Table<Parse> = &[
         "3.2",
         "limits",
         [
-            "max-spread-checks",
             "maxcompcpuusage",
             "maxcomprate",
-            "maxpipes",
-            "maxsessrate",
-            "maxsslconn",
-            "maxsslrate",
             "maxzlibmem",
-            "nogetaddrinfo",
-            "noreuseport",
             "server-state-base",
             "server-state-file",
             "tune.cli.max-payload-size",
             "tune.http.cookielen",
-            "tune.notsent-lowat.client",
-            "tune.notsent-lowat.server",
             "tune.rcvbuf.backend",
             "tune.rcvbuf.frontend",
             "tune.sndbuf.backend",
@@ -130,43 +107,6 @@ pub(crate) const GLOBAL: Table<Parse> = &[
     ),
     &not_yet(
         On::HERE,
-        "3.2",
-        "QUIC",
-        [
-            "limited-quic",
-            "tune.quic.be.cc.cubic-min-losses",
-            "tune.quic.be.cc.hystart",
-            "tune.quic.be.cc.max-frame-loss",
-            "tune.quic.be.cc.max-win-size",
-            "tune.quic.be.cc.reorder-ratio",
-            "tune.quic.be.max-idle-timeout",
-            "tune.quic.be.sec.glitches-threshold",
-            "tune.quic.be.stream.data-ratio",
-            "tune.quic.be.stream.max-concurrent",
-            "tune.quic.be.stream.rxbuf",
-            "tune.quic.be.tx.pacing",
-            "tune.quic.be.tx.udp-gso",
-            "tune.quic.fe.cc.cubic-min-losses",
-            "tune.quic.fe.cc.hystart",
-            "tune.quic.fe.cc.max-frame-loss",
-            "tune.quic.fe.cc.max-win-size",
-            "tune.quic.fe.cc.reorder-ratio",
-            "tune.quic.fe.max-idle-timeout",
-            "tune.quic.fe.sec.glitches-threshold",
-            "tune.quic.fe.sec.retry-threshold",
-            "tune.quic.fe.sock-per-conn",
-            "tune.quic.fe.stream.data-ratio",
-            "tune.quic.fe.stream.max-concurrent",
-            "tune.quic.fe.stream.max-total",
-            "tune.quic.fe.stream.rxbuf",
-            "tune.quic.fe.tx.pacing",
-            "tune.quic.fe.tx.udp-gso",
-            "tune.quic.listen",
-            "tune.quic.mem.tx-max",
-        ],
-    ),
-    &not_yet(
-        On::HERE,
         "3.4",
         "HTTP client",
         [
@@ -179,26 +119,7 @@ pub(crate) const GLOBAL: Table<Parse> = &[
             "httpclient.timeout.connect",
         ],
     ),
-    &not_yet(
-        On::HERE,
-        "3.2",
-        "Lua",
-        [
-            "lua-load",
-            "lua-load-per-thread",
-            "lua-prepend-path",
-            "tune.lua.bool-sample-conversion",
-            "tune.lua.burst-timeout",
-            "tune.lua.forced-yield",
-            "tune.lua.log.loggers",
-            "tune.lua.log.stderr",
-            "tune.lua.maxmem",
-            "tune.lua.openlibs",
-            "tune.lua.service-timeout",
-            "tune.lua.session-timeout",
-            "tune.lua.task-timeout",
-        ],
-    ),
+    &not_yet(On::HERE, "3.2", "Lua", ["lua-load", "lua-load-per-thread", "lua-prepend-path"]),
     &not_yet(
         On::HERE,
         "3.1",
@@ -497,7 +418,9 @@ pub(crate) fn line(cx: &mut Context<'_>, global: &mut Global, args: &mut Args<'_
         let span = args.keyword_span();
         return Err(cx.report(Diagnostic::alert(message).at(span).did_you_mean(near)));
     };
-    crate::place::check_polarity(cx, row, args)?;
-    let parse = cx.carried(row, "keyword", place, args.keyword_span())?;
+    check_polarity(cx, row, args)?;
+    let span = args.keyword_span();
+    check_shape(cx, row, args, true)?;
+    let parse = cx.carried(row, "keyword", place, span)?;
     parse(cx, global, args)
 }

@@ -1,10 +1,12 @@
 //! Sections: what opens one, and a table of keywords for each.
 
+mod cpus;
 pub(crate) mod crt_store;
 mod environment;
 pub(crate) mod global;
 pub(crate) mod other;
 pub(crate) mod proxy;
+mod security;
 mod sluice;
 pub(crate) mod tls;
 mod tune;

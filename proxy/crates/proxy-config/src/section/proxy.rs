@@ -1,16 +1,17 @@
 //! `defaults`, `frontend`, `backend` and `listen` sections (configuration manual, 4.2).
 
+use proxy_types::time::Unit;
 use proxy_types::{Diagnostic, Mode, Spanned};
 
 use crate::args::{Args, Polarity, last_string, rest_text};
 use crate::context::{Context, Parsed};
-use crate::keyword::{On, Row, Table, find, not_yet, removed, row, suggest};
+use crate::keyword::{On, Row, Shape, Table, find, inert, not_yet, removed, row, suggest};
 use crate::line::{
     balance, bind, capture, check, error_page, log, option, persist, rules, server, stats, stick,
     timeout,
 };
 use crate::model::{HttpReuse, LogEntry, Proxy, RuleSet};
-use crate::place::check_section;
+use crate::place::{check_polarity, check_section, check_shape};
 
 pub(crate) type Parse = fn(&mut Context<'_>, &mut Proxy, &mut Args<'_>) -> Parsed;
 
@@ -23,7 +24,7 @@ pub(crate) const PROXY: Table<Parse> = &[
     super::sluice::PROXY,
     REMOVED,
     &not_yet(On::DEF_BE, M, "health checks", ["external-check"]),
-    &not_yet(On::DEF_BE, M, "load balancing", ["max-keep-alive-queue", "retry-on"]),
+    &not_yet(On::DEF_BE, M, "load balancing", ["retry-on"]),
     &not_yet(On::BE, M, "load balancing", ["be-unpublished", "server-template"]),
     &not_yet(On::FE, M, "load balancing", ["force-be-switch"]),
     &not_yet(
@@ -32,13 +33,13 @@ pub(crate) const PROXY: Table<Parse> = &[
         "server state",
         ["load-server-state-from-file", "server-state-file-name"],
     ),
-    &not_yet(
+    &[inert(
+        "max-session-srv-conns",
         On::DEF_FE,
         M,
-        "connections",
-        ["clitcpka-cnt", "clitcpka-idle", "clitcpka-intvl", "max-session-srv-conns", "rate-limit"],
-    ),
-    &not_yet(On::DEF_BE, M, "connections", ["srvtcpka-cnt", "srvtcpka-idle", "srvtcpka-intvl"]),
+        Shape::Number(0, i32::MAX as i64),
+        "a session keeps one idle connection per server",
+    )],
     &not_yet(On::DEF_FE, M, "logs", ["log-format-sd", "log-steps"]),
     &not_yet(On::FE_BE, M, "filters", ["filter", "filter-sequence"]),
     &not_yet(On::ALL, M, "compression", ["compression"]),
@@ -319,6 +320,81 @@ const CARRIED: &[Row<Parse>] = &[
     }),
     row("mode", On::ALL, "{tcp|http}", M, "what the proxy speaks", mode),
     row(
+        "clitcpka-cnt",
+        On::DEF_FE,
+        "<count>",
+        M,
+        "probes of 'option clitcpka' before a client is lost",
+        |cx, p, args| {
+            p.settings.clitcpka.count = Some(args.number(cx, 1..=i32::MAX as u32)?);
+            args.end(cx)
+        },
+    ),
+    row(
+        "clitcpka-idle",
+        On::DEF_FE,
+        "<timeout>",
+        M,
+        "silence before the first probe",
+        |cx, p, args| {
+            p.settings.clitcpka.idle = Some(args.timer_in(cx, Unit::Second)?);
+            args.end(cx)
+        },
+    ),
+    row("clitcpka-intvl", On::DEF_FE, "<timeout>", M, "time between probes", |cx, p, args| {
+        p.settings.clitcpka.interval = Some(args.timer_in(cx, Unit::Second)?);
+        args.end(cx)
+    }),
+    row(
+        "max-keep-alive-queue",
+        On::DEF_BE,
+        "<value>",
+        M,
+        "queue of a server beyond which its idle connection is left",
+        |cx, p, args| {
+            p.settings.max_keep_alive_queue = Some(args.number(cx, -1..=i32::MAX)?);
+            args.end(cx)
+        },
+    ),
+    row(
+        "rate-limit",
+        On::DEF_FE,
+        "sessions <rate>",
+        M,
+        "new sessions per second",
+        |cx, p, args| {
+            args.choice(cx, &[("sessions", ())])?;
+            p.settings.rate_limit_sessions = Some(args.number(cx, 0..=i32::MAX as u32)?);
+            args.end(cx)
+        },
+    ),
+    row(
+        "srvtcpka-cnt",
+        On::DEF_BE,
+        "<count>",
+        M,
+        "probes of 'option srvtcpka' before a server is lost",
+        |cx, p, args| {
+            p.settings.srvtcpka.count = Some(args.number(cx, 1..=i32::MAX as u32)?);
+            args.end(cx)
+        },
+    ),
+    row(
+        "srvtcpka-idle",
+        On::DEF_BE,
+        "<timeout>",
+        M,
+        "silence before the first probe",
+        |cx, p, args| {
+            p.settings.srvtcpka.idle = Some(args.timer_in(cx, Unit::Second)?);
+            args.end(cx)
+        },
+    ),
+    row("srvtcpka-intvl", On::DEF_BE, "<timeout>", M, "time between probes", |cx, p, args| {
+        p.settings.srvtcpka.interval = Some(args.timer_in(cx, Unit::Second)?);
+        args.end(cx)
+    }),
+    row(
         "monitor",
         On::FE,
         "fail {if|unless} <condition>",
@@ -362,7 +438,7 @@ const CARRIED: &[Row<Parse>] = &[
     row(
         "source",
         On::DEF_BE,
-        "<addr>[:<port>] [interface <name>]",
+        "<addr>[:<port>] [usesrc {<addr>|client|clientip}] [interface <name>]",
         M,
         "where connections to servers come from",
         |cx, p, args| {
@@ -504,13 +580,8 @@ fn mode(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed 
 }
 
 fn guid(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
-    let value = last_string(cx, args, "an identifier")?;
-    if value.len() > 127 || !value.chars().all(server::is_name_char) {
-        let text = "letters, digits, '.', ':', '-' and '_' are expected, 127 at most";
-        return Err(args.wrong(cx, value.span, text));
-    }
-    proxy.guid = Some(value);
-    Ok(())
+    proxy.guid = Some(bind::guid(cx, args)?);
+    args.end(cx)
 }
 
 /// One line of such a section.
@@ -522,8 +593,10 @@ pub(crate) fn line(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>)
         let span = args.keyword_span();
         return Err(cx.report(Diagnostic::alert(message).at(span).did_you_mean(near)));
     };
-    crate::place::check_polarity(cx, row, args)?;
+    check_polarity(cx, row, args)?;
     check_section(cx, row, proxy, args)?;
-    let parse = cx.carried(row, "keyword", &place, args.keyword_span())?;
+    let span = args.keyword_span();
+    check_shape(cx, row, args, true)?;
+    let parse = cx.carried(row, "keyword", &place, span)?;
     parse(cx, proxy, args)
 }

@@ -5,77 +5,226 @@ use proxy_types::{Diagnostic, Spanned};
 use super::global::{COUNT_MAX, Parse, global};
 use crate::args::Args;
 use crate::context::{Context, Parsed};
-use crate::keyword::{On, Row, no_effect};
+use crate::keyword::{On, Row, Shape, inert};
 use crate::model::{Global, Tune};
 
 /// Largest buffer: beyond it a connection would be a memory leak.
 const BUFFER_MAX: u32 = 1 << 28;
 
 /// What tunes only what HAProxy's implementation has: its allocator, its scheduler, its pollers.
-pub(super) const NO_EFFECT: &[Row<Parse>] = &no_effect(
-    On::HERE,
-    "3.2",
-    [
-        "busy-polling",
-        "force-cfg-parser-pause",
-        "max-threads-per-group",
-        "no-memory-trimming",
-        "noepoll",
-        "noevports",
-        "nokqueue",
-        "nopoll",
-        "numa-cpu-mapping",
-        "prealloc-fd",
-        "profiling.memory",
+pub(super) const NO_EFFECT: &[Row<Parse>] = &[
+    idle("busy-polling", Shape::None, "threads sleep in the kernel until something happens")
+        .negatable(),
+    idle("debug.counters", Shape::OnOff, "there are no such counters"),
+    idle("force-cfg-parser-pause", Shape::Timer, "reading the configuration is not paused"),
+    idle("harden.reject-privileged-ports.quic", Shape::OnOff, "QUIC is not carried"),
+    idle("limited-quic", Shape::None, "QUIC is not carried"),
+    idle("no-memory-trimming", Shape::None, "memory is not trimmed at certain moments"),
+    idle("noepoll", Shape::None, "epoll is the only poller"),
+    idle("noevports", Shape::None, "epoll is the only poller"),
+    idle("nogetaddrinfo", Shape::None, "getaddrinfo() is the only resolver of the system"),
+    idle("nokqueue", Shape::None, "epoll is the only poller"),
+    idle("noktls", Shape::None, "TLS in the kernel is not used"),
+    idle("nopoll", Shape::None, "epoll is the only poller"),
+    idle("prealloc-fd", Shape::None, "the kernel's table of descriptors grows as it needs to"),
+    idle("profiling.memory", Shape::OnOff, "memory is profiled by tools outside"),
+    idle(
         "profiling.tasks",
-        "stress-level",
-        "thread-group",
-        "thread-groups",
-        "thread-hard-limit",
+        Shape::Choices(&["auto", "on", "off", "lock", "no-lock", "memory", "no-memory"]),
+        "tasks are profiled by tools outside",
+    ),
+    idle("quick-exit", Shape::None, "leaving does not release memory piece by piece"),
+    idle("stress-level", Shape::Number(0, 9), "there is no code for stress tests"),
+    idle(
         "tune.applet.zero-copy-forwarding",
+        Shape::OnOff,
+        "services write where data is sent from",
+    ),
+    idle(
         "tune.buffers.limit",
+        Shape::Number(0, COUNT),
+        "buffers exist as long as they hold something",
+    ),
+    idle(
         "tune.buffers.reserve",
-        "tune.bufsize.large",
-        "tune.bufsize.small",
-        "tune.chksize",
+        Shape::Number(0, COUNT),
+        "buffers exist as long as they hold something",
+    ),
+    idle("tune.bufsize.large", Shape::Size, "there is one size of buffers"),
+    idle("tune.bufsize.small", Shape::Size, "there is one size of buffers"),
+    idle("tune.chksize", Shape::Size, "checks take buffers as large as they need"),
+    idle(
         "tune.defaults.purge",
-        "tune.disable-fast-forward",
-        "tune.disable-zero-copy-forwarding",
-        "tune.epoll.mask-events",
+        Shape::Any,
+        "no settings are kept in memory for servers made later",
+    ),
+    idle("tune.disable-fast-forward", Shape::None, "there is one way of forwarding"),
+    idle("tune.disable-zero-copy-forwarding", Shape::None, "there is one way of forwarding"),
+    idle("tune.epoll.mask-events", Shape::Word, "events are not masked"),
+    idle(
         "tune.events.max-events-at-once",
-        "tune.fail-alloc",
-        "tune.fd.edge-triggered",
+        Shape::Number(1, 10000),
+        "events are handled one by one",
+    ),
+    idle("tune.fail-alloc", Shape::Number(0, 100), "failures of memory are not simulated"),
+    idle("tune.fd.edge-triggered", Shape::OnOff, "epoll is edge-triggered anyway"),
+    idle(
         "tune.fd.tables",
+        Shape::Choice(&["shared", "per-thread-group"]),
+        "threads share the table of descriptors",
+    ),
+    idle(
         "tune.glitches.kill.cpu-usage",
-        "tune.h1.zero-copy-fwd-recv",
-        "tune.h1.zero-copy-fwd-send",
+        Shape::Number(0, 100),
+        "glitches are not weighed against CPU usage",
+    ),
+    idle("tune.h1.zero-copy-fwd-recv", Shape::OnOff, "there is one way of forwarding"),
+    idle("tune.h1.zero-copy-fwd-send", Shape::OnOff, "there is one way of forwarding"),
+    idle(
         "tune.h2.be.max-frames-at-once",
+        Shape::Number(0, COUNT),
+        "a connection yields after each buffer of frames",
+    ),
+    idle(
         "tune.h2.fe.max-frames-at-once",
+        Shape::Number(0, COUNT),
+        "a connection yields after each buffer of frames",
+    ),
+    idle(
         "tune.h2.fe.max-rst-at-once",
-        "tune.h2.zero-copy-fwd-send",
+        Shape::Number(0, COUNT),
+        "a connection yields after each buffer of frames",
+    ),
+    idle("tune.h2.zero-copy-fwd-send", Shape::OnOff, "there is one way of forwarding"),
+    idle(
         "tune.idle-pool.shared",
-        "tune.idletimer",
+        Shape::Choice(&["full", "on", "off"]),
+        "idle connections stay with their thread",
+    ),
+    idle("tune.idletimer", Shape::Timer, "idle streams are not guessed"),
+    idle(
         "tune.listener.default-shards",
+        Shape::Choice(&["by-process", "by-thread", "by-group"]),
+        "each thread has its own listening socket",
+    ),
+    idle(
         "tune.listener.multi-queue",
+        Shape::Choice(&["on", "fair", "off"]),
+        "the kernel spreads connections over threads",
+    ),
+    idle(
+        "tune.lua.bool-sample-conversion",
+        Shape::Choice(&["normal", "pre-3.1-bug"]),
+        "Lua is not carried",
+    ),
+    idle("tune.lua.burst-timeout", Shape::Timer, "Lua is not carried"),
+    idle("tune.lua.forced-yield", Shape::Number(0, COUNT), "Lua is not carried"),
+    idle("tune.lua.log.loggers", Shape::OnOff, "Lua is not carried"),
+    idle("tune.lua.log.stderr", Shape::Choice(&["on", "auto", "off"]), "Lua is not carried"),
+    idle("tune.lua.maxmem", Shape::Number(0, COUNT), "Lua is not carried"),
+    idle("tune.lua.openlibs", Shape::Word, "Lua is not carried"),
+    idle("tune.lua.service-timeout", Shape::Timer, "Lua is not carried"),
+    idle("tune.lua.session-timeout", Shape::Timer, "Lua is not carried"),
+    idle("tune.lua.task-timeout", Shape::Timer, "Lua is not carried"),
+    idle(
         "tune.max-checks-per-thread",
+        Shape::Number(0, COUNT),
+        "checks run on a thread of their own",
+    ),
+    idle(
         "tune.max-rules-at-once",
+        Shape::Number(0, COUNT),
+        "rules are too quick to be interrupted",
+    ),
+    idle(
         "tune.maxpollevents",
-        "tune.memory.hot-size",
+        Shape::Number(1, 1000000),
+        "the runtime asks for as many events as fit",
+    ),
+    idle("tune.memory.hot-size", Shape::Number(0, COUNT), "memory has no pools"),
+    idle(
         "tune.pattern.cache-size",
+        Shape::Number(0, COUNT),
+        "patterns are looked up in indexes, without a cache",
+    ),
+    idle(
         "tune.peers.max-updates-at-once",
+        Shape::Number(0, COUNT),
+        "a peer's connection yields by itself",
+    ),
+    idle(
         "tune.pool-high-fd-ratio",
+        Shape::Number(1, 100),
+        "idle connections are bounded by 'pool-max-conn'",
+    ),
+    idle(
         "tune.pool-low-fd-ratio",
-        "tune.pt.zero-copy-forwarding",
-        "tune.quic.zero-copy-fwd-send",
-        "tune.recv_enough",
+        Shape::Number(1, 100),
+        "idle connections are bounded by 'pool-max-conn'",
+    ),
+    idle("tune.pt.zero-copy-forwarding", Shape::OnOff, "there is one way of forwarding"),
+    idle("tune.quic.be.cc.cubic-min-losses", Shape::Number(0, COUNT), "QUIC is not carried"),
+    idle("tune.quic.be.cc.hystart", Shape::OnOff, "QUIC is not carried"),
+    idle("tune.quic.be.cc.max-frame-loss", Shape::Number(0, COUNT), "QUIC is not carried"),
+    idle("tune.quic.be.cc.max-win-size", Shape::Size, "QUIC is not carried"),
+    idle("tune.quic.be.cc.reorder-ratio", Shape::Number(0, COUNT), "QUIC is not carried"),
+    idle("tune.quic.be.max-idle-timeout", Shape::Timer, "QUIC is not carried"),
+    idle("tune.quic.be.sec.glitches-threshold", Shape::Number(0, COUNT), "QUIC is not carried"),
+    idle("tune.quic.be.stream.data-ratio", Shape::Number(0, COUNT), "QUIC is not carried"),
+    idle("tune.quic.be.stream.max-concurrent", Shape::Number(0, COUNT), "QUIC is not carried"),
+    idle("tune.quic.be.stream.rxbuf", Shape::Size, "QUIC is not carried"),
+    idle("tune.quic.be.tx.pacing", Shape::OnOff, "QUIC is not carried"),
+    idle("tune.quic.be.tx.udp-gso", Shape::OnOff, "QUIC is not carried"),
+    idle("tune.quic.fe.cc.cubic-min-losses", Shape::Number(0, COUNT), "QUIC is not carried"),
+    idle("tune.quic.fe.cc.hystart", Shape::OnOff, "QUIC is not carried"),
+    idle("tune.quic.fe.cc.max-frame-loss", Shape::Number(0, COUNT), "QUIC is not carried"),
+    idle("tune.quic.fe.cc.max-win-size", Shape::Size, "QUIC is not carried"),
+    idle("tune.quic.fe.cc.reorder-ratio", Shape::Number(0, COUNT), "QUIC is not carried"),
+    idle("tune.quic.fe.max-idle-timeout", Shape::Timer, "QUIC is not carried"),
+    idle("tune.quic.fe.sec.glitches-threshold", Shape::Number(0, COUNT), "QUIC is not carried"),
+    idle("tune.quic.fe.sec.retry-threshold", Shape::Number(0, COUNT), "QUIC is not carried"),
+    idle(
+        "tune.quic.fe.sock-per-conn",
+        Shape::Choice(&["default-on", "force-off"]),
+        "QUIC is not carried",
+    ),
+    idle("tune.quic.fe.stream.data-ratio", Shape::Number(0, COUNT), "QUIC is not carried"),
+    idle("tune.quic.fe.stream.max-concurrent", Shape::Number(0, COUNT), "QUIC is not carried"),
+    idle("tune.quic.fe.stream.max-total", Shape::Number(0, COUNT), "QUIC is not carried"),
+    idle("tune.quic.fe.stream.rxbuf", Shape::Size, "QUIC is not carried"),
+    idle("tune.quic.fe.tx.pacing", Shape::OnOff, "QUIC is not carried"),
+    idle("tune.quic.fe.tx.udp-gso", Shape::OnOff, "QUIC is not carried"),
+    idle("tune.quic.listen", Shape::OnOff, "QUIC is not carried"),
+    idle("tune.quic.mem.tx-max", Shape::Size, "QUIC is not carried"),
+    idle("tune.quic.zero-copy-fwd-send", Shape::OnOff, "QUIC is not carried"),
+    idle("tune.recv_enough", Shape::Size, "data is read until there is no more"),
+    idle(
         "tune.ring.queues",
-        "tune.runqueue-depth",
-        "tune.sched.low-latency",
+        Shape::Number(0, COUNT),
+        "rings are not written by several threads at once",
+    ),
+    idle("tune.runqueue-depth", Shape::Number(0, COUNT), "tasks are scheduled by the runtime"),
+    idle("tune.sched.low-latency", Shape::OnOff, "tasks are scheduled by the runtime"),
+    idle(
         "tune.streams-elasticity",
+        Shape::Number(0, COUNT),
+        "streams of a connection do not depend on the load",
+    ),
+    idle(
         "tune.takeover-other-tg-connections",
-        "warn-blocked-traffic-after",
-    ],
-);
+        Shape::Choice(&["none", "restricted", "full"]),
+        "idle connections stay with their thread",
+    ),
+    idle("warn-blocked-traffic-after", Shape::Timer, "a blocked thread is not watched"),
+];
+
+/// A keyword of this section without effect.
+const fn idle(name: &'static str, shape: Shape, why: &'static str) -> Row<Parse> {
+    inert(name, On::HERE, "3.2", shape, why)
+}
+
+/// What numbers without a bound of their own may be.
+const COUNT: i64 = COUNT_MAX as i64;
 
 pub(super) const TUNING: &[Row<Parse>] = &[
     global("maxconn", "<number>", "3.2", "connections of the process", |cx, g, args| {
@@ -93,6 +242,37 @@ pub(super) const TUNING: &[Row<Parse>] = &[
     }),
     global("maxconnrate", "<number>", "3.2", "connections per second", |cx, g, args| {
         g.maxconnrate = Some(args.number(cx, 0..=COUNT_MAX)?);
+        args.end(cx)
+    }),
+    global("maxpipes", "<number>", "3.2", "pipes for splicing", |cx, g, args| {
+        g.maxpipes = Some(args.number(cx, 0..=COUNT_MAX)?);
+        args.end(cx)
+    }),
+    global("maxsessrate", "<number>", "3.2", "sessions per second", |cx, g, args| {
+        g.maxsessrate = Some(args.number(cx, 0..=COUNT_MAX)?);
+        args.end(cx)
+    }),
+    global("maxsslconn", "<number>", "3.2", "connections over TLS", |cx, g, args| {
+        g.maxsslconn = Some(args.number(cx, 0..=COUNT_MAX)?);
+        args.end(cx)
+    }),
+    global("maxsslrate", "<number>", "3.2", "connections over TLS per second", |cx, g, args| {
+        g.maxsslrate = Some(args.number(cx, 0..=COUNT_MAX)?);
+        args.end(cx)
+    }),
+    global(
+        "max-spread-checks",
+        "<delay in milliseconds>",
+        "3.2",
+        "longest time over which first checks are spread",
+        |cx, g, args| {
+            let value = args.timer(cx)?;
+            g.max_spread_checks = Some(value);
+            args.end(cx)
+        },
+    ),
+    global("noreuseport", "", "3.2", "one listening socket for all threads", |cx, g, args| {
+        g.noreuseport = Some(args.span());
         args.end(cx)
     }),
     global("nosplice", "", "3.2", "no splicing in the kernel", |cx, g, args| {
@@ -130,6 +310,20 @@ pub(super) const TUNING: &[Row<Parse>] = &[
         "3.2",
         "bytes of a buffer kept for rewriting",
         |cx, g, args| buffer(cx, args, 1, |t| &mut t.maxrewrite, g),
+    ),
+    global(
+        "tune.notsent-lowat.client",
+        "<size>",
+        "3.2",
+        "bytes kept unsent in the kernel for clients",
+        |cx, g, args| buffer(cx, args, 0, |t| &mut t.notsent_lowat_client, g),
+    ),
+    global(
+        "tune.notsent-lowat.server",
+        "<size>",
+        "3.2",
+        "bytes kept unsent in the kernel for servers",
+        |cx, g, args| buffer(cx, args, 0, |t| &mut t.notsent_lowat_server, g),
     ),
     global("tune.pipesize", "<size>", "3.2", "bytes of a splicing pipe", |cx, g, args| {
         buffer(cx, args, 4096, |t| &mut t.pipesize, g)

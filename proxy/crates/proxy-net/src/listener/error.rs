@@ -20,6 +20,8 @@ pub enum BindStep {
     Permissions,
     /// Moving a unix socket to its path.
     Rename,
+    /// `thread` names none of the threads.
+    Threads,
 }
 
 /// A `bind` line that could not be turned into sockets.
@@ -40,6 +42,12 @@ impl BindError {
 
     pub(super) fn inherited(step: BindStep, fd: i32, cause: io::Error) -> Self {
         Self { step, addr: format!("fd@{fd}"), cause, unix: false }
+    }
+
+    /// No thread of the process is one of those that the line names.
+    pub fn no_thread(addr: String) -> Self {
+        let cause = io::Error::other("no such thread");
+        Self { step: BindStep::Threads, addr, cause, unix: false }
     }
 
     /// Whether another process listens there, so that asking it to pause and trying again may help.
@@ -86,6 +94,7 @@ impl fmt::Display for BindError {
             BindStep::Bind => write!(f, "cannot bind {kind}socket")?,
             BindStep::Listen => write!(f, "cannot listen to {kind}socket")?,
             BindStep::Permissions => write!(f, "cannot change {kind}socket ownership")?,
+            BindStep::Threads => write!(f, "'thread' names no thread of this process")?,
             BindStep::Rename => write!(f, "cannot switch final and temporary {kind}sockets")?,
         }
         write!(f, " ({})", describe(&self.cause))?;

@@ -23,7 +23,7 @@ pub use error::{BindError, BindStep};
 pub use inherit::{Identity, Inherited, SocketKind};
 pub use unix::UnixOwner;
 
-use crate::sockopt::{self, Keepalive};
+use crate::sockopt::{self, Buffers, Keepalive};
 use crate::{netns, sys};
 use unix::Staged;
 
@@ -57,12 +57,18 @@ pub struct ListenOptions {
     pub namespace: Option<String>,
     pub defer_accept: bool,
     pub tfo: bool,
-    /// Announced MSS; the negative form of `mss` is refused by the configuration.
+    /// Announced MSS.
     pub mss: Option<u32>,
+    /// The negative form of `mss`: how much shorter segments to clients are than what they announce.
+    pub mss_cut: Option<u32>,
     /// `tcp-ut`.
     pub user_timeout: Option<Duration>,
     /// `option clitcpka`: accepted sockets inherit it.
     pub keepalive: Option<Keepalive>,
+    /// `tune.*.client`: accepted sockets inherit them.
+    pub buffers: Buffers,
+    /// `cc`.
+    pub congestion: Option<String>,
     /// `noreuseport`: one socket shared by the threads.
     pub no_reuse_port: bool,
     /// `mptcp@`.
@@ -80,6 +86,7 @@ pub struct Bound {
     sockets: Vec<OwnedFd>,
     staged: Option<Staged>,
     backlog: i32,
+    mss_cut: Option<u32>,
 }
 
 /// One listening socket of one thread.
@@ -88,6 +95,7 @@ pub struct ListenSocket {
     pub(crate) fd: OwnedFd,
     pub(crate) addr: SockAddr,
     pub(crate) backlog: i32,
+    pub(crate) mss_cut: Option<u32>,
 }
 
 /// Binds (or takes over) what `spec` asks for. Nothing of it is visible at a unix path before [`Bound::publish`],
@@ -146,7 +154,14 @@ fn bind_inet(
     }
     drop(probe);
     identity.addr = SockAddr::Inet(addr);
-    Ok(Bound { addr: SockAddr::Inet(addr), identity, sockets, staged: None, backlog })
+    Ok(Bound {
+        addr: SockAddr::Inet(addr),
+        identity,
+        sockets,
+        staged: None,
+        backlog,
+        mss_cut: o.mss_cut,
+    })
 }
 
 fn open_inet(addr: SocketAddr, o: &ListenOptions) -> Result<Socket, (BindStep, io::Error)> {
@@ -192,6 +207,10 @@ fn set_options(s: &SockRef<'_>, o: &ListenOptions) -> Result<(), (BindStep, io::
     if o.user_timeout.is_some() {
         s.set_tcp_user_timeout(o.user_timeout).map_err(step("tcp-ut"))?;
     }
+    o.buffers.apply(s).map_err(step("tune.rcvbuf, tune.sndbuf or tune.notsent-lowat"))?;
+    if let Some(name) = &o.congestion {
+        sockopt::set_congestion(s, name);
+    }
     let fd = s.as_fd();
     if o.defer_accept {
         sockopt::set_defer_accept(&fd, DEFER_SECONDS).map_err(step("defer-accept"))?;
@@ -229,7 +248,7 @@ fn bind_unix(
         }
         (taken, None)
     };
-    Ok(Bound { addr: addr.clone(), identity, sockets, staged, backlog })
+    Ok(Bound { addr: addr.clone(), identity, sockets, staged, backlog, mss_cut: None })
 }
 
 fn bind_fd(n: i32, o: &ListenOptions, backlog: i32) -> Result<Bound, BindError> {
@@ -249,7 +268,7 @@ fn bind_fd(n: i32, o: &ListenOptions, backlog: i32) -> Result<Bound, BindError> 
     }
     socket.listen(backlog).map_err(|e| error(BindStep::Listen, e))?;
     let identity = Identity::of_spec(&addr, o);
-    Ok(Bound { addr, identity, sockets: vec![fd], staged: None, backlog })
+    Ok(Bound { addr, identity, sockets: vec![fd], staged: None, backlog, mss_cut: o.mss_cut })
 }
 
 impl Bound {
@@ -281,6 +300,7 @@ impl Bound {
                 fd: self.sockets[i % self.sockets.len()].try_clone()?,
                 addr: self.addr.clone(),
                 backlog: self.backlog,
+                mss_cut: self.mss_cut,
             });
         }
         Ok(out)
@@ -293,7 +313,7 @@ impl ListenSocket {
         let socket = SockRef::from(&fd);
         socket.set_nonblocking(true)?;
         let addr = sockaddr_of(&socket.local_addr()?)?;
-        Ok(Self { fd, addr, backlog: 1024 })
+        Ok(Self { fd, addr, backlog: 1024, mss_cut: None })
     }
 
     pub fn addr(&self) -> &SockAddr {

@@ -38,7 +38,7 @@ pub struct Source {
     pub addr: Option<SocketAddr>,
     /// Port range, both ends included.
     pub ports: Option<(u16, u16)>,
-    /// `usesrc clientip` (port 0 chosen by the kernel) or `usesrc client` (the client's port too).
+    /// `usesrc`.
     pub use_client: Option<UseClient>,
     /// `interface`.
     pub interface: Option<String>,
@@ -47,8 +47,11 @@ pub struct Source {
 /// `usesrc`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UseClient {
+    /// The client's address; the kernel chooses the port.
     Address,
     AddressAndPort,
+    /// An address that need not belong to this host.
+    Other(SocketAddr),
 }
 
 /// `observe`, `error-limit` and `on-error`.
@@ -112,6 +115,10 @@ pub struct ServerSpec {
     pub transport: Option<Transport>,
     pub source: Option<Source>,
     pub tcp_user_timeout: Option<Duration>,
+    /// `tfo`.
+    pub tfo: bool,
+    /// `cc`.
+    pub congestion: Option<String>,
     /// `namespace`.
     pub namespace: Option<String>,
     /// `pool-max-conn`; `None` is no limit.
@@ -154,6 +161,8 @@ impl ServerSpec {
             transport: None,
             source: None,
             tcp_user_timeout: None,
+            tfo: false,
+            congestion: None,
             namespace: None,
             pool_max_conn: None,
             pool_purge_delay: Duration::from_secs(5),

@@ -12,12 +12,15 @@ use std::time::Duration;
 
 use proxy_net::clock;
 use proxy_net::connect::{ConnectError, ConnectFailure, ConnectOptions, connect_with_timer};
+use proxy_net::sockopt::Keepalive;
 use proxy_net::timer;
 use proxy_rules::sample::connection::Connection;
 use proxy_state::lb::Hashes;
+use proxy_state::options::TcpProbes;
 use proxy_state::options::{HttpReuse, Proto};
 use proxy_state::queue::{Ticket, Turn};
 use proxy_state::server::PortMode;
+use proxy_state::server::UseClient;
 use proxy_state::{Backend, ChooseInput, NoServer, Server, SockAddr};
 use proxy_types::{Mode, ServerId};
 
@@ -282,7 +285,11 @@ fn bound(s: &Session, x: &Exchange, back: &Back, exclude: Option<ServerId>) -> O
         .filter(|last| back.backend.options.prefer_last_server || last.challenged)?;
     let server = last.server.upgrade()?;
     let same = back.backend.server_by_id(server.id).is_some_and(|own| Arc::ptr_eq(&own, &server));
-    let likes = same && server.is_eligible() && !server.is_full() && exclude != Some(server.id);
+    // Beyond `max-keep-alive-queue` another server is as good.
+    let queue = back.backend.max_keep_alive_queue;
+    let waits = queue.is_none_or(|most| server.queued.get() < most);
+    let room = !server.is_full() || waits;
+    let likes = same && server.is_eligible() && room && exclude != Some(server.id);
     likes.then_some(server)
 }
 
@@ -460,7 +467,9 @@ async fn open(
     opening: Option<Opening>,
 ) -> Result<Opened, Failure> {
     let to = destination(addr, server.spec.port_mode, x.overrides.dst.get().or(s.facts.dst));
-    let mut options = connect_options(server, back);
+    let client = x.overrides.src.get().or(s.facts.src);
+    let mut options = connect_options(server, back, client);
+    options.buffers = s.thread.env.server_buffers;
     // With something to send at once, the kernel's acknowledgement travels with it.
     options.smart_connect |= opening.is_some();
     let limit = stream::in_force(x.overrides.timeouts.get().connect, back.backend.timeouts.connect);
@@ -490,12 +499,23 @@ fn destination(addr: &SockAddr, mode: PortMode, client_dst: Option<SocketAddr>) 
     addr
 }
 
-fn connect_options(server: &Server, back: &Back) -> ConnectOptions {
+fn connect_options(server: &Server, back: &Back, client: Option<SocketAddr>) -> ConnectOptions {
     let source = server.spec.source.as_ref();
+    let foreign = source.and_then(|s| s.use_client).and_then(|whose| match whose {
+        UseClient::AddressAndPort => client,
+        UseClient::Address => client.map(|addr| SocketAddr::new(addr.ip(), 0)),
+        UseClient::Other(addr) => Some(addr),
+    });
     ConnectOptions {
-        source: source.and_then(|s| s.addr),
+        source: foreign.or_else(|| source.and_then(|s| s.addr)),
+        transparent: foreign.is_some(),
+        fastopen: server.spec.tfo,
+        congestion: server.spec.congestion.clone(),
         interface: source.and_then(|s| s.interface.clone()),
-        keepalive: back.backend.options.srvtcpka.then(Default::default),
+        keepalive: back.backend.options.srvtcpka.then(|| {
+            let TcpProbes { count, idle, interval } = back.backend.options.srvtcpka_probes;
+            Keepalive { count, idle, interval }
+        }),
         user_timeout: server.spec.tcp_user_timeout,
         smart_connect: back.backend.options.tcp_smart_connect,
         namespace: server.spec.namespace.clone(),

@@ -32,6 +32,8 @@ pub struct Checker {
     pub epoch: Tick,
     /// `spread-checks`, in percent.
     pub spread: u32,
+    /// `max-spread-checks`: longest time over which first checks are spread.
+    pub spread_within: Option<Duration>,
     pub stop: Stop,
     pub report: Report,
     /// Random numbers for [`Checker::spread`].
@@ -51,6 +53,7 @@ pub fn spawn(checker: Checker) {
         }
     }
     let shortest = checked.iter().map(|(_, _, spec)| spec.inter).min().unwrap_or_default();
+    let shortest = checker.spread_within.map_or(shortest, |most| shortest.min(most));
     let count = checked.len();
     let mut wakes = FxHashMap::default();
     for (index, (backend, server, spec)) in checked.into_iter().enumerate() {

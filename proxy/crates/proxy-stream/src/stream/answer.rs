@@ -69,7 +69,7 @@ pub(super) fn queue(s: &mut Session, x: &mut Exchange, reply: &Reply) {
     if x.record.request_read {
         response::after_rules(s, x);
     }
-    if s.thread.stop.is_draining() {
+    if s.leaves() {
         x.keep_client = false;
     }
     let old = x.record.request_read && x.request.version() == Version::Http10;

@@ -244,7 +244,7 @@ fn persists(s: &Session, x: &mut Exchange) -> bool {
 fn keeps_client(s: &Session, x: &mut Exchange) -> bool {
     persists(s, x)
         && s.front.frontend.options.http_connection != Some(HttpConnection::Close)
-        && !s.thread.stop.is_draining()
+        && !s.leaves()
 }
 
 /// Turns the received head into the one the server gets.

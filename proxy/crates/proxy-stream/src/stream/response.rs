@@ -195,7 +195,7 @@ fn forward(s: &mut Session, x: &mut Exchange, from: Wire) -> Result<Kind, Fault>
     let old_client = x.request.version() == Version::Http10;
     let body = x.response.body();
     x.keep_server &= x.response.is_persistent();
-    x.keep_client &= (body != BodyLen::UntilClose) && !s.thread.stop.is_draining();
+    x.keep_client &= (body != BodyLen::UntilClose) && !s.leaves();
 
     let headers = x.response.headers_mut();
     if body == BodyLen::Chunked && old_client {

@@ -67,6 +67,7 @@ impl Lines {
             scripts: Scripts::default(),
             epoch: clock::precise(),
             spread: 0,
+            spread_within: None,
             stop: this.stop.handle(),
             report: Box::new(move |_, line| {
                 lines.borrow_mut().push(line.to_owned());

@@ -121,7 +121,7 @@ fn next(
     if session.thread.stop.is_killed() {
         return Poll::Ready(None);
     }
-    if session.thread.stop.is_draining() && !std::mem::replace(leaving, true) {
+    if session.leaves() && !std::mem::replace(leaving, true) {
         connection.graceful_shutdown();
     }
     if let Poll::Ready(next) = connection.poll_accept(cx) {
