@@ -85,6 +85,8 @@ pub(crate) struct Args {
     pub(crate) no_reuseport: bool,
     /// `-4`: resolve names to IPv4 only.
     pub(crate) ipv4_only: bool,
+    /// `-dK`: classes of words to list.
+    pub(crate) keyword_classes: Option<String>,
     /// What the user should know about flags that mean nothing here.
     pub(crate) notices: Vec<String>,
 }
@@ -116,10 +118,10 @@ enum Takes {
     NoEffect(&'static str),
     /// As `NoEffect`, with a value glued to the flag.
     NoEffectGlued(&'static str),
+    /// A value glued to the flag.
+    Glued(fn(&mut Args, &str)),
     /// Belongs to a part that is not carried yet.
     NotYet(&'static str),
-    /// As `NotYet`, with a value glued to the flag.
-    NotYetGlued(&'static str),
 }
 
 /// One row per flag.
@@ -320,8 +322,8 @@ static FLAGS: &[Flag] = &[
     flag("-dV", Takes::NotYet("TLS is not carried yet"), "no TLS verification of servers"),
     flag(
         "-dK",
-        Takes::NotYetGlued("keywords are listed in docs/reference"),
-        "<class>  list keywords",
+        Takes::Glued(|a, v| a.keyword_classes = Some(v.to_owned())),
+        "<class>[,<class>]*  list keywords after reading the configuration; -dKhelp",
     ),
     flag("-dC", Takes::NotYet("the configuration cannot be dumped yet"), "dump the configuration"),
     flag(
@@ -370,7 +372,7 @@ fn parse_flags(words: &[OsString]) -> Result<Args, ArgsError> {
         }
         let text = word.to_string_lossy();
         let found = FLAGS.iter().find(|flag| match flag.takes {
-            Takes::NotYetGlued(_) | Takes::NoEffectGlued(_) => text.starts_with(flag.name),
+            Takes::Glued(_) | Takes::NoEffectGlued(_) => text.starts_with(flag.name),
             _ => text == flag.name,
         });
         let Some(flag) = found else { return Err(ArgsError::Unknown(text.into_owned())) };
@@ -390,7 +392,8 @@ fn parse_flags(words: &[OsString]) -> Result<Args, ArgsError> {
             Takes::NoEffect(why) | Takes::NoEffectGlued(why) => {
                 args.notices.push(format!("option {text} has no effect: {why}"));
             }
-            Takes::NotYet(instead) | Takes::NotYetGlued(instead) => {
+            Takes::Glued(apply) => apply(&mut args, &text[flag.name.len()..]),
+            Takes::NotYet(instead) => {
                 return Err(ArgsError::NotYet { flag: flag.name.into(), instead });
             }
         }
@@ -446,7 +449,7 @@ pub(crate) fn usage() -> String {
     for flag in FLAGS {
         let note = match flag.takes {
             Takes::NoEffect(_) | Takes::NoEffectGlued(_) => " (no effect)",
-            Takes::NotYet(_) | Takes::NotYetGlued(_) => " (not carried yet)",
+            Takes::NotYet(_) => " (not carried yet)",
             _ => "",
         };
         let _ = writeln!(out, "        {:<4} {}{note}", flag.name, flag.doc);
@@ -521,7 +524,7 @@ mod tests {
         for (i, flag) in FLAGS.iter().enumerate() {
             for other in &FLAGS[..i] {
                 assert_ne!(flag.name, other.name);
-                let glued = matches!(other.takes, Takes::NotYetGlued(_) | Takes::NoEffectGlued(_));
+                let glued = matches!(other.takes, Takes::Glued(_) | Takes::NoEffectGlued(_));
                 assert!(!(glued && flag.name.starts_with(other.name)), "{}", flag.name);
             }
         }

@@ -8,6 +8,7 @@ mod assemble;
 mod daemon;
 mod discovery;
 mod ipc;
+mod keywords;
 mod master;
 mod messages;
 mod paths;
@@ -52,10 +53,24 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Action::Condition(text) => worker::condition(text),
-        Action::Check => worker::check(&args),
+        Action::Check => {
+            let code = worker::check(&args);
+            list_keywords(&args);
+            code
+        }
         Action::Explain { json } => worker::explain(&args, *json),
         Action::L4Detach { instance } => detach(instance.as_deref()),
-        Action::Run => run(args),
+        Action::Run => {
+            list_keywords(&args);
+            run(args)
+        }
+    }
+}
+
+/// `-dK`.
+fn list_keywords(args: &Args) {
+    if let Some(classes) = &args.keyword_classes {
+        print!("{}", keywords::list(classes));
     }
 }
 

@@ -42,6 +42,11 @@ pub(crate) struct Command {
     run: fn(&mut Master, &mut Session, &[&str]) -> Effect,
 }
 
+/// The words that call each command.
+pub(crate) fn names() -> impl Iterator<Item = String> {
+    COMMANDS.iter().map(|command| command.words.join(" "))
+}
+
 static COMMANDS: &[Command] = &[
     Command {
         words: &["echo"],

@@ -13,6 +13,8 @@
 
 mod cli;
 mod commands;
+
+pub(crate) use commands::names as command_names;
 mod listen;
 mod notify;
 mod pins;

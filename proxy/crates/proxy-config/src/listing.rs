@@ -1,5 +1,9 @@
 //! The vocabulary as a list: for `-dKcfg`, reference pages and coverage.
 
+use std::fmt::Write;
+
+use proxy_rules::action::{self, SetKind};
+
 use crate::keyword::{Row, Support, Table};
 use crate::line::{balance, bind, error_page, option, rules, server, stats, timeout};
 use crate::section::{crt_store, global, other, proxy, userlist};
@@ -56,7 +60,10 @@ fn add<F>(all: &mut Vec<Entry>, section: &'static str, prefix: &'static str, tab
         prefix,
         name: row.name,
         syntax: row.syntax,
-        doc: row.doc,
+        doc: match row.support {
+            Support::Removed { instead, .. } => instead,
+            _ => row.doc,
+        },
         manual: row.manual,
         status: match row.support {
             Support::Carried(_) => Status::Carried,
@@ -68,30 +75,99 @@ fn add<F>(all: &mut Vec<Entry>, section: &'static str, prefix: &'static str, tab
     all.extend(table.iter().flat_map(|group| group.iter()).map(entry));
 }
 
-/// What `-dKcfg` prints: the keywords that do something, by section, a tab before each.
+/// What `-dKcfg` prints: the keywords that are accepted, by section, a tab before each.
 pub fn dump() -> String {
     let mut out = String::from("# List of registered configuration keywords:\n");
     let mut section = "";
-    for entry in entries() {
-        if entry.status != Status::Carried {
-            continue;
-        }
+    let all = entries();
+    for (n, entry) in all.iter().enumerate() {
         if entry.section != section {
             section = entry.section;
             out.push_str(section);
             out.push('\n');
         }
-        out.push('\t');
-        if !entry.prefix.is_empty() {
-            out.push_str(entry.prefix);
-            out.push(' ');
+        if matches!(entry.status, Status::Carried | Status::NoEffect) {
+            let _ = write!(out, "\t{}", entry.words());
+            if !entry.syntax.is_empty() && entry.prefix.contains("<addr>") {
+                out.push_str(" +1");
+            }
+            out.push('\n');
         }
-        out.push_str(entry.name);
-        if !entry.syntax.is_empty() && entry.prefix.contains("<addr>") {
-            out.push_str(" +1");
+        // Actions follow the keywords of proxies.
+        let ends = all.get(n + 1).is_none_or(|next| next.section != section);
+        if section == "listen" && ends {
+            actions(&mut out);
         }
-        out.push('\n');
     }
+    out
+}
+
+/// `http-request deny` and all others, a star after those that take their argument in parentheses.
+fn actions(out: &mut String) {
+    for set in SetKind::ALL {
+        let rows = action::ALL.iter().flat_map(|rows| rows.iter());
+        let mut names: Vec<String> = rows
+            .filter(|row| row.sets.contains(set))
+            .map(|row| {
+                format!("{}{}", row.name, if row.syntax.starts_with('(') { "*" } else { "" })
+            })
+            .collect();
+        names.sort_unstable();
+        for name in names {
+            let _ = writeln!(out, "\t{} {name}", set.keyword());
+        }
+    }
+}
+
+impl Entry {
+    /// The keyword with what stands in front of it.
+    pub fn words(&self) -> String {
+        match self.prefix {
+            "" => self.name.to_owned(),
+            prefix => format!("{prefix} {}", self.name),
+        }
+    }
+}
+
+/// docs/compatibility.md: what becomes of every word.
+pub fn compatibility() -> String {
+    let all = entries();
+    let of = |status| all.iter().filter(move |entry| entry.status == status);
+    let mut out = format!(
+        "# Compatibility\n\n\
+         What becomes of each word of HAProxy 3.5's configuration. This page is made from the tables of keywords\n\
+         (`UPDATE_EXPECT=1 cargo test -p proxy-config --lib compatibility` rewrites it); `sluice -dKall -c -f <file>`\n\
+         lists what a binary accepts, actions, fetches and converters included.\n\n\
+         * **carried** ({}): does what the manual says.\n\
+         * **no effect** ({}): tunes what only HAProxy's implementation has. Its arguments are checked, a notice says\n  \
+         once that it does nothing, and never is it a warning: `zero-warning` does not stop such a start.\n\
+         * **not yet** ({}): known, and stops the start with the line when it is used.\n\
+         * **removed** ({}): gone from the language; the message says what to write instead.\n",
+        of(Status::Carried).count(),
+        of(Status::NoEffect).count(),
+        of(Status::NotYet).count(),
+        of(Status::Removed).count(),
+    );
+    let mut table = |title: &str, status: Status, last: &str| {
+        let _ = writeln!(
+            out,
+            "\n## {title}\n\n| section | word | manual | {last} |\n|---|---|---|---|"
+        );
+        for entry in all.iter().filter(|entry| entry.status == status) {
+            let _ = writeln!(
+                out,
+                "| {} | `{}` | {} | {} |",
+                entry.section,
+                entry.words(),
+                entry.manual,
+                entry.doc.replace('|', "\\|")
+            );
+        }
+    };
+    table("Not yet", Status::NotYet, "topic");
+    table("No effect", Status::NoEffect, "why");
+    table("Removed", Status::Removed, "");
+    table("Carried", Status::Carried, "what it does");
     out
 }
 
@@ -133,6 +209,17 @@ mod tests {
         }
         assert_eq!(missing, [""; 0]);
         assert_eq!(count, 783);
+    }
+
+    #[test]
+    fn compatibility_page_is_up_to_date() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../docs/compatibility.md");
+        let page = compatibility();
+        if std::env::var_os("UPDATE_EXPECT").is_some() {
+            std::fs::write(path, &page).unwrap();
+        }
+        let written = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(written == page, "UPDATE_EXPECT=1 cargo test -p proxy-config --lib compatibility");
     }
 
     #[test]

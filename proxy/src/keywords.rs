@@ -1,0 +1,154 @@
+//! `-dK`: lists of the language's words by class, for tools that compare them (management manual, 3).
+
+use std::fmt::Write;
+
+use proxy_config::listing;
+use proxy_rules::sample::Place;
+use proxy_rules::sample::args::signature;
+use proxy_rules::{acl, conv, fetch};
+
+/// A class of words, and its list.
+struct Class {
+    name: &'static str,
+    doc: &'static str,
+    list: fn() -> String,
+}
+
+static CLASSES: &[Class] = &[
+    Class { name: "acl", doc: "ACL keywords", list: acls },
+    Class { name: "cfg", doc: "configuration keywords", list: listing::dump },
+    Class { name: "cli", doc: "CLI keywords", list: commands },
+    Class { name: "cnv", doc: "sample converter functions", list: converters },
+    Class { name: "flt", doc: "filter names", list: filters },
+    Class { name: "smp", doc: "sample fetch functions", list: fetches },
+    Class { name: "svc", doc: "service names", list: services },
+];
+
+/// Filters that `filter` lines may name, each with its origin as HAProxy prints it.
+const FILTERS: &[&str] = &[];
+/// Services that `use-service` may name.
+const SERVICES: &[&str] = &[];
+
+/// The lists of these classes, in the order they are asked for; all of them for `all`, the classes for `help` and
+/// for what is none.
+pub(crate) fn list(classes: &str) -> String {
+    let mut out = String::new();
+    for wanted in classes.split(',') {
+        if wanted == "all" {
+            CLASSES.iter().for_each(|class| out.push_str(&(class.list)()));
+            continue;
+        }
+        match CLASSES.iter().find(|class| class.name == wanted) {
+            Some(class) => out.push_str(&(class.list)()),
+            None => out.push_str(&help()),
+        }
+    }
+    out
+}
+
+fn help() -> String {
+    let mut out = String::from("# List of supported keyword classes:\n");
+    out.push_str("all: list all keywords\n");
+    for class in CLASSES {
+        let _ = writeln!(out, "{}: {}", class.name, class.doc);
+    }
+    out
+}
+
+fn acls() -> String {
+    let mut out = String::from("# List of registered ACL keywords:\n");
+    for alias in acl::alias::ALL {
+        let _ = writeln!(out, "{} = {} -m {}", alias.name, alias.fetch, alias.method.name());
+    }
+    out
+}
+
+fn commands() -> String {
+    let mut out = String::from("# List of registered CLI keywords:\n");
+    let mut rows: Vec<String> = proxy_admin::command::table()
+        .map(|command| format!("{} [WORKER] \n", command.words.join(" ")))
+        .chain(crate::master::command_names().map(|name| format!("{name} [MASTER] \n")))
+        .collect();
+    rows.sort_unstable();
+    rows.dedup();
+    rows.iter().for_each(|row| out.push_str(row));
+    out
+}
+
+fn converters() -> String {
+    let mut out = String::from("# List of registered sample converter functions:\n");
+    let mut rows: Vec<_> = conv::ALL.iter().flat_map(|rows| rows.iter()).collect();
+    rows.sort_unstable_by_key(|row| row.name);
+    for row in rows {
+        let (input, given) = (row.input.name(), row.out.name());
+        let _ = writeln!(out, "{}{}: {input} => {given}", row.name, signature(row.args));
+    }
+    out
+}
+
+fn filters() -> String {
+    let mut out = String::from("# List of registered filter names:\n");
+    for name in FILTERS {
+        let _ = writeln!(out, "{name}");
+    }
+    out
+}
+
+fn services() -> String {
+    let mut out = String::from("# List of registered service names:\n");
+    for name in SERVICES {
+        let _ = writeln!(out, "{name}");
+    }
+    out
+}
+
+/// With a matrix of the places each may be used in, whose columns are drawn above it.
+fn fetches() -> String {
+    let mut out = String::from("# List of registered sample fetch functions:\n");
+    let count = Place::ALL.len();
+    for (n, place) in Place::ALL.into_iter().enumerate() {
+        let _ = write!(out, "#{:>1$}", "", count + 1 - n);
+        (0..n).for_each(|_| out.push_str("/ "));
+        out.push_str("_.");
+        (n..count).for_each(|_| out.push('-'));
+        let _ = writeln!(out, " {}", place.name());
+    }
+    for separator in ["/ ", "| "] {
+        let _ = writeln!(out, "# {}", separator.repeat(count));
+    }
+    let mut rows: Vec<_> = fetch::ALL.iter().flat_map(|rows| rows.iter()).collect();
+    rows.sort_unstable_by_key(|row| row.name);
+    for row in rows {
+        out.push_str("[ ");
+        for place in Place::ALL {
+            out.push_str(if row.at.contains(place) { "Y " } else { ". " });
+        }
+        let _ = writeln!(out, "] {}{}: {}", row.name, signature(row.args), row.out.name());
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_class_has_a_list_in_its_form() {
+        let all = list("all");
+        for line in [
+            "path_beg = path -m beg",
+            "\ttcp-request connection silent-drop",
+            "add(string): sint => sint",
+            "show info [WORKER] ",
+            "show proc [MASTER] ",
+            "[ Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y ] always_true: bool",
+            "#                      / _.--------------------- frontend tcp-request session rule",
+            "# | | | | | | | | | | | | | | | | | | | | | | ",
+        ] {
+            assert!(all.lines().any(|l| l == line), "{line:?}");
+        }
+        assert_eq!(list("acl,svc").matches("# List").count(), 2);
+        assert!(list("help").contains("smp: sample fetch functions"));
+        assert_eq!(list("nope"), list("help"));
+    }
+}
