@@ -81,7 +81,8 @@ fn converters() -> String {
     rows.sort_unstable_by_key(|row| row.name);
     for row in rows {
         let (input, given) = (row.input.name(), row.out.name());
-        let _ = writeln!(out, "{}{}: {input} => {given}", row.name, signature(row.args));
+        // HAProxy writes what comes out first.
+        let _ = writeln!(out, "{}{}: {given} => {input}", row.name, signature(row.args));
     }
     out
 }
@@ -113,9 +114,8 @@ fn fetches() -> String {
         (n..count).for_each(|_| out.push('-'));
         let _ = writeln!(out, " {}", place.name());
     }
-    for separator in ["/ ", "| "] {
-        let _ = writeln!(out, "# {}", separator.repeat(count));
-    }
+    let _ = writeln!(out, "# {} ", "/ ".repeat(count));
+    let _ = writeln!(out, "# {}", "| ".repeat(count));
     let mut rows: Vec<_> = fetch::ALL.iter().flat_map(|rows| rows.iter()).collect();
     rows.sort_unstable_by_key(|row| row.name);
     for row in rows {

@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use proxy_rules::action::{self, SetKind};
 
-use crate::keyword::{Row, Support, Table};
-use crate::line::{balance, bind, error_page, option, rules, server, stats, timeout};
+use crate::keyword::{self, Row, Support, Table};
+use crate::line::{balance, bind, error_page, option, rules, server, stats, timeout, tls};
 use crate::section::{crt_store, global, other, proxy, userlist};
 
 /// One keyword of one table.
@@ -87,7 +87,12 @@ pub fn dump() -> String {
             out.push('\n');
         }
         if matches!(entry.status, Status::Carried | Status::NoEffect) {
-            let _ = write!(out, "\t{}", entry.words());
+            let tls = entry.prefix == "bind <addr>" && is_tls(entry.name);
+            let words = entry.words();
+            match words.strip_prefix("bind <addr> ").filter(|_| tls) {
+                Some(name) => drop(write!(out, "\tbind <addr> ssl {name}")),
+                None => drop(write!(out, "\t{words}")),
+            }
             if !entry.syntax.is_empty() && entry.prefix.contains("<addr>") {
                 out.push_str(" +1");
             }
@@ -100,6 +105,13 @@ pub fn dump() -> String {
         }
     }
     out
+}
+
+/// Whether an option of `bind` lines is one of TLS, which HAProxy lists behind `ssl`.
+fn is_tls(name: &str) -> bool {
+    let tables: Table<bind::Parse> =
+        &[tls::BIND_VERSIONS, tls::BIND_SETTINGS, tls::BIND_DEFAULTS, tls::BIND, tls::BIND_NOT_YET];
+    name != "ssl" && keyword::find(tables, name).is_some()
 }
 
 /// `http-request deny` and all others, a star after those that take their argument in parentheses.

@@ -3,6 +3,7 @@
 mod binds;
 mod identity;
 mod modes;
+mod order;
 mod rules;
 mod servers;
 mod targets;
@@ -28,6 +29,7 @@ pub(crate) fn resolve(cx: &mut Context<'_>, sources: &Sources, config: &mut Conf
         }
     }
     modes::check(cx, config);
+    order::check(cx, config);
     rules::check(cx, config);
 }
 

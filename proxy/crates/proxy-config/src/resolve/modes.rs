@@ -79,6 +79,22 @@ fn needs_http(cx: &mut Context<'_>, proxy: &Proxy) {
         let text = format!("'option forwardfor' ignored for {label} as it requires HTTP mode");
         ignored(forwardfor.span, text);
     }
+    if let Some(cookie) = &settings.cookie
+        && proxy.kind.is_backend()
+    {
+        ignored(cookie.span, format!("cookie will be ignored for {label} (needs 'mode http')."));
+    }
+    if proxy.kind.is_backend() {
+        for server in &proxy.servers {
+            if let Some(cookie) = &server.options.cookie {
+                let name = &server.name;
+                let text = format!(
+                    "{label} : ignoring cookie for server '{name}' as HTTP mode is disabled."
+                );
+                ignored(cookie.span, text);
+            }
+        }
+    }
     if let Some(span) = settings.stats.enabled {
         ignored(span, format!("'stats' statement ignored for {label} as it requires HTTP mode"));
     }

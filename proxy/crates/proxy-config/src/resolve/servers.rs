@@ -4,13 +4,14 @@ use proxy_types::{Diagnostic, PortSpec, Span};
 use rustc_hash::FxHashMap;
 
 use crate::context::Context;
-use crate::model::{Config, Proxy, Server};
+use crate::model::{Config, Proxy, Server, ServerOptions};
 
 pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
     for proxy in config.backends() {
         unique(cx, proxy);
         for server in &proxy.servers {
             check_port(cx, proxy, server);
+            tracked(cx, config, proxy, server);
         }
     }
 }
@@ -40,6 +41,30 @@ fn unique(cx: &mut Context<'_>, proxy: &Proxy) {
             cx.report(Diagnostic::alert(message).at(id.span).label(before, "first used here"));
         }
     }
+}
+
+/// A server that is tracked must have a state of its own to follow: checks, an agent, or a server that it tracks.
+fn tracked(cx: &mut Context<'_>, config: &Config, proxy: &Proxy, server: &Server) {
+    let Some(target) = &server.options.track else { return };
+    let (owner, name) = match target.value.split_once('/') {
+        Some((backend, name)) => (config.proxy(backend), name),
+        None => (Some(proxy), target.value.as_str()),
+    };
+    let found = owner.and_then(|owner| owner.servers.iter().find(|s| s.name.value == name));
+    if let (Some(owner), Some(found)) = (owner, found)
+        && !has_state(&found.options)
+    {
+        let message = format!(
+            "'server {}/{}' : unable to use {}/{name} for tracking as it does not have any check nor agent enabled.",
+            proxy.name, server.name, owner.name
+        );
+        cx.report(Diagnostic::alert(message).at(target.span).label(found.span, "the server"));
+    }
+}
+
+/// Whether anything but the administrator changes the state of the server.
+fn has_state(options: &ServerOptions) -> bool {
+    options.is_checked() || options.track.is_some()
 }
 
 /// A check of an IP server needs a port of its own or of the server.
