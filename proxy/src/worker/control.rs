@@ -179,7 +179,7 @@ impl Control {
         let killed = self.stop.handle();
         tokio::select! {
             () = killed.killed() => return,
-            () = self.stop.jobs().none_left() => {}
+            () = killed.idle() => {}
         }
         // Flows in the kernel are jobs, too, as long as nobody else has taken them over.
         while self.kernel.is_held() && self.kernel.live_flows() > 0 {

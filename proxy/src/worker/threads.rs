@@ -80,7 +80,9 @@ async fn run(index: usize, ports: Vec<Port>, common: Common) {
             reject_privileged,
         });
         let (slots, stop) = (slots.clone(), stop.clone());
+        let listening = stop.listen();
         tokio::task::spawn_local(async move {
+            let _listening = listening;
             if let Err(error) = accept::run(socket, door, slots, switch, stop, batch).await {
                 tracing::error!(%error, %address, "listener lost");
             }
@@ -89,7 +91,7 @@ async fn run(index: usize, ports: Vec<Port>, common: Common) {
     stop.draining().await;
     tokio::select! {
         () = stop.killed() => {}
-        () = stop.jobs().none_left() => {}
+        () = stop.idle() => {}
     }
     // The last lines of the last streams are flushed at the end of this turn.
     tokio::task::yield_now().await;

@@ -30,6 +30,8 @@ pub struct Stop {
     phase: Arc<AtomicU8>,
     rx: watch::Receiver<Phase>,
     jobs: Jobs,
+    /// The accept loops: while one runs, a connection may be taken that is no job yet.
+    listening: Jobs,
 }
 
 impl Default for StopSource {
@@ -45,6 +47,7 @@ impl StopSource {
             phase: Arc::new(AtomicU8::new(Phase::Running as u8)),
             rx,
             jobs: Jobs::default(),
+            listening: Jobs::default(),
         };
         Self { stop, tx: Arc::new(tx) }
     }
@@ -128,13 +131,25 @@ impl Stop {
         self.jobs.enter()
     }
 
+    /// Counts an accept loop: until it ends, jobs may begin.
+    pub fn listen(&self) -> JobGuard {
+        self.listening.enter()
+    }
+
     /// The jobs of this worker.
     pub fn jobs(&self) -> &Jobs {
         &self.jobs
     }
+
+    /// Waits until nothing accepts any more and no job runs. Accept loops end at the soft stop, with a last look at
+    /// their queues, so that they must be waited for first.
+    pub async fn idle(&self) {
+        self.listening.none_left().await;
+        self.jobs.none_left().await;
+    }
 }
 
-/// How many jobs run in this worker: connections, listeners and the like.
+/// How many jobs run in this worker: connections and the like.
 #[derive(Debug, Clone)]
 pub struct Jobs {
     count: Arc<AtomicUsize>,
@@ -204,6 +219,26 @@ mod tests {
         source.drain();
         assert_eq!(stop.phase(), Phase::Killed);
         stop.killed().await;
+    }
+
+    #[tokio::test]
+    async fn what_a_listener_accepts_last_is_waited_for() {
+        use std::task::Poll;
+
+        let stop = Stop::never();
+        let listening = stop.listen();
+        let mut idle = std::pin::pin!(stop.idle());
+        assert!(poll_once(idle.as_mut()).await.is_pending());
+        let job = stop.job();
+        drop(listening);
+        assert!(poll_once(idle.as_mut()).await.is_pending());
+        drop(job);
+        assert_eq!(poll_once(idle.as_mut()).await, Poll::Ready(()));
+    }
+
+    /// Polls once.
+    async fn poll_once<F: Future>(mut future: std::pin::Pin<&mut F>) -> std::task::Poll<F::Output> {
+        std::future::poll_fn(|cx| std::task::Poll::Ready(future.as_mut().poll(cx))).await
     }
 
     #[tokio::test]
