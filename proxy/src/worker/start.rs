@@ -236,7 +236,7 @@ fn restore_signals() {
     let _ = nix::sys::signal::SigSet::all().thread_unblock();
 }
 
-/// Raises the limit of descriptors. What cannot be raised stops the start under `strict-limits`, the default.
+/// Raises the limit of descriptors. What cannot be raised stops the start under `strict-limits`.
 fn raise_limits(config: &Config, assembled: &Assembled) -> Result<(), ()> {
     let maxconn = u64::from(assembled.registry.process.maxconn());
     let computed = maxconn * 2 + assemble::state::RESERVED_DESCRIPTORS;

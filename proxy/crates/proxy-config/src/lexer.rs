@@ -274,6 +274,16 @@ pub fn sub_span(word: &Word, offset: usize, len: usize) -> Span {
     if written == word.value.len() { word.span.sub(offset, len) } else { word.span }
 }
 
+/// The texts between the commas of a word, each where it stands; an empty text is given a place of one byte.
+pub fn between_commas(word: &Word) -> impl Iterator<Item = Spanned<&str>> {
+    let mut offset = 0;
+    word.value.split(',').map(move |text| {
+        let span = sub_span(word, offset, text.len().max(1));
+        offset += text.len() + 1;
+        Spanned::new(text, span)
+    })
+}
+
 /// Why the arguments in a pair of parentheses could not be read, and at which byte.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ArgumentsError {

@@ -1,9 +1,11 @@
 //! Words that name threads or CPUs: `1-4`, `odd`, `2/all`, `0-3,8` (configuration manual, 3.1 `cpu-map`, 5.1
 //! `thread`).
 
+use proxy_types::Spanned;
+
 use crate::args::Args;
 use crate::context::{Context, Parsed};
-use crate::lexer::{Word, sub_span};
+use crate::lexer::{Word, between_commas};
 use crate::model::{Numbers, ThreadSet};
 
 /// Threads of a group at most.
@@ -39,21 +41,18 @@ pub(crate) fn cpus(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<Vec<u32>
     let mut list = Vec::new();
     let mut word = args.word(cx, "CPU numbers and ranges such as '0-3,8'")?;
     loop {
-        let mut offset = 0;
-        for text in word.value.split(',') {
-            match numbers(text, 0, CPUS - 1) {
+        for text in between_commas(word) {
+            match numbers(text.value, 0, CPUS - 1) {
                 Some(Numbers::Range { first, last }) => {
                     // Without an end, as many as a group can have threads.
                     let open = text.ends_with('-');
                     list.extend(first..=if open { last.min(GROUP_THREADS - 1) } else { last });
                 }
                 _ => {
-                    let span = sub_span(word, offset, text.len().max(1));
                     let message = format!("'{text}' is not a CPU number or a range of them");
-                    return Err(args.wrong(cx, span, message));
+                    return Err(args.wrong(cx, text.span, message));
                 }
             }
-            offset += text.len() + 1;
         }
         match args.optional() {
             Some(next) => word = next,
@@ -73,9 +72,7 @@ pub(crate) fn thread_sets(
 ) -> Parsed<Vec<ThreadSet>> {
     const MAX: u32 = crate::section::global::THREADS_MAX;
     let mut list: Vec<ThreadSet> = Vec::new();
-    let mut offset = 0;
-    for text in word.value.split(',') {
-        let span = sub_span(word, offset, text.len().max(1));
+    for Spanned { value: text, span } in between_commas(word) {
         let (group, threads) = match text.split_once('/') {
             Some((group, "")) => (numbers(group, 1, GROUPS), Some(Numbers::All)),
             Some((group, set)) => (numbers(group, 1, GROUPS), numbers(set, 1, GROUP_THREADS)),
@@ -93,7 +90,6 @@ pub(crate) fn thread_sets(
             return Err(args.wrong(cx, span, message));
         }
         list.push(ThreadSet { group, threads });
-        offset += text.len() + 1;
     }
     Ok(list)
 }

@@ -6,7 +6,7 @@ use super::global::{Parse, THREADS_MAX, global};
 use crate::args::{Args, Polarity};
 use crate::context::{Context, Parsed};
 use crate::keyword::Row;
-use crate::lexer::sub_span;
+use crate::lexer::{between_commas, sub_span};
 use crate::line::threads::{self, GROUP_THREADS, GROUPS};
 use crate::model::{
     CpuAffinity, CpuMap, CpuPlace, CpuPolicy, CpuStep, Global, Numbers, ThreadGroup,
@@ -177,16 +177,14 @@ fn cpu_set(cx: &mut Context<'_>, g: &mut Global, args: &mut Args<'_>) -> Parsed 
             Some((keep, place)) => {
                 let word = args.word(cx, "numbers and ranges such as '0-3,8'")?;
                 let mut numbers = Vec::new();
-                let mut offset = 0;
-                for text in word.value.split(',') {
+                for text in between_commas(word) {
                     let Some(Numbers::Range { first, last }) =
-                        threads::numbers(text, 0, threads::CPUS - 1)
+                        threads::numbers(text.value, 0, threads::CPUS - 1)
                     else {
-                        let span = sub_span(word, offset, text.len().max(1));
-                        return Err(args.wrong(cx, span, format!("'{text}' is not a number")));
+                        let message = format!("'{text}' is not a number");
+                        return Err(args.wrong(cx, text.span, message));
                     };
                     numbers.extend(first..=last);
-                    offset += text.len() + 1;
                 }
                 CpuStep::Filter { keep, place, numbers }
             }

@@ -6,7 +6,7 @@ use super::global::{Parse, global};
 use crate::args::{Args, Polarity};
 use crate::context::{Context, Parsed};
 use crate::keyword::Row;
-use crate::lexer::sub_span;
+use crate::lexer::between_commas;
 use crate::line::bind;
 use crate::model::{CloseSpread, Global};
 
@@ -119,18 +119,15 @@ pub(super) const SECURITY: &[Row<Parse>] = &[
 fn setcap(cx: &mut Context<'_>, g: &mut Global, args: &mut Args<'_>) -> Parsed {
     let word = args.word(cx, "names of capabilities separated by commas")?;
     args.end(cx)?;
-    let mut offset = 0;
-    for name in word.value.split(',') {
-        let span = sub_span(word, offset, name.len().max(1));
-        offset += name.len() + 1;
-        if !CAPABILITIES.contains(&name) {
+    for name in between_commas(word) {
+        if !CAPABILITIES.contains(&name.value) {
             let message = format!(
                 "unsupported capability '{name}', expected {}",
                 CAPABILITIES.map(|name| format!("'{name}'")).join(", ")
             );
-            return Err(args.wrong(cx, span, message));
+            return Err(args.wrong(cx, name.span, message));
         }
-        g.setcap.push(Spanned::new(name.to_owned(), span));
+        g.setcap.push(name.map(str::to_owned));
     }
     Ok(())
 }

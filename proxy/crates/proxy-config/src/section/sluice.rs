@@ -7,6 +7,7 @@ use super::proxy;
 use crate::args::{Args, last_string};
 use crate::context::{Context, Parsed};
 use crate::keyword::{On, Row, row};
+use crate::lexer::between_commas;
 use crate::model::{L4Hook, L4Mode, L4Policy};
 
 const L4_POLICIES: &[(&str, L4Policy)] =
@@ -64,14 +65,12 @@ pub(super) const GLOBAL: &[Row<global::Parse>] = &[
         |cx, g, args| {
             let word = args.word(cx, "interface names separated by commas")?;
             args.end(cx)?;
-            let mut offset = 0;
-            for name in word.value.split(',') {
-                let span = crate::lexer::sub_span(word, offset, name.len().max(1));
-                offset += name.len() + 1;
+            for name in between_commas(word) {
                 if name.is_empty() || name.len() > 15 || name.contains(['/', ' ']) {
-                    return Err(args.wrong(cx, span, format!("invalid interface name '{name}'")));
+                    let message = format!("invalid interface name '{name}'");
+                    return Err(args.wrong(cx, name.span, message));
                 }
-                g.l4_interfaces.push(Spanned::new(name.to_owned(), span));
+                g.l4_interfaces.push(name.map(str::to_owned));
             }
             Ok(())
         },

@@ -5,6 +5,7 @@ use proxy_types::{Diagnostic, Span, Spanned};
 use crate::args::Args;
 use crate::context::{Context, Parsed};
 use crate::keyword::{On, Table, find, row, suggest};
+use crate::lexer::between_commas;
 use crate::model::{Group, Password, User, Userlist};
 
 type Parse = fn(&mut Context<'_>, &mut Userlist, &mut Args<'_>) -> Parsed;
@@ -30,15 +31,8 @@ pub(crate) const USERLIST: Table<Parse> = &[&[
 
 /// Names between commas, each where it stands.
 fn list(word: &Spanned<String>) -> Vec<Spanned<String>> {
-    let mut names = Vec::new();
-    let mut at = 0;
-    for name in word.value.split(',') {
-        if !name.is_empty() {
-            names.push(Spanned::new(name.to_owned(), crate::lexer::sub_span(word, at, name.len())));
-        }
-        at += name.len() + 1;
-    }
-    names
+    let names = between_commas(word).filter(|name| !name.is_empty());
+    names.map(|name| name.map(str::to_owned)).collect()
 }
 
 fn twice(cx: &mut Context<'_>, what: &str, name: &Spanned<String>, list: &Userlist) -> Parsed {
