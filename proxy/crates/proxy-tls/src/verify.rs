@@ -13,6 +13,7 @@ use rustls::pki_types::{
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 use webpki::{EndEntityCert, KeyUsage};
+use x509_parser::certificate::X509Certificate;
 
 use crate::{findings, names};
 use crl::Crl;
@@ -30,13 +31,13 @@ pub mod code {
     pub const SELF_SIGNED_CERT_IN_CHAIN: u8 = 19;
     pub const UNABLE_TO_GET_ISSUER_CERT_LOCALLY: u8 = 20;
     pub const CERT_REVOKED: u8 = 23;
-    pub const INVALID_CA: u8 = 24;
-    pub const PATH_LENGTH_EXCEEDED: u8 = 25;
+        pub const PATH_LENGTH_EXCEEDED: u8 = 25;
     pub const INVALID_PURPOSE: u8 = 26;
     pub const UNHANDLED_CRITICAL_EXTENSION: u8 = 34;
     pub const PERMITTED_VIOLATION: u8 = 47;
     pub const HOSTNAME_MISMATCH: u8 = 62;
     pub const CA_MD_TOO_WEAK: u8 = 68;
+    pub const INVALID_CA: u8 = 79;
 }
 
 /// Certificates that are trusted, and those that were revoked.
@@ -132,7 +133,6 @@ impl Trust {
     fn attempt(
         &self,
         chain: &Chain<'_>,
-        usage: KeyUsage,
         now: UnixTime,
         with_crls: bool,
     ) -> Result<(), Flaw> {
@@ -157,7 +157,7 @@ impl Trust {
             &self.anchors,
             &intermediates,
             now,
-            usage,
+            chain.whose.usage(),
             None,
             None,
         );
@@ -224,6 +224,23 @@ struct Chain<'a> {
     leaf: &'a CertificateDer<'a>,
     intermediates: &'a [CertificateDer<'a>],
     algorithms: WebPkiSupportedAlgorithms,
+    whose: Whose,
+}
+
+/// The side whose certificate is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    Client,
+    Server,
+}
+
+impl Whose {
+    fn usage(self) -> KeyUsage {
+        match self {
+            Self::Client => KeyUsage::client_auth(),
+            Self::Server => KeyUsage::server_auth(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -234,13 +251,20 @@ struct Flaw {
 
 /// The validity in seconds since 1970.
 fn validity(der: &CertificateDer<'_>) -> Option<(u64, u64)> {
-    let validity = names::parse(der)?.validity().clone();
-    let of = |time: x509_parser::time::ASN1Time| u64::try_from(time.timestamp()).unwrap_or(0);
-    Some((of(validity.not_before), of(validity.not_after)))
+    names::parse(der).map(|certificate| validity_of(&certificate))
+}
+
+fn validity_of(certificate: &X509Certificate<'_>) -> (u64, u64) {
+    let of = |time: &x509_parser::time::ASN1Time| u64::try_from(time.timestamp()).unwrap_or(0);
+    let validity = certificate.validity();
+    (of(&validity.not_before), of(&validity.not_after))
 }
 
 fn valid_at(der: &CertificateDer<'_>, now: UnixTime) -> Result<(), u8> {
-    let (from, to) = validity(der).ok_or(code::UNSPECIFIED)?;
+    within(validity(der).ok_or(code::UNSPECIFIED)?, now)
+}
+
+fn within((from, to): (u64, u64), now: UnixTime) -> Result<(), u8> {
     if now.as_secs() < from {
         return Err(code::CERT_NOT_YET_VALID);
     }
@@ -299,14 +323,13 @@ const TRIES: usize = 4;
 fn examine(
     trust: &Trust,
     chain: &Chain<'_>,
-    usage: KeyUsage,
     now: UnixTime,
     ignored: (&Ignored, &Ignored),
 ) -> Report {
     let mut report = Report::default();
     let (mut at, mut with_crls) = (now, true);
     for _ in 0..TRIES {
-        let Err(flaw) = trust.attempt(chain, usage, at, with_crls) else { return report };
+        let Err(flaw) = trust.attempt(chain, at, with_crls) else { return report };
         let of_time = matches!(flaw.code, code::CERT_HAS_EXPIRED | code::CERT_NOT_YET_VALID);
         if of_time && at.as_secs() != now.as_secs() {
             // Of the time that was moved, not of the certificate.
@@ -401,9 +424,10 @@ impl ClientCertVerifier for ClientVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let chain = Chain { leaf, intermediates, algorithms: self.algorithms };
+        let whose = Whose::Client;
+        let chain = Chain { leaf, intermediates, algorithms: self.algorithms, whose };
         let ignored = (&self.crt_ignored, &self.ca_ignored);
-        let report = examine(&self.trust, &chain, KeyUsage::client_auth(), now, ignored);
+        let report = examine(&self.trust, &chain, now, ignored);
         findings::with(|found| found.report = Some(report));
         if report.fatal { Err(alert(report.result)) } else { Ok(ClientCertVerified::assertion()) }
     }
@@ -453,9 +477,10 @@ impl ServerCertVerifier for ServerVerifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let Some(trust) = &self.trust else { return Ok(ServerCertVerified::assertion()) };
-        let chain = Chain { leaf, intermediates, algorithms: self.algorithms };
+        let whose = Whose::Server;
+        let chain = Chain { leaf, intermediates, algorithms: self.algorithms, whose };
         let none = (&Ignored::Nothing, &Ignored::Nothing);
-        let mut report = examine(trust, &chain, KeyUsage::server_auth(), now, none);
+        let mut report = examine(trust, &chain, now, none);
         if report.result == 0 {
             let host = match (&self.host, name) {
                 (Some(host), _) => Some(host.as_str()),

@@ -35,7 +35,7 @@ fn tls(sni: &str) -> Tls {
         established: true,
         group: Some("X25519"),
         own: Some(CERTIFICATE.into()),
-        peer: vec![CERTIFICATE.into()],
+        peer: vec![CERTIFICATE.into(), (*b"\x30\x01\x01").into()],
         verify: 10,
         crt_err: 10,
         ca_err: 19,

@@ -9,8 +9,10 @@ use rustls::pki_types::{
 use rustls::{CertificateError, DigitallySignedStruct, Error, PeerMisbehaved, SignatureScheme};
 use webpki::RawPublicKeyEntity;
 use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::{ExtendedKeyUsage, KeyUsage, X509Extension};
+use x509_parser::oid_registry::{self, Oid};
 
-use super::{Chain, Flaw, Trust, code, crl, valid_at};
+use super::{Chain, Flaw, Trust, Whose, code, crl, validity_of, within};
 use crate::names;
 
 /// The key of a certificate, as DER.
@@ -38,7 +40,74 @@ fn is_signed_by(
     })
 }
 
-/// Judges a certificate that one of those trusted must have signed itself.
+/// Signatures that are checked for one certificate: a peer chooses how many certificates it sends.
+const SIGNATURES: usize = 32;
+/// Certificates between the peer's and an authority.
+const BETWEEN: usize = 8;
+
+type Parsed<'a> = X509Certificate<'a>;
+
+/// A search for a chain that ends at an authority.
+struct Walk<'a> {
+    chain: &'a Chain<'a>,
+    roots: Vec<Parsed<'a>>,
+    between: Vec<Parsed<'a>>,
+    signatures: usize,
+    /// Of the longest chain that was tried.
+    flaw: Flaw,
+}
+
+impl<'a> Walk<'a> {
+    fn is_signed(&mut self, certificate: &Parsed<'_>, issuer: &Parsed<'_>) -> bool {
+        let Some(left) = self.signatures.checked_sub(1) else { return false };
+        self.signatures = left;
+        is_signed_by(certificate, issuer, self.chain.algorithms)
+    }
+
+    /// Completes `path`, which has the peer's certificate first, and returns the authority it ends at.
+    fn climb(&mut self, path: &mut Vec<Parsed<'a>>) -> Option<Parsed<'a>> {
+        let top = path.last()?.clone();
+        let name = top.issuer().as_raw();
+        let depth = u8::try_from(path.len() - 1).unwrap_or(u8::MAX);
+        let mut tried = false;
+        let named = |list: &[Parsed<'a>]| -> Vec<Parsed<'a>> {
+            list.iter().filter(|one| one.subject().as_raw() == name).cloned().collect()
+        };
+        for root in named(&self.roots) {
+            tried = true;
+            if self.is_signed(&top, &root) {
+                return Some(root);
+            }
+        }
+        let self_signed = top.subject().as_raw() == name;
+        if path.len() <= BETWEEN && !self_signed {
+            for issuer in named(&self.between) {
+                let seen = path.iter().any(|one| one.as_raw() == issuer.as_raw());
+                if seen || !self.is_signed(&top, &issuer) {
+                    tried = true;
+                    continue;
+                }
+                path.push(issuer);
+                if let Some(root) = self.climb(path) {
+                    return Some(root);
+                }
+                path.pop();
+            }
+        }
+        if self.flaw.code == code::OK || depth > self.flaw.depth {
+            let code = match (self_signed, depth) {
+                (true, 0) if !tried => code::DEPTH_ZERO_SELF_SIGNED_CERT,
+                (true, _) if !tried => code::SELF_SIGNED_CERT_IN_CHAIN,
+                _ if tried => code::CERT_SIGNATURE_FAILURE,
+                _ => code::UNABLE_TO_GET_ISSUER_CERT_LOCALLY,
+            };
+            self.flaw = Flaw { code, depth };
+        }
+        None
+    }
+}
+
+/// Judges a certificate by a walk over those above it.
 pub(super) fn attempt(
     trust: &Trust,
     chain: &Chain<'_>,
@@ -47,35 +116,79 @@ pub(super) fn attempt(
 ) -> Result<(), Flaw> {
     let at = |code, depth| Flaw { code, depth };
     let leaf = names::parse(chain.leaf).ok_or_else(|| at(code::UNSPECIFIED, 0))?;
-    let named = trust.certificates.iter().filter_map(|der| {
-        let issuer = names::parse(der).filter(|_| names::is_issuer(der, der))?;
-        (issuer.subject().as_raw() == leaf.issuer().as_raw()).then_some((der, issuer))
-    });
-    let mut signed = None;
-    let mut any = false;
-    for (der, issuer) in named {
-        any = true;
-        if is_signed_by(&leaf, &issuer, chain.algorithms) {
-            signed = Some((der, issuer));
-            break;
+    let roots = trust.certificates.iter().filter(|der| names::is_issuer(der, der));
+    let between = chain.intermediates.iter().chain(&trust.between);
+    let mut walk = Walk {
+        chain,
+        roots: roots.filter_map(|der| names::parse(der)).collect(),
+        between: between.filter_map(|der| names::parse(der)).collect(),
+        signatures: SIGNATURES,
+        flaw: at(code::OK, 0),
+    };
+    let mut path = vec![leaf];
+    let Some(root) = walk.climb(&mut path) else { return Err(walk.flaw) };
+    for (depth, certificate) in path.iter().enumerate() {
+        fits(certificate, depth, chain.whose).map_err(|code| at(code, depth as u8))?;
+    }
+    if with_crls && !trust.crls.is_empty() {
+        for (depth, certificate) in path.iter().enumerate() {
+            crl::check(&trust.crls, certificate, now, depth as u8)?;
         }
     }
-    let Some((issuer_der, issuer)) = signed else {
-        let code = if any {
-            code::CERT_SIGNATURE_FAILURE
-        } else if leaf.subject().as_raw() == leaf.issuer().as_raw() {
-            code::DEPTH_ZERO_SELF_SIGNED_CERT
-        } else {
-            code::UNABLE_TO_GET_ISSUER_CERT_LOCALLY
-        };
-        return Err(at(code, 0));
-    };
-    if with_crls && !trust.crls.is_empty() {
-        crl::check(&trust.crls, &leaf, now, 0)?;
+    let all: Vec<_> = path.iter().chain([&root]).collect();
+    for (depth, certificate) in all.into_iter().enumerate().rev() {
+        within(validity_of(certificate), now).map_err(|code| at(code, depth as u8))?;
     }
-    valid_at(issuer_der, now).map_err(|code| at(code, 1))?;
-    valid_at(chain.leaf, now).map_err(|code| at(code, 0))?;
-    super::note_root(issuer.subject().as_raw());
+    super::note_root(root.subject().as_raw());
+    Ok(())
+}
+
+/// Extensions that are looked at here.
+const KNOWN: [Oid<'static>; 6] = [
+    oid_registry::OID_X509_EXT_BASIC_CONSTRAINTS,
+    oid_registry::OID_X509_EXT_KEY_USAGE,
+    oid_registry::OID_X509_EXT_EXTENDED_KEY_USAGE,
+    oid_registry::OID_X509_EXT_SUBJECT_ALT_NAME,
+    oid_registry::OID_X509_EXT_SUBJECT_KEY_IDENTIFIER,
+    oid_registry::OID_X509_EXT_AUTHORITY_KEY_IDENTIFIER,
+];
+
+/// Whether a certificate may stand at this depth, as far as its extensions tell (RFC 5280, 6.1).
+fn fits(certificate: &Parsed<'_>, depth: usize, whose: Whose) -> Result<(), u8> {
+    let broken = |_| code::UNSPECIFIED;
+    // Restrictions of names are left to the library's own judge.
+    let unknown = |one: &&X509Extension<'_>| one.critical && !KNOWN.contains(&one.oid);
+    if certificate.extensions().iter().any(|one| unknown(&one)) {
+        return Err(code::UNHANDLED_CRITICAL_EXTENSION);
+    }
+    let constraints = certificate.basic_constraints().map_err(broken)?.map(|one| one.value);
+    let usage = certificate.key_usage().map_err(broken)?.map(|one| one.value);
+    let purposes = certificate.extended_key_usage().map_err(broken)?.map(|one| one.value);
+    if depth > 0 {
+        if !constraints.is_some_and(|one| one.ca) || usage.is_some_and(|one| !one.key_cert_sign()) {
+            return Err(code::INVALID_CA);
+        }
+        let below = u32::try_from(depth - 1).unwrap_or(u32::MAX);
+        if constraints.and_then(|one| one.path_len_constraint).is_some_and(|most| below > most) {
+            return Err(code::PATH_LENGTH_EXCEEDED);
+        }
+    }
+    let may_sign = |usage: &KeyUsage| match whose {
+        _ if depth > 0 => true,
+        Whose::Client => usage.digital_signature() || usage.key_agreement(),
+        Whose::Server => {
+            usage.digital_signature() || usage.key_agreement() || usage.key_encipherment()
+        }
+    };
+    let may_speak = |purposes: &ExtendedKeyUsage<'_>| match whose {
+        Whose::Client => purposes.client_auth,
+        Whose::Server => purposes.server_auth,
+    };
+    if usage.is_some_and(|usage| !may_sign(usage))
+        || purposes.is_some_and(|purposes| !may_speak(purposes))
+    {
+        return Err(code::INVALID_PURPOSE);
+    }
     Ok(())
 }
 
@@ -121,4 +234,74 @@ fn is_only_tls12(scheme: SignatureScheme) -> bool {
             | SignatureScheme::RSA_PKCS1_SHA512
             | SignatureScheme::ECDSA_SHA1_Legacy
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::Engine;
+    use std::time::Duration;
+
+    // Made by OpenSSL 3.0 until 2126: its `x509 -req` without extensions makes version 1.
+    const ROOT: &str = "\
+        MIIBdjCCARugAwIBAgIUQaZSOiFUhMFp7iD8l1Vd84J+x6kwCgYIKoZIzj0EAwIwDzENMAsGA1UEAwwEcm9vdDAgFw0y\
+        NjExMzAxNDM5MTdaGA8yMTI2MTEwNjE0MzkxN1owDzENMAsGA1UEAwwEcm9vdDBZMBMGByqGSM49AgEGCCqGSM49AwEH\
+        A0IABCF8RtBy+0kFZCyR93t6Rfi3KrCFwpwudPOh1KHR1nBe1ZuDESKv9W/yYC+WEbfNtxCPz1H47gY45lRngG23Vkuj\
+        UzBRMB0GA1UdDgQWBBQgMVP+3W8w/7LBPP6ZjlMpDu35JDAfBgNVHSMEGDAWgBQgMVP+3W8w/7LBPP6ZjlMpDu35JDAP\
+        BgNVHRMBAf8EBTADAQH/MAoGCCqGSM49BAMCA0kAMEYCIQCjYE7OdkslmTToAMds9JycMavnDuQ/Mr/ClI+puix2TwIh\
+        AMJCT8pdxkgLKj00JKy9Kex7L5W1x6sdFOvDceoykpaM";
+    const BETWEEN: &str = "\
+        MIIBiDCCAS6gAwIBAgIUU6UYsfBixAFYmE3fCD+tCG5eCvAwCgYIKoZIzj0EAwIwDzENMAsGA1UEAwwEcm9vdDAgFw0y\
+        NjExMzAxNDM5MTdaGA8yMTI2MTEwNjE0MzkxN1owEjEQMA4GA1UEAwwHYmV0d2VlbjBZMBMGByqGSM49AgEGCCqGSM49\
+        AwEHA0IABEV4/N/aGveo5HJsHGpr7XpFGyt2Y8BW1kPx2gS0vv+DU1G5kjzv/aY53c3nedK+GgE5NiSlpFleTGRbWZfs\
+        1bmjYzBhMA8GA1UdEwEB/wQFMAMBAf8wDgYDVR0PAQH/BAQDAgEGMB0GA1UdDgQWBBT7jGweaz7GelMHEqNOG4PUbZVv\
+        fjAfBgNVHSMEGDAWgBQgMVP+3W8w/7LBPP6ZjlMpDu35JDAKBggqhkjOPQQDAgNIADBFAiANCu+9aqQBjiWPwHMnTNYh\
+        D3+WAM/dADlilqrJx8VtogIhAI3CEVplqTsH8HkpjnGO3xhrkSEfrClxF+4kzX1tMmOK";
+    const NO_AUTHORITY: &str = "\
+        MIIBdjCCARugAwIBAgIUU6UYsfBixAFYmE3fCD+tCG5eCvEwCgYIKoZIzj0EAwIwDzENMAsGA1UEAwwEcm9vdDAgFw0y\
+        NjExMzAxNDM5MTdaGA8yMTI2MTEwNjE0MzkxN1owEjEQMA4GA1UEAwwHYmV0d2VlbjBZMBMGByqGSM49AgEGCCqGSM49\
+        AwEHA0IABEV4/N/aGveo5HJsHGpr7XpFGyt2Y8BW1kPx2gS0vv+DU1G5kjzv/aY53c3nedK+GgE5NiSlpFleTGRbWZfs\
+        1bmjUDBOMAwGA1UdEwEB/wQCMAAwHQYDVR0OBBYEFPuMbB5rPsZ6UwcSo04bg9RtlW9+MB8GA1UdIwQYMBaAFCAxU/7d\
+        bzD/ssE8/pmOUykO7fkkMAoGCCqGSM49BAMCA0kAMEYCIQDwN6JXYq+ZhxpuPl1qbPNW7F2TMGQDV9/WEXBnENbekgIh\
+        AKT5Gei1uHQdEUgocJNfcHS5JuUvg8z3wGGzuyTXOQnD";
+    const LEAF: &str = "\
+        MIIBHTCBxAIUeZg1/E7q+YlXaBzT3Uh8zeo4TW8wCgYIKoZIzj0EAwIwEjEQMA4GA1UEAwwHYmV0d2VlbjAgFw0yNjEx\
+        MzAxNDM5MTdaGA8yMTI2MTEwNjE0MzkxN1owDzENMAsGA1UEAwwEbGVhZjBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IA\
+        BNVCGnUsq1uBGid6fpj7wDsmctqikRHaNSvv5KJD5LSiTXN+m4X7k3jE4uCxVzZBXN6PbwzKCl5WarKukT7iudQwCgYI\
+        KoZIzj0EAwIDSAAwRQIhALjLx7XFPRdxMg6Q0dcrQSRhyRIjLno3qzIDsKmMmQd4AiASNnPBoc9RcH7Y7qA/q/DT51I6\
+        8X8LEX5GfNstzy/tBw==";
+
+    fn der(text: &str) -> CertificateDer<'static> {
+        base64::engine::general_purpose::STANDARD.decode(text).unwrap().into()
+    }
+
+    /// Expected is an error and its depth.
+    #[track_caller]
+    fn check(trusted: &[&str], sent: &[&str], leaf: &str, year: u64, expected: (u8, u8)) {
+        let trust = Trust::new(trusted.iter().map(|text| der(text)).collect(), &[]).unwrap();
+        let intermediates: Vec<_> = sent.iter().map(|text| der(text)).collect();
+        let chain = Chain {
+            leaf: &der(leaf),
+            intermediates: &intermediates,
+            algorithms: rustls::crypto::aws_lc_rs::default_provider()
+                .signature_verification_algorithms,
+            whose: Whose::Client,
+        };
+        let now = UnixTime::since_unix_epoch(Duration::from_secs((year - 1970) * 31_556_952));
+        let got = trust.attempt(&chain, now, true).err();
+        let got = got.map_or((0, 0), |flaw| (flaw.code, flaw.depth));
+        assert_eq!(got, expected);
+    }
+
+    #[test]
+    fn version_1_is_below_whatever_signed_it() {
+        check(&[ROOT], &[BETWEEN], LEAF, 2030, (0, 0));
+        check(&[ROOT, BETWEEN], &[], LEAF, 2030, (0, 0));
+        check(&[ROOT], &[NO_AUTHORITY, BETWEEN], LEAF, 2030, (code::INVALID_CA, 1));
+        check(&[ROOT], &[], LEAF, 2030, (code::UNABLE_TO_GET_ISSUER_CERT_LOCALLY, 0));
+        check(&[], &[BETWEEN], LEAF, 2030, (code::UNABLE_TO_GET_ISSUER_CERT_LOCALLY, 1));
+        check(&[], &[BETWEEN, ROOT], LEAF, 2030, (code::SELF_SIGNED_CERT_IN_CHAIN, 2));
+        check(&[ROOT], &[BETWEEN], LEAF, 2020, (code::CERT_NOT_YET_VALID, 2));
+        check(&[ROOT], &[LEAF, LEAF], LEAF, 2030, (code::UNABLE_TO_GET_ISSUER_CERT_LOCALLY, 0));
+    }
 }

@@ -20,10 +20,10 @@ pub(in crate::fetch) const FETCHES: &[FetchDef] = &[
         &[],
         Type::Bin,
         Validity::of(".YYYYYYYYYYYYYYYYYY..."),
-        chain::<Front>,
-        "DER of all certificates that the client sent.",
+        chain::<Front, 1>,
+        "DER of the certificates that the client sent beside its own.",
     )
-    .eg(&[("ssl_c_chain_der,length", Some("264"))]),
+    .eg(&[("ssl_c_chain_der,length", Some("3"))]),
     FetchDef::new(
         "ssl_c_der",
         &[],
@@ -246,7 +246,7 @@ pub(in crate::fetch) const FETCHES: &[FetchDef] = &[
         &[],
         Type::Bin,
         Validity::of(".YYYYYYYYYYYYYYYYYY..."),
-        chain::<Back>,
+        chain::<Back, 0>,
         "DER of all certificates that the server sent.",
     )
     .eg(&[("ssl_s_chain_der,length", Some("264"))]),
@@ -411,11 +411,14 @@ fn version<'a, H: Holder>(cx: &EvalCtx<'a>, _: &'a Args, _: &mut Cursor) -> Opti
     Some(Sample::Int(i64::from(certificate.version().0) + 1))
 }
 
-fn chain<'a, S: Side>(cx: &EvalCtx<'a>, _: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {
+/// A chain without its first `SKIP`: OpenSSL keeps a client's own certificate elsewhere, a server's in the chain.
+fn chain<'a, S: Side, const SKIP: usize>(
+    cx: &EvalCtx<'a>,
+    _: &'a Args,
+    _: &mut Cursor,
+) -> Option<Sample<'a>> {
     let peer = &S::tls(cx)?.peer;
-    if peer.is_empty() {
-        return None;
-    }
+    let peer = peer.get(SKIP..).filter(|_| !peer.is_empty())?;
     let mut out = crate::sample::def::out(cx.scratch, peer.iter().map(|der| der.len()).sum());
     peer.iter().for_each(|der| out.extend_from_slice(der));
     Some(Sample::Bin(out.into_bump_slice()))
