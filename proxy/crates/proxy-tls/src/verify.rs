@@ -31,7 +31,7 @@ pub mod code {
     pub const SELF_SIGNED_CERT_IN_CHAIN: u8 = 19;
     pub const UNABLE_TO_GET_ISSUER_CERT_LOCALLY: u8 = 20;
     pub const CERT_REVOKED: u8 = 23;
-        pub const PATH_LENGTH_EXCEEDED: u8 = 25;
+    pub const PATH_LENGTH_EXCEEDED: u8 = 25;
     pub const INVALID_PURPOSE: u8 = 26;
     pub const UNHANDLED_CRITICAL_EXTENSION: u8 = 34;
     pub const PERMITTED_VIOLATION: u8 = 47;
@@ -130,12 +130,7 @@ impl Trust {
     }
 
     /// One attempt at the chain of a certificate.
-    fn attempt(
-        &self,
-        chain: &Chain<'_>,
-        now: UnixTime,
-        with_crls: bool,
-    ) -> Result<(), Flaw> {
+    fn attempt(&self, chain: &Chain<'_>, now: UnixTime, with_crls: bool) -> Result<(), Flaw> {
         let is_root = names::is_issuer(chain.leaf, chain.leaf);
         if is_root && self.certificates.iter().any(|trusted| trusted == chain.leaf) {
             return valid_at(chain.leaf, now).map_err(|code| Flaw { code, depth: 0 });
