@@ -15,6 +15,7 @@ mod http;
 mod kernel;
 mod limits;
 mod logs;
+mod maps;
 mod master;
 mod nginx;
 mod reload;

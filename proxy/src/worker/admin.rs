@@ -14,7 +14,7 @@ use proxy_datapath::{Flow, FlowStatus};
 use proxy_net::accept::{self, Acceptance, Accepted, Room, Slots, Switch};
 use proxy_net::listener::ListenSocket;
 use proxy_net::splice;
-use proxy_rules::pattern::PatternLists;
+use proxy_rules::sample::context::Shared;
 use proxy_state::Now;
 
 use super::control::Control;
@@ -41,14 +41,14 @@ pub(crate) struct Fixed {
 /// Builds what every session shares.
 pub(crate) fn admin(
     control: &Rc<Control>,
-    patterns: Arc<PatternLists>,
+    shared: Arc<Shared>,
     certificates: Arc<proxy_tls::live::Store>,
     fixed: Fixed,
 ) -> Rc<Admin> {
     let fixed = Rc::new(fixed);
     Rc::new(Admin {
         registry: control.registry.clone(),
-        patterns,
+        shared,
         certificates,
         product: stats::product(),
         process: Box::new(View { control: Rc::downgrade(control), fixed: fixed.clone() }),

@@ -169,7 +169,7 @@ fn start(
     });
     let admin = admin::admin(
         &control,
-        env.shared.patterns.clone(),
+        env.shared.clone(),
         assembled.certificates.clone(),
         Fixed {
             threads: u32::try_from(threads).unwrap_or(u32::MAX),

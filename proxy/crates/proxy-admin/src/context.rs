@@ -1,7 +1,7 @@
 //! What commands work on, and what they ask of the worker around them.
 
 use crate::Level;
-use proxy_rules::pattern::PatternLists;
+use proxy_rules::sample::context::Shared;
 use proxy_state::{Now, Registry};
 use proxy_tls::live::Store as CertificateStore;
 use std::future::Future;
@@ -25,8 +25,8 @@ pub struct Product {
 /// What every session shares.
 pub struct Admin {
     pub registry: Arc<Registry>,
-    /// The pattern lists of ACLs and maps.
-    pub patterns: Arc<PatternLists>,
+    /// What expressions share: pattern lists, variables of the process.
+    pub shared: Arc<Shared>,
     /// The certificates of listeners and servers.
     pub certificates: Arc<CertificateStore>,
     pub product: Product,

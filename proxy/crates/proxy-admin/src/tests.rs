@@ -102,6 +102,14 @@ impl L4View for World {
     }
 }
 
+fn shared(
+    registry: std::sync::Arc<Registry>,
+) -> std::sync::Arc<proxy_rules::sample::context::Shared> {
+    let mut traffic = proxy_rules::sample::example::Traffic::new();
+    traffic.shared.registry = registry;
+    std::sync::Arc::new(traffic.shared)
+}
+
 /// The configuration that was run in HAProxy for the rows below.
 fn admin() -> Rc<Admin> {
     let inet = |port| SockAddr::Inet(SocketAddr::from(([127, 0, 0, 1], port)));
@@ -156,8 +164,8 @@ fn admin() -> Rc<Admin> {
     })
     .unwrap();
     Rc::new(Admin {
-        patterns: Default::default(),
         certificates: Default::default(),
+        shared: shared(registry.clone()),
         registry,
         product: Product {
             name: "Sluice",

@@ -25,7 +25,7 @@ pub use crate::stream::StickRule;
 /// The worker's immutable surroundings.
 pub struct Env {
     /// What rules know of the worker; holds the registry.
-    pub shared: Shared,
+    pub shared: Arc<Shared>,
     /// The instant that [`Now`] counts from.
     pub epoch: Tick,
     /// Seconds that local time is ahead of UTC.
@@ -66,7 +66,7 @@ impl Env {
     #[must_use]
     pub fn new(shared: Shared, epoch: Tick) -> Self {
         Self {
-            shared,
+            shared: Arc::new(shared),
             epoch,
             utc_offset: 0,
             limits: Limits::default(),

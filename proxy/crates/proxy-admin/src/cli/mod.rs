@@ -4,6 +4,7 @@ mod counters;
 mod frontend;
 mod l4;
 mod limits;
+mod pattern;
 mod server;
 mod session;
 mod show_info;
@@ -25,6 +26,7 @@ pub static TABLES: &[&[Command]] = &[
     frontend::COMMANDS,
     l4::COMMANDS,
     limits::COMMANDS,
+    pattern::COMMANDS,
     server::COMMANDS,
     session::COMMANDS,
     show_info::COMMANDS,

@@ -32,7 +32,7 @@ pub(super) fn lines(content: &[u8], map: bool) -> impl Iterator<Item = Line<'_>>
 }
 
 /// A key and the value behind it, without the blanks around.
-pub(super) fn pair(line: &[u8]) -> (&[u8], Option<&[u8]>) {
+pub fn pair(line: &[u8]) -> (&[u8], Option<&[u8]>) {
     let start = line.iter().position(|b| !is_blank(b)).unwrap_or(line.len());
     let end = line.iter().rposition(|b| !is_blank(b)).map_or(start, |i| i + 1);
     let line = &line[start..end.max(start)];

@@ -19,6 +19,7 @@ mod registry;
 use crate::sample::Type;
 
 pub use entry::Entry;
+pub use file::pair;
 pub use index::number::{Grammar, Operator, Word as NumberWord};
 pub use list::{Hit, ListError, PatternList, Target};
 pub use matcher::{Matcher, Output};
