@@ -297,3 +297,84 @@ backend other
     assert_eq!(get(address, "/")?.status, 503);
     Ok(())
 }
+
+/// `agent-check`: every word takes effect, beside a check and without one.
+#[test]
+fn an_agent_tells_of_its_server() -> Result<()> {
+    let word = Arc::new(Mutex::new("up\n"));
+    let heard = Arc::new(Mutex::new(String::new()));
+    let (says, hears) = (Arc::clone(&word), Arc::clone(&heard));
+    let lock = |what: &Arc<Mutex<&'static str>>| {
+        *what.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    };
+    let agent = ScriptServer::start(move |mut client| {
+        let mut buffer = [0; 64];
+        if let Ok(count) = client.read(&mut buffer) {
+            let text = String::from_utf8_lossy(&buffer[..count]).into_owned();
+            *hears.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = text;
+        }
+        let _ = client.write_all(lock(&says).as_bytes());
+    })?;
+    let server = http("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")?;
+    let config = format!(
+        "defaults
+    mode http
+    timeout connect 2s
+    timeout client 9s
+    timeout server 9s
+backend web
+    server s {server} check weight 10 agent-check agent-addr 127.0.0.1 agent-port {port} agent-inter 50ms agent-send \"hi\\n\"
+    server plain {server} weight 10 agent-check agent-port {port} agent-inter 50ms agent-send x
+    server off {server} agent-check agent-port 1 no-agent-check
+backend other
+    server t {server} track web/plain
+",
+        server = server.address(),
+        port = agent.address().port()
+    );
+    let sluice = Sluice::config(config).start()?;
+    let stats = sluice.stats();
+    let check = |says: &'static str, server: &str, columns: &str, expected: &str| {
+        *word.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = says;
+        let read = || {
+            let values = columns.split(' ').map(|column| {
+                let text = stats.stat("web", server, column).unwrap_or_default();
+                text.trim_start_matches("* ").to_owned()
+            });
+            values.collect::<Vec<_>>().join("|")
+        };
+        eventually(&format!("{server}: {says:?} -> {expected}"), PATIENCE, || read() == expected)
+            .with_context(|| format!("it is {}", read()))
+    };
+    let all = "status agent_status last_agt agent_code agent_health";
+    check("up\n", "s", all, "UP|L7OK|via agent : up|0|1")?;
+    check("75% maxconn:30\n", "s", "weight slim agent_status last_agt", "7|30|CHECKED|")?;
+    check("drain\n", "s", "status agent_status", "DRAIN (agent)|CHECKED")?;
+    check("maint\n", "s", "status", "MAINT")?;
+    check("ready,up\t100%\r", "s", "status weight agent_status", "UP|10|L7OK")?;
+    check("down #by hand\n", "s", all, "DOWN (agent)|L7STS|via agent : down (by hand)|0|0")?;
+    check("up\n", "plain", "status agent_status", "no check|L7OK")?;
+    check("fail\n", "plain", "status agent_status", "DOWN (agent)|L7STS")?;
+    eventually("the tracker to follow", PATIENCE, || {
+        stats.stat("other", "t", "status").is_ok_and(|text| text == "DOWN (agent)")
+    })?;
+    let unheard = "DOWN (agent)|L7STS|Ignoring incomplete line from agent";
+    check("up", "plain", "status agent_status last_agt", unheard)?;
+    check("bogus\n", "plain", "agent_status last_agt", "CHECKED|agent reports an error : bogus")?;
+    assert_eq!(stats.stat("web", "off", "agent_status")?, "");
+    stats.command("set server web/s agent-send yo")?;
+    eventually("the new greeting", PATIENCE, || {
+        *heard.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) == "yo"
+    })?;
+    stats.command("disable agent web/s")?;
+    stats.command("set server web/s agent-port 1")?;
+    stats.command("set server web/plain agent up")?;
+    check("\n", "plain", "status", "no check")?;
+    let answer = stats.command("enable agent web/off")?;
+    assert_eq!(answer.trim(), "Agent was not configured on this server, cannot enable.");
+    let state = stats.command("show servers state web")?;
+    let line = state.lines().find(|line| line.contains(" plain ")).context("no line")?;
+    let fields: Vec<_> = line.split(' ').collect();
+    assert!(["22", "23"].contains(&fields[14]), "{line}");
+    Ok(())
+}

@@ -16,7 +16,7 @@ use proxy_state::options::{
     AddressHeader, HttpConnection, HttpReuse, Proto, ProxyOptions, RestrictNames, TcpProbes,
 };
 use proxy_state::registry::RegistrySpec;
-use proxy_state::server::{self, CheckSpec, PortMode, ServerSpec, Source};
+use proxy_state::server::{self, AgentSpec, CheckSpec, PortMode, ServerSpec, Source};
 use proxy_state::stick::{Store, TableSpec, data};
 use proxy_state::{ListenerSpec, SockAddr, Timeouts};
 use proxy_types::{
@@ -34,6 +34,8 @@ const DEFAULT_MAXCONN: u32 = 2000;
 
 /// Errors in a row that `observe` acts at (configuration manual, 5.2 "error-limit").
 const ERROR_LIMIT: u32 = 10;
+/// Pause between two questions to an agent (configuration manual, 5.2 "agent-inter").
+const AGENT_INTER: Duration = Duration::from_secs(2);
 /// Descriptors for listeners, checks, pipes, logs and files, beside two a connection.
 pub(crate) const RESERVED_DESCRIPTORS: u64 = 512;
 
@@ -410,6 +412,7 @@ fn server(
     spec.minconn = options.minconn.map_or(0, |limit| limit.value);
     spec.maxqueue = options.maxqueue.map_or(0, |limit| limit.value);
     spec.check = options.is_checked().then(|| check(options));
+    spec.agent = agent(options, overrides, diagnostics);
     spec.track = options.track.as_ref().map(|target| match target.value.split_once('/') {
         Some((backend, server)) => (Some(backend.to_owned()), server.to_owned()),
         None => (None, target.value.clone()),
@@ -441,6 +444,32 @@ fn server(
     spec.congestion = options.congestion.as_ref().map(|name| name.value.clone());
     spec.namespace = options.namespace.as_ref().map(|name| name.value.clone());
     spec
+}
+
+/// `agent-check`. That it has a port was seen to.
+fn agent(
+    options: &ServerOptions,
+    overrides: &Overrides,
+    diagnostics: &mut Diagnostics,
+) -> Option<AgentSpec> {
+    let written = &options.agent;
+    let port = written.port.filter(|_| options.has_agent())?.value;
+    let addr = written.addr.as_ref().and_then(|address| {
+        let Endpoint::Inet { family, host, .. } = &address.value.endpoint else { return None };
+        match overrides.resolver.host(host, *family) {
+            Ok(ip) => Some(ip),
+            Err(error) => {
+                diagnostics.push(Diagnostic::alert(error.to_string()).at(address.span));
+                None
+            }
+        }
+    });
+    Some(AgentSpec {
+        inter: written.inter.map_or(AGENT_INTER, |inter| inter.value),
+        addr: addr.or_else(|| check(options).addr),
+        port,
+        send: written.send.as_ref().map(|text| text.value.clone()).unwrap_or_default(),
+    })
 }
 
 fn check(options: &ServerOptions) -> CheckSpec {

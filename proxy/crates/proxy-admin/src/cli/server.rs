@@ -3,9 +3,9 @@
 use super::server;
 use crate::Level;
 use crate::command::{Answer, Call, Command, Reply};
-use proxy_state::server::OpState;
+use proxy_state::server::{AgentTarget, OpState};
 use proxy_state::{Server, SockAddr};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 
 /// What `set server <b>/<s> <what>` changes: word, whether it is in this build, function.
@@ -13,6 +13,10 @@ type Setting = (&'static str, fn(&mut Call<'_>, &Arc<Server>) -> Answer);
 
 static SETTINGS: &[Setting] = &[
     ("addr", set_addr),
+    ("agent", set_agent),
+    ("agent-addr", set_agent_addr),
+    ("agent-port", set_agent_port),
+    ("agent-send", set_agent_send),
     ("health", set_health),
     ("state", set_state),
     ("weight", set_weight_of),
@@ -21,10 +25,6 @@ static SETTINGS: &[Setting] = &[
 
 /// What HAProxy can change and this build cannot: said so instead of taken for a typing error.
 const NOT_CARRIED: &[&str] = &[
-    "agent",
-    "agent-addr",
-    "agent-port",
-    "agent-send",
     "check-addr",
     "check-port",
     "fqdn",
@@ -91,19 +91,73 @@ fn set_maxconn_of(call: &mut Call<'_>, server: &Arc<Server>) -> Answer {
 }
 
 fn apply_maxconn(server: &Server, text: &str) -> Answer {
-    if text.is_empty() {
-        return Err(Reply::line("Require <maxconn>."));
-    }
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    if digits == 0 {
-        return Err(Reply::line("maxconn string empty or preceded by garbage"));
-    }
-    if digits != text.len() {
-        return Err(Reply::line("Trailing garbage in maxconn string"));
-    }
-    let maxconn = text.parse().map_err(|_| Reply::line("Value out of range."))?;
-    server.set_maxconn(maxconn);
+    server.set_maxconn_text(text)?;
     Ok(Reply::done())
+}
+
+const NO_AGENT: &str = "agent checks are not enabled on this server";
+
+fn set_agent(call: &mut Call<'_>, server: &Arc<Server>) -> Answer {
+    if server.agent().is_none() {
+        return Err(Reply::line(format!("{NO_AGENT}.")));
+    }
+    let up = match call.arg(2) {
+        "up" => true,
+        "down" => false,
+        _ => return Err(Reply::line("'set server <srv> agent' expects 'up' or 'down'.")),
+    };
+    server.force_agent(up, call.now);
+    Ok(Reply::done())
+}
+
+/// Changes where the agent is, or what it is told.
+fn edit_agent(server: &Server, edit: impl FnOnce(&mut AgentTarget)) -> Answer {
+    if server.set_agent_target(edit) {
+        Ok(Reply::done())
+    } else {
+        Err(Reply::line(NO_AGENT))
+    }
+}
+
+fn agent_port(text: &str) -> Result<u16, Reply> {
+    match text.parse() {
+        Ok(port @ 1..) => Ok(port),
+        _ => Err(Reply::line(format!("provided port '{text}' is not a number from 1 to 65535"))),
+    }
+}
+
+/// `set server <b>/<s> agent-addr <addr> [port <port>]`; host names are looked up.
+fn set_agent_addr(call: &mut Call<'_>, server: &Arc<Server>) -> Answer {
+    let (host, word, port) = (call.arg(2), call.arg(3), call.arg(4));
+    if server.agent().is_none() {
+        return Err(Reply::line(NO_AGENT));
+    }
+    let port = match word {
+        "" => None,
+        "port" => Some(agent_port(port)?),
+        other => return Err(Reply::line(format!("expected 'port <port>', got '{other}'"))),
+    };
+    let found = host.parse().ok().or_else(|| {
+        let found = (host, 0).to_socket_addrs().ok()?.next()?;
+        Some(found.ip())
+    });
+    let Some(addr) = found else {
+        return Err(Reply::line(format!("invalid addr '{host}'")));
+    };
+    edit_agent(server, |target| {
+        target.addr = Some(addr);
+        target.port = port.unwrap_or(target.port);
+    })
+}
+
+fn set_agent_port(call: &mut Call<'_>, server: &Arc<Server>) -> Answer {
+    let port = agent_port(call.arg(2))?;
+    edit_agent(server, |target| target.port = port)
+}
+
+fn set_agent_send(call: &mut Call<'_>, server: &Arc<Server>) -> Answer {
+    let text = call.arg(2).to_owned();
+    edit_agent(server, |target| target.send = text)
 }
 
 /// `set server <b>/<s> addr <ip> [port <port>]`. The answer says what changed, in HAProxy's words.
@@ -159,6 +213,19 @@ fn enable(call: &mut Call<'_>) -> Answer {
 fn disable_health(call: &mut Call<'_>) -> Answer {
     server(call, call.arg(0))?.set_check_enabled(false);
     Ok(Reply::done())
+}
+
+fn disable_agent(call: &mut Call<'_>) -> Answer {
+    server(call, call.arg(0))?.set_agent_enabled(false);
+    Ok(Reply::done())
+}
+
+fn enable_agent(call: &mut Call<'_>) -> Answer {
+    if server(call, call.arg(0))?.set_agent_enabled(true) {
+        Ok(Reply::done())
+    } else {
+        Err(Reply::line("Agent was not configured on this server, cannot enable."))
+    }
 }
 
 fn enable_health(call: &mut Call<'_>) -> Answer {
@@ -218,6 +285,8 @@ pub(super) static COMMANDS: &[Command] = &[
         "enable a disabled server (use 'set server' instead)",
         enable,
     ),
+    row(&["disable", "agent"], "", "disable agent checks", disable_agent),
+    row(&["enable", "agent"], "", "enable agent checks", enable_agent),
     row(&["disable", "health"], "", "disable health checks", disable_health),
     row(&["enable", "health"], "", "enable health checks", enable_health),
     Command {

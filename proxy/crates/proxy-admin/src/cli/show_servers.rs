@@ -5,6 +5,7 @@ use crate::Level;
 use crate::command::{Answer, Call, Command, Reply};
 use proxy_state::server::CheckStatus;
 use proxy_state::{Backend, Now, Server};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Titles of format version 1 (management manual, 9.3 `show servers state`).
@@ -40,12 +41,18 @@ fn ip(server: &Server) -> String {
     server.addr().ip().map_or_else(|| "-".into(), |ip| ip.to_string())
 }
 
+/// An address of its own of a check; `-` without one.
+fn address(addr: Option<IpAddr>) -> String {
+    addr.map_or_else(|| "-".into(), |addr| addr.to_string())
+}
+
 /// Bits of `srv_check_state`.
 mod check_state {
     pub(super) const IN_PROGRESS: u8 = 1;
     pub(super) const CONFIGURED: u8 = 2;
     pub(super) const ENABLED: u8 = 4;
     pub(super) const PAUSED: u8 = 8;
+    pub(super) const AGENT: u8 = 16;
 }
 
 fn state_line(backend: &Backend, server: &Arc<Server>, now: Now) -> String {
@@ -69,6 +76,17 @@ fn state_line(backend: &Backend, server: &Arc<Server>, now: Now) -> String {
         None => (CheckStatus::Initializing, 0),
         Some(_) => (last, last.verdict() as u8),
     };
+    let agent = server.agent();
+    let agent_flags = agent.as_ref().map_or(0, |agent| {
+        let mut flags = check_state::CONFIGURED | check_state::AGENT;
+        if agent.enabled {
+            flags |= check_state::ENABLED;
+        }
+        if agent.running {
+            flags |= check_state::IN_PROGRESS;
+        }
+        flags
+    });
     // Servers without a check rest at rise+fall-1 of a check with rise 1 and fall 1 in HAProxy 3, but at 2 in
     // the files that tools compare; both read any value.
     let health = match check {
@@ -77,7 +95,7 @@ fn state_line(backend: &Backend, server: &Arc<Server>, now: Now) -> String {
         Some(_) => state.health.value(),
     };
     format!(
-        "{} {} {} {} {} {} {} {} {} {} {} {result} {health} {flags} 0 {} {} {} {} - 0 {} {} - 0\n",
+        "{} {} {} {} {} {} {} {} {} {} {} {result} {health} {flags} {agent_flags} {} {} {} {} - 0 {} {} {} {}\n",
         backend.id,
         backend.name,
         server.id,
@@ -94,7 +112,9 @@ fn state_line(backend: &Backend, server: &Arc<Server>, now: Now) -> String {
         server.spec.fqdn.as_deref().unwrap_or("-"),
         server.addr().port().unwrap_or(0),
         check.and_then(|c| c.port).unwrap_or(0),
-        check.and_then(|c| c.addr).map_or_else(|| "-".into(), |a| a.to_string()),
+        address(check.and_then(|c| c.addr)),
+        address(agent.as_ref().and_then(|agent| agent.target.addr)),
+        agent.as_ref().map_or(0, |agent| agent.target.port),
     )
 }
 

@@ -4,7 +4,7 @@ use super::{Kind, Object, Tags, Value};
 use proxy_state::SockAddr;
 use proxy_state::counters::{Average, Gauge, Rate};
 use proxy_state::frontend::FrontendState;
-use proxy_state::server::{CheckStatus, StateView};
+use proxy_state::server::{AgentView, CheckStatus, StateView};
 use std::net::SocketAddr;
 
 /// A row of [`COLUMNS`].
@@ -59,6 +59,16 @@ fn checked(o: &Object, value: impl FnOnce(&StateView) -> Value) -> Value {
     match &o.kind {
         Kind::Server { state, .. } if state.check_enabled && !state.admin.is_maint() => {
             value(state)
+        }
+        _ => Value::None,
+    }
+}
+
+/// A value of a server's agent, when it is asked.
+fn agent(o: &Object, value: impl FnOnce(&AgentView) -> Value) -> Value {
+    match &o.kind {
+        Kind::Server { server, .. } => {
+            server.agent().filter(|agent| agent.enabled).map_or(Value::None, |a| value(&a))
         }
         _ => Value::None,
     }
@@ -156,8 +166,13 @@ fn status(o: &Object) -> Value {
 }
 
 fn check_status(state: &StateView) -> Value {
-    let running = if state.check_running { "* " } else { "" };
-    format!("{running}{}", state.last_check.status.short()).into()
+    in_progress(state.check_running, state.last_check.status)
+}
+
+/// The last status; marked while a check is under way.
+fn in_progress(running: bool, status: CheckStatus) -> Value {
+    let running = if running { "* " } else { "" };
+    format!("{running}{}", status.short()).into()
 }
 
 /// The last check has a result.
@@ -412,21 +427,46 @@ pub static COLUMNS: &[Column] = &[
         },
         "Text of the last health check",
     ),
-    col("last_agt", "MOPV", |_| Value::None, "Text of the last agent check"),
+    col(
+        "last_agt",
+        "MOPV",
+        |o| agent(o, |a| Some(a.last.info.clone()).filter(|info| !info.is_empty()).into()),
+        "Text of the last agent check",
+    ),
     col("qtime", "MaPV", |o| time_now(o, 0), "Average milliseconds in queue"),
     col("ctime", "MaPV", |o| time_now(o, 1), "Average milliseconds to connect"),
     col("rtime", "MaPV", |o| time_now(o, 2), "Average milliseconds to respond"),
     col("ttime", "MaPV", |o| time_now(o, 3), "Average milliseconds of a session"),
-    col("agent_status", "MOPV", |_| Value::None, "Status of the last agent check"),
-    col("agent_code", "MOPV", |_| Value::None, "Code of the last agent check"),
-    col("agent_duration", "MDPV", |_| Value::None, "Milliseconds the last agent check took"),
+    col(
+        "agent_status",
+        "MOPV",
+        |o| agent(o, |a| in_progress(a.running, a.last.status)),
+        "Status of the last agent check",
+    ),
+    col("agent_code", "MOPV", |o| agent(o, |a| a.last.code.into()), "Code of the last agent check"),
+    col(
+        "agent_duration",
+        "MDPV",
+        |o| {
+            agent(o, |a| {
+                let asked = a.last.status != CheckStatus::Initializing;
+                asked.then_some(a.last.duration_ms).into()
+            })
+        },
+        "Milliseconds the last agent check took",
+    ),
     col(
         "check_desc",
         "MOPV",
         |o| checked(o, |s| s.last_check.status.long().into()),
         "What check_status means",
     ),
-    col("agent_desc", "MOPV", |_| Value::None, "What agent_status means"),
+    col(
+        "agent_desc",
+        "MOPV",
+        |o| agent(o, |a| a.last.status.long().into()),
+        "What agent_status means",
+    ),
     col(
         "check_rise",
         "CGSV",
@@ -445,9 +485,24 @@ pub static COLUMNS: &[Column] = &[
         |o| checked(o, |s| s.health.value().into()),
         "Health between 0 and rise+fall-1",
     ),
-    col("agent_rise", "CGSV", |_| Value::None, "Rise of the agent check"),
-    col("agent_fall", "CGSV", |_| Value::None, "Fall of the agent check"),
-    col("agent_health", "CGSV", |_| Value::None, "Health of the agent check"),
+    col(
+        "agent_rise",
+        "CGSV",
+        |o| agent(o, |a| a.health.rise().into()),
+        "Rise of the agent check",
+    ),
+    col(
+        "agent_fall",
+        "CGSV",
+        |o| agent(o, |a| a.health.fall().into()),
+        "Fall of the agent check",
+    ),
+    col(
+        "agent_health",
+        "CGSV",
+        |o| agent(o, |a| a.health.value().into()),
+        "Health of the agent check",
+    ),
     col(
         "addr",
         "CGSV",

@@ -47,6 +47,35 @@ pub(crate) const OPTIONS: Table<Parse> = &[
             s.options.check_addr = Some(address);
             Ok(())
         }),
+        row("agent-addr", On::HERE, "<addr>", M, "address of the agent", |cx, s, args| {
+            let address = args.address(cx, "an address")?;
+            if !matches!(address.endpoint, Endpoint::Inet { port: PortSpec::None, .. }) {
+                let text = "an IP address or a host name without a port is expected";
+                return Err(args.wrong(cx, address.span, text));
+            }
+            s.options.agent.addr = Some(address);
+            Ok(())
+        }),
+        row("agent-check", On::HERE, "", M, "asks an agent on the server", |_, s, args| {
+            s.options.agent.check = here(args, true);
+            Ok(())
+        }),
+        row("agent-inter", On::HERE, "<delay>", M, "interval of the agent check", |cx, s, args| {
+            s.options.agent.inter = Some(interval(cx, args)?);
+            Ok(())
+        }),
+        row("agent-port", On::HERE, "<port>", M, "port of the agent", |cx, s, args| {
+            s.options.agent.port = Some(args.number(cx, 1..=u16::MAX)?);
+            Ok(())
+        }),
+        row("agent-send", On::HERE, "<string>", M, "what the agent is told", |cx, s, args| {
+            s.options.agent.send = Some(args.string(cx, "a string")?);
+            Ok(())
+        }),
+        row("no-agent-check", On::HERE, "", M, "cancels agent-check", |_, s, args| {
+            s.options.agent.check = here(args, false);
+            Ok(())
+        }),
         row("backup", On::HERE, "", M, "used when all others are down", |_, s, args| {
             s.options.backup = here(args, true);
             Ok(())
@@ -361,11 +390,6 @@ pub(crate) const OPTIONS: Table<Parse> = &[
         M,
         "health checks",
         [
-            "agent-addr",
-            "agent-check",
-            "agent-inter",
-            "agent-port",
-            "agent-send",
             "check-alpn",
             "check-pool-conn-name",
             "check-proto",
@@ -377,7 +401,6 @@ pub(crate) const OPTIONS: Table<Parse> = &[
             "check-via-socks4",
             "healthcheck",
             "init-state",
-            "no-agent-check",
             "no-check-reuse-pool",
             "no-check-send-proxy",
             "no-check-sni-auto",

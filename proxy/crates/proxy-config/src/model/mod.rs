@@ -46,7 +46,7 @@ pub use proxy::{
     ProxyKind, Settings, TcpProbes,
 };
 pub use rule::{AclLine, Condition, RuleLine, RuleSet, Scope, UseBackend};
-pub use server::{
+pub use server::{AgentOptions, 
     InitAddr, Observe, OnError, OnMarkedDown, OnMarkedUp, Server, ServerOptions, SourceAddress,
     UseSource,
 };

@@ -39,6 +39,7 @@ pub struct ServerOptions {
     pub on_error: Option<Spanned<OnError>>,
     /// `track`: a server, perhaps with its backend in front.
     pub track: Option<Spanned<String>>,
+    pub agent: AgentOptions,
     pub inter: Option<Spanned<Duration>>,
     /// While the state is changing. Falls back to `inter`.
     pub fastinter: Option<Spanned<Duration>>,
@@ -86,6 +87,19 @@ pub struct ServerOptions {
     pub proxy: ServerProxy,
 }
 
+/// `agent-check` and its parameters.
+#[derive(Clone, Debug, Default)]
+pub struct AgentOptions {
+    /// `agent-check` or `no-agent-check`.
+    pub check: Option<Spanned<bool>>,
+    /// Host without a port. The address of the checks, then the server's by default.
+    pub addr: Option<Spanned<Address>>,
+    /// 2 s by default.
+    pub inter: Option<Spanned<Duration>>,
+    pub port: Option<Spanned<u16>>,
+    pub send: Option<Spanned<String>>,
+}
+
 impl ServerOptions {
     /// 5.2 "weight": 1 by default, of 256 at most.
     pub fn weight(&self) -> u16 {
@@ -94,6 +108,10 @@ impl ServerOptions {
 
     pub fn is_checked(&self) -> bool {
         self.check.is_some_and(|c| c.value)
+    }
+
+    pub fn has_agent(&self) -> bool {
+        self.agent.check.is_some_and(|c| c.value)
     }
 
     pub fn is_backup(&self) -> bool {

@@ -11,6 +11,7 @@ pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
         unique(cx, proxy);
         for server in &proxy.servers {
             check_port(cx, proxy, server);
+            agent_port(cx, proxy, server);
             tracked(cx, config, proxy, server);
         }
     }
@@ -64,7 +65,18 @@ fn tracked(cx: &mut Context<'_>, config: &Config, proxy: &Proxy, server: &Server
 
 /// Whether anything but the administrator changes the state of the server.
 fn has_state(options: &ServerOptions) -> bool {
-    options.is_checked() || options.track.is_some()
+    options.is_checked() || options.has_agent() || options.track.is_some()
+}
+
+/// An agent has no port but its own.
+fn agent_port(cx: &mut Context<'_>, proxy: &Proxy, server: &Server) {
+    let agent = &server.options.agent;
+    let Some(check) = agent.check.filter(|check| check.value && agent.port.is_none()) else {
+        return;
+    };
+    let message = format!("{}: server '{}' has no 'agent-port'", proxy.label(), server.name);
+    let help = "add 'agent-port <port>': where the agent listens";
+    cx.report(Diagnostic::alert(message).at(check.span).help(help));
 }
 
 /// A check of an IP server needs a port of its own or of the server.

@@ -39,6 +39,19 @@ impl Default for CheckSpec {
     }
 }
 
+/// `agent-check` of a server with its parameters (configuration manual, 5.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentSpec {
+    /// `agent-inter`: pause between two questions; default 2 s.
+    pub inter: Duration,
+    /// `agent-addr`; falls back to the address of the checks, then to the server's.
+    pub addr: Option<IpAddr>,
+    /// `agent-port`.
+    pub port: u16,
+    /// `agent-send`: what the agent is told first. May be empty.
+    pub send: String,
+}
+
 macro_rules! statuses {
     ($($(#[$doc:meta])* $name:ident = $number:literal, $short:literal, $long:literal;)*) => {
         /// Status of a health check (management manual, 9.1 `check_status`).
@@ -68,6 +81,8 @@ macro_rules! statuses {
 statuses! {
     Unknown = 0, "UNK", "Unknown";
     Initializing = 1, "INI", "Initializing";
+    /// An agent answered without a word on the state.
+    Checked = 3, "CHECKED", "No status change";
     /// Errors counted by `observe`.
     Observed = 4, "HANA", "Health analyze";
     SocketError = 5, "SOCKERR", "Socket error";
@@ -94,6 +109,7 @@ impl CheckStatus {
     pub fn verdict(self) -> CheckVerdict {
         match self {
             Self::Unknown | Self::Initializing => CheckVerdict::Unknown,
+            Self::Checked => CheckVerdict::Neutral,
             Self::L4Ok | Self::L6Ok | Self::L7Ok => CheckVerdict::Passed,
             Self::L7OkConditional => CheckVerdict::Conditional,
             Self::Observed
@@ -115,6 +131,8 @@ impl CheckStatus {
 pub enum CheckVerdict {
     #[default]
     Unknown = 0,
+    /// Says nothing about the state.
+    Neutral = 1,
     Failed = 2,
     Passed = 3,
     /// Passed, but the server asks for no new sessions (404 with `disable-on-404`).

@@ -40,7 +40,8 @@ impl Server {
         let verdict = result.status.verdict();
         self.change(now, |inner| {
             inner.check_running = false;
-            if !inner.check_enabled || inner.admin.is_maint() || verdict == CheckVerdict::Unknown {
+            if !inner.check_enabled || inner.admin.is_maint() || verdict == CheckVerdict::Unknown
+            {
                 return None;
             }
             inner.last_check = result;
@@ -49,14 +50,17 @@ impl Server {
                     if inner.health.is_up() {
                         self.counters.local().failed_checks.inc();
                     }
-                    (inner.health.failed() == HealthChange::WentDown).then(|| {
+                    let fell = inner.health.failed() == HealthChange::WentDown;
+                    // An agent may have taken it down before.
+                    (fell && inner.op != OpState::Stopped).then(|| {
                         inner.op = OpState::Stopped;
                         Change::Down(cause)
                     })
                 }
                 CheckVerdict::Passed => {
                     let _ = inner.health.passed();
-                    (inner.health.is_up() && inner.op != OpState::Running).then(|| {
+                    let up = inner.health.is_up() && !inner.is_held_down();
+                    (up && inner.op != OpState::Running).then(|| {
                         inner.op = OpState::Running;
                         Change::Up(cause)
                     })
@@ -69,7 +73,7 @@ impl Server {
                         Change::Stopping(cause)
                     })
                 }
-                CheckVerdict::Unknown => None,
+                CheckVerdict::Unknown | CheckVerdict::Neutral => None,
             }
         })
     }
@@ -161,7 +165,8 @@ impl Server {
                 } else {
                     inner.health.force_up();
                 }
-                inner.op = tracked_op.unwrap_or(OpState::Running);
+                let own = if inner.is_held_down() { OpState::Stopped } else { OpState::Running };
+                inner.op = tracked_op.unwrap_or(own);
                 return Some(Change::LeaveMaint {
                     forced: before.contains(Admin::FORCED_MAINT),
                     up: inner.op != OpState::Stopped,
@@ -289,7 +294,7 @@ impl Server {
 
     /// Applies `edit` under the lock, then tells the backend, the trackers and the hooks. `edit` returns what changed of the
     /// state; a changed weight alone is noticed without.
-    fn change(
+    pub(super) fn change(
         self: &Arc<Self>,
         now: Now,
         edit: impl FnOnce(&mut Inner) -> Option<Change>,

@@ -3,6 +3,7 @@
 //! The request path reads atomics ([`Server::is_usable`], [`Server::weight`], the address); changes go through the methods of
 //! `control`, which serialise on a lock, tell the backend and then the hooks of the registry.
 
+mod agent;
 mod check;
 mod control;
 mod health;
@@ -12,7 +13,8 @@ mod states;
 mod tests;
 mod transition;
 
-pub use check::{CheckResult, CheckSpec, CheckStatus, CheckVerdict};
+pub use agent::{AgentAnswer, AgentMode, AgentTarget, AgentView, MaxconnError};
+pub use check::{AgentSpec, CheckResult, CheckSpec, CheckStatus, CheckVerdict};
 pub use control::{AddrChange, WeightError};
 pub use health::{Health, HealthChange};
 pub use spec::{HashKey, Observe, OnError, PortMode, ServerSpec, Source, UseClient};
@@ -83,6 +85,14 @@ struct Inner {
     last_change: Now,
     downtime_ms: u64,
     observed_errors: u32,
+    agent: Option<agent::Agent>,
+}
+
+impl Inner {
+    /// Whether an agent keeps the server down.
+    fn is_held_down(&self) -> bool {
+        self.agent.as_ref().is_some_and(agent::Agent::is_against)
+    }
 }
 
 /// A reading of everything about a server's state that statistics show, taken at once.
@@ -132,6 +142,7 @@ impl Server {
             last_change: Now::default(),
             downtime_ms: 0,
             observed_errors: 0,
+            agent: spec.agent.as_ref().map(agent::Agent::new),
         };
         Self {
             id: spec.id,
@@ -366,8 +377,11 @@ impl Server {
             };
         }
         let health = checked.inner.lock().health;
+        let (agent_against, agent_drains) = checked.agent_says();
         match op {
+            OpState::Stopped if agent_against => Status::DownByAgent,
             OpState::Stopped => Status::Down(health.progress().filter(|_| !health.is_up())),
+            OpState::Running if admin.is_drain() && agent_drains => Status::DrainByAgent,
             OpState::Running if admin.is_drain() => Status::Drain,
             OpState::Running if !checked.check_enabled() && self.tracked().is_none() => {
                 Status::NoCheck

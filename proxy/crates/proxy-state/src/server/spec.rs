@@ -1,6 +1,6 @@
 //! What a server is built from.
 
-use super::CheckSpec;
+use super::{AgentSpec, CheckSpec};
 use crate::{SockAddr, Transport};
 use proxy_types::ServerId;
 use std::net::SocketAddr;
@@ -106,6 +106,8 @@ pub struct ServerSpec {
     /// `non-stick`: stick tables do not learn it.
     pub non_stick: bool,
     pub check: Option<CheckSpec>,
+    /// `agent-check`.
+    pub agent: Option<AgentSpec>,
     /// `track [backend/]server`.
     pub track: Option<(Option<String>, String)>,
     pub observe: Option<Observe>,
@@ -154,6 +156,7 @@ impl ServerSpec {
             cookie: None,
             non_stick: false,
             check: None,
+            agent: None,
             track: None,
             observe: None,
             shutdown_sessions_on_down: false,

@@ -84,6 +84,10 @@ pub enum Status {
     /// Stopping; failures left and fall when on its way down.
     NoLb(Option<(u32, u32)>),
     Drain,
+    /// Draining, and there is an agent.
+    DrainByAgent,
+    /// Down because its agent says so.
+    DownByAgent,
     /// Up without anyone checking.
     NoCheck,
 }
@@ -98,6 +102,8 @@ impl fmt::Display for Status {
             Self::Up(p) => ("UP", *p),
             Self::NoLb(p) => ("NOLB", *p),
             Self::Drain => ("DRAIN", None),
+            Self::DrainByAgent => ("DRAIN (agent)", None),
+            Self::DownByAgent => ("DOWN (agent)", None),
             Self::NoCheck => ("no check", None),
         };
         f.write_str(word)?;

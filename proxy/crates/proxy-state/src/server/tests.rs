@@ -1,6 +1,6 @@
 //! Life of a server as HAProxy 2.6 was seen to live it: statuses, log lines, counters.
 
-use super::{Admin, CheckResult, CheckSpec, CheckStatus, OpState, Server, WeightError};
+use super::{Admin, AgentAnswer, AgentSpec, CheckResult, CheckSpec, CheckStatus, OpState, Server, WeightError};
 use crate::backend::BackendSpec;
 use crate::registry::{Registry, RegistrySpec};
 use crate::{Now, ServerSpec, SockAddr};
@@ -299,4 +299,77 @@ fn ending_the_sessions_of_a_server_tells_the_hooks() {
     w.registry.on_server_change(Box::new(move |s| sink.lock().push(s.shutdowns())));
     w.registry.backend("be").unwrap().server("s1").unwrap().shutdown_sessions();
     assert_eq!(*seen.lock(), [1]);
+}
+
+/// What HAProxy 2.6 was seen to make of the words of an agent.
+#[test]
+fn agents_and_checks_decide_together() {
+    let w = World::new();
+    let addr = SockAddr::Inet(SocketAddr::from(([127, 0, 0, 1], 8000)));
+    let spec = |name: &str, id| ServerSpec::new(name, ServerId(id), addr.clone());
+    let agent = Some(AgentSpec {
+        inter: std::time::Duration::from_secs(2),
+        addr: None,
+        port: 1,
+        send: String::new(),
+    });
+    let s1 = ServerSpec {
+        check: Some(CheckSpec::default()),
+        agent: agent.clone(),
+        weight: 10,
+        ..spec("s1", 1)
+    };
+    let s2 = ServerSpec { agent, ..spec("s2", 2) };
+    let b = ServerSpec { track: Some((Some("be".into()), "s1".into())), ..spec("b", 1) };
+    let backend = |name: &str, servers| BackendSpec {
+        name: name.into(),
+        servers,
+        ..BackendSpec::default()
+    };
+    let backends = vec![backend("be", vec![s1, s2]), backend("tr", vec![b])];
+    let registry = Registry::new(RegistrySpec { backends, ..RegistrySpec::default() }).unwrap();
+    let w = World { registry, log: w.log };
+    let (s1, s2) = (w.server("be", "s1"), w.server("be", "s2"));
+    let says = |server: &Arc<Server>, line: &str| {
+        let answer = AgentAnswer::parse(line);
+        server.report_agent(&answer, answer.result(0), Now(1));
+    };
+    w.report(CheckStatus::L4Ok, "", 1);
+    w.check("UP, no check, UP");
+    says(&s1, "50%");
+    assert_eq!(s1.weight(), 5);
+    says(&s1, "weight:20 maxconn:30");
+    assert_eq!((s1.weight(), s1.maxconn()), (20, 30));
+    says(&s1, "weight:300");
+    assert_eq!(s1.weight(), 20);
+    let warning = "agent warns : Absolute weight can only be between 0 and 256 inclusive.";
+    assert_eq!(s1.agent().unwrap().last.info, warning);
+    says(&s1, "drain");
+    w.check("DRAIN (agent), no check, DRAIN (agent)");
+    says(&s1, "maint");
+    w.check("MAINT, no check, MAINT (via be/s1)");
+    says(&s1, "down");
+    says(&s1, "ready");
+    w.check("DOWN (agent), no check, DOWN (agent)");
+    w.report(CheckStatus::L4Ok, "", 2);
+    w.check("DOWN (agent), no check, DOWN (agent)");
+    says(&s1, "up");
+    w.check("UP, no check, UP");
+    (0..3).for_each(|_| w.report(CheckStatus::L4Connection, "", 3));
+    w.check("DOWN, no check, DOWN");
+    says(&s1, "up");
+    w.check("DOWN, no check, DOWN");
+    says(&s1, "fail");
+    (0..2).for_each(|_| w.report(CheckStatus::L4Ok, "", 4));
+    w.check("DOWN (agent), no check, DOWN (agent)");
+    s1.set_agent_enabled(false);
+    w.report(CheckStatus::L4Ok, "", 5);
+    w.check("UP, no check, UP");
+    says(&s1, "1% drain maxconn:1");
+    assert_eq!((s1.weight(), s1.maxconn()), (20, 1), "a disabled agent sets no weight");
+    says(&s2, "stopped");
+    w.check("UP, DOWN (agent), UP");
+    s2.force_agent(true, Now(6));
+    w.check("UP, no check, UP");
+    assert!(w.server("tr", "b").agent().is_none());
 }

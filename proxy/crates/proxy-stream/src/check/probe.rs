@@ -4,12 +4,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use proxy_net::Stream;
 use proxy_net::clock;
 use proxy_net::connect::{ConnectError, ConnectFailure, ConnectOptions, connect, describe};
 use proxy_net::timer::Timer;
 use proxy_rules::check::Connect;
 use proxy_state::SockAddr;
-use proxy_state::server::{CheckResult, CheckSpec, CheckStatus};
+use proxy_state::server::{CheckResult, CheckSpec, CheckStatus, Server};
 
 use super::script::Subject;
 use crate::io::Io;
@@ -49,18 +50,9 @@ pub(super) async fn open(
 ) -> Result<(Box<dyn Io>, bool), Failed> {
     let server = subject.server;
     let to = destination(&server.addr(), spec);
-    let source = server.spec.source.as_ref();
-    let options = ConnectOptions {
-        source: source.and_then(|s| s.addr),
-        interface: source.and_then(|s| s.interface.clone()),
-        // The handshake's last ACK and the reset behind it are then one packet less on the wire.
-        smart_connect: true,
-        namespace: server.spec.namespace.clone(),
-        ..ConnectOptions::default()
-    };
     let timer = Timer::new();
     timer.arm(Some(limit));
-    let socket = connect(&to, &options, Some(limit)).await.map_err(|error| failure(&error))?;
+    let socket = socket(server, spec, limit).await?;
     let Some(opening) = opening(subject, spec, rule) else {
         return Ok((Box::new(socket), false));
     };
@@ -76,6 +68,25 @@ pub(super) async fn open(
             error => Failed { status: CheckStatus::L6Response, info: error.to_string() },
         }),
     }
+}
+
+/// A connection to where `spec` sends checks of the server.
+pub(super) async fn socket(
+    server: &Server,
+    spec: &CheckSpec,
+    limit: Duration,
+) -> Result<Stream, Failed> {
+    let to = destination(&server.addr(), spec);
+    let source = server.spec.source.as_ref();
+    let options = ConnectOptions {
+        source: source.and_then(|s| s.addr),
+        interface: source.and_then(|s| s.interface.clone()),
+        // The handshake's last ACK and the reset behind it are then one packet less on the wire.
+        smart_connect: true,
+        namespace: server.spec.namespace.clone(),
+        ..ConnectOptions::default()
+    };
+    connect(&to, &options, Some(limit)).await.map_err(|error| failure(&error))
 }
 
 /// What the server's connections begin with is what its checks' do, unless they go elsewhere.

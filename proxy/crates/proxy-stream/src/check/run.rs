@@ -8,13 +8,13 @@ use proxy_net::clock::{self, Tick};
 use proxy_net::stop::{Phase, Stop};
 use proxy_net::timer;
 use proxy_rules::check::Script;
-use proxy_state::server::{CheckResult, CheckSpec, CheckVerdict, Health, Server};
+use proxy_state::server::{AgentAnswer, AgentSpec, CheckResult, CheckSpec, CheckStatus, CheckVerdict, Health, Server};
 use proxy_state::{Backend, Now, Registry};
 use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
 use super::script::{self, Subject};
-use super::{probe, schedule};
+use super::{agent, probe, schedule};
 use crate::env::Env;
 
 /// Takes the line of `option log-health-checks`, which has the severity `notice`.
@@ -48,19 +48,22 @@ pub fn spawn(checker: Checker) {
     for backend in checker.registry.backends().iter().filter(|b| !b.disabled) {
         for server in backend.servers().iter() {
             if let Some(spec) = &server.spec.check {
-                checked.push((backend.clone(), server.clone(), spec.clone()));
+                checked.push((backend.clone(), server.clone(), Who::Server(spec.clone())));
+            }
+            if let Some(spec) = &server.spec.agent {
+                checked.push((backend.clone(), server.clone(), Who::Agent(spec.clone())));
             }
         }
     }
-    let shortest = checked.iter().map(|(_, _, spec)| spec.inter).min().unwrap_or_default();
+    let shortest = checked.iter().map(|(_, _, who)| who.inter()).min().unwrap_or_default();
     let shortest = checker.spread_within.map_or(shortest, |most| shortest.min(most));
     let count = checked.len();
-    let mut wakes = FxHashMap::default();
-    for (index, (backend, server, spec)) in checked.into_iter().enumerate() {
+    let mut wakes: FxHashMap<usize, Vec<Arc<Notify>>> = FxHashMap::default();
+    for (index, (backend, server, who)) in checked.into_iter().enumerate() {
         let wait = schedule::first(index, count, shortest);
         let wake = Arc::new(Notify::new());
-        wakes.insert(Arc::as_ptr(&server).addr(), wake.clone());
-        let task = checker.clone().check(backend, server, spec, wait, wake);
+        wakes.entry(Arc::as_ptr(&server).addr()).or_default().push(wake.clone());
+        let task = checker.clone().check(backend, server, who, wait, wake);
         let stop = checker.stop.clone();
         tokio::task::spawn_local(async move {
             tokio::select! {
@@ -70,15 +73,34 @@ pub fn spawn(checker: Checker) {
         });
     }
     checker.registry.on_server_change(Box::new(move |server| {
-        if let Some(wake) = wakes.get(&Arc::as_ptr(server).addr()) {
+        for wake in wakes.get(&Arc::as_ptr(server).addr()).into_iter().flatten() {
             wake.notify_one();
         }
     }));
 }
 
-/// In maintenance, and after `disable health`, nobody is asked.
-fn is_paused(server: &Server) -> bool {
-    !server.check_enabled() || server.admin_state().is_maint()
+/// Who is asked.
+enum Who {
+    Server(CheckSpec),
+    Agent(AgentSpec),
+}
+
+impl Who {
+    fn inter(&self) -> Duration {
+        match self {
+            Self::Server(spec) => spec.inter,
+            Self::Agent(spec) => spec.inter,
+        }
+    }
+
+    /// In maintenance, and after `disable health`, nobody is asked; an agent, which may end the maintenance that it
+    /// asked for, only after `disable agent`.
+    fn is_paused(&self, server: &Server) -> bool {
+        match self {
+            Self::Server(_) => !server.check_enabled() || server.admin_state().is_maint(),
+            Self::Agent(_) => !server.agent_enabled(),
+        }
+    }
 }
 
 impl Checker {
@@ -91,13 +113,13 @@ impl Checker {
         self: Rc<Self>,
         backend: Arc<Backend>,
         server: Arc<Server>,
-        spec: CheckSpec,
+        who: Who,
         first: Duration,
         wake: Arc<Notify>,
     ) {
         let mut due = clock::precise() + first;
         loop {
-            if is_paused(&server) {
+            if who.is_paused(&server) {
                 wake.notified().await;
                 due = clock::precise();
                 continue;
@@ -109,8 +131,16 @@ impl Checker {
                 continue;
             }
             let start = clock::precise();
-            self.once(&backend, &server, &spec).await;
-            let pause = schedule::pause(&spec, server.state(self.now()).health);
+            let pause = match &who {
+                Who::Server(spec) => {
+                    self.once(&backend, &server, spec).await;
+                    schedule::pause(spec, server.state(self.now()).health)
+                }
+                Who::Agent(spec) => {
+                    self.ask_agent(&backend, &server, spec).await;
+                    spec.inter
+                }
+            };
             let pause = schedule::spread(pause, self.spread, (self.random)());
             // Checks follow each other by their starts; one that took longer is followed at once.
             due = start + pause.max(Duration::from_millis(1));
@@ -142,10 +172,48 @@ impl Checker {
             let mut health = before.health;
             let _ = if is_passed(&result) { health.passed() } else { health.failed() };
             if before.last_check.status != result.status || before.health != health {
-                (self.report)(server, &line(server, &result, health));
+                (self.report)(server, &line("Health", server, &result, health));
             }
         }
         server.report_check(result, now);
+    }
+
+    async fn ask_agent(&self, backend: &Backend, server: &Arc<Server>, spec: &AgentSpec) {
+        let Some(before) = server.agent() else { return };
+        server.agent_started();
+        let limit = backend.timeouts.check.unwrap_or(spec.inter);
+        let start = clock::precise();
+        let answer = agent::ask(server, &before.target, limit, self.env.shared.bufsize).await;
+        let duration = clock::precise().since(start).as_millis();
+        let duration_ms = u64::try_from(duration).unwrap_or(u64::MAX);
+        let result = match &answer {
+            Ok(line) => AgentAnswer::parse(line).result(duration_ms),
+            Err(failed) => CheckResult {
+                status: match failed.status {
+                    CheckStatus::Checked => before.last.status,
+                    status => status,
+                },
+                code: None,
+                duration_ms,
+                info: failed.info.clone(),
+            },
+        };
+        let told = result.status.verdict() != CheckVerdict::Neutral;
+        if backend.options.log_health_checks && told && before.last.status != result.status {
+            let mut health = before.health;
+            match result.status {
+                CheckStatus::L7Ok => health.force_up(),
+                CheckStatus::L7Status => health.force_down(),
+                // No answer says nothing.
+                _ => {}
+            }
+            (self.report)(server, &line("Agent", server, &result, health));
+        }
+        let now = self.now();
+        match &answer {
+            Ok(line) => server.report_agent(&AgentAnswer::parse(line), result, now),
+            Err(_) => server.note_agent(result),
+        }
     }
 }
 
@@ -154,7 +222,7 @@ fn is_passed(result: &CheckResult) -> bool {
 }
 
 /// The line of `option log-health-checks`.
-fn line(server: &Server, result: &CheckResult, health: Health) -> String {
+fn line(whose: &str, server: &Server, result: &CheckResult, health: Health) -> String {
     use std::fmt::Write;
     let outcome = match result.status.verdict() {
         CheckVerdict::Passed => "succeeded",
@@ -162,7 +230,7 @@ fn line(server: &Server, result: &CheckResult, health: Health) -> String {
         _ => "failed",
     };
     let mut line = format!(
-        "Health check for server {}/{} {outcome}, reason: {}",
+        "{whose} check for server {}/{} {outcome}, reason: {}",
         server.backend_name,
         server.name,
         result.status.long()
@@ -173,7 +241,12 @@ fn line(server: &Server, result: &CheckResult, health: Health) -> String {
     if !result.info.is_empty() {
         let _ = write!(line, ", info: \"{}\"", result.info);
     }
-    let (state, of) = if health.is_up() { ("UP", health.fall()) } else { ("DOWN", health.rise()) };
+    let serves = server.weight() > 0 && !server.admin_state().is_drain();
+    let (state, of) = match (health.is_up(), serves) {
+        (true, true) => ("UP", health.fall()),
+        (true, false) => ("DRAIN", health.fall()),
+        (false, _) => ("DOWN", health.rise()),
+    };
     // Up: failures left; down: successes so far.
     let done = match health.progress() {
         Some((done, _)) => done,
