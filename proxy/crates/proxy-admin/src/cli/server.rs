@@ -24,13 +24,7 @@ static SETTINGS: &[Setting] = &[
 ];
 
 /// What HAProxy can change and this build cannot: said so instead of taken for a typing error.
-const NOT_CARRIED: &[&str] = &[
-    "check-addr",
-    "check-port",
-    "fqdn",
-    "name",
-    "ssl",
-];
+const NOT_CARRIED: &[&str] = &["check-addr", "check-port", "fqdn", "name", "ssl"];
 
 fn set_server(call: &mut Call<'_>) -> Answer {
     let server = server(call, call.arg(0))?;
@@ -112,11 +106,7 @@ fn set_agent(call: &mut Call<'_>, server: &Arc<Server>) -> Answer {
 
 /// Changes where the agent is, or what it is told.
 fn edit_agent(server: &Server, edit: impl FnOnce(&mut AgentTarget)) -> Answer {
-    if server.set_agent_target(edit) {
-        Ok(Reply::done())
-    } else {
-        Err(Reply::line(NO_AGENT))
-    }
+    if server.set_agent_target(edit) { Ok(Reply::done()) } else { Err(Reply::line(NO_AGENT)) }
 }
 
 fn agent_port(text: &str) -> Result<u16, Reply> {

@@ -485,18 +485,8 @@ pub static COLUMNS: &[Column] = &[
         |o| checked(o, |s| s.health.value().into()),
         "Health between 0 and rise+fall-1",
     ),
-    col(
-        "agent_rise",
-        "CGSV",
-        |o| agent(o, |a| a.health.rise().into()),
-        "Rise of the agent check",
-    ),
-    col(
-        "agent_fall",
-        "CGSV",
-        |o| agent(o, |a| a.health.fall().into()),
-        "Fall of the agent check",
-    ),
+    col("agent_rise", "CGSV", |o| agent(o, |a| a.health.rise().into()), "Rise of the agent check"),
+    col("agent_fall", "CGSV", |o| agent(o, |a| a.health.fall().into()), "Fall of the agent check"),
     col(
         "agent_health",
         "CGSV",

@@ -46,9 +46,9 @@ pub use proxy::{
     ProxyKind, Settings, TcpProbes,
 };
 pub use rule::{AclLine, Condition, RuleLine, RuleSet, Scope, UseBackend};
-pub use server::{AgentOptions, 
-    InitAddr, Observe, OnError, OnMarkedDown, OnMarkedUp, Server, ServerOptions, SourceAddress,
-    UseSource,
+pub use server::{
+    AgentOptions, InitAddr, Observe, OnError, OnMarkedDown, OnMarkedUp, Server, ServerOptions,
+    SourceAddress, UseSource,
 };
 pub use stats::StatsPage;
 pub use stick::{StickRule, StickTable, StoreWhen};

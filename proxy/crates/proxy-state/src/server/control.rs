@@ -40,8 +40,7 @@ impl Server {
         let verdict = result.status.verdict();
         self.change(now, |inner| {
             inner.check_running = false;
-            if !inner.check_enabled || inner.admin.is_maint() || verdict == CheckVerdict::Unknown
-            {
+            if !inner.check_enabled || inner.admin.is_maint() || verdict == CheckVerdict::Unknown {
                 return None;
             }
             inner.last_check = result;

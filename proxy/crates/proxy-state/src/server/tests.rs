@@ -1,6 +1,9 @@
 //! Life of a server as HAProxy 2.6 was seen to live it: statuses, log lines, counters.
 
-use super::{Admin, AgentAnswer, AgentSpec, CheckResult, CheckSpec, CheckStatus, OpState, Server, WeightError};
+use super::{
+    Admin, AgentAnswer, AgentSpec, CheckResult, CheckSpec, CheckStatus, OpState, Server,
+    WeightError,
+};
 use crate::backend::BackendSpec;
 use crate::registry::{Registry, RegistrySpec};
 use crate::{Now, ServerSpec, SockAddr};
@@ -321,11 +324,8 @@ fn agents_and_checks_decide_together() {
     };
     let s2 = ServerSpec { agent, ..spec("s2", 2) };
     let b = ServerSpec { track: Some((Some("be".into()), "s1".into())), ..spec("b", 1) };
-    let backend = |name: &str, servers| BackendSpec {
-        name: name.into(),
-        servers,
-        ..BackendSpec::default()
-    };
+    let backend =
+        |name: &str, servers| BackendSpec { name: name.into(), servers, ..BackendSpec::default() };
     let backends = vec![backend("be", vec![s1, s2]), backend("tr", vec![b])];
     let registry = Registry::new(RegistrySpec { backends, ..RegistrySpec::default() }).unwrap();
     let w = World { registry, log: w.log };

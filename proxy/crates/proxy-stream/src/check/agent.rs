@@ -21,8 +21,7 @@ pub(super) async fn ask(
     longest: usize,
 ) -> Result<String, Failed> {
     // Where it is, is all that an agent has in common with a check.
-    let spec =
-        CheckSpec { addr: target.addr, port: Some(target.port), ..CheckSpec::default() };
+    let spec = CheckSpec { addr: target.addr, port: Some(target.port), ..CheckSpec::default() };
     let timer = Timer::new();
     timer.arm(Some(limit));
     let mut socket = probe::socket(server, &spec, limit).await?;

@@ -8,7 +8,9 @@ use proxy_net::clock::{self, Tick};
 use proxy_net::stop::{Phase, Stop};
 use proxy_net::timer;
 use proxy_rules::check::Script;
-use proxy_state::server::{AgentAnswer, AgentSpec, CheckResult, CheckSpec, CheckStatus, CheckVerdict, Health, Server};
+use proxy_state::server::{
+    AgentAnswer, AgentSpec, CheckResult, CheckSpec, CheckStatus, CheckVerdict, Health, Server,
+};
 use proxy_state::{Backend, Now, Registry};
 use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
