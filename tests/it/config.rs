@@ -1,9 +1,11 @@
 //! `-c`: what a good configuration prints, and what ten mistakes do.
 
+use std::process::Command;
+
 use anyhow::Result;
 use tests::Sluice;
 use tests::net::free_port;
-use tests::sluice::{Peer, peer, workspace};
+use tests::sluice::{Peer, binary, peer, workspace};
 
 const GOOD: &str = "
 defaults
@@ -98,5 +100,59 @@ fn all_examples_are_valid() -> Result<()> {
         }
     }
     assert!(seen >= 3, "{seen} examples");
+    Ok(())
+}
+
+#[test]
+fn relative_files_start_where_default_path_says() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let port = free_port()?;
+    std::fs::create_dir_all(dir.path().join("etc/pages"))?;
+    std::fs::create_dir_all(dir.path().join("pages"))?;
+    let page = "HTTP/1.0 503 Service Unavailable\r\nConnection: close\r\n\r\n";
+    std::fs::write(dir.path().join("etc/pages/in-etc.http"), page)?;
+    std::fs::write(dir.path().join("pages/above.http"), page)?;
+    let file = dir.path().join("etc/haproxy.cfg");
+    let origin = format!("origin {}", dir.path().display());
+    for (policy, page, valid) in [
+        ("config", "pages/in-etc.http", true),
+        ("config", "pages/above.http", false),
+        ("parent", "pages/above.http", true),
+        ("parent", "pages/in-etc.http", false),
+        (origin.as_str(), "etc/pages/in-etc.http", true),
+        ("origin /nonexistent", "etc/pages/in-etc.http", false),
+        ("current", "etc/pages/in-etc.http", false),
+    ] {
+        let text = GOOD.replace(":0\n", &format!(":{port}\n    errorfile 503 {page}\n"));
+        std::fs::write(&file, format!("global\n    default-path {policy}\n{text}"))?;
+        let output = Command::new(binary()?).arg("-c").arg("-f").arg(&file).output()?;
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.success(), valid, "{policy} {page}:\n{text}");
+    }
+    Ok(())
+}
+
+#[test]
+fn conditions_of_the_command_line() -> Result<()> {
+    for (text, code) in [
+        ("-1000 && 200", 0),
+        (r#"defined(HOME) && streq("$HOME","$HOME")"#, 0),
+        (r#"streq("foo bar",'foo bar')"#, 0),
+        ("", 1),
+        ("streq(foo,bar)", 1),
+        ("200rrr", 2),
+        (r#"streq(a,"a)"#, 2),
+    ] {
+        let output = Sluice::config("").arg("-cc").arg(text).run()?;
+        let err = String::from_utf8_lossy(&output.stderr);
+        let found = output.status.code();
+        // 2.6 does not tell a mistake from a condition that does not hold.
+        let expected = if peer() == Peer::Haproxy { code.min(1) } else { code };
+        assert_eq!(
+            found.map(|c| if peer() == Peer::Haproxy { c.min(1) } else { c }),
+            Some(expected),
+            "{text}\n{err}"
+        );
+    }
     Ok(())
 }

@@ -2,6 +2,7 @@
 //! compiled, specs filled.
 
 pub(crate) mod addresses;
+mod base;
 mod engines;
 pub(crate) mod logs;
 mod refused;
@@ -20,7 +21,7 @@ use proxy_rules::pattern::PatternLists;
 use proxy_rules::vars::VarNames;
 use proxy_state::Registry;
 use proxy_stream::log::Sink;
-use proxy_types::{DiagSink, Diagnostic, Diagnostics};
+use proxy_types::{DiagSink, Diagnostic};
 
 use proxy_stream::check::Scripts;
 
@@ -77,8 +78,9 @@ pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
         maxconn: args.maxconn,
         proxy_maxconn: args.proxy_maxconn,
     };
-    let mut diagnostics = Diagnostics::new();
+    let mut diagnostics = loaded.told.following();
     refused::report(&loaded.config, &mut diagnostics);
+    let base = base::Base::enter(&loaded.config, &loaded.sources, &mut diagnostics);
     let rules = rules::Rules {
         sources: &loaded.sources,
         vars: Arc::default(),
@@ -150,6 +152,7 @@ pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
         })
         .unwrap_or_default();
     let spellings = engines::spellings(&loaded.config, &mut diagnostics);
+    drop(base);
     loading::say(args, &diagnostics, &loaded.sources);
     if diagnostics.has_alert() {
         return Err(());

@@ -1,6 +1,6 @@
 //! What the configuration may say and this version does not do: said plainly instead of ignored.
 
-use proxy_config::model::{Config, DefaultPath, Flag, Proxy, ServerOptions};
+use proxy_config::model::{Config, Flag, Proxy, ServerOptions};
 use proxy_types::{DiagSink, Diagnostic, Diagnostics, Endpoint, PortSpec, Span};
 
 /// Reports every statement of the configuration that is known and not carried, or without effect.
@@ -18,15 +18,10 @@ pub(super) fn report(config: &Config, diagnostics: &mut Diagnostics) {
             not_yet(name, value.span, diagnostics);
         }
     }
-    if let Some(path) = config.global.default_path.as_ref()
-        && path.value != DefaultPath::Current
-    {
-        not_yet("default-path other than 'current'", path.span, diagnostics);
-    }
     for socket in &config.global.stats.sockets {
         if let Some(span) = socket.expose_fd_listeners {
             diagnostics.push(
-                Diagnostic::warning(
+                Diagnostic::notice(
                     "'expose-fd listeners' has no effect: listeners are handed over through the master",
                 )
                 .at(span),
@@ -41,7 +36,7 @@ pub(super) fn report(config: &Config, diagnostics: &mut Diagnostics) {
 fn section(proxy: &Proxy, diagnostics: &mut Diagnostics) {
     if let Some(flag) = proxy.settings.flags.get(Flag::TcpSmartAccept).filter(|flag| flag.value) {
         diagnostics.push(
-            Diagnostic::warning(
+            Diagnostic::notice(
                 "'option tcp-smart-accept' has no effect: nothing is acknowledged early",
             )
             .at(flag.span),

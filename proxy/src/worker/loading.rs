@@ -16,6 +16,8 @@ pub(crate) struct Loaded {
     pub(crate) config: Config,
     pub(crate) sources: Sources,
     pub(crate) warned: bool,
+    /// What was printed already: the next steps compile the same words and say nothing of it again.
+    pub(crate) told: Diagnostics,
 }
 
 /// What conditions in the configuration, and `-cc`, can ask about this program.
@@ -67,7 +69,7 @@ pub(crate) fn load(args: &Args) -> Result<Loaded, ()> {
         ));
         return Err(());
     }
-    Ok(Loaded { config, sources, warned })
+    Ok(Loaded { config, sources, warned, told: diagnostics })
 }
 
 /// Prints diagnostics: HAProxy's lines first, then excerpts.

@@ -75,11 +75,11 @@ pub(crate) fn explain(args: &Args, json: bool) -> ExitCode {
 pub(crate) fn condition(text: &str) -> ExitCode {
     let env = Environment::from_process();
     let program: Program = loading::program();
-    match cond::evaluate(text, &Facts { env: &env, program: &program }) {
+    match cond::evaluate_line(text, &Facts { env: &env, program: &program }) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
-            messages::alert(format_args!("{error} at position {} of '{text}'", error.offset + 1));
+            messages::alert(format_args!("{error} of '{text}'"));
             ExitCode::from(2)
         }
     }

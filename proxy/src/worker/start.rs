@@ -245,7 +245,7 @@ fn raise_limits(config: &Config, assembled: &Assembled) -> Result<(), ()> {
         let text = format!(
             "FD limit ({limit}) too low for maxconn={maxconn}. Please raise 'ulimit-n' to {wanted} or more to avoid any trouble."
         );
-        if config.global.strict_limits.is_some_and(|strict| strict.value) {
+        if config.global.strict_limits.is_none_or(|strict| strict.value) {
             messages::alert(format_args!("{text}"));
             return Err(());
         }

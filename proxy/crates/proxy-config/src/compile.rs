@@ -7,19 +7,21 @@ use proxy_rules::acl::{AclTable, Condition};
 use proxy_rules::action::SetKind;
 use proxy_rules::capture::{CaptureSlot, CaptureSlots};
 use proxy_rules::check::{self, RequestLine, Script};
+use proxy_rules::fetch::{self, Looks};
 use proxy_rules::jwt::PublicKeys;
 use proxy_rules::logformat::{LogFormat, Use, formats};
 use proxy_rules::pattern::PatternLists;
 use proxy_rules::ruleset::{self, BackendRules, Rule, ServerRules};
 use proxy_rules::sample::args::TableRef;
 use proxy_rules::sample::parse::{FileNames, Loader, Named, ParseCx, words as words_of};
-use proxy_rules::sample::{Expr, Parsed, Place};
+use proxy_rules::sample::{Expr, FetchDef, Parsed, Place};
 use proxy_rules::vars::{VarNames, VarRef};
 use proxy_types::{DiagSink, Diagnostic, Mode, Span, Spanned};
 
 use crate::lexer::Word;
 use crate::model::{
-    Balance, CheckOption, Config, ErrorSource, LogOption, Proxy, RuleSet, StickRule, StoreWhen,
+    Balance, CheckOption, Config, ErrorSource, LogOption, Proxy, ProxyKind, RuleLine, RuleSet,
+    StickRule, StoreWhen,
 };
 
 /// Where compiled things get their surroundings from.
@@ -325,7 +327,13 @@ impl Compiler<'_> {
             match rule {
                 // HTTP rules of a TCP proxy are ignored, with a warning of `resolve`.
                 Ok(_) if http && self.mode == Mode::Tcp && !switches => {}
-                Ok(rule) => set.push(rule),
+                Ok(rule) => {
+                    self.warn_payload(section, rule.condition(), line.span);
+                    if line.set == RuleSet::TcpRequestContent {
+                        self.warn_tracking(section, line, rule.condition());
+                    }
+                    set.push(rule);
+                }
                 Err(diagnostic) => self.tell(*diagnostic, line.span),
             }
         }
@@ -344,9 +352,58 @@ impl Compiler<'_> {
             }
             let pushed =
                 out.use_backends.push(&words, &mut acls, &mut self.parse(Place::UseBackend));
-            if let Err(diagnostic) = pushed {
-                self.tell(*diagnostic, line.span);
+            match pushed {
+                Ok(()) => self.warn_payload(section, out.use_backends.last_condition(), line.span),
+                Err(diagnostic) => self.tell(*diagnostic, line.span),
             }
+        }
+    }
+
+    /// Raw bytes are not to be had where HTTP is parsed.
+    fn warn_payload(&mut self, section: &Proxy, condition: Option<&Condition>, span: Span) {
+        let at_payload = |condition: &Condition| {
+            condition.fetches().any(|def| fetch::looks(def) == Looks::Payload)
+        };
+        if section.kind != ProxyKind::Defaults
+            && self.mode == Mode::Http
+            && condition.is_some_and(at_payload)
+        {
+            let message =
+                format!("Proxy '{}': L6 sample fetches ignored on HTTP proxies", section.name);
+            self.tell(Diagnostic::warning(message), span);
+        }
+    }
+
+    /// `tcp-request content track-sc*` in a frontend: too early for what it looks at, or later than it could be.
+    fn warn_tracking(&mut self, section: &Proxy, line: &RuleLine, condition: Option<&Condition>) {
+        let [action, key, ..] = line.words.as_slice() else { return };
+        if !action.value.starts_with("track-sc") || !section.kind.is_frontend() {
+            return;
+        }
+        let name = key.value.split(['(', ',']).next().unwrap_or_default();
+        let Some(def) = fetch::find(name) else { return };
+        let label = section.label();
+        if section.settings.tcp_request_inspect_delay.is_none()
+            && !def.at.contains(Place::FeTcpSession)
+        {
+            let message = format!(
+                "{label} : a 'tcp-request content track-sc*' rule explicitly depending on request contents \
+                 without any 'tcp-request inspect-delay' setting. This means that this rule will randomly \
+                 find its contents. This can be fixed by setting the tcp-request inspect-delay."
+            );
+            self.tell(Diagnostic::warning(message), line.span);
+        }
+        let elsewhere = |def: &FetchDef| fetch::looks(def) == Looks::Elsewhere;
+        if self.mode == Mode::Http
+            && elsewhere(def)
+            && condition.is_none_or(|condition| condition.fetches().all(elsewhere))
+        {
+            let message = format!(
+                "{label} : a 'tcp-request content track-sc*' rule not depending on request contents for an \
+                 HTTP frontend should be executed at the session level, using a 'tcp-request session' rule \
+                 (mandatory to track invalid HTTP requests)."
+            );
+            self.tell(Diagnostic::warning(message), line.span);
         }
     }
 

@@ -2,9 +2,10 @@
 //! The expressions are those of `-cc`, too.
 
 use proxy_types::text::nearest;
+use proxy_types::{FileId, Span};
 
 use crate::Environment;
-use crate::lexer::{ArgumentsError, arguments};
+use crate::lexer::{self, ArgumentsError, Word, arguments, sub_span};
 use crate::options::Program;
 
 /// What a predicate may look at.
@@ -191,6 +192,45 @@ pub fn version(text: &str) -> Result<Version, String> {
     Ok(Version { parts, stage, build })
 }
 
+/// The value of a condition whose words the lexer has cut: they are joined by single spaces, as the manual says.
+///
+/// # Errors
+/// What is wrong, and the word and the byte of it where that is.
+pub fn evaluate_words(words: &[Word], facts: &Facts<'_>) -> Result<bool, (CondError, Span)> {
+    let mut joined = String::new();
+    // Where each word starts in the joined text.
+    let mut starts = Vec::with_capacity(words.len());
+    for word in words {
+        if !joined.is_empty() {
+            joined.push(' ');
+        }
+        starts.push(joined.len());
+        joined.push_str(&word.value);
+    }
+    evaluate(&joined, facts).map_err(|error| {
+        let at = starts.partition_point(|&start| start <= error.offset).saturating_sub(1);
+        let span = match (words.get(at), starts.get(at)) {
+            (Some(word), Some(start)) => {
+                let offset = (error.offset - start).min(word.value.len().saturating_sub(1));
+                sub_span(word, offset, word.value.len() - offset)
+            }
+            _ => Span::NONE,
+        };
+        (error, span)
+    })
+}
+
+/// The value of the condition of `-cc`, which is cut into words as a line of the configuration is.
+///
+/// # Errors
+/// What is wrong, in words.
+pub fn evaluate_line(text: &str, facts: &Facts<'_>) -> Result<bool, String> {
+    let words = lexer::words(text.as_bytes(), FileId(0), 1, facts.env)
+        .map_err(|error| error.to_string())?;
+    evaluate_words(&words, facts)
+        .map_err(|(error, _)| format!("{error} at position {}", error.offset + 1))
+}
+
 /// Parentheses and negations that may be open at once.
 const DEPTH_MAX: usize = 64;
 
@@ -281,13 +321,17 @@ impl<'a> Parser<'a> {
     fn leaf(&mut self, live: bool) -> Result<bool, CondError> {
         let start = self.pos;
         let rest = self.rest();
-        let len = rest.bytes().take_while(|b| b.is_ascii_alphanumeric() || *b == b'_').count();
-        let word = &rest[..len];
-        if !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit()) {
-            self.pos += len;
+        let sign = usize::from(rest.starts_with(['-', '+']));
+        let name =
+            rest[sign..].bytes().take_while(|b| b.is_ascii_alphanumeric() || *b == b'_').count();
+        let number = &rest[sign..sign + name];
+        if !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()) {
+            self.pos += sign + name;
             self.spaces();
-            return Ok(word.bytes().any(|b| b != b'0'));
+            return Ok(number.bytes().any(|b| b != b'0'));
         }
+        let len = if sign == 0 { name } else { 0 };
+        let word = &rest[..len];
         let Some(def) = PREDICATES.iter().find(|def| def.name == word) else {
             let mut error = self.unparsable();
             if let Some(near) = nearest(word, PREDICATES.iter().map(|def| def.name)) {
@@ -467,6 +511,8 @@ mod tests {
         check("0", false);
         check("00", false);
         check("1", true);
+        check("-1000 && +200", true);
+        check("-0", false);
         check("!0", true);
         check("!!0", false);
         check("! 1", false);
@@ -496,11 +542,30 @@ mod tests {
     }
 
     #[test]
+    fn lines_are_cut_into_words_first() {
+        let env: Environment = [("FOO", "bar")].into_iter().collect();
+        let facts = Facts { env: &env, program: &Program::default() };
+        for (text, expected) in [
+            (r#"defined(FOO) && streq("$FOO","bar")"#, true),
+            (r#"streq("foo bar",'foo bar')"#, true),
+            ("", false),
+            ("1   &&!   0", true),
+        ] {
+            assert_eq!(evaluate_line(text, &facts), Ok(expected), "{text}");
+        }
+        for text in [r#"streq(a,"a)"#, "!(0))", "200rrr"] {
+            assert!(evaluate_line(text, &facts).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn mistakes_are_located() {
         wrong("abc", "unparsable conditional expression 'abc'", 0);
         wrong("1 &&", "unparsable conditional expression ''", 4);
         wrong("1 1", "unparsable conditional expression '1'", 2);
-        wrong("-1", "unparsable conditional expression '-1'", 0);
+        wrong("-", "unparsable conditional expression '-'", 0);
+        wrong("-a", "unparsable conditional expression '-a'", 0);
+        wrong("200rrr", "unparsable conditional expression '200rrr'", 0);
         wrong("(1", "expected ')' before ''", 2);
         wrong(
             "strqe(a,b)",

@@ -18,6 +18,8 @@ pub(crate) struct Context<'a> {
     pub(crate) diagnostics: Diagnostics,
     pub(crate) env: Environment,
     pub(crate) options: &'a Options,
+    /// How many log targets `global` has so far.
+    pub(crate) global_logs: usize,
     told: FxHashSet<&'static str>,
     alerts: usize,
 }
@@ -28,6 +30,7 @@ impl<'a> Context<'a> {
             diagnostics: Diagnostics::new(),
             env,
             options,
+            global_logs: 0,
             told: FxHashSet::default(),
             alerts: 0,
         }
@@ -51,6 +54,12 @@ impl<'a> Context<'a> {
 
     pub(crate) fn warn(&mut self, span: Span, message: impl Into<String>) {
         self.diagnostics.push(Diagnostic::warning(message).at(span));
+    }
+
+    /// Tells what has no effect here. HAProxy says nothing of it, and a warning would stop a start under
+    /// `zero-warning`.
+    pub(crate) fn notice(&mut self, span: Span, message: impl Into<String>) {
+        self.diagnostics.push(Diagnostic::notice(message).at(span));
     }
 
     /// The function of a carried row; otherwise says why there is none. `place` completes the message, e.g.

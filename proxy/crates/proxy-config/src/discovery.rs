@@ -7,7 +7,7 @@
 use proxy_types::Diagnostics;
 
 use crate::args::Args;
-use crate::cond::{Blocks, Facts, evaluate};
+use crate::cond::{Blocks, Facts, evaluate_words};
 use crate::context::Context;
 use crate::lexer::{self, Variables, Word};
 use crate::model::Global;
@@ -97,10 +97,8 @@ fn first_token(line: &[u8]) -> &[u8] {
 
 /// Conditional blocks as the worker will see them. Their mistakes are the worker's to report.
 fn blocks_directive(cx: &Context<'_>, blocks: &mut Blocks, words: &[Word]) {
-    let condition = || {
-        let text: Vec<&str> = words[1..].iter().map(|word| word.value.as_str()).collect();
-        evaluate(&text.join(" "), &Facts { env: &cx.env, program: &cx.options.program })
-    };
+    let condition =
+        || evaluate_words(&words[1..], &Facts { env: &cx.env, program: &cx.options.program });
     let first = &words[0];
     let _ = match first.value.as_str() {
         ".if" => blocks.on_if(first.span.line, condition).map_err(drop),

@@ -11,6 +11,16 @@ use crate::model::{Proxy, ProxyKind};
 /// Keywords that a section without the capability must not even have; others are ignored there with a warning.
 const STRICT: &[&str] = &["default-server", "server", "server-template"];
 
+/// Formats of log lines have a warning of their own.
+const FORMATS: &[&str] = &[
+    "error-log-format",
+    "log-format",
+    "log-format-sd",
+    "option httplog",
+    "option httpslog",
+    "option tcplog",
+];
+
 /// Whether the keyword of `args` is valid in the section of `proxy`. HAProxy ignores most keywords of the other
 /// side with a warning, and so configurations have them.
 pub(crate) fn check_section<F>(
@@ -40,7 +50,11 @@ pub(crate) fn check_section<F>(
     if STRICT.contains(&name) {
         return Err(server::not_allowed(cx, proxy, name, span));
     }
-    let message = format!("'{name}' ignored because {} has no {missing} capability", proxy.label());
+    let message = if missing == "frontend" && FORMATS.contains(&name) {
+        format!("{} : '{name}' directive is ignored in backends.", proxy.label())
+    } else {
+        format!("'{name}' ignored because {} has no {missing} capability", proxy.label())
+    };
     cx.warn(span, message);
     Err(Reported)
 }

@@ -5,7 +5,7 @@ use proxy_types::{Diagnostic, FileId, Severity, Span, Spanned, text};
 
 use crate::Environment;
 use crate::args::Args;
-use crate::cond::{Blocks, Facts, evaluate};
+use crate::cond::{Blocks, Facts, evaluate_words};
 use crate::context::{Context, Parsed};
 use crate::lexer::{self, Variables, Word, sub_span};
 use crate::line::error_page;
@@ -330,7 +330,12 @@ impl Reader<'_, '_> {
             None if kind == ProxyKind::Defaults => {}
             None => proxy.defaults = self.config.defaults.len().checked_sub(1).map(DefaultsId),
         }
-        if let Some(extra) = args.peek() {
+        if let Some(extra) = args.peek()
+            && kind == ProxyKind::Defaults
+        {
+            let message = format!("'defaults' : '{}' and what follows is not read", extra.value);
+            self.cx.notice(extra.span, message);
+        } else if let Some(extra) = args.peek() {
             let message =
                 format!("'{}' cannot handle unexpected argument '{}'", kind.as_str(), extra.value);
             let mut diagnostic = Diagnostic::alert(message).at(extra.span);
@@ -392,28 +397,11 @@ impl Reader<'_, '_> {
     }
 }
 
-/// The value of `.if` or `.elif`: the words are joined by single spaces, as the manual says.
+/// The value of `.if` or `.elif`.
 fn condition(cx: &mut Context<'_>, directive: &Word, words: &[Word]) -> Parsed<bool> {
-    let mut joined = String::new();
-    // Where each word starts in the joined text.
-    let mut starts = Vec::with_capacity(words.len());
-    for word in words {
-        if !joined.is_empty() {
-            joined.push(' ');
-        }
-        starts.push(joined.len());
-        joined.push_str(&word.value);
-    }
     let facts = Facts { env: &cx.env, program: &cx.options.program };
-    evaluate(&joined, &facts).map_err(|error| {
-        let at = starts.partition_point(|&start| start <= error.offset).saturating_sub(1);
-        let span = match (words.get(at), starts.get(at)) {
-            (Some(word), Some(start)) => {
-                let offset = (error.offset - start).min(word.value.len().saturating_sub(1));
-                sub_span(word, offset, word.value.len() - offset)
-            }
-            _ => directive.span,
-        };
+    evaluate_words(words, &facts).map_err(|(error, span)| {
+        let span = if span.is_none() { directive.span } else { span };
         let message =
             format!("{} in '{}' at position {}", error.message, directive.value, error.offset + 1);
         cx.alert(span, message)

@@ -64,11 +64,12 @@ fn valid(text: &str) -> Config {
 fn defaults_are_inherited_and_overridden() {
     let config = valid(
         "defaults base\n mode http\n timeout client 1s\n retries 5\n option dontlognull\n option http-server-close\n\
-         \x20default-server inter 3s fall 7\n tcp-request content accept\n\
+         \x20default-server inter 3s fall 7\n\
          defaults more from base\n retries 7\n balance leastconn\n\
          listen a from more\n bind :1\n no option dontlognull\n timeout client 2s\n tcp-request content reject\n\
          \x20server s 127.0.0.1:80 fall 9\n default-server weight 3\n server t 127.0.0.1:81\n\
-         listen b from base\n bind :2\n default option dontlognull\n\
+         defaults ruled from base\n tcp-request content accept\n\
+         frontend b from ruled\n bind :2\n default option dontlognull\n\
          defaults blank\n\
          listen c\n bind :3\n",
     );
@@ -92,12 +93,12 @@ fn defaults_are_inherited_and_overridden() {
         (Duration::from_secs(3), 7, 3)
     );
     assert_eq!((c.settings.retries(), c.settings.mode()), (3, proxy_types::Mode::Tcp));
-    // Rules of the section that `from` names come first and keep its ACLs. Only one level is looked at, as in HAProxy.
+    // Rules of the section that `from` names come first and keep its ACLs.
     let rules: Vec<_> = config
         .rules(b, RuleSet::TcpRequestContent)
         .map(|(scope, rule)| (scope.0.name.value.as_str(), rule.words[0].value.as_str()))
         .collect();
-    assert_eq!(rules, [("base", "accept")]);
+    assert_eq!(rules, [("ruled", "accept")]);
 }
 
 #[test]

@@ -112,6 +112,10 @@ impl Rule {
         let place = (!file.is_empty()).then(|| (Arc::from(file), line));
         Ok(Self { condition, action, place })
     }
+
+    pub fn condition(&self) -> Option<&Condition> {
+        self.condition.as_ref()
+    }
 }
 
 /// Why `name` is no action of `kind`.
@@ -332,6 +336,11 @@ impl BackendRules {
         }
         self.0.push(rule);
         Ok(())
+    }
+
+    /// The condition of the rule that was added last.
+    pub fn last_condition(&self) -> Option<&Condition> {
+        self.0.last()?.condition.as_ref()
     }
 
     /// The backend of the first rule that applies.

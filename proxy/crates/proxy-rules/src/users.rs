@@ -33,21 +33,24 @@ pub enum Password {
 }
 
 impl Password {
-    /// A hash of crypt(3): SHA-256 (`$5$`), SHA-512 (`$6$`), MD5 (`$1$`), bcrypt (`$2b$` and its kin) or DES.
+    /// A hash of crypt(3): SHA-256 (`$5$`), SHA-512 (`$6$`), MD5 (`$1$`), bcrypt (`$2b$` and its kin) or DES. What is
+    /// no hash at all is accepted as crypt(3) does it, and no password is right then.
     ///
     /// # Errors
-    /// A method that is not known.
+    /// A method of crypt(3) that is not supported: right passwords would be refused.
     pub fn crypt(hash: &str) -> Result<Self, String> {
-        let known =
-            ["$1$", "$2a$", "$2b$", "$2y$", "$5$", "$6$"].iter().any(|p| hash.starts_with(p));
-        let des = hash.len() == 13 && !hash.starts_with('$');
-        if !known && !des {
-            return Err(format!(
-                "the password hash '{}...' is not supported",
-                hash.chars().take(4).collect::<String>()
-            ));
+        const NOT_SUPPORTED: [&str; 7] = ["$7$", "$gy$", "$md5", "$sha1$", "$sm3$", "$y$", "_"];
+        if let Some(method) = NOT_SUPPORTED.iter().find(|prefix| hash.starts_with(**prefix)) {
+            return Err(format!("password hashes that start with '{method}' are not supported"));
         }
         Ok(Self::Crypt { hash: hash.into(), good: ArcSwapOption::empty() })
+    }
+
+    /// Whether any password can be right.
+    pub fn is_hash(text: &str) -> bool {
+        let known = ["$1$", "$2a$", "$2b$", "$2y$", "$5$", "$6$"];
+        known.iter().any(|prefix| text.starts_with(prefix))
+            || (text.len() == 13 && !text.starts_with('$'))
     }
 
     /// Whether `given` is the password.
@@ -115,7 +118,11 @@ mod tests {
         ] {
             check(hash, "elgato", "elgat");
         }
-        assert!(Password::crypt("$y$x").is_err() && Password::crypt("elgato").is_err());
+        assert!(Password::crypt("$y$x").is_err());
+        for no_hash in ["elgato", "x", "!", "", "$6$x"] {
+            assert!(!Password::crypt(no_hash).unwrap().accepts(b"elgato"), "{no_hash}");
+        }
+        assert!(!Password::is_hash("elgato") && Password::is_hash("absnCLWGNoQvM"));
     }
 
     #[test]

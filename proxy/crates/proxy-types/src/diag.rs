@@ -3,6 +3,7 @@
 //! Texts are lower-case fragments without a final full stop. Rendering (one-line form, excerpt, colours)
 //! belongs to whoever holds the sources.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
@@ -231,11 +232,19 @@ pub trait DiagSink {
 #[derive(Clone, Debug, Default)]
 pub struct Diagnostics {
     list: Vec<Diagnostic>,
+    /// What was said of a place is not said of it again, however often the same words are compiled.
+    told: HashSet<(Severity, Span, String)>,
 }
 
 impl Diagnostics {
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty list that leaves out what `self` has.
+    #[must_use]
+    pub fn following(&self) -> Self {
+        Self { list: Vec::new(), told: self.told.clone() }
     }
 
     pub fn iter(&self) -> std::slice::Iter<'_, Diagnostic> {
@@ -270,12 +279,17 @@ impl Diagnostics {
     }
 
     pub fn extend(&mut self, other: Self) {
-        self.list.extend(other.list);
+        other.list.into_iter().for_each(|diagnostic| self.push(diagnostic));
     }
 }
 
 impl DiagSink for Diagnostics {
     fn push(&mut self, diagnostic: Diagnostic) {
+        if let Some(span) = diagnostic.span
+            && !self.told.insert((diagnostic.severity, span, diagnostic.message.clone()))
+        {
+            return;
+        }
         self.list.push(diagnostic);
     }
 }
@@ -326,6 +340,22 @@ mod tests {
         sink.sort_by_place();
         let order: Vec<&str> = sink.iter().map(|d| d.message.as_str()).collect();
         assert_eq!(order, ["a", "b", "c", "none"]);
+    }
+
+    #[test]
+    fn nothing_is_said_twice_of_a_place() {
+        let at = |line| Span::new(FileId(0), line, 0, 1);
+        let mut sink = Diagnostics::new();
+        sink.push(Diagnostic::warning("a").at(at(1)));
+        sink.push(Diagnostic::warning("a").at(at(1)));
+        sink.push(Diagnostic::warning("a").at(at(2)));
+        sink.push(Diagnostic::warning("a"));
+        sink.push(Diagnostic::warning("a"));
+        assert_eq!(sink.len(), 4);
+        let mut next = sink.following();
+        next.push(Diagnostic::warning("a").at(at(2)));
+        next.push(Diagnostic::alert("a").at(at(2)));
+        assert_eq!(next.len(), 1);
     }
 
     #[test]

@@ -115,14 +115,13 @@ pub(crate) fn mysql(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>
 /// `option smtpchk [<hello> <domain>]`
 pub(crate) fn smtp(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
     let is_it = |protocol: &Protocol| matches!(protocol, Protocol::Smtp { .. });
-    protocol(cx, proxy, args, is_it, |cx, args| {
+    protocol(cx, proxy, args, is_it, |_, args| {
         let hello = args.optional().map(|word| word.value.to_ascii_uppercase());
-        let (hello, domain) = match hello.as_deref() {
-            None => ("HELO", "localhost".to_owned()),
-            Some(hello) => {
-                let domain = args.string(cx, "a domain")?.value;
-                (if hello == "EHLO" { "EHLO" } else { "HELO" }, domain)
-            }
+        // A command without a domain is not used, as in HAProxy.
+        let (hello, domain) = match (hello.as_deref(), args.optional()) {
+            (Some("EHLO"), Some(domain)) => ("EHLO", domain.value.clone()),
+            (Some(_), Some(domain)) => ("HELO", domain.value.clone()),
+            _ => ("HELO", "localhost".to_owned()),
         };
         Ok(Protocol::Smtp { hello: hello.to_owned(), domain })
     })

@@ -88,6 +88,40 @@ pub(crate) const OPTIONS: Table<Kind> = &[
             "lets responses of doubtful form pass",
             Flag::AcceptUnsafeResponse,
         ),
+        row(
+            "accept-invalid-http-request",
+            On::DEF_FE,
+            "",
+            M,
+            "former name of accept-unsafe-violations-in-http-request",
+            Kind::Parse(|cx, proxy, args| {
+                renamed(
+                    cx,
+                    proxy,
+                    args,
+                    Flag::AcceptUnsafeRequest,
+                    "accept-unsafe-violations-in-http-request",
+                )
+            }),
+        )
+        .negatable(),
+        row(
+            "accept-invalid-http-response",
+            On::DEF_BE,
+            "",
+            M,
+            "former name of accept-unsafe-violations-in-http-response",
+            Kind::Parse(|cx, proxy, args| {
+                renamed(
+                    cx,
+                    proxy,
+                    args,
+                    Flag::AcceptUnsafeResponse,
+                    "accept-unsafe-violations-in-http-response",
+                )
+            }),
+        )
+        .negatable(),
         flag(
             "checkcache",
             On::DEF_BE,
@@ -290,16 +324,6 @@ pub(crate) const OPTIONS: Table<Kind> = &[
         ),
         row("tcpka", On::ALL, "", M, "TCP keep-alive on both sides", Kind::Parse(tcpka)),
         row("tcplog", On::DEF_FE, "[clf]", M, "the log format of TCP", Kind::Parse(tcplog)),
-        removed(
-            "accept-invalid-http-request",
-            "3.2",
-            "use 'option accept-unsafe-violations-in-http-request'",
-        ),
-        removed(
-            "accept-invalid-http-response",
-            "3.2",
-            "use 'option accept-unsafe-violations-in-http-response'",
-        ),
         removed("forceclose", "2.0", "use 'option httpclose'"),
         removed("http-tunnel", "2.1", "remove it, tunnels are established by CONNECT and upgrades"),
         removed("http-use-htx", "2.0", "remove it, there is no other mode"),
@@ -355,6 +379,21 @@ fn set_flag(proxy: &mut Proxy, flag: Flag, args: &Args<'_>) {
             proxy.settings.flags.set(flag, Spanned::new(polarity == Polarity::Set, args.span()));
         }
     }
+}
+
+/// An option that has another name now.
+fn renamed(
+    cx: &mut Context<'_>,
+    proxy: &mut Proxy,
+    args: &mut Args<'_>,
+    flag: Flag,
+    name: &str,
+) -> Parsed {
+    let message = format!("'{}' is deprecated, please use 'option {name}' instead.", args.name());
+    cx.warn(args.span(), message);
+    args.end(cx)?;
+    set_flag(proxy, flag, args);
+    Ok(())
 }
 
 fn tcpka(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {

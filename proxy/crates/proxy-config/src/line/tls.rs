@@ -265,7 +265,7 @@ pub(crate) const BIND_NOT_YET: &[Row<Parse<Bind>>] = &not_yet(
 pub(crate) fn ktls(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed {
     let on = args.choice(cx, &[("on", true), ("off", false)])?;
     if on.value {
-        cx.warn(on.span, "'ktls' : TLS in the kernel is not used, no effect");
+        cx.notice(on.span, "'ktls' : TLS in the kernel is not used, no effect");
     }
     Ok(())
 }

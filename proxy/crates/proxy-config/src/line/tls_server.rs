@@ -91,7 +91,7 @@ pub(crate) const TLS_LIBRARY: &[Row<Parse>] = &[
     }),
     own("no-renegotiate", "", "does not renegotiate, as ever", |_, _, _| Ok(())),
     own("renegotiate", "", "renegotiates, which is not offered", |cx, _, args| {
-        cx.warn(args.keyword_span(), "'renegotiate' : renegotiation is not offered, no effect");
+        cx.notice(args.keyword_span(), "'renegotiate' : renegotiation is not offered, no effect");
         Ok(())
     }),
 ];

@@ -5,8 +5,11 @@ use proxy_types::{Address, Span, Spanned};
 /// One `log` line of a proxy, in the order written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogEntry {
-    /// `log global`: the targets of the `global` section.
-    Global(Span),
+    /// `log global`: the targets that the `global` sections before this line have.
+    Global {
+        span: Span,
+        targets: usize,
+    },
     Target(LogTarget),
 }
 

@@ -116,7 +116,9 @@ impl Config {
     pub fn log_targets<'a>(&'a self, proxy: &'a Proxy) -> impl Iterator<Item = &'a LogTarget> {
         proxy.settings.logs.iter().flat_map(|entry| {
             let (global, own) = match entry {
-                LogEntry::Global(_) => (self.global.logs.as_slice(), None),
+                LogEntry::Global { targets, .. } => {
+                    (&self.global.logs[..self.global.logs.len().min(*targets)], None)
+                }
                 LogEntry::Target(target) => (&[][..], Some(target)),
             };
             global.iter().chain(own)

@@ -1,6 +1,7 @@
 //! What no single line can tell: names that are referred to, duplicates, settings that do not fit together.
 
 mod binds;
+mod defaults;
 mod identity;
 mod modes;
 mod order;
@@ -19,6 +20,7 @@ use crate::source::Sources;
 pub(crate) fn resolve(cx: &mut Context<'_>, sources: &Sources, config: &mut Config) {
     binds::complete(config);
     identity::check(cx, sources, config);
+    defaults::check(cx, config);
     targets::check(cx, sources, config);
     servers::check(cx, config);
     for proxy in &config.proxies {

@@ -69,7 +69,8 @@ pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
         ];
         for (format, purpose) in formats {
             let is_new = format.as_ref().is_some_and(|word| told.insert(word.span));
-            if proxy.kind.is_frontend() && is_new {
+            // A backend has unique ids for its health checks.
+            if (proxy.kind.is_frontend() || purpose == Use::Http) && is_new {
                 compiler.line_format(format.as_ref(), purpose);
             }
         }

@@ -4,7 +4,7 @@ use proxy_types::{Diagnostic, PortSpec, Span};
 use rustc_hash::FxHashMap;
 
 use crate::context::Context;
-use crate::model::{Config, Proxy, Server, ServerOptions};
+use crate::model::{CheckLine, CheckOption, Config, Proxy, Server, ServerOptions};
 
 pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
     for proxy in config.backends() {
@@ -14,7 +14,82 @@ pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
             agent_port(cx, proxy, server);
             tracked(cx, config, proxy, server);
         }
+        check_rules(cx, proxy);
     }
+    for proxy in &config.proxies {
+        states_of_http_checks(cx, proxy);
+    }
+}
+
+/// Rules of checks that the section has and does not use.
+fn check_rules(cx: &mut Context<'_>, proxy: &Proxy) {
+    let checks = &proxy.settings.checks;
+    let option = checks.option.as_ref().map(|option| &option.value);
+    let is_http = matches!(option, Some(CheckOption::Http { .. }));
+    // What only sets how states are told is no rule.
+    let rule = checks.http.iter().find(|line| !is_state(line));
+    if let Some(line) = rule.filter(|_| proxy.own_checks.http && !is_http) {
+        ignored(cx, proxy, "http-check", "httpchk", line.span);
+    }
+    let line = checks.tcp.first();
+    if let Some(line) = line.filter(|_| proxy.own_checks.tcp && option != Some(&CheckOption::Tcp)) {
+        ignored(cx, proxy, "tcp-check", "tcp-check", line.span);
+    }
+}
+
+fn ignored(cx: &mut Context<'_>, proxy: &Proxy, keyword: &str, option: &str, span: Span) {
+    let message = format!(
+        "{} uses {keyword} rules without 'option {option}', so the rules are ignored.",
+        proxy.label()
+    );
+    cx.report(Diagnostic::warning(message).at(span));
+}
+
+/// `http-check disable-on-404` and `send-state`.
+fn is_state(line: &CheckLine) -> bool {
+    line.words
+        .first()
+        .is_some_and(|word| matches!(word.value.as_str(), "disable-on-404" | "send-state"))
+}
+
+/// `disable-on-404` and `send-state` where checks are others than those of HTTP.
+fn states_of_http_checks(cx: &mut Context<'_>, proxy: &Proxy) {
+    let checks = &proxy.settings.checks;
+    let Some(option) = &checks.option else { return };
+    if proxy.kind.is_backend() && matches!(option.value, CheckOption::Http { .. }) {
+        return;
+    }
+    for line in checks.http.iter().filter(|line| is_state(line)) {
+        let message = format!(
+            "'{}' will be ignored for {} (requires 'option httpchk').",
+            line.words[0],
+            proxy.label()
+        );
+        cx.report(Diagnostic::warning(message).at(line.span));
+    }
+}
+
+/// Whether the rules of checks tell where to connect to: the first step does, and no other is without a port.
+fn rules_have_ports(proxy: &Proxy) -> bool {
+    let checks = &proxy.settings.checks;
+    let lines = match checks.option.as_ref().map(|option| &option.value) {
+        Some(CheckOption::Tcp) => &checks.tcp,
+        Some(CheckOption::Http { .. }) => &checks.http,
+        _ => return false,
+    };
+    let is = |line: &CheckLine, words: &[&str]| {
+        line.words.first().is_some_and(|word| words.contains(&word.value.as_str()))
+    };
+    let mut steps = lines.iter().filter(|line| {
+        !is(line, &["comment", "set-var", "set-var-fmt", "unset-var"]) && !is_state(line)
+    });
+    let has_port = |line: &CheckLine| line.words.iter().any(|word| word.value == "port");
+    let first = steps.clone().next();
+    // Without a rule that sends, the request of 'option httpchk' comes first.
+    let sends = checks.tcp == *lines || lines.iter().any(|line| is(line, &["send"]));
+    sends
+        && first.is_some_and(|line| is(line, &["connect"]))
+        && steps.all(|line| !is(line, &["connect"]) || has_port(line))
 }
 
 fn unique(cx: &mut Context<'_>, proxy: &Proxy) {
@@ -84,6 +159,7 @@ fn check_port(cx: &mut Context<'_>, proxy: &Proxy, server: &Server) {
     let options = &server.options;
     let has_port = |port: PortSpec| matches!(port, PortSpec::Port(port) if port != 0);
     let reachable = !server.address.is_inet()
+        || rules_have_ports(proxy)
         || options.check_port.is_some()
         || has_port(server.address.port())
         || options.check_addr.as_ref().is_some_and(|addr| has_port(addr.port()));

@@ -262,9 +262,11 @@ const PROCESS: &[Row<Parse>] = &[
             if args.polarity == Polarity::No {
                 args.end(cx)?;
                 g.logs.clear();
+                cx.global_logs = 0;
                 return Ok(());
             }
             g.logs.push(log::target(cx, args)?);
+            cx.global_logs = g.logs.len();
             Ok(())
         },
     )

@@ -472,7 +472,7 @@ const CARRIED: &[Row<Parse>] = &[
         rules::tcp_response,
     ),
     row("timeout", On::ALL, "<name> <timeout>", M, "how long to wait", timeout::timeout),
-    row("unique-id-format", On::DEF_FE, "<fmt>", M, "text of unique ids", |cx, p, args| {
+    row("unique-id-format", On::ALL, "<fmt>", M, "text of unique ids", |cx, p, args| {
         p.settings.unique_id_format = Some(last_string(cx, args, "a log format")?);
         Ok(())
     }),
@@ -540,7 +540,7 @@ fn log_line(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Par
     let entry = match args.accept("global") {
         Some(_) => {
             args.end(cx)?;
-            LogEntry::Global(args.span())
+            LogEntry::Global { span: args.span(), targets: cx.global_logs }
         }
         None => LogEntry::Target(log::target(cx, args)?),
     };

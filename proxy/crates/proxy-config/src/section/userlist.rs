@@ -68,6 +68,12 @@ fn user(cx: &mut Context<'_>, section: &mut Userlist, args: &mut Args<'_>) -> Pa
                     let help = "use a hash of 'mkpasswd -m sha-512', or 'insecure-password'";
                     return Err(cx.report(Diagnostic::alert(why).at(hash.span).help(help)));
                 }
+                if !proxy_rules::users::Password::is_hash(&hash.value) {
+                    let message =
+                        format!("user '{name}' : the password is no hash, nobody can log in");
+                    let help = "use 'insecure-password' for a plain password";
+                    cx.report(Diagnostic::notice(message).at(hash.span).help(help));
+                }
                 password = Some(Password::Crypt(hash));
             }
             "insecure-password" => password = Some(Password::Plain(args.string(cx, "a password")?)),

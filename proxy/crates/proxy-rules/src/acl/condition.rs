@@ -8,7 +8,7 @@ use super::Verdict;
 use super::expr::AclExpr;
 use super::table::{Acl, AclTable};
 use crate::sample::parse::{fail, show};
-use crate::sample::{EvalCtx, ParseCx, Parsed, Word};
+use crate::sample::{EvalCtx, FetchDef, ParseCx, Parsed, Word};
 
 /// A compiled condition.
 #[derive(Debug)]
@@ -99,6 +99,17 @@ impl Condition {
             }
         }
         if self.unless { verdict.negate() } else { verdict }
+    }
+
+    /// The fetches of all its ACLs, as they are declared so far.
+    pub fn fetches(&self) -> impl Iterator<Item = &'static FetchDef> {
+        self.groups.iter().flat_map(|g| g.iter()).flat_map(|term| {
+            let (anonymous, named) = match &term.test {
+                Test::Anonymous(expr) => (Some(expr.expr().fetch()), None),
+                Test::Named(acl) => (None, Some(acl.lines().map(|line| line.expr().fetch()))),
+            };
+            anonymous.into_iter().chain(named.into_iter().flatten())
+        })
     }
 
     /// The names of the ACLs used.

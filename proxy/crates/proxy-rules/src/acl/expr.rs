@@ -76,7 +76,8 @@ impl AclExpr {
             let matcher = Matcher::fixed(method, false, &[]);
             matchers.extend(matcher.ok().map(Arc::new));
         }
-        if method.has_patterns() && rest.is_empty() && flags.files.is_empty() && !flags.ended {
+        // As in HAProxy, any flag tells that the list is meant.
+        if method.has_patterns() && words.len() == 1 {
             cx.diag.push(
                 Diagnostic::warning(format!(
                     "acl keyword '{}': no pattern to match against were provided, so this ACL will never match",
@@ -156,8 +157,6 @@ struct Flags {
     ignore_case: bool,
     /// Files are maps: the pattern is the first column.
     map: bool,
-    /// `--` was given.
-    ended: bool,
     /// `-u`.
     id: Option<Spanned<u32>>,
     files: Vec<File>,
@@ -216,14 +215,8 @@ impl Flags {
         words: &'w [Word<'t>],
         cx: &mut ParseCx<'_>,
     ) -> Parsed<(Self, &'w [Word<'t>])> {
-        let mut flags = Self {
-            method: None,
-            ignore_case: false,
-            map: false,
-            ended: false,
-            id: None,
-            files: Vec::new(),
-        };
+        let mut flags =
+            Self { method: None, ignore_case: false, map: false, id: None, files: Vec::new() };
         let mut rest = words;
         while let Some((flag, after)) = rest.split_first()
             && flag.value.first() == Some(&b'-')
@@ -295,10 +288,7 @@ impl Flags {
                         list,
                     });
                 }
-                b"--" => {
-                    flags.ended = true;
-                    break;
-                }
+                b"--" => break,
                 other => {
                     return fail(
                         Diagnostic::alert(format!(

@@ -104,8 +104,8 @@ struct EditHeader {
 
 fn name(args: &mut ActionArgs<'_, '_>) -> Parsed<Box<[u8]>> {
     let word = args.word("the name of a header field")?;
-    let token = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
-    if word.value.is_empty() || !word.value.iter().all(token) {
+    // HAProxy sends any name; what would end the field or the line cannot be meant.
+    if word.value.is_empty() || word.value.iter().any(|b| *b <= b' ' || *b == 0x7f) {
         return fail(
             Diagnostic::alert(format!("invalid header name '{}'", show(word.value)))
                 .at(word.span)

@@ -20,7 +20,7 @@ mod stick;
 mod stream;
 mod tls;
 
-use crate::sample::FetchDef;
+use crate::sample::{FetchDef, Validity};
 
 /// Every row.
 pub const ALL: &[&[FetchDef]] = &[
@@ -54,4 +54,65 @@ pub const ALL: &[&[FetchDef]] = &[
 /// The row called `name`.
 pub fn find(name: &str) -> Option<&'static FetchDef> {
     ALL.iter().flat_map(|rows| rows.iter()).find(|def| def.name == name)
+}
+
+/// Which bytes of a message a fetch looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Looks {
+    /// At none, or at what outlives them.
+    Elsewhere,
+    /// At a message of HTTP.
+    Http,
+    /// At raw bytes, whatever they are.
+    Payload,
+}
+
+/// Which bytes of a message the fetch looks at.
+pub fn looks(def: &FetchDef) -> Looks {
+    const PAYLOAD: [&str; 11] = [
+        "payload",
+        "rdp_cookie",
+        "rep_ssl_",
+        "req.len",
+        "req.payload",
+        "req.rdp_cookie",
+        "req.ssl_",
+        "req_len",
+        "req_rdp_cookie",
+        "req_ssl_",
+        "res.payload",
+    ];
+    let raw = PAYLOAD.iter().any(|start| def.name.starts_with(start));
+    if raw || matches!(def.name, "res.len" | "res.ssl_hello_type") {
+        Looks::Payload
+    } else if def.at == Validity::REQUEST
+        || def.at == Validity::RESPONSE
+        || matches!(
+            def.name,
+            "method" | "req.proto_http" | "req_proto_http" | "req.ver" | "req_ver"
+        )
+    {
+        Looks::Http
+    } else {
+        Looks::Elsewhere
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fetches_look_at() {
+        let of = |name| looks(find(name).unwrap());
+        for name in ["req.len", "req.ssl_sni", "rdp_cookie", "res.payload", "payload_lv"] {
+            assert_eq!(of(name), Looks::Payload, "{name}");
+        }
+        for name in ["path", "req.hdr", "method", "req.proto_http", "res.cook"] {
+            assert_eq!(of(name), Looks::Http, "{name}");
+        }
+        for name in ["src", "ssl_fc_sni", "wait_end", "sc0_conn_rate"] {
+            assert_eq!(of(name), Looks::Elsewhere, "{name}");
+        }
+    }
 }
