@@ -208,3 +208,81 @@ fn server_state_changes_are_logged() -> Result<()> {
     log.next_with("Server app/s1 is UP", PATIENCE)?;
     Ok(())
 }
+
+#[test]
+fn only_what_went_wrong_is_logged() -> Result<()> {
+    let log = Syslog::start()?;
+    let server = HttpServer::start("s1")?;
+    let (_sluice, address) = proxy(
+        &log,
+        "http",
+        "option httplog\n    option dontlog-normal\n    \
+         http-request deny deny_status 403 if { path /denied }",
+        &format!("server s1 {}", server.address()),
+    )?;
+    // Lines come in order: each of these left out shows in the next one being another's.
+    get(address, "/good")?;
+    get(address, "/status/404")?;
+    get(address, "/status/500")?;
+    log_is_of(&log, "/status/500")?;
+    get(address, "/denied")?;
+    log_is_of(&log, "/denied")?;
+    get(address, "/reset")?;
+    log_is_of(&log, "/reset")?;
+    Ok(())
+}
+
+#[track_caller]
+fn log_is_of(log: &Syslog, path: &str) -> Result<String> {
+    let line = log.next(PATIENCE)?;
+    assert!(line.contains(&format!("\"GET {path} ")), "{path}: {line}");
+    Ok(line)
+}
+
+#[test]
+fn what_went_wrong_is_logged_as_an_error() -> Result<()> {
+    const INFO: &str = "<134>";
+    const ERR: &str = "<131>";
+    let log = Syslog::start()?;
+    let server = HttpServer::start("s1")?;
+    let (_sluice, address) = proxy(
+        &log,
+        "http",
+        "option httplog\n    option log-separate-errors\n    \
+         http-request return status 503 if { path /returned }",
+        &format!("server s1 {}", server.address()),
+    )?;
+    for (path, level) in [
+        ("/good", INFO),
+        ("/status/404", INFO),
+        ("/status/503", ERR),
+        ("/returned", ERR),
+        ("/reset", ERR),
+    ] {
+        get(address, path)?;
+        let line = log_is_of(&log, path)?;
+        assert!(line.starts_with(level), "{path}: {line}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_connection_that_was_retried_is_not_normal() -> Result<()> {
+    let log = Syslog::start()?;
+    let server = HttpServer::start("s1")?;
+    let nobody = free_port()?;
+    let (_sluice, address) = proxy(
+        &log,
+        "http",
+        "option httplog\n    option log-separate-errors\n    option dontlog-normal",
+        &format!(
+            "retries 2\n    option redispatch 1\n    balance roundrobin\n    \
+             server s0 127.0.0.1:{nobody}\n    server s1 {}",
+            server.address()
+        ),
+    )?;
+    get(address, "/one")?;
+    let line = log_is_of(&log, "/one")?;
+    assert!(line.starts_with("<131>") && line.contains(" 200 "), "{line}");
+    Ok(())
+}

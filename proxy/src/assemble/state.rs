@@ -619,8 +619,10 @@ fn options(settings: &Settings) -> ProxyOptions {
         http_use_proxy_header: flags.is_on(Flag::HttpUseProxyHeader),
         idle_close_on_response: flags.is_on(Flag::IdleCloseOnResponse),
         independent_streams: flags.is_on(Flag::IndependentStreams),
+        dontlog_normal: flags.is_on(Flag::DontLogNormal),
         dontlognull: flags.is_on(Flag::DontLogNull),
         logasap: flags.is_on(Flag::LogAsap),
+        log_separate_errors: flags.is_on(Flag::LogSeparateErrors),
         log_health_checks: flags.is_on(Flag::LogHealthChecks),
         // On by default in mode http only (configuration manual, 4.2 "option abortonclose").
         abortonclose: match flags.get(Flag::AbortOnClose) {

@@ -14,8 +14,10 @@ use proxy_rules::vars::Vars;
 use proxy_state::Now;
 use proxy_stream::env::{Env, Front};
 
-/// Severity of connection logs (configuration manual, 4.2 "log").
+/// Severity of connection logs (configuration manual, 4.2 "log"), and with `option log-separate-errors` of those of
+/// connections that did not end well.
 const INFO: u8 = 6;
+const ERR: u8 = 3;
 
 /// Writes lines for ended flows.
 pub(crate) struct FlowLog {
@@ -38,7 +40,12 @@ impl FlowLog {
             return;
         };
         let Some(log) = &front.log else { return };
-        let silent = front.frontend.options.dontlognull && flow.bytes_in + flow.bytes_out == 0;
+        let options = &front.frontend.options;
+        let ended = termination(flow);
+        let normal = ended.cause == b'-';
+        let silent = options.dontlognull && flow.bytes_in + flow.bytes_out == 0
+            || options.dontlog_normal && normal;
+        let severity = if options.log_separate_errors && !normal { ERR } else { INFO };
         let Some(listener) = front
             .frontend
             .listeners
@@ -72,7 +79,7 @@ impl FlowLog {
             total: millis(flow.duration),
             bytes_in: flow.bytes_in,
             bytes_out: flow.bytes_out,
-            termination: termination(flow),
+            termination: ended,
             process_conns: self.env.registry().process.connections.get(),
             frontend_conns: front.frontend.sessions.get(),
             backend_conns: backend.map_or(0, |backend| backend.sessions.get()),
@@ -97,7 +104,7 @@ impl FlowLog {
             cx.backend = backend.map(|backend| &**backend);
             cx.server = server.as_deref();
             cx.facts = Some(&facts);
-            log.sink.line(INFO, log.format.render(&cx));
+            log.sink.line(severity, log.format.render(&cx));
         }
         scratch.reset();
     }

@@ -40,6 +40,12 @@ pub(crate) const OPTIONS: Table<Kind> = &[
         ),
         flag("allbackups", On::DEF_BE, "uses all backup servers at once", Flag::AllBackups),
         flag("clitcpka", On::DEF_FE, "TCP keep-alive toward clients", Flag::CliTcpKa),
+        flag(
+            "dontlog-normal",
+            On::DEF_FE,
+            "logs only connections that something went wrong with",
+            Flag::DontLogNormal,
+        ),
         flag("dontlognull", On::DEF_FE, "does not log connections without data", Flag::DontLogNull),
         row(
             "forwardfor",
@@ -231,6 +237,12 @@ pub(crate) const OPTIONS: Table<Kind> = &[
             "logs changes of check results",
             Flag::LogHealthChecks,
         ),
+        flag(
+            "log-separate-errors",
+            On::DEF_FE,
+            "logs what went wrong at level err",
+            Flag::LogSeparateErrors,
+        ),
         flag("logasap", On::DEF_FE, "logs without waiting for the end", Flag::LogAsap),
         flag("nolinger", On::ALL, "resets connections instead of lingering", Flag::NoLinger),
         flag("persist", On::DEF_BE, "keeps clients on servers that are down", Flag::Persist),
@@ -334,7 +346,6 @@ pub(crate) const OPTIONS: Table<Kind> = &[
     &[inert("contstats", On::DEF_FE, M, Shape::None, "counters are always up to date").negatable()],
     &not_yet(On::ALL, M, "HTTP", ["forwarded", "use-small-buffers"]),
     &not_yet(On::DEF_BE, M, "health checks", ["external-check", "spop-check"]),
-    &not_yet(On::DEF_FE, M, "logs", ["dontlog-normal", "log-separate-errors"]),
 ];
 
 pub(crate) fn option(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {

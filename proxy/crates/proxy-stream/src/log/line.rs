@@ -28,7 +28,7 @@ pub(crate) fn write(s: &Session, x: &Exchange) {
     let severity = match x.effects.log_level {
         Some(LogLevel::Silent) => return,
         Some(LogLevel::Level(level)) => level,
-        None if options.log_separate_errors && failed => ERR,
+        None if options.log_separate_errors && !normal => ERR,
         None => INFO,
     };
     if record.silent || options.dontlog_normal && normal {
