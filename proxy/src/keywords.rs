@@ -25,7 +25,8 @@ static CLASSES: &[Class] = &[
 ];
 
 /// Filters that `filter` lines may name, each with its origin as HAProxy prints it.
-const FILTERS: &[&str] = &[];
+pub(crate) const FILTERS: &[(&str, &str)] =
+    &[("comp-req", "COMP"), ("comp-res", "COMP"), ("compression", "COMP")];
 /// Services that `use-service` may name.
 const SERVICES: &[&str] = &[];
 
@@ -89,8 +90,8 @@ fn converters() -> String {
 
 fn filters() -> String {
     let mut out = String::from("# List of registered filter names:\n");
-    for name in FILTERS {
-        let _ = writeln!(out, "{name}");
+    for (name, origin) in FILTERS {
+        let _ = writeln!(out, "{name} [{origin}]");
     }
     out
 }

@@ -47,6 +47,11 @@ pub(crate) fn report(verbose: bool) -> String {
         }
         let _ = writeln!(out, "\n\nDefault settings :\n  bufsize = 16384, maxrewrite = 1024");
         let _ = writeln!(out, "\nBuilt with multi-threading support (default={threads}).");
+        let _ = writeln!(
+            out,
+            "Compression algorithms supported : identity(\"identity\"), deflate(\"deflate\"), \
+             raw-deflate(\"deflate\"), gzip(\"gzip\")"
+        );
         let _ = match proxy_datapath::object::bytes() {
             Ok(object) => {
                 writeln!(out, "Built with layer 4 kernel programs ({} bytes).", object.len())
@@ -58,6 +63,10 @@ pub(crate) fn report(verbose: bool) -> String {
             "\nAvailable polling systems :\n      epoll : pref=300,  test result OK\n\
              Total: 1 (1 usable), will use epoll."
         );
+        let _ = writeln!(out, "\nAvailable filters :");
+        for (name, origin) in crate::keywords::FILTERS {
+            let _ = writeln!(out, "\t[{origin}] {name}");
+        }
     }
     out
 }
@@ -85,6 +94,7 @@ fn feature_list() -> Vec<(&'static str, bool)> {
         ("SYSTEMD", true),
         ("TFO", true),
         ("THREAD", true),
+        ("ZLIB", true),
     ]
 }
 

@@ -7,6 +7,7 @@ mod balance;
 mod chaos;
 mod checks;
 mod cli;
+mod compression;
 mod config;
 mod datapath;
 mod degrade;

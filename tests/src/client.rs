@@ -123,6 +123,13 @@ impl Client {
         Ok(bytes)
     }
 
+    /// Reads exactly so many bytes.
+    pub fn exactly(&mut self, count: usize) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; count];
+        self.reader.read_exact(&mut bytes).context("read bytes")?;
+        Ok(bytes)
+    }
+
     /// Reads one line, without its end.
     pub fn line(&mut self) -> Result<String> {
         let mut line = String::new();

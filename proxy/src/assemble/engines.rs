@@ -70,6 +70,21 @@ pub(crate) fn h2(config: &Config) -> Settings {
     }
 }
 
+/// `tune.comp.*`, `tune.zlib.*` and `maxcompcpuusage` (configuration manual, 3.2).
+pub(crate) fn compression(config: &Config) -> proxy_stream::compress::Settings {
+    let tune = &config.global.tune;
+    let default = proxy_stream::compress::Settings::default();
+    let value = |written: Option<Spanned<u32>>, default: u8| {
+        written.and_then(|v| u8::try_from(v.value).ok()).unwrap_or(default)
+    };
+    proxy_stream::compress::Settings {
+        max_level: value(tune.compression_level, default.max_level),
+        window: value(tune.zlib_window, default.window),
+        memory_level: value(tune.zlib_memory_level, default.memory_level),
+        max_cpu: value(tune.max_compression_cpu, default.max_cpu),
+    }
+}
+
 /// Header names in lower case, and as HTTP/1 peers that insist get them.
 pub(crate) type Spellings = FxHashMap<Box<[u8]>, Box<[u8]>>;
 

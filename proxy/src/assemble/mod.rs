@@ -59,6 +59,7 @@ pub(crate) struct Assembled {
     pub(crate) limits: Limits,
     /// `tune.h2.*`.
     pub(crate) h2: proxy_stream::mux::h2::Settings,
+    pub(crate) compression: proxy_stream::compress::Settings,
     /// `h1-case-adjust`.
     pub(crate) spellings: engines::Spellings,
     /// `http-errors` sections.
@@ -174,6 +175,7 @@ pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
         bufsize: loaded.config.global.tune.bufsize() as usize,
         limits: engines::limits(&loaded.config),
         h2: engines::h2(&loaded.config),
+        compression: engines::compression(&loaded.config),
         spellings,
         http_errors,
         overrides,

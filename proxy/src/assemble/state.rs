@@ -4,16 +4,17 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use proxy_config::model::{
-    self, Affinity, Balance, Config, CookieMode, Flag, FlagSet, HashFunction, HashKey,
-    HttpConnectionMode, InitAddr, Observe, OnError, Proxy, Server, ServerOptions, Settings,
-    SourceAddress, UseSource,
+    self, Affinity, Balance, CompressionAlgorithm, CompressionDirection, Config, CookieMode,
+    FilterKind, Flag, FlagSet, HashFunction, HashKey, HttpConnectionMode, InitAddr, Observe,
+    OnError, Proxy, Server, ServerOptions, Settings, SourceAddress, UseSource,
 };
 use proxy_state::backend::BackendSpec;
 use proxy_state::cookie::{self, CookieSpec};
 use proxy_state::frontend::FrontendSpec;
 use proxy_state::lb::{self, HashMethod, HashSpec, LbSpec};
 use proxy_state::options::{
-    AddressHeader, HttpConnection, HttpReuse, Proto, ProxyOptions, RestrictNames, TcpProbes,
+    AddressHeader, Compressing, Compression, HttpConnection, HttpReuse, Proto, ProxyOptions,
+    RestrictNames, TcpProbes,
 };
 use proxy_state::registry::RegistrySpec;
 use proxy_state::server::{self, AgentSpec, CheckSpec, PortMode, ServerSpec, Source};
@@ -162,7 +163,7 @@ fn frontend(
             .unwrap_or(process_maxconn),
         rate_limit_sessions: settings.rate_limit_sessions.map_or(0, |rate| rate.value),
         timeouts: timeouts(settings),
-        options: options(settings),
+        options: options(proxy),
         backlog: settings.backlog.map(|backlog| backlog.value),
         disabled: settings.is_disabled(),
         listeners: listeners(proxy, overrides, tls, diagnostics),
@@ -246,7 +247,7 @@ fn backend(
         mode: settings.mode(),
         description: proxy.description.as_ref().map(|text| text.value.clone()),
         timeouts: timeouts(settings),
-        options: options(settings),
+        options: options(proxy),
         lb: balancing(settings),
         retries: settings.retries(),
         redispatch: settings
@@ -576,7 +577,8 @@ fn timeouts(settings: &Settings) -> Timeouts {
     }
 }
 
-fn options(settings: &Settings) -> ProxyOptions {
+fn options(proxy: &Proxy) -> ProxyOptions {
+    let settings = &proxy.settings;
     let flags: &FlagSet = &settings.flags;
     ProxyOptions {
         http_connection: settings.http_connection_mode.map(|mode| match mode.value {
@@ -603,6 +605,7 @@ fn options(settings: &Settings) -> ProxyOptions {
             model::RestrictNames::Delete => Some(RestrictNames::Delete),
             model::RestrictNames::Reject => Some(RestrictNames::Reject),
         }),
+        compression: compression(proxy).map(Box::new),
         send_name_header: settings.http_send_name_header.as_ref().map(|name| name.value.clone()),
         accept_unsafe_request: flags.is_on(Flag::AcceptUnsafeRequest),
         accept_unsafe_response: flags.is_on(Flag::AcceptUnsafeResponse),
@@ -648,6 +651,47 @@ fn options(settings: &Settings) -> ProxyOptions {
         splice_response: flags.is_on(Flag::SpliceResponse),
         ..ProxyOptions::default()
     }
+}
+
+/// `compression`, when one of the section's filters, or the one that is there without being named, makes use of it.
+fn compression(proxy: &Proxy) -> Option<Compression> {
+    let written = proxy.settings.compression.as_ref()?;
+    let filters = &proxy.filters;
+    let named = |kind: &FilterKind| filters.lines.iter().any(|line| line.kind == *kind);
+    let direction = written.direction.map_or(CompressionDirection::Response, |d| d.value);
+    let (mut on_requests, mut on_responses) = match direction {
+        CompressionDirection::Request => (true, false),
+        CompressionDirection::Response => (false, true),
+        CompressionDirection::Both => (true, true),
+    };
+    let kinds = [FilterKind::CompressRequests, FilterKind::CompressResponses, FilterKind::Compress];
+    if kinds.iter().any(named) {
+        let [request, response, both] = kinds;
+        let turn = |kind: &FilterKind| {
+            let named = named(kind);
+            (named && filters.on_requests(kind), named && filters.on_responses(kind))
+        };
+        on_requests = turn(&request).0 || on_requests && turn(&both).0;
+        on_responses = turn(&response).1 || on_responses && turn(&both).1;
+    }
+    let algorithm = |written: &CompressionAlgorithm| match written {
+        CompressionAlgorithm::Identity => Compressing::Identity,
+        CompressionAlgorithm::Gzip => Compressing::Gzip,
+        CompressionAlgorithm::Deflate => Compressing::Deflate,
+        CompressionAlgorithm::RawDeflate => Compressing::RawDeflate,
+    };
+    let types = |list: &[String]| list.iter().map(|text| text.as_bytes().into()).collect();
+    Some(Compression {
+        on_requests,
+        on_responses,
+        request: written.request_algorithm.as_ref().map(algorithm),
+        response: written.response_algorithms.iter().map(algorithm).collect(),
+        request_types: types(&written.request_types),
+        response_types: types(&written.response_types),
+        request_min: written.request_min.map_or(0, |min| min.value.into()),
+        response_min: written.response_min.map_or(0, |min| min.value.into()),
+        offload: written.offload.is_some(),
+    })
 }
 
 fn address_header(option: &model::ForwardFor, default: &str) -> AddressHeader {

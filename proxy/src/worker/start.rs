@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use proxy_config::compile::{GlobalVar, VarValue};
@@ -135,6 +136,11 @@ fn start(
     if let Some(limit) = config.global.maxconnrate {
         process.set_conn_rate_limit(limit.value);
     }
+    let tune = &config.global.tune;
+    let scaled =
+        |limit: Option<Spanned<u32>>, unit: u64| u64::from(limit.map_or(0, |l| l.value)) * unit;
+    process.compress_rate_limit.store(scaled(tune.max_compression_rate, 1024), Ordering::Relaxed);
+    process.compress_memory_limit.store(scaled(tune.max_zlib_memory, 1 << 20), Ordering::Relaxed);
     if let Some(limit) = config.global.maxsessrate {
         process.set_sess_rate_limit(limit.value);
     }
@@ -461,6 +467,7 @@ impl Assembled {
             env.log_uri_len = length.value as usize;
         }
         env.h2 = self.h2;
+        env.compression = self.compression;
         env.close_spread = match config.global.close_spread_time.map(|spread| spread.value) {
             None => CloseSpread::AtOnce,
             Some(model::CloseSpread::Infinite) => CloseSpread::Never,

@@ -6,6 +6,6 @@ pub mod http;
 pub mod script;
 pub mod syslog;
 
-pub use http::HttpServer;
+pub use http::{HttpServer, filler};
 pub use script::ScriptServer;
 pub use syslog::Syslog;

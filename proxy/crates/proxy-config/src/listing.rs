@@ -5,7 +5,7 @@ use std::fmt::Write;
 use proxy_rules::action::{self, SetKind};
 
 use crate::keyword::{self, Row, Support, Table};
-use crate::line::{balance, bind, error_page, option, rules, server, stats, timeout, tls};
+use crate::line::{balance, bind, error_page, filter, option, rules, server, stats, timeout, tls};
 use crate::section::{crt_store, global, other, proxy, userlist};
 
 /// One keyword of one table.
@@ -43,6 +43,8 @@ pub fn entries() -> Vec<Entry> {
     add(&mut all, "listen", "option", option::OPTIONS);
     add(&mut all, "listen", "timeout", timeout::TIMEOUTS);
     add(&mut all, "listen", "balance", balance::ALGORITHMS);
+    add(&mut all, "listen", "compression", filter::COMPRESSION);
+    add(&mut all, "listen", "filter", filter::FILTERS);
     add(&mut all, "listen", "stats", stats::STATS);
     add(&mut all, "listen", "tcp-request", rules::TCP_REQUEST);
     add(&mut all, "listen", "tcp-response", rules::TCP_RESPONSE);

@@ -385,11 +385,20 @@ impl ResponseHead {
         self.render_line();
     }
 
-    /// Writes the start line anew at the end of the buffer, in the proxy's own version.
+    /// Makes the answer one of HTTP/1.1, whatever it was read as.
+    pub fn set_current_version(&mut self) {
+        if self.version != Version::Http11 {
+            self.version = Version::Http11;
+            self.render_line();
+        }
+    }
+
+    /// Writes the start line anew at the end of the buffer.
     pub(crate) fn render_line(&mut self) {
         let buf = &mut self.headers.buf;
         let start = buf.len();
-        buf.extend_from_slice(b"HTTP/1.1 ");
+        buf.extend_from_slice(self.version.as_bytes());
+        buf.push(b' ');
         let digit = |place: u16| b'0' + (self.status / place % 10) as u8;
         buf.extend_from_slice(&[digit(100), digit(10), digit(1), b' ']);
         buf.extend_from_within(self.reason.start as usize..self.reason.end as usize);

@@ -61,6 +61,38 @@ pub struct TcpProbes {
     pub interval: Option<Duration>,
 }
 
+/// How payload is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compressing {
+    /// Not at all, but sent as if it were.
+    Identity,
+    Gzip,
+    /// In the form of zlib (RFC 1950).
+    Deflate,
+    /// Without its header and checksum (RFC 1951).
+    RawDeflate,
+}
+
+/// `compression`. Where both sides of a request have some, what the backend says goes before the frontend's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Compression {
+    /// Whether the filters that compress have their turn.
+    pub on_requests: bool,
+    pub on_responses: bool,
+    /// `algo-req`.
+    pub request: Option<Compressing>,
+    /// `algo-res`, in the order of preference.
+    pub response: Vec<Compressing>,
+    /// `type-req`, `type-res`: how Content-Type may begin; none is any.
+    pub request_types: Vec<Box<[u8]>>,
+    pub response_types: Vec<Box<[u8]>>,
+    /// `minsize-req`, `minsize-res`: the smallest payload that is compressed, in bytes.
+    pub request_min: u64,
+    pub response_min: u64,
+    /// `offload`: servers do not see what the client accepts.
+    pub offload: bool,
+}
+
 /// Settings that both sides of a proxy may have. Each side reads its own and, where the manual says so,
 /// the other's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -145,6 +177,8 @@ pub struct ProxyOptions {
     pub idle_close_on_response: bool,
     /// `option http-restrict-req-hdr-names`; `None` preserves.
     pub restrict_req_hdr_names: Option<RestrictNames>,
+    /// `compression`, where a filter makes use of it.
+    pub compression: Option<Box<Compression>>,
     /// `http-send-name-header`.
     pub send_name_header: Option<String>,
 }

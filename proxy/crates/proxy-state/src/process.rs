@@ -2,7 +2,7 @@
 
 use crate::Now;
 use crate::counters::{Counted, Gauge, ProcessCounters, Rate};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Limits and counters of the worker.
 #[derive(Debug, Default)]
@@ -23,6 +23,14 @@ pub struct Process {
     pub tls_front_keys: Rate,
     /// TLS connections to servers that took a full handshake, per second (`SslBackendKeyRate`).
     pub tls_back_keys: Rate,
+    /// 32-byte blocks given to compressors, and that came out of them, per second (`CompressBpsIn`, `CompressBpsOut`).
+    pub compress_in: Rate,
+    pub compress_out: Rate,
+    /// Bytes that compressors hold (`ZlibMemUsage`).
+    pub compress_memory: AtomicU64,
+    /// `maxcomprate` in bytes per second and `maxzlibmem` in bytes; 0 is no limit.
+    pub compress_rate_limit: AtomicU64,
+    pub compress_memory_limit: AtomicU64,
     pub counters: Counted<ProcessCounters>,
     maxconn: AtomicU32,
     hard_maxconn: AtomicU32,
@@ -129,6 +137,28 @@ impl Process {
         let (all, keys) = (self.tls_rate.get(now), self.tls_front_keys.get(now));
         let reused = all.saturating_sub(keys);
         (reused * 100 + all / 2).checked_div(all).unwrap_or(0)
+    }
+
+    /// Takes memory for a compressor, which [`Process::release_compressor`] gives back; `false` when there is too little.
+    pub fn reserve_compressor(&self, bytes: u64) -> bool {
+        let limit = self.compress_memory_limit.load(Ordering::Relaxed);
+        let before = self.compress_memory.fetch_add(bytes, Ordering::Relaxed);
+        let fits = limit == 0 || before + bytes <= limit;
+        if !fits {
+            self.release_compressor(bytes);
+        }
+        fits
+    }
+
+    /// Gives back what [`Process::reserve_compressor`] took.
+    pub fn release_compressor(&self, bytes: u64) {
+        self.compress_memory.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether more is compressed per second than `maxcomprate` allows.
+    pub fn compresses_too_much(&self, now: Now) -> bool {
+        let limit = self.compress_rate_limit.load(Ordering::Relaxed);
+        limit > 0 && self.compress_in.get(now) * Self::OUT_UNIT > limit
     }
 
     /// Counts bytes sent to a client or server.

@@ -36,6 +36,8 @@ pub struct Env {
     pub http_errors: FxHashMap<Box<str>, ErrorReplies>,
     /// `h1-case-adjust`: names in lower case, and as HTTP/1 peers that insist get them.
     pub spellings: FxHashMap<Box<[u8]>, Box<[u8]>>,
+    /// `tune.comp.*`, `tune.zlib.*` and limits of compression.
+    pub compression: crate::compress::Settings,
     /// `tune.h2.*`.
     pub h2: crate::mux::h2::Settings,
     /// `close-spread-time`: when idle and kept-alive clients leave at a soft stop.
@@ -72,6 +74,7 @@ impl Env {
             limits: Limits::default(),
             http_errors: FxHashMap::default(),
             spellings: FxHashMap::default(),
+            compression: Default::default(),
             h2: Default::default(),
             close_spread: CloseSpread::default(),
             server_buffers: Buffers::default(),

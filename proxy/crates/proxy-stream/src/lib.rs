@@ -29,6 +29,7 @@
 
 pub mod backend;
 pub mod check;
+pub mod compress;
 pub mod env;
 pub mod io;
 pub mod log;

@@ -86,6 +86,7 @@ impl Reply {
     }
 
     fn new(mut head: ResponseHead, body: Vec<u8>) -> Self {
+        head.set_current_version();
         let headers = head.headers_mut();
         headers.remove(b"connection");
         headers.remove(b"keep-alive");

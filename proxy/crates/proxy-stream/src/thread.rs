@@ -40,6 +40,8 @@ pub struct Thread {
     /// Memory of evaluations; reset after each.
     pub(crate) bump: RefCell<Bump>,
     lines: Cell<u32>,
+    /// Processor time of the thread when it was last looked at, and its share of the second before, in percent.
+    busy: Cell<(Duration, u32)>,
     streams: Cell<u32>,
 }
 
@@ -76,12 +78,14 @@ impl Thread {
             leaving: Cell::new(0),
             bump: RefCell::default(),
             lines: Cell::new(0),
+            busy: Cell::default(),
             streams: Cell::new(0),
         });
         let weak = Rc::downgrade(&thread);
         tokio::task::spawn_local(async move {
             while let Some(thread) = weak.upgrade() {
                 thread.pool.borrow_mut().purge(clock::coarse());
+                thread.measure();
                 drop(thread);
                 timer::sleep(Duration::from_secs(1)).await;
             }
@@ -101,6 +105,25 @@ impl Thread {
             }
         });
         thread
+    }
+
+    /// Looks at how much of the last second the thread was running, when something depends on it.
+    fn measure(&self) {
+        if self.env.compression.max_cpu >= 100 {
+            return;
+        }
+        let Ok(time) = nix::time::clock_gettime(nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID) else {
+            return;
+        };
+        let used = Duration::from(time);
+        let (before, _) = self.busy.get();
+        let percent = used.saturating_sub(before).as_millis() / 10;
+        self.busy.set((used, u32::try_from(percent).unwrap_or(100).min(100)));
+    }
+
+    /// Share of the last second that the thread was running, in percent; 0 while nothing depends on it.
+    pub(crate) fn busy_percent(&self) -> u32 {
+        self.busy.get().1
     }
 
     /// The precise time.

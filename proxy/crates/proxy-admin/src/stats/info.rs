@@ -4,6 +4,7 @@ use super::{Tags, Value};
 use crate::context::{Admin, ProcessFacts};
 use proxy_state::counters::{FrontendCounters, Rate};
 use proxy_state::{Now, Process};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, UNIX_EPOCH};
 
 /// A row of [`FIELDS`].
@@ -67,6 +68,11 @@ fn rate(r: &Reading<'_>, rate: &Rate) -> Value {
     Value::u32(rate.get(r.now))
 }
 
+/// A rate of blocks in bytes.
+fn blocks(r: &Reading<'_>, rate: &Rate) -> Value {
+    Value::u32(rate.get(r.now) * Process::OUT_UNIT)
+}
+
 fn zero(_: &Reading<'_>) -> Value {
     Value::U32(0)
 }
@@ -123,9 +129,11 @@ fields! {
     39 "SslBackendMaxKeyRate" "MMPV" |r| Value::u32(r.process().tls_back_keys.max()), "Highest SslBackendKeyRate";
     40 "SslCacheLookups" "MCPV" zero, "Look-ups in the TLS session cache";
     41 "SslCacheMisses" "MCPV" zero, "Misses in the TLS session cache";
-    42 "CompressBpsIn" "MRPV" zero, "Bytes given to the compressor over the last second";
-    43 "CompressBpsOut" "MRPV" zero, "Bytes that came out of the compressor over the last second";
-    44 "CompressBpsRateLim" "CLPV" zero, "Limit on CompressBpsOut";
+    42 "CompressBpsIn" "MRPV" |r| blocks(r, &r.process().compress_in), "Bytes given to the compressor over the last second";
+    43 "CompressBpsOut" "MRPV" |r| blocks(r, &r.process().compress_out), "Bytes that came out of the compressor over the last second";
+    44 "CompressBpsRateLim" "CLPV" |r| Value::u32(r.process().compress_rate_limit.load(Ordering::Relaxed)), "Limit on CompressBpsIn";
+    45 "ZlibMemUsage" "MGPV" |r| Value::u32(r.process().compress_memory.load(Ordering::Relaxed)), "Memory that compressors use in bytes";
+    46 "MaxZlibMemUsage" "CLPV" |r| Value::u32(r.process().compress_memory_limit.load(Ordering::Relaxed)), "Limit on ZlibMemUsage";
     47 "Tasks" "MGPV" |r| Value::u32(r.facts.tasks), "Tasks alive";
     48 "Run_queue" "MGPV" |r| Value::u32(r.facts.run_queue), "Tasks ready to run";
     49 "Idle_pct" "MaPV" |r| r.facts.idle_percent.into(), "Percentage of the last second spent waiting";

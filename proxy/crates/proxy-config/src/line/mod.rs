@@ -5,6 +5,7 @@ pub(crate) mod bind;
 pub(crate) mod capture;
 pub(crate) mod check;
 pub(crate) mod error_page;
+pub(crate) mod filter;
 pub(crate) mod log;
 pub(crate) mod option;
 pub(crate) mod persist;

@@ -178,6 +178,8 @@ pub struct TuneH2 {
 pub struct Tune {
     /// `tune.bufsize`: 16384 bytes by default.
     pub bufsize: Option<Spanned<u32>>,
+    /// `tune.comp.maxlevel`: 0 to 9, 1 by default.
+    pub compression_level: Option<Spanned<u32>>,
     pub h2: TuneH2,
     /// `tune.http.logurilen`: 1024 bytes by default.
     pub http_logurilen: Option<Spanned<u32>>,
@@ -187,6 +189,12 @@ pub struct Tune {
     pub maxaccept: Option<Spanned<i32>>,
     /// `tune.maxrewrite`: 1024 bytes by default, at most half of `bufsize`.
     pub maxrewrite: Option<Spanned<u32>>,
+    /// `maxcompcpuusage`, in percent of a thread's time; 100 by default, which is no limit.
+    pub max_compression_cpu: Option<Spanned<u32>>,
+    /// `maxcomprate`, in kilobytes per second; 0 by default, which is no limit.
+    pub max_compression_rate: Option<Spanned<u32>>,
+    /// `maxzlibmem`, in megabytes; 0 by default, which is no limit.
+    pub max_zlib_memory: Option<Spanned<u32>>,
     /// `tune.notsent-lowat.client`: TCP_NOTSENT_LOWAT of client connections, in bytes.
     pub notsent_lowat_client: Option<Spanned<u32>>,
     /// `tune.notsent-lowat.server`.
@@ -201,6 +209,10 @@ pub struct Tune {
     pub sndbuf_client: Option<Spanned<u32>>,
     /// `tune.sndbuf.server`.
     pub sndbuf_server: Option<Spanned<u32>>,
+    /// `tune.zlib.memlevel`: 1 to 9, 8 by default.
+    pub zlib_memory_level: Option<Spanned<u32>>,
+    /// `tune.zlib.windowsize`: 8 to 15 bits, 15 by default.
+    pub zlib_window: Option<Spanned<u32>>,
 }
 
 impl Tune {

@@ -13,6 +13,7 @@
 mod balance;
 mod bind;
 mod check;
+mod filter;
 mod global;
 mod l4;
 mod log;
@@ -31,14 +32,17 @@ mod users;
 pub use balance::{Affinity, Balance, HashFunction, HashKey, HashType};
 pub use bind::{Bind, CliLevel, SeverityOutput, Shards, UnixAccess};
 pub use check::{CheckLine, CheckOption, Checks, MySqlForm, MySqlUser, Protocol};
+pub use filter::{
+    Compression, CompressionAlgorithm, CompressionDirection, FilterKind, FilterLine, Filters,
+};
 pub use global::{
     CloseSpread, DefaultPath, Global, MasterWorker, SetVar, StatsGlobal, Tune, TuneH2, TuneH2Side,
 };
 pub use l4::{L4Hook, L4Mode, L4Policy};
 pub use log::{Facility, LogDestination, LogEntry, LogFormat, LogLevel, LogSample, LogTarget};
 pub use option::{
-    Except, Flag, FlagSet, ForwardFor, HttpConnectionMode, HttpReuse, LogOption, Proto, Redispatch,
-    RestrictNames,
+    Except, Flag, FlagSet, ForwardFor, Forwarded, ForwardedPart, HttpConnectionMode, HttpReuse,
+    LogOption, Proto, Redispatch, RestrictNames,
 };
 pub use persist::{Cookie, CookieMode, PersistRdp, PersistRule, UseServer};
 pub use proxy::{

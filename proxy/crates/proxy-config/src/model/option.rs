@@ -108,6 +108,37 @@ pub struct ForwardFor {
     pub if_none: Option<Span>,
 }
 
+/// Where a parameter of `option forwarded` comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ForwardedPart {
+    /// What the connection or the request says.
+    Own,
+    /// An expression.
+    Expr(Spanned<String>),
+}
+
+/// `option forwarded`: the parameters of the Forwarded field (RFC 7239 section 4).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Forwarded {
+    pub proto: bool,
+    pub host: Option<ForwardedPart>,
+    pub by: Option<ForwardedPart>,
+    pub by_port: Option<ForwardedPart>,
+    pub client: Option<ForwardedPart>,
+    pub client_port: Option<ForwardedPart>,
+}
+
+impl Forwarded {
+    /// The expressions of all parameters.
+    pub fn expressions(&self) -> impl Iterator<Item = &Spanned<String>> {
+        let parts = [&self.host, &self.by, &self.by_port, &self.client, &self.client_port];
+        parts.into_iter().filter_map(|part| match part {
+            Some(ForwardedPart::Expr(text)) => Some(text),
+            _ => None,
+        })
+    }
+}
+
 /// An IP network in prefix form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Except {

@@ -5,10 +5,10 @@ use std::time::Duration;
 use proxy_types::{Mode, Span, Spanned};
 
 use super::{
-    AclLine, Affinity, Balance, Bind, Checks, Condition, Cookie, FlagSet, ForwardFor, HashType,
-    HttpConnectionMode, HttpReuse, L4Mode, L4Policy, LogEntry, LogOption, PersistRdp, PersistRule,
-    Redispatch, RestrictNames, RuleLine, RuleSet, Server, ServerOptions, SourceAddress, StatsPage,
-    StickRule, StickTable, Timeouts, UseBackend, UseServer,
+    AclLine, Affinity, Balance, Bind, Checks, Compression, Condition, Cookie, Filters, FlagSet,
+    ForwardFor, HashType, HttpConnectionMode, HttpReuse, L4Mode, L4Policy, LogEntry, LogOption,
+    PersistRdp, PersistRule, Redispatch, RestrictNames, RuleLine, RuleSet, Server, ServerOptions,
+    SourceAddress, StatsPage, StickRule, StickTable, Timeouts, UseBackend, UseServer,
 };
 use crate::lexer::Word;
 
@@ -78,6 +78,7 @@ pub struct Proxy {
     /// `capture cookie`.
     pub capture_cookie: Option<CaptureCookie>,
     pub description: Option<Spanned<String>>,
+    pub filters: Filters,
     pub guid: Option<Spanned<String>>,
     /// `id`: the `iid` of the statistics. The first free number from 2 by default, see
     /// [`ProxyId`](proxy_types::ProxyId).
@@ -120,6 +121,7 @@ impl Proxy {
             captures: Vec::new(),
             capture_cookie: None,
             description: None,
+            filters: Filters::default(),
             guid: None,
             id: None,
             persist_rules: Vec::new(),
@@ -149,6 +151,7 @@ pub struct Settings {
     pub checks: Checks,
     /// `clitcpka-cnt`, `-idle`, `-intvl`.
     pub clitcpka: TcpProbes,
+    pub compression: Option<Compression>,
     pub cookie: Option<Spanned<Cookie>>,
     pub default_backend: Option<Spanned<String>>,
     /// What the following `server` lines start from.

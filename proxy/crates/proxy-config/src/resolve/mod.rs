@@ -2,6 +2,7 @@
 
 mod binds;
 mod defaults;
+mod filters;
 mod identity;
 mod modes;
 mod order;
@@ -31,6 +32,7 @@ pub(crate) fn resolve(cx: &mut Context<'_>, sources: &Sources, config: &mut Conf
         }
     }
     modes::check(cx, config);
+    filters::check(cx, config);
     order::check(cx, config);
     rules::check(cx, config);
 }

@@ -62,9 +62,6 @@ pub(crate) const GLOBAL: Table<Parse> = &[
         "3.2",
         "limits",
         [
-            "maxcompcpuusage",
-            "maxcomprate",
-            "maxzlibmem",
             "server-state-base",
             "server-state-file",
             "tune.cli.max-payload-size",
@@ -92,11 +89,8 @@ pub(crate) const GLOBAL: Table<Parse> = &[
             "h2-workaround-bogus-websocket-clients",
             "http-err-codes",
             "http-fail-codes",
-            "tune.comp.maxlevel",
             "tune.h1.be.glitches-threshold",
             "tune.h1.fe.glitches-threshold",
-            "tune.zlib.memlevel",
-            "tune.zlib.windowsize",
         ],
     ),
     &not_yet(

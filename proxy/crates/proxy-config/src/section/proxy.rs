@@ -7,8 +7,8 @@ use crate::args::{Args, Polarity, last_string, rest_text};
 use crate::context::{Context, Parsed};
 use crate::keyword::{On, Row, Shape, Table, find, inert, not_yet, removed, row, suggest};
 use crate::line::{
-    balance, bind, capture, check, error_page, log, option, persist, rules, server, stats, stick,
-    timeout,
+    balance, bind, capture, check, error_page, filter, log, option, persist, rules, server, stats,
+    stick, timeout,
 };
 use crate::model::{HttpReuse, LogEntry, Proxy, RuleSet};
 use crate::place::{check_polarity, check_section, check_shape};
@@ -41,8 +41,6 @@ pub(crate) const PROXY: Table<Parse> = &[
         "a session keeps one idle connection per server",
     )],
     &not_yet(On::DEF_FE, M, "logs", ["log-format-sd", "log-steps"]),
-    &not_yet(On::FE_BE, M, "filters", ["filter", "filter-sequence"]),
-    &not_yet(On::ALL, M, "compression", ["compression"]),
     &not_yet(On::BE, M, "FastCGI", ["use-fcgi-app"]),
     &not_yet(On::ALL, M, "mail", ["email-alert"]),
     &not_yet(On::FE, M, "TLS", ["crt", "ssl-f-use"]),
@@ -81,6 +79,14 @@ const CARRIED: &[Row<Parse>] = &[
             p.binds.push(bind);
             Ok(())
         },
+    ),
+    row(
+        "compression",
+        On::ALL,
+        "<setting> [<arguments>]",
+        M,
+        "compresses payload",
+        filter::compression,
     ),
     row(
         "default-server",
@@ -140,6 +146,15 @@ const CARRIED: &[Row<Parse>] = &[
             p.settings.error_log_format = Some(text);
             Ok(())
         },
+    ),
+    row("filter", On::FE_BE, "<name> [param*]", M, "adds a filter", filter::filter),
+    row(
+        "filter-sequence",
+        On::FE_BE,
+        "{request|response} <name>[,<name>]*",
+        M,
+        "which filters have their turn, and in which order",
+        filter::sequence,
     ),
     row(
         "fullconn",

@@ -227,6 +227,20 @@ const fn idle(name: &'static str, shape: Shape, why: &'static str) -> Row<Parse>
 const COUNT: i64 = COUNT_MAX as i64;
 
 pub(super) const TUNING: &[Row<Parse>] = &[
+    global(
+        "maxcompcpuusage",
+        "<number>",
+        "3.2",
+        "CPU usage beyond which nothing is compressed",
+        |cx, g, args| {
+            g.tune.max_compression_cpu = Some(args.number(cx, 0..=100)?);
+            args.end(cx)
+        },
+    ),
+    global("maxcomprate", "<number>", "3.2", "kilobytes compressed per second", |cx, g, args| {
+        g.tune.max_compression_rate = Some(args.number(cx, 0..=COUNT_MAX)?);
+        args.end(cx)
+    }),
     global("maxconn", "<number>", "3.2", "connections of the process", |cx, g, args| {
         let value = args.number(cx, 0..=COUNT_MAX)?;
         args.end(cx)?;
@@ -271,6 +285,10 @@ pub(super) const TUNING: &[Row<Parse>] = &[
             args.end(cx)
         },
     ),
+    global("maxzlibmem", "<number>", "3.2", "megabytes used for compression", |cx, g, args| {
+        g.tune.max_zlib_memory = Some(args.number(cx, 0..=COUNT_MAX)?);
+        args.end(cx)
+    }),
     global("noreuseport", "", "3.2", "one listening socket for all threads", |cx, g, args| {
         g.noreuseport = Some(args.span());
         args.end(cx)
@@ -291,6 +309,10 @@ pub(super) const TUNING: &[Row<Parse>] = &[
     ),
     global("tune.bufsize", "<size>", "3.2", "bytes of a buffer", |cx, g, args| {
         buffer(cx, args, 1024, |t| &mut t.bufsize, g)
+    }),
+    global("tune.comp.maxlevel", "<number>", "3.2", "highest compression level", |cx, g, args| {
+        g.tune.compression_level = Some(args.number(cx, 0..=9)?);
+        args.end(cx)
     }),
     global("tune.http.logurilen", "<number>", "3.2", "bytes of a URI in logs", |cx, g, args| {
         g.tune.http_logurilen = Some(args.number(cx, 1..=65535)?);
@@ -356,6 +378,14 @@ pub(super) const TUNING: &[Row<Parse>] = &[
         "send buffer of server sockets",
         |cx, g, args| buffer(cx, args, 1, |t| &mut t.sndbuf_server, g),
     ),
+    global("tune.zlib.memlevel", "<number>", "3.2", "memory for compression", |cx, g, args| {
+        g.tune.zlib_memory_level = Some(args.number(cx, 1..=9)?);
+        args.end(cx)
+    }),
+    global("tune.zlib.windowsize", "<number>", "3.2", "history for compression", |cx, g, args| {
+        g.tune.zlib_window = Some(args.number(cx, 8..=15)?);
+        args.end(cx)
+    }),
 ];
 
 /// Largest window and rxbuf, in bytes (RFC 9113 section 6.9.1).

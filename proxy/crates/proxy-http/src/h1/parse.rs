@@ -282,7 +282,10 @@ fn response(input: &[u8], limits: &Limits, method: Method, head: &mut ResponseHe
     head.status = status;
     head.reason = Span::new(reason_start, reason_end);
     head.line = Span::new(0, line_end);
-    if &text[..9] != b"HTTP/1.1 " || reason_start != 13 || line_end != reason_end + 2 {
+    if !matches!(&text[..9], b"HTTP/1.1 " | b"HTTP/1.0 ")
+        || reason_start != 13
+        || line_end != reason_end + 2
+    {
         head.render_line();
     }
     head.flags = facts.finish(&mut head.headers).map_err(|reason| Some((reason, skip)))?;

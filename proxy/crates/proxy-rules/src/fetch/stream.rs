@@ -185,6 +185,24 @@ pub(super) const FETCHES: &[FetchDef] = &[
         .eg(&[("res.bytes_in", Some("1400"))]),
     sint("res.bytes_out", SERVER, bytes_out, "Bytes sent to the client.")
         .eg(&[("res.bytes_out", Some("1500"))]),
+    FetchDef::new(
+        "res.comp",
+        &[],
+        Type::Bool,
+        CONN,
+        compressed,
+        "True when the response was compressed.",
+    )
+    .eg(&[("res.comp", Some("1"))]),
+    FetchDef::new(
+        "res.comp_algo",
+        &[],
+        Type::Str,
+        CONN,
+        compressed_with,
+        "Algorithm that the response was compressed with.",
+    )
+    .eg(&[("res.comp_algo", Some("gzip"))]),
     sint("res.timer.data", SERVER, timer_data, "Time to transfer the data.")
         .eg(&[("res.timer.data", Some("10"))]),
     sint("res.timer.hdr", Validity::RESPONSE, timer_res_hdr, "Time to get the response head.")
@@ -349,6 +367,8 @@ fetches! {
     server_status: |cx| number(cx.known()?.server_status?);
     retries: |cx| number(cx.known()?.retries);
     id32: |cx| number(cx.known()?.stream_number);
+    compressed: |cx| Some(Sample::Bool(cx.known()?.compressed.is_some()));
+    compressed_with: |cx| Some(Sample::Str(cx.known()?.compressed?.as_bytes()));
     redispatched: |cx| Some(Sample::Bool(cx.known()?.redispatched));
     term_state: |cx| {
         let state = cx.known()?.termination;

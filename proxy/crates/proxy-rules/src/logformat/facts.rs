@@ -75,6 +75,8 @@ pub struct LogFacts<'a> {
     /// The request line as received, cut at `tune.http.logurilen`; `None` for a request that could not be read.
     pub request_line: Option<&'a [u8]>,
     pub unique_id: Option<&'a [u8]>,
+    /// The algorithm that the response was compressed with.
+    pub compressed: Option<&'static str>,
     /// Number of the stream within the process (`%rt`).
     pub stream_number: u32,
     /// Number of the line within the frontend (`%lc`).
@@ -128,6 +130,7 @@ impl LogFacts<'_> {
         response_captures: &[],
         request_line: None,
         unique_id: None,
+        compressed: None,
         stream_number: 0,
         line_number: 0,
         origin: Origin::Unspec,

@@ -222,6 +222,7 @@ fn facts() -> LogFacts<'static> {
         response_in: 1400,
         request_line: Some(b"GET /a/b.png?x=1&y=two&x=3 HTTP/1.1"),
         unique_id: Some(b"id-1"),
+        compressed: Some("gzip"),
         stream_number: 18,
         retries: 1,
         first_request: true,

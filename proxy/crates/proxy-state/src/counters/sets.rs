@@ -45,6 +45,11 @@ counters! {
         cli_aborts,
         /// Transfers aborted by the server.
         srv_aborts,
+        /// Bytes of responses given to the compressor, that came out of it, and that passed it by at its limits
+        /// (`comp_in`, `comp_out`, `comp_byp`).
+        comp_in, comp_out, comp_byp,
+        /// Responses that were compressed (`comp_rsp`).
+        comp_rsp,
     }
 }
 
@@ -101,6 +106,8 @@ counters! {
         connect,
         /// Idle connections used again (`reuse`).
         reuse,
+        /// As a frontend's.
+        comp_in, comp_out, comp_byp, comp_rsp,
     }
 }
 

@@ -183,6 +183,7 @@ impl StreamView for View<'_> {
             answered_by: record.service.map_or(AnsweredBy::Server, AnsweredBy::Applet),
             backend_dst: server.and_then(|s| s.addr().inet()),
             unique_id: self.unique_id,
+            compressed: record.compressed,
             stream_number: self.number,
             origin: if record.server.is_some() { Origin::TxnClose } else { Origin::SessError },
             ..LogFacts::NONE

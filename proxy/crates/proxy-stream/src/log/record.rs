@@ -55,6 +55,8 @@ pub struct Record {
     pub server_connection: Option<Arc<Connection>>,
     /// The internal service that answered in a server's place.
     pub service: Option<&'static str>,
+    /// The algorithm that the response was compressed with.
+    pub compressed: Option<&'static str>,
     /// The request could be read.
     pub request_read: bool,
     /// No line is to be written.
@@ -89,6 +91,7 @@ impl Default for Record {
             server: None,
             server_connection: None,
             service: None,
+            compressed: None,
             request_read: false,
             silent: false,
         }

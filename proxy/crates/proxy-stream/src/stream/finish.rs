@@ -5,7 +5,7 @@ use std::sync::Arc;
 use proxy_state::Server;
 use proxy_state::options::HttpReuse;
 
-use super::{After, Exchange, observe};
+use super::{After, Exchange, compress, observe};
 use crate::backend::{Attached, Idle};
 use crate::log;
 use crate::session::{LastServer, Session};
@@ -181,6 +181,7 @@ pub(super) fn finish(s: &mut Session, x: &mut Exchange) {
         }
         add_times(&server.times, record);
     }
+    compress::finish(s, x);
     observe::end(s, x);
     log::write(s, x);
 }

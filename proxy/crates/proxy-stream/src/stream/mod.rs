@@ -8,6 +8,7 @@
 
 mod answer;
 mod buffer;
+mod compress;
 mod cookie;
 mod finish;
 mod observe;
@@ -75,6 +76,7 @@ pub(crate) struct Exchange {
     pub(crate) last_rule: LastRule,
     pub(crate) overrides: Overrides,
     pub(crate) unique_id: Option<Vec<u8>>,
+    pub(crate) compress: compress::State,
     /// The request body, where it is looked at before it is sent.
     peeked: Option<Box<buffer::Peeked>>,
     /// `tcp-request content` rules of the frontend ran before the connection went on in mode http.
@@ -112,6 +114,7 @@ impl Exchange {
         self.overrides.dst.set(None);
         self.overrides.timeouts.take();
         self.unique_id = None;
+        self.compress = compress::State::default();
         self.replacement = None;
         self.inspected = false;
         self.peeked = None;

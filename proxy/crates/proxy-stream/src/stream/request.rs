@@ -11,7 +11,7 @@ use proxy_net::clock::Tick;
 use proxy_rules::action::Cause;
 
 use super::rules::{self, Verdict};
-use super::{Exchange, answer, buffer, persist, service};
+use super::{Exchange, answer, buffer, compress, persist, service};
 use crate::backend::Attached;
 use crate::env::Back;
 use crate::mux::h1::Wire;
@@ -112,6 +112,7 @@ pub(super) async fn begin(s: &mut Session, x: &mut Exchange) -> Result<Next, Fau
         return Ok(next);
     }
     persist::bind(s, x, &back);
+    compress::on_request(s, x, &back);
     prepare(s, x, &back);
     x.backend = Some(back);
     Ok(Next::Server)
@@ -397,8 +398,11 @@ pub(super) fn send_head(s: &mut Session, x: &mut Exchange) -> Result<(), Fault> 
     if !conn.framed && from == Wire::Framed && x.request.flags().upgrade {
         complete_upgrade(&mut x.request, || s.thread.random());
     }
+    let to = super::server_wire(conn);
+    x.to_server.set_message(x.request.body(), from, to);
+    compress::send_request(s, x, to);
+    let Some(Attached { conn, .. }) = &mut x.server else { return Err(Fault::Internal) };
     let request = &x.request;
-    x.to_server.set_message(request.body(), from, super::server_wire(conn));
     if !conn.framed {
         x.to_server.queue(|out| write_request(request, out));
         return Ok(());

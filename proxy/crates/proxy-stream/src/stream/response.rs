@@ -11,7 +11,7 @@ use proxy_state::stick::data::id;
 use proxy_rules::action::Cause;
 
 use super::rules::{self, Verdict};
-use super::{Exchange, cookie, request};
+use super::{Exchange, compress, cookie, request};
 use crate::env::Back;
 use crate::mux::h1::Wire;
 use crate::session::Session;
@@ -196,6 +196,9 @@ fn forward(s: &mut Session, x: &mut Exchange, from: Wire) -> Result<Kind, Fault>
     let body = x.response.body();
     x.keep_server &= x.response.is_persistent();
     x.keep_client &= (body != BodyLen::UntilClose) && !s.leaves();
+    // What the head says in HTTP/1.0 holds for the connection to the client, too.
+    let old_response = x.response.version() == Version::Http10;
+    x.keep_client &= !(old_response && body == BodyLen::Chunked);
 
     let headers = x.response.headers_mut();
     if body == BodyLen::Chunked && old_client {
@@ -214,17 +217,19 @@ fn forward(s: &mut Session, x: &mut Exchange, from: Wire) -> Result<Kind, Fault>
         headers.remove(b"transfer-encoding");
     } else {
         request::strip_connection(headers);
-        if !x.keep_client {
-            headers.append(b"connection", b"close");
-        } else if old_client {
-            headers.append(b"connection", b"keep-alive");
+        match x.keep_client {
+            true if old_client || old_response => headers.append(b"connection", b"keep-alive"),
+            false if !old_response => headers.append(b"connection", b"close"),
+            _ => {}
         }
     }
     let body = if x.tunnel { BodyLen::None } else { body };
     if s.front.frontend.options.drop_response_trailers {
         x.to_client.drop_trailers();
     }
-    x.to_client.set_message(body, from, x.client_wire(&s.client));
+    let to = x.client_wire(&s.client);
+    x.to_client.set_message(body, from, to);
+    compress::on_response(s, x, to);
     send_head(s, x)?;
     Ok(Kind::Final)
 }

@@ -132,6 +132,7 @@ fn poll_request(
             x.flow.request_done = true;
             Ok(())
         }
+        Poll::Ready(Err(PumpFault::Transform(_))) => Err(Fault::Internal),
         Poll::Ready(Err(PumpFault::Framing(_))) if x.answered => Err(Fault::DataBad),
         Poll::Ready(Err(PumpFault::Framing(_))) => Err(Fault::BadRequestBody),
         Poll::Ready(Err(PumpFault::Closed | PumpFault::Read(_))) if x.answered => {
@@ -251,6 +252,7 @@ fn body_fault(fault: &PumpFault) -> Fault {
     match fault {
         PumpFault::Write(_) => Fault::DataClientAbort,
         PumpFault::Framing(_) => Fault::DataBad,
+        PumpFault::Transform(_) => Fault::Internal,
         PumpFault::Closed | PumpFault::Read(_) => Fault::DataServerAbort,
     }
 }

@@ -242,6 +242,9 @@ fn direction(
 fn blame(fault: &PumpFault, reading: Fault, writing: Fault) -> Fault {
     match fault {
         PumpFault::Write(_) => writing,
-        PumpFault::Closed | PumpFault::Read(_) | PumpFault::Framing(_) => reading,
+        PumpFault::Closed
+        | PumpFault::Read(_)
+        | PumpFault::Framing(_)
+        | PumpFault::Transform(_) => reading,
     }
 }

@@ -4,4 +4,5 @@ mod body;
 mod pump;
 
 pub use body::Body;
+pub(crate) use pump::Transform;
 pub use pump::{Pump, PumpFault, Wire};

@@ -10,6 +10,7 @@ use proxy_http::BodyLen;
 use proxy_http::h1::{ChunkError, Filtered, Keep};
 
 use super::Body;
+use crate::compress::{CompressError, Compressed};
 use crate::io::{Conn, Used};
 use crate::scratch;
 
@@ -27,6 +28,20 @@ pub enum PumpFault {
     Write(io::Error),
     #[error("malformed body: {0}")]
     Framing(#[from] ChunkError),
+    #[error("{0}")]
+    Transform(#[from] CompressError),
+}
+
+/// Changes payload on its way.
+pub(crate) trait Transform {
+    /// Takes payload and appends what the recipient gets of it; with `last`, nothing follows.
+    ///
+    /// # Errors
+    /// The payload cannot be changed any further.
+    fn push(&mut self, data: &[u8], last: bool, out: &mut Vec<u8>) -> Result<(), CompressError>;
+
+    /// What went through so far.
+    fn moved(&self) -> Compressed;
 }
 
 /// How a side of a direction carries its message.
@@ -51,10 +66,14 @@ enum Tail {
 }
 
 /// The state of one direction.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Pump {
     body: Body,
     tail: Tail,
+    /// What payload goes through, while some is to come.
+    transform: Option<Box<dyn Transform>>,
+    /// What went through a transform that has ended.
+    transformed: Compressed,
     /// Trailer lines to send with the tail.
     trailers: Vec<u8>,
     /// `option http-drop-*-trailers`.
@@ -70,6 +89,26 @@ pub struct Pump {
     pub did_read: bool,
     /// Something was written since [`Pump::begin_poll`].
     pub did_write: bool,
+}
+
+impl std::fmt::Debug for Pump {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let waiting = self.unsent.len() - self.sent;
+        f.debug_struct("Pump")
+            .field("body", &self.body)
+            .field("tail", &self.tail)
+            .field("waiting", &waiting)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One chunk around `bytes`, which must not be empty.
+fn write_chunk(bytes: &[u8], out: &mut Vec<u8>) {
+    use io::Write;
+    // Writing to memory does not fail.
+    let _ = write!(out, "{:x}\r\n", bytes.len());
+    out.extend_from_slice(bytes);
+    out.extend_from_slice(b"\r\n");
 }
 
 impl Pump {
@@ -93,6 +132,22 @@ impl Pump {
             _ => Tail::Nothing,
         };
         self.body = body;
+    }
+
+    /// Lets the payload of the message that was set go through `transform`: its recipient learns of its end by chunks,
+    /// or by the end of the stream.
+    pub(crate) fn set_transform(&mut self, transform: Box<dyn Transform>, to: Wire) {
+        debug_assert!(to != Wire::Http10, "the end could not be told");
+        if let Body::Chunked(_, keep) = &mut self.body {
+            *keep = Keep::PayloadAndTrailers;
+        }
+        self.tail = if to == Wire::Framed { Tail::EndOfStream } else { Tail::LastChunk };
+        self.transform = Some(transform);
+    }
+
+    /// What went through a transform.
+    pub(crate) fn transformed(&self) -> Compressed {
+        self.transform.as_ref().map_or(self.transformed, |transform| transform.moved())
     }
 
     /// Takes note of a message of our own: `len` bytes will be queued behind the head.
@@ -143,7 +198,10 @@ impl Pump {
     /// Everything was received and sent.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.body.is_done() && !self.has_unsent() && self.tail == Tail::Nothing
+        self.body.is_done()
+            && !self.has_unsent()
+            && self.tail == Tail::Nothing
+            && self.transform.is_none()
     }
 
     /// The whole body was received.
@@ -174,6 +232,10 @@ impl Pump {
             if self.body.is_done() {
                 if self.tail == Tail::Nothing {
                     return Poll::Ready(Ok(()));
+                }
+                if self.transform.is_some() {
+                    self.transform(&[])?;
+                    continue;
                 }
                 self.send_tail(dst).map_err(PumpFault::Write)?;
                 continue;
@@ -242,15 +304,17 @@ impl Pump {
     ) -> Result<usize, PumpFault> {
         let filtered = self.filter(data)?;
         let bytes = &data[..filtered.produced];
+        if self.transform.is_some() {
+            self.transform(bytes)?;
+            if self.transform.is_none() && self.tail == Tail::LastChunk {
+                self.send_tail(dst).map_err(PumpFault::Write)?;
+            }
+            self.send(cx, &[], dst)?;
+            return Ok(filtered.consumed);
+        }
         match self.tail {
             Tail::LastChunk if !bytes.is_empty() => {
-                self.queue(|out| {
-                    use io::Write;
-                    // Writing to memory does not fail.
-                    let _ = write!(out, "{:x}\r\n", bytes.len());
-                    out.extend_from_slice(bytes);
-                    out.extend_from_slice(b"\r\n");
-                });
+                self.queue(|out| write_chunk(bytes, out));
                 self.send(cx, &[], dst)?;
             }
             Tail::EndOfStream if self.body.is_done() && self.trailers.is_empty() => {
@@ -259,6 +323,25 @@ impl Pump {
             _ => self.send(cx, bytes, dst)?,
         }
         Ok(filtered.consumed)
+    }
+
+    /// Queues what becomes of payload, in a chunk where the recipient gets chunks.
+    fn transform(&mut self, data: &[u8]) -> Result<(), PumpFault> {
+        let Some(mut transform) = self.transform.take() else { return Ok(()) };
+        let last = self.body.is_done();
+        let mut made = scratch::take();
+        let pushed = transform.push(data, last, &mut made);
+        match self.tail {
+            Tail::LastChunk if !made.is_empty() => self.queue(|out| write_chunk(&made, out)),
+            _ => self.queue(|out| out.extend_from_slice(&made)),
+        }
+        scratch::give(&mut made);
+        if last {
+            self.transformed = transform.moved();
+        } else {
+            self.transform = Some(transform);
+        }
+        Ok(pushed?)
     }
 
     /// Sends the last bytes of a body together with its end, if that is possible at once.

@@ -1,0 +1,100 @@
+//! `compression` and `filter` lines (configuration manual, 4.2 and 9).
+
+use proxy_types::{Span, Spanned};
+
+/// How payload is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CompressionAlgorithm {
+    /// Not at all, but sent as if it were.
+    Identity,
+    Gzip,
+    /// With the header of zlib (RFC 1950).
+    Deflate,
+    /// Without it.
+    RawDeflate,
+}
+
+/// What is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CompressionDirection {
+    Request,
+    Response,
+    Both,
+}
+
+/// What the `compression` lines of a section say; later ones add to earlier ones.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Compression {
+    /// The last of the lines.
+    pub span: Span,
+    /// `algo-req`: one.
+    pub request_algorithm: Option<CompressionAlgorithm>,
+    /// `algo` and `algo-res`, in the order of preference.
+    pub response_algorithms: Vec<CompressionAlgorithm>,
+    /// `type-req`: how the values of Content-Type may begin; none is any.
+    pub request_types: Vec<String>,
+    /// `type` and `type-res`.
+    pub response_types: Vec<String>,
+    /// `minsize-req`, in bytes; 0 by default.
+    pub request_min: Option<Spanned<u32>>,
+    /// `minsize-res`.
+    pub response_min: Option<Spanned<u32>>,
+    /// `offload`: servers do not learn that the client accepts compressed responses.
+    pub offload: Option<Span>,
+    /// `direction`: responses by default. What `filter comp-req` and `comp-res` say goes before it.
+    pub direction: Option<Spanned<CompressionDirection>>,
+}
+
+/// A filter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FilterKind {
+    CompressRequests,
+    CompressResponses,
+    /// `compression`: both of them, as `compression direction` says.
+    Compress,
+}
+
+impl FilterKind {
+    /// The name that `filter-sequence` knows it by.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::CompressRequests => "comp-req",
+            Self::CompressResponses => "comp-res",
+            Self::Compress => "compression",
+        }
+    }
+}
+
+/// A `filter` line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilterLine {
+    pub span: Span,
+    pub kind: FilterKind,
+}
+
+/// The filters of a section.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filters {
+    /// `filter` lines, in order.
+    pub lines: Vec<FilterLine>,
+    /// `filter-sequence request`: names in the order of their turns; those that are left out have none.
+    pub request_order: Option<Spanned<Vec<Spanned<String>>>>,
+    /// `filter-sequence response`.
+    pub response_order: Option<Spanned<Vec<Spanned<String>>>>,
+}
+
+impl Filters {
+    /// Whether a filter has its turn on requests.
+    pub fn on_requests(&self, kind: &FilterKind) -> bool {
+        Self::takes_part(self.request_order.as_ref(), kind)
+    }
+
+    /// Whether a filter has its turn on responses.
+    pub fn on_responses(&self, kind: &FilterKind) -> bool {
+        Self::takes_part(self.response_order.as_ref(), kind)
+    }
+
+    fn takes_part(order: Option<&Spanned<Vec<Spanned<String>>>>, kind: &FilterKind) -> bool {
+        order.is_none_or(|order| order.value.iter().any(|name| name.value == kind.name()))
+    }
+}
