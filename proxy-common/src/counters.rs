@@ -30,7 +30,8 @@ pub struct Traffic {
     pub passed_no_server: u64,
     /// SYNs left to userspace: no free source port, or no room for the flow.
     pub passed_no_room: u64,
-    pub reserved: u64,
+    /// SYNs dropped by a rule. Services only.
+    pub denied: u64,
 }
 
 /// Value of [`SERVICE_LIVE`](crate::maps::SERVICE_LIVE) and
@@ -94,6 +95,10 @@ pub enum Reason {
     CacheEvicted,
     /// Dropped: a server's refusal; the client's next SYN goes to another server.
     Refused,
+    /// Dropped: a rule forbids the client's address.
+    Denied,
+    /// Passed: a rule about the client's address that userspace carries out.
+    Ruled,
 }
 
 impl Reason {
@@ -101,7 +106,7 @@ impl Reason {
     pub const COUNT: u32 = Self::ALL.len() as u32;
 
     /// Each reason with the name that statistics show.
-    pub const ALL: [(Self, &'static str); 20] = [
+    pub const ALL: [(Self, &'static str); 22] = [
         (Self::NoFlow, "no_flow"),
         (Self::NoServer, "no_server"),
         (Self::Full, "full"),
@@ -122,6 +127,8 @@ impl Reason {
         (Self::CacheMiss, "cache_miss"),
         (Self::CacheEvicted, "cache_evicted"),
         (Self::Refused, "refused"),
+        (Self::Denied, "denied"),
+        (Self::Ruled, "ruled"),
     ];
 }
 

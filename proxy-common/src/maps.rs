@@ -9,6 +9,7 @@
 //! | `SERVICES` | array | [`ServiceEntry`](crate::ServiceEntry) |
 //! | `RINGS` | array | [`Ring`](crate::Ring) |
 //! | `REALS` | array | [`RealEntry`](crate::RealEntry) |
+//! | `SOURCES` | longest-prefix trie by [`SourceKey`](crate::SourceKey) | [`SourceRuling`](crate::SourceRuling) |
 //! | `FLOWS` | hash by [`FlowKey`](crate::FlowKey), preallocated | [`FlowEntry`](crate::FlowEntry) |
 //! | `CACHE` | array, mmapable | [`CacheSet`](crate::CacheSet) |
 //! | `EPOCHS` | array | [`EpochLine`](crate::EpochLine) |
@@ -18,6 +19,7 @@
 //! | `COUNTERS` | per-CPU array of [`Reason::COUNT`](crate::Reason) | `u64` |
 //! | `SVC_COUNTERS`, `SRV_COUNTERS` | per-CPU array | [`Traffic`](crate::Traffic) |
 //! | `SVC_LIVE`, `SRV_LIVE` | array | [`Live`](crate::Live) |
+//! | `RULES` | per-CPU array, [`RULES_PER_SERVICE`](crate::RULES_PER_SERVICE) for each service | `u64` |
 //! | `EVENTS` | ring buffer | [`FlowEvent`](crate::FlowEvent) |
 
 use crate::Port;
@@ -36,6 +38,7 @@ pub const VIPS: &str = "VIPS";
 pub const SERVICES: &str = "SERVICES";
 pub const RINGS: &str = "RINGS";
 pub const REALS: &str = "REALS";
+pub const SOURCES: &str = "SOURCES";
 pub const FLOWS: &str = "FLOWS";
 pub const CACHE: &str = "CACHE";
 pub const EPOCHS: &str = "EPOCHS";
@@ -46,18 +49,20 @@ pub const INTERFACES: &str = "INTERFACES";
 pub const COUNTERS: &str = "COUNTERS";
 pub const SERVICE_COUNTERS: &str = "SVC_COUNTERS";
 pub const SERVER_COUNTERS: &str = "SRV_COUNTERS";
+pub const RULES: &str = "RULES";
 pub const SERVICE_LIVE: &str = "SVC_LIVE";
 pub const SERVER_LIVE: &str = "SRV_LIVE";
 pub const EVENTS: &str = "EVENTS";
 
 /// Every map of the object.
-pub const ALL: [&str; 19] = [
+pub const ALL: [&str; 21] = [
     CONFIG,
     PREFILTER,
     VIPS,
     SERVICES,
     RINGS,
     REALS,
+    SOURCES,
     FLOWS,
     CACHE,
     EPOCHS,
@@ -68,6 +73,7 @@ pub const ALL: [&str; 19] = [
     COUNTERS,
     SERVICE_COUNTERS,
     SERVER_COUNTERS,
+    RULES,
     SERVICE_LIVE,
     SERVER_LIVE,
     EVENTS,
@@ -100,6 +106,8 @@ pub mod default_size {
     pub const SERVICES: u32 = 64;
     pub const RINGS: u32 = 4;
     pub const REALS: u32 = 256;
+    /// Allocated as they are used.
+    pub const SOURCES: u32 = 1 << 22;
     pub const FLOWS: u32 = 16384;
     /// CPUs times sets; with [`CACHE_MASK`](self::CACHE_MASK) there is room for two CPUs.
     pub const CACHE: u32 = 2 * (CACHE_MASK + 1);

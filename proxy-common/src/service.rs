@@ -37,6 +37,8 @@ pub const SERVICE_UP: u8 = 1;
 pub const SERVICE_FULLNAT: u8 = 2;
 /// Ended and failed connections are reported in [`EVENTS`](crate::maps::EVENTS).
 pub const SERVICE_LOG: u8 = 4;
+/// Rules about clients' addresses are asked first, see [`SOURCES`](crate::maps::SOURCES).
+pub const SERVICE_SOURCES: u8 = 8;
 
 /// Value of [`SERVICES`](crate::maps::SERVICES).
 #[repr(C)]

@@ -7,8 +7,8 @@ use std::{
 
 use proxy_common::{
     Addr, CACHE_WAYS, CacheSet, CacheWay, Config, EpochLine, FlowEntry, FlowEvent, FlowKey,
-    HOOK_TC, Live, Port, RealEntry, Reason, ServiceEntry, Slot, Traffic, VipEntry, VipKey,
-    maps::PREFILTER_WORDS,
+    HOOK_TC, Live, Port, RealEntry, Reason, ServiceEntry, Slot, SourceKey, SourceNet, SourceRuling,
+    Traffic, VipEntry, VipKey, maps::PREFILTER_WORDS,
 };
 
 use crate::{
@@ -117,6 +117,9 @@ pub(crate) struct HostTables {
     pub(crate) services: Vec<ServiceEntry>,
     pub(crate) ring: Vec<u32>,
     pub(crate) reals: Vec<RealEntry>,
+    /// By the length of the prefix and its masked bits.
+    pub(crate) sources: HashMap<(u32, u32, u128), SourceRuling>,
+    pub(crate) rules: RefCell<HashMap<u32, u64>>,
     pub(crate) flows: RefCell<HashMap<FlowKey, &'static FlowCell>>,
     pub(crate) capacity: usize,
     epochs: Vec<EpochCell>,
@@ -156,6 +159,8 @@ impl HostTables {
             events: RefCell::default(),
             now: Cell::new(1),
             random: Cell::new(1),
+            sources: HashMap::new(),
+            rules: RefCell::default(),
             reals,
         }
     }
@@ -201,6 +206,15 @@ impl Tables for HostTables {
 
     fn real(&self, index: u32) -> Option<&RealEntry> {
         self.reals.get(index as usize)
+    }
+
+    fn source(&self, key: &SourceKey) -> Option<SourceRuling> {
+        let SourceNet { service, addr } = key.net;
+        let bits = u128::from_be_bytes(addr.octets());
+        (0..=128_u32).rev().find_map(|len| {
+            let mask = u128::MAX.checked_shl(128 - len).unwrap_or(0);
+            self.sources.get(&(service, len, bits & mask)).copied()
+        })
     }
 
     fn flow(&self, key: &FlowKey) -> Option<&FlowCell> {
@@ -254,6 +268,10 @@ impl Tables for HostTables {
 
     fn count_server(&self, index: u32, change: impl FnOnce(&mut Traffic)) {
         change(&mut self.server_traffic.borrow_mut()[index as usize]);
+    }
+
+    fn count_rule(&self, index: u32) {
+        *self.rules.borrow_mut().entry(index).or_default() += 1;
     }
 
     fn swap_embryonic(&self, _config: &Config, slot: &mut Slot) {

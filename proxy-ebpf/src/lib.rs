@@ -4,7 +4,7 @@
 //! The files stand in the order in which a packet meets them:
 //!
 //! [`headers`] and [`frame`] (access to its bytes) → [`parse`] → [`process`] (the way through) →
-//! [`cache`] → [`flow`] (the exact table) → [`known`] or [`open`] (with [`select`] and [`ports`]) →
+//! [`cache`] → [`flow`] (the exact table) → [`known`] or [`open`] (with [`source`], [`select`] and [`ports`]) →
 //! [`rewrite`] (with [`checksum`]) and [`mss`]; [`icmp`] takes the errors about packets sent, [`end`] whatever ends a
 //! connection, and [`expire`] the user side's wish to end some.
 //!
@@ -32,6 +32,7 @@ pub mod ports;
 pub mod process;
 pub mod rewrite;
 pub mod select;
+pub mod source;
 pub mod tables;
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! The first SYN of a connection.
 
 use proxy_common::{
-    Addr, Config, FlowEntry, FlowKey, Port, RealEntry, Reason, SERVICE_FULLNAT, SERVICE_UP,
-    ServiceEntry, VipEntry, proto,
+    Addr, Config, FlowEntry, FlowKey, Port, RealEntry, Reason, SERVICE_FULLNAT, SERVICE_SOURCES,
+    SERVICE_UP, ServiceEntry, VipEntry, proto,
 };
 
 use crate::{
@@ -15,11 +15,12 @@ use crate::{
     process::Family,
     rewrite,
     select::{self, Choice},
+    source,
     tables::{InsertError, Scratch, Tables},
 };
 
 /// Chooses a server for a SYN to a VIP, enters the connection and sends the SYN on. Whatever prevents it
-/// leaves the SYN to userspace, untouched. How many servers have refused it stands in `scratch.forward`.
+/// leaves the SYN to userspace, untouched, but for a rule that drops it. How many servers have refused it stands in `scratch.forward`.
 #[inline(always)]
 pub fn open<F: Frame, T: Tables, A: Family>(
     frame: &mut F,
@@ -35,6 +36,11 @@ pub fn open<F: Frame, T: Tables, A: Family>(
     };
     if service.flags & SERVICE_UP == 0 {
         return refuse(tables, index, Reason::NoServer);
+    }
+    if service.flags & SERVICE_SOURCES != 0
+        && let Some(verdict) = source::refuses(tables, index, &segment.key.src, &mut scratch.source)
+    {
+        return verdict;
     }
     if rewrite::ttl_spent(config, segment.ttl) {
         return refuse(tables, index, Reason::TtlExpired);

@@ -2,7 +2,7 @@
 
 use proxy_common::{
     CacheSet, Config, FlowEntry, FlowEvent, FlowKey, RealEntry, Reason, ServiceEntry, Slot,
-    Traffic, VipEntry, VipKey,
+    SourceKey, SourceRuling, Traffic, VipEntry, VipKey,
 };
 
 use crate::{
@@ -32,6 +32,7 @@ pub struct Scratch {
     pub forward: FlowEntry,
     pub reverse: FlowEntry,
     pub slot: Slot,
+    pub source: SourceKey,
     /// What the packet is to carry, and where it goes.
     pub rewrite: Rewrite,
     pub hop: Hop,
@@ -47,6 +48,8 @@ pub trait Tables {
     /// Server index in a place of a ring.
     fn ring(&self, ring: u32, place: u32) -> Option<u32>;
     fn real(&self, index: u32) -> Option<&RealEntry>;
+    /// What the longest prefix says of an address.
+    fn source(&self, key: &SourceKey) -> Option<SourceRuling>;
 
     fn flow(&self, key: &FlowKey) -> Option<&FlowCell>;
     /// Inserts a flow that must not exist yet.
@@ -69,6 +72,8 @@ pub trait Tables {
     fn count(&self, reason: Reason);
     fn count_service(&self, index: u32, change: impl FnOnce(&mut Traffic));
     fn count_server(&self, index: u32, change: impl FnOnce(&mut Traffic));
+
+    fn count_rule(&self, index: u32);
 
     /// Takes the next place of this CPU's `EMBRYONIC` ring; `slot` becomes what stood there.
     fn swap_embryonic(&self, config: &Config, slot: &mut Slot);

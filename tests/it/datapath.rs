@@ -185,6 +185,7 @@ fn service(name: &str, vip: SocketAddr) -> ServiceSpec {
         connect: Duration::from_secs(5),
         retries: 0,
         log: true,
+        sources: None,
         servers: servers.collect(),
         all_backups: false,
     }

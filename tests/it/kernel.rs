@@ -1,5 +1,6 @@
 //! The kernel path through the program itself: what a configuration asks for is what the kernel does.
 
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result, ensure};
@@ -10,6 +11,9 @@ use tests::wait::PATIENCE;
 use tests::{Lab, Sluice, eventually, net};
 
 use crate::datapath::{PORT, Peer, serve};
+
+/// Port of the frontend that changes lists.
+const CONTROL: u16 = 8081;
 
 /// The load balancer between a client and two servers that say who they are and echo.
 pub(crate) struct Scene {
@@ -58,6 +62,26 @@ impl Scene {
     pub(crate) fn connect(&self) -> Result<Peer> {
         let vip = SocketAddr::from(([10, 1, 0, 1], PORT));
         self.lab.client.enter(|| Peer::connect(vip))?
+    }
+
+    /// Sends a request to the frontend that changes lists.
+    fn ask(&self, path: &str) -> Result<()> {
+        let control = SocketAddr::from(([10, 1, 0, 1], CONTROL));
+        self.lab.client.enter(|| {
+            let mut stream = std::net::TcpStream::connect_timeout(&control, PATIENCE)?;
+            stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes())?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer)?;
+            ensure!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
+            Ok(())
+        })?
+    }
+
+    /// Whether a connection comes about within a moment.
+    fn try_connect(&self) -> Result<bool> {
+        let vip = SocketAddr::from(([10, 1, 0, 1], PORT));
+        let moment = std::time::Duration::from_millis(200);
+        self.lab.client.enter(|| std::net::TcpStream::connect_timeout(&vip, moment).is_ok())
     }
 
     /// The file that names the client's namespace.
@@ -159,5 +183,69 @@ fn a_server_limit_holds_over_both_paths() -> Result<()> {
     scene.connect()?.echo(1000)?;
     eventually("one more", PATIENCE, || scene.count("FRONTEND", "stot") == before + 1)
         .with_context(|| scene.command("show stat").unwrap_or_default())?;
+    Ok(())
+}
+
+/// Rules about clients' addresses are asked in the kernel, and follow their lists as these change at run time.
+#[test]
+fn rules_about_addresses_are_asked_in_the_kernel() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let (denied, map) = (dir.path().join("denied"), dir.path().join("map"));
+    std::fs::write(&denied, "203.0.113.0/24\n")?;
+    std::fs::write(&map, "10.1.0.2 good\n")?;
+    let lines = format!(
+        "    balance roundrobin\n    acl trusted src,map_ip({map}) -m str good\n\
+         \x20   tcp-request connection accept if {{ src 10.1.0.9 }}\n\
+         \x20   tcp-request connection silent-drop if {{ src -f {denied} }}\n\
+         \x20   tcp-request connection reject unless trusted\n\
+         \x20   server s1 10.2.1.2:80\n    server s2 10.2.2.2:80\n\
+         frontend control\n    mode http\n    bind 10.1.0.1:{CONTROL}\n\
+         \x20   http-request del-acl({denied}) %[url_param(key)] if {{ path /del }}\n\
+         \x20   http-request set-map({map}) %[url_param(key)] %[url_param(value)] if {{ path /map }}\n\
+         \x20   http-request return status 200\n",
+        map = map.display(),
+        denied = denied.display()
+    );
+    let Some(scene) = Scene::new(&lines)? else { return Ok(()) };
+    let drops = |reason: &str| -> Result<u64> {
+        let text = scene.command("show l4 drops")?;
+        let row = text.lines().find(|row| row.starts_with("web ") && row.contains(reason));
+        let row = row.with_context(|| format!("no {reason}: {text}"))?;
+        Ok(row.rsplit(' ').next().unwrap_or_default().parse()?)
+    };
+    let mut kept = scene.connect()?;
+    kept.echo(1000)?;
+    ensure!(scene.command("show l4 flows")?.lines().count() == 1);
+    ensure!(drops("silent-drop:")? == 0);
+
+    // Dropped: the SYN is not answered, the connection that is there goes on.
+    scene.command(&format!("add acl {} 10.1.0.0/24", denied.display()))?;
+    let rule = || drops("silent-drop:");
+    eventually("the kernel's rule", PATIENCE, || {
+        let _ = scene.try_connect();
+        rule().is_ok_and(|packets| packets > 0)
+    })?;
+    kept.echo(1000)?;
+    ensure!(drops("denied")? == rule()?);
+    eventually("the column of denied connections", PATIENCE, || {
+        scene.count("FRONTEND", "dcon") >= 1
+    })?;
+
+    // Rejected: userspace, whose rules are the same, closes the connection.
+    scene.ask("/del?key=10.1.0.0/24")?;
+    scene.ask("/map?key=10.1.0.2&value=bad")?;
+    eventually("the way to userspace", PATIENCE, || {
+        let _ = scene.try_connect();
+        drops("reject:").is_ok_and(|packets| packets > 0)
+    })?;
+    ensure!(scene.connect().is_err(), "let in");
+
+    // Let in again.
+    scene.ask("/map?key=10.1.0.2&value=good")?;
+    eventually("the way into the kernel", PATIENCE, || {
+        scene.connect().is_ok_and(|mut peer| peer.echo(100).is_ok())
+            && scene.command("show l4 flows").is_ok_and(|flows| flows.contains("fe=web"))
+    })?;
+    kept.echo(1000)?;
     Ok(())
 }

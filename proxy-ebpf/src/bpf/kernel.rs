@@ -2,12 +2,13 @@
 
 use core::{arch::asm, mem};
 
-use aya_ebpf::helpers::{
-    bpf_get_prandom_u32, bpf_get_smp_processor_id, generated::bpf_ktime_get_coarse_ns,
+use aya_ebpf::{
+    helpers::{bpf_get_prandom_u32, bpf_get_smp_processor_id, generated::bpf_ktime_get_coarse_ns},
+    maps::lpm_trie::Key,
 };
 use proxy_common::{
     CacheSet, Config, FlowEntry, FlowEvent, FlowKey, RING_SLOTS, RealEntry, Reason, ServiceEntry,
-    Slot, Traffic, VipEntry, VipKey,
+    Slot, SourceKey, SourceNet, SourceRuling, Traffic, VipEntry, VipKey,
 };
 use proxy_ebpf::{
     InsertError, Tables,
@@ -78,6 +79,13 @@ impl Tables for Kernel {
     }
 
     #[inline(always)]
+    fn source(&self, key: &SourceKey) -> Option<SourceRuling> {
+        // SAFETY: the length of the prefix and the bits, both without padding.
+        let key = unsafe { &*core::ptr::from_ref(key).cast::<Key<SourceNet>>() };
+        maps::SOURCES.get(key).copied()
+    }
+
+    #[inline(always)]
     fn flow(&self, key: &FlowKey) -> Option<&FlowCell> {
         value(maps::FLOWS.get_ptr(key).map(<*const FlowEntry>::cast))
     }
@@ -141,6 +149,13 @@ impl Tables for Kernel {
     fn count_server(&self, index: u32, change: impl FnOnce(&mut Traffic)) {
         if let Some(traffic) = own(maps::SRV_COUNTERS.get_ptr_mut(index)) {
             change(traffic);
+        }
+    }
+
+    #[inline(always)]
+    fn count_rule(&self, index: u32) {
+        if let Some(counter) = own(maps::RULES.get_ptr_mut(index)) {
+            *counter += 1;
         }
     }
 

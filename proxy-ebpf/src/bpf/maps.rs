@@ -3,11 +3,11 @@
 use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
     macros::map,
-    maps::{Array, HashMap, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, LpmTrie, PerCpuArray, RingBuf},
 };
 use proxy_common::{
-    CacheSet, Config, CpuState, EpochLine, FlowEntry, FlowKey, Live, RealEntry, Reason, Ring,
-    ServiceEntry, Slot, Traffic, VipEntry, VipKey,
+    CacheSet, Config, CpuState, EpochLine, FlowEntry, FlowKey, Live, RULES_PER_SERVICE, RealEntry,
+    Reason, Ring, ServiceEntry, Slot, SourceNet, SourceRuling, Traffic, VipEntry, VipKey,
     maps::{PREFILTER_WORDS, default_size},
 };
 use proxy_ebpf::Scratch;
@@ -26,6 +26,9 @@ pub(crate) static SERVICES: Array<ServiceEntry> =
 pub(crate) static RINGS: Array<Ring> = Array::with_max_entries(default_size::RINGS, 0);
 #[map]
 pub(crate) static REALS: Array<RealEntry> = Array::with_max_entries(default_size::REALS, 0);
+#[map]
+pub(crate) static SOURCES: LpmTrie<SourceNet, SourceRuling> =
+    LpmTrie::with_max_entries(default_size::SOURCES, 0);
 #[map]
 pub(crate) static FLOWS: HashMap<FlowKey, FlowEntry> =
     HashMap::with_max_entries(default_size::FLOWS, 0);
@@ -50,6 +53,9 @@ pub(crate) static SVC_COUNTERS: PerCpuArray<Traffic> =
 #[map]
 pub(crate) static SRV_COUNTERS: PerCpuArray<Traffic> =
     PerCpuArray::with_max_entries(default_size::REALS, 0);
+#[map]
+pub(crate) static RULES: PerCpuArray<u64> =
+    PerCpuArray::with_max_entries(default_size::SERVICES * RULES_PER_SERVICE, 0);
 #[map]
 pub(crate) static SVC_LIVE: Array<Live> = Array::with_max_entries(default_size::SERVICES, 0);
 #[map]

@@ -98,21 +98,6 @@ pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
             }
         }
     }
-    let decisions = paths::decide(&loaded.config, &|backend, server| {
-        addresses.get(&(backend.to_owned(), server.to_owned())).copied()
-    });
-    for decision in &decisions {
-        if let (Some(span), Some(blocker)) = (decision.required, &decision.blocker) {
-            diagnostics.push(
-                Diagnostic::alert(format!(
-                    "frontend '{}' cannot be carried by the kernel although 'l4 require' asks for it",
-                    decision.frontend
-                ))
-                .at(span)
-                .label(blocker.span, format!("{}: {}", blocker.directive, blocker.reason)),
-            );
-        }
-    }
     let registry = match Registry::new(spec) {
         Ok(registry) => Some(registry),
         Err(error) => {
@@ -152,6 +137,28 @@ pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
             )
         })
         .unwrap_or_default();
+    let decisions = paths::decide(
+        &loaded.config,
+        &|backend, server| addresses.get(&(backend.to_owned(), server.to_owned())).copied(),
+        &|frontend| {
+            let mut fronts = services.iter().map(|service| service.front());
+            fronts
+                .find(|front| *front.frontend.name == *frontend)
+                .map(|front| &front.tcp_connection)
+        },
+    );
+    for decision in &decisions {
+        if let (Some(span), Some(blocker)) = (decision.required, &decision.blocker) {
+            diagnostics.push(
+                Diagnostic::alert(format!(
+                    "frontend '{}' cannot be carried by the kernel although 'l4 require' asks for it",
+                    decision.frontend
+                ))
+                .at(span)
+                .label(blocker.span, format!("{}: {}", blocker.directive, blocker.reason)),
+            );
+        }
+    }
     let spellings = engines::spellings(&loaded.config, &mut diagnostics);
     drop(base);
     loading::say(args, &diagnostics, &loaded.sources);

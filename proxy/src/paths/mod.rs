@@ -10,8 +10,9 @@ mod rules;
 use std::net::SocketAddr;
 
 use proxy_config::Sources;
-use proxy_config::model::{Config, L4Mode, L4Policy, Proxy};
+use proxy_config::model::{Config, L4Mode, L4Policy, Proxy, RuleSet as ConfigRuleSet};
 use proxy_datapath as l4;
+use proxy_rules::ruleset::RuleSet;
 use proxy_types::{Mode, Span};
 
 pub(crate) use report::{Row, json, table};
@@ -58,6 +59,8 @@ pub(crate) struct Decision {
     pub(crate) required: Option<Span>,
     /// What the kernel is asked to do, for [`Path::L4`].
     pub(crate) service: Option<l4::ServiceSpec>,
+    /// The kernel asks `tcp-request connection` rules first: they look at the client's address only.
+    pub(crate) asks_sources: bool,
     /// Listeners of the frontend that stay in userspace although the frontend qualifies.
     pub(crate) left_out: Vec<String>,
 }
@@ -65,16 +68,28 @@ pub(crate) struct Decision {
 /// The address of a server as it was resolved, by backend and server name; `None` when it has none.
 pub(crate) type ServerAddress<'a> = &'a dyn Fn(&str, &str) -> Option<SocketAddr>;
 
+/// The compiled `tcp-request connection` rules of a frontend; `None` when it has none that could be compiled.
+pub(crate) type ConnectionRules<'a> = &'a dyn Fn(&str) -> Option<&'a RuleSet>;
+
 /// Decides for every frontend that is not disabled, in the order of the configuration.
-pub(crate) fn decide(config: &Config, addresses: ServerAddress<'_>) -> Vec<Decision> {
+pub(crate) fn decide(
+    config: &Config,
+    addresses: ServerAddress<'_>,
+    compiled: ConnectionRules<'_>,
+) -> Vec<Decision> {
     config
         .frontends()
         .filter(|proxy| !proxy.settings.is_disabled())
-        .map(|proxy| decide_one(config, proxy, addresses))
+        .map(|proxy| decide_one(config, proxy, addresses, compiled))
         .collect()
 }
 
-fn decide_one(config: &Config, proxy: &Proxy, addresses: ServerAddress<'_>) -> Decision {
+fn decide_one(
+    config: &Config,
+    proxy: &Proxy,
+    addresses: ServerAddress<'_>,
+    compiled: ConnectionRules<'_>,
+) -> Decision {
     let mode = proxy.settings.mode();
     let policy = proxy.settings.l4.or(config.global.l4);
     let mut decision = Decision {
@@ -83,9 +98,10 @@ fn decide_one(config: &Config, proxy: &Proxy, addresses: ServerAddress<'_>) -> D
         blocker: None,
         required: policy.filter(|p| p.value == L4Policy::Require).map(|p| p.span),
         service: None,
+        asks_sources: config.rules(proxy, ConfigRuleSet::TcpRequestConnection).next().is_some(),
         left_out: Vec::new(),
     };
-    match rules::service_backend(config, proxy) {
+    match rules::service_backend(config, proxy, compiled) {
         Err(blocker) => decision.blocker = Some(blocker),
         Ok(backend) => match service(config, proxy, backend, addresses, &mut decision.left_out) {
             Err(blocker) => decision.blocker = Some(blocker),
@@ -156,6 +172,8 @@ fn service(
         server_idle,
         connect,
         retries: u8::try_from(backend.settings.retries()).unwrap_or(u8::MAX),
+        // Filled in by the worker, which can evaluate them.
+        sources: None,
         log: config.log_targets(proxy).next().is_some(),
         servers,
         all_backups: backend.settings.flags.is_on(proxy_config::model::Flag::AllBackups),
@@ -176,8 +194,13 @@ impl Decision {
                 blocker.reason
             ),
             (None, Some(service)) => {
+                let inspected = if self.asks_sources {
+                    "rules about addresses only"
+                } else {
+                    "nothing to inspect"
+                };
                 let mut why = format!(
-                    "mode tcp, nothing to inspect, backend {} with {} server{}",
+                    "mode tcp, {inspected}, backend {} with {} server{}",
                     service.backend,
                     service.servers.len(),
                     if service.servers.len() == 1 { "" } else { "s" }

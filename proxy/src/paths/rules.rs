@@ -7,9 +7,10 @@ use proxy_config::model::{
     Balance, Bind, Config, Flag, L4Policy, Proxy, ProxyKind, RuleSet, Server, SourceAddress,
 };
 use proxy_datapath as l4;
+use proxy_rules::source::SourceOutcome;
 use proxy_types::{Endpoint, Host, Mode, PortSpec, Span, Spanned, Transport};
 
-use super::Blocker;
+use super::{Blocker, ConnectionRules};
 
 fn block<T>(directive: impl Into<String>, reason: &'static str, span: Span) -> Result<T, Blocker> {
     Err(Blocker { directive: directive.into(), reason, span })
@@ -20,6 +21,7 @@ fn block<T>(directive: impl Into<String>, reason: &'static str, span: Span) -> R
 pub(super) fn service_backend<'a>(
     config: &'a Config,
     proxy: &'a Proxy,
+    compiled: ConnectionRules<'_>,
 ) -> Result<&'a Proxy, Blocker> {
     if let Some(policy) = proxy.settings.l4.or(config.global.l4)
         && policy.value == L4Policy::Off
@@ -30,6 +32,7 @@ pub(super) fn service_backend<'a>(
         let span = proxy.settings.mode.map_or(proxy.span, |mode| mode.span);
         return block("mode http", "requests are parsed", span);
     }
+    connection_rules(config, proxy, compiled)?;
     no_rules(config, proxy)?;
     if let Some(rule) = proxy.use_backends.first() {
         return block("use_backend", "the backend is chosen for each connection", rule.span);
@@ -52,6 +55,13 @@ pub(super) fn service_backend<'a>(
         if backend.settings.mode() == Mode::Http {
             let span = backend.settings.mode.map_or(backend.span, |mode| mode.span);
             return block("mode http", "requests are parsed", span);
+        }
+        if let Some((_, rule)) = config.rules(backend, RuleSet::TcpRequestConnection).next() {
+            return block(
+                RuleSet::TcpRequestConnection.as_str(),
+                "rules run in userspace",
+                rule.span,
+            );
         }
         no_rules(config, backend)?;
     }
@@ -101,13 +111,36 @@ pub(super) fn policy(backend: &Proxy) -> Result<l4::Policy, Blocker> {
     }
 }
 
+/// `tcp-request connection` rules that the kernel can ask: conditions about the client's address, and for those
+/// they hold for, a verdict or the way to userspace.
+fn connection_rules(
+    config: &Config,
+    proxy: &Proxy,
+    compiled: ConnectionRules<'_>,
+) -> Result<(), Blocker> {
+    let lines: Vec<_> = config.rules(proxy, RuleSet::TcpRequestConnection).collect();
+    let Some((_, first)) = lines.first() else { return Ok(()) };
+    let name = RuleSet::TcpRequestConnection.as_str();
+    let rules = compiled(&proxy.name.value).filter(|rules| rules.len() == lines.len());
+    let Some(rules) = rules else { return block(name, "rules run in userspace", first.span) };
+    for (rule, (_, line)) in rules.iter().zip(&lines) {
+        let limited = proxy.settings.maxconn.is_some();
+        let reason = match rule.outcome() {
+            _ if rule.source_prefixes().is_none() => "it looks at more than the client's address",
+            SourceOutcome::Other if rule.is_unconditional() => "its action needs userspace",
+            SourceOutcome::Other if limited => {
+                "its action needs userspace, and maxconn counts both"
+            }
+            _ => continue,
+        };
+        return block(name, reason, line.span);
+    }
+    Ok(())
+}
+
 fn no_rules(config: &Config, proxy: &Proxy) -> Result<(), Blocker> {
-    const SETS: [RuleSet; 4] = [
-        RuleSet::TcpRequestConnection,
-        RuleSet::TcpRequestSession,
-        RuleSet::TcpRequestContent,
-        RuleSet::TcpResponseContent,
-    ];
+    const SETS: [RuleSet; 3] =
+        [RuleSet::TcpRequestSession, RuleSet::TcpRequestContent, RuleSet::TcpResponseContent];
     for set in SETS {
         if let Some((_, rule)) = config.rules(proxy, set).next() {
             return block(set.as_str(), "rules run in userspace", rule.span);

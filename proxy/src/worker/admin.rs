@@ -192,13 +192,19 @@ impl L4View for Paths {
         let all =
             counters.reasons.iter().map(|(name, packets)| ("-".into(), (*name).into(), *packets));
         let of_services = counters.services.iter().flat_map(|service| {
+            let rules = service.rules.iter().map(|(rule, packets)| {
+                (service.frontend.clone(), rule.replace(' ', "_"), *packets)
+            });
             [
+                ("denied", service.traffic.denied),
                 ("full", service.traffic.passed_full),
                 ("no_server", service.traffic.passed_no_server),
                 ("no_room", service.traffic.passed_no_room),
                 ("failed", service.traffic.flows_failed),
             ]
             .map(|(reason, packets)| (service.frontend.clone(), reason.to_owned(), packets))
+            .into_iter()
+            .chain(rules)
         });
         all.chain(of_services).collect()
     }

@@ -11,6 +11,7 @@ use proxy_net::accept::{Listening, Switch};
 use proxy_net::clock::{self, Tick};
 use proxy_net::listener::Identity;
 use proxy_net::stop::StopSource;
+use proxy_rules::pattern::PatternLists;
 use proxy_state::frontend::FrontendState;
 use proxy_state::{Now, Registry};
 use proxy_stream::log::Sink;
@@ -30,6 +31,8 @@ const WARNING: u8 = 4;
 const TICK: Duration = Duration::from_secs(1);
 /// How often limits are divided between kernel and userspace.
 const SHARE: Duration = Duration::from_millis(100);
+/// Changes of lists are gathered for so long before the kernel learns of them.
+const SETTLE: Duration = Duration::from_millis(10);
 /// Interfaces and addresses are looked at again this often.
 const REFRESH: Duration = Duration::from_secs(5);
 
@@ -38,6 +41,8 @@ pub(crate) struct Control {
     pub(crate) registry: Arc<Registry>,
     pub(crate) epoch: Tick,
     pub(crate) kernel: KernelPath,
+    /// The lists of ACLs and maps.
+    pub(crate) patterns: Arc<PatternLists>,
     pub(crate) flow_log: FlowLog,
     /// Log targets of the `global` section.
     pub(crate) log: Option<Arc<dyn Sink>>,
@@ -91,6 +96,7 @@ impl Control {
         }
         self.follow_frontends();
         tokio::task::spawn_local(self.clone().feed_kernel());
+        tokio::task::spawn_local(self.clone().follow_sources());
         tokio::task::spawn_local(self.clone().tick());
         tokio::task::spawn_local(self.clone().share_limits());
         tokio::task::spawn_local(self.clone().log_flows());
@@ -279,6 +285,22 @@ impl Control {
         let mut changes = l4::watch(&self.registry);
         while let Some(server) = changes.recv().await {
             self.kernel.server_changed(&server);
+        }
+    }
+
+    /// Lists that the kernel's rules ask are followed as they change, many changes at once when there are many.
+    async fn follow_sources(self: Rc<Self>) {
+        if !self.kernel.asks_sources() {
+            return;
+        }
+        let changed = Arc::new(tokio::sync::Notify::new());
+        let hook = changed.clone();
+        self.patterns.watch(Box::new(move || hook.notify_one()));
+        loop {
+            // Once at the start, for what changed before the hook was there.
+            self.kernel.sources_changed();
+            changed.notified().await;
+            tokio::time::sleep(SETTLE).await;
         }
     }
 

@@ -18,6 +18,7 @@ use proxy_state::counters::ExternalCounters;
 use proxy_state::server::OpState;
 use proxy_state::{Now, Registry, Server};
 
+use super::sources::SourceRules;
 use crate::messages;
 use crate::paths::Decision;
 
@@ -39,6 +40,7 @@ pub(crate) struct KernelPath {
 struct Inner {
     hold: Hold,
     services: Vec<ServiceSpec>,
+    sources: SourceRules,
     /// Frontends the plan left to userspace, with the reason.
     rejected: HashMap<String, String>,
     /// What the plan in force was made from.
@@ -57,8 +59,11 @@ const WHOLE_SERVICE: &str = "";
 impl KernelPath {
     /// Opens or adopts the kernel path for the frontends that qualify, and makes it hold them. Never
     /// fails: without it everything is served in userspace, and the reason is kept.
-    pub(crate) fn open(config: &Config, decisions: &[Decision]) -> Self {
-        let services: Vec<_> = decisions.iter().filter_map(|d| d.service.clone()).collect();
+    pub(crate) fn open(config: &Config, decisions: &[Decision], sources: SourceRules) -> Self {
+        let mut services: Vec<_> = decisions.iter().filter_map(|d| d.service.clone()).collect();
+        for service in &mut services {
+            service.sources = sources.of(service);
+        }
         let options = options(config, &services);
         let hold = if services.is_empty() {
             // What an earlier configuration left would go on carrying frontends that are gone.
@@ -70,6 +75,7 @@ impl KernelPath {
         let inner = Inner {
             hold,
             services,
+            sources,
             rejected: HashMap::new(),
             facts: None,
             shared: HashMap::new(),
@@ -164,6 +170,31 @@ impl KernelPath {
         drop(inner);
         if moved {
             self.apply();
+        }
+    }
+
+    /// Whether lists are asked whose changes matter here.
+    pub(crate) fn asks_sources(&self) -> bool {
+        !self.inner.borrow().sources.is_empty()
+    }
+
+    /// A list of addresses may have changed.
+    pub(crate) fn sources_changed(&self) {
+        let mut inner = self.inner.borrow_mut();
+        let Inner { hold, services, sources, .. } = &mut *inner;
+        for service in services {
+            let policy = sources.of(service);
+            if policy == service.sources {
+                continue;
+            }
+            service.sources = policy;
+            let Hold::Open(datapath) = &mut *hold else { continue };
+            if let Err(error) = datapath.set_sources(&service.name, service.sources.clone()) {
+                messages::warning(format_args!(
+                    "layer 4 in the kernel: rules of '{}': {error}",
+                    service.name
+                ));
+            }
         }
     }
 
@@ -427,6 +458,7 @@ impl Inner {
             bytes_in: t.bytes_in.saturating_sub(before.bytes_in),
             bytes_out: t.bytes_out.saturating_sub(before.bytes_out),
             failed: t.flows_failed.saturating_sub(before.flows_failed),
+            denied: t.denied.saturating_sub(before.denied),
         }
     }
 }
@@ -437,6 +469,7 @@ fn add(sum: &mut ExternalCounters, more: &ExternalCounters) {
     sum.bytes_in += more.bytes_in;
     sum.bytes_out += more.bytes_out;
     sum.failed += more.failed;
+    sum.denied += more.denied;
 }
 
 /// What a server's state means for new flows.

@@ -15,6 +15,7 @@ pub(crate) mod loading;
 mod message;
 pub(crate) mod serve;
 mod show;
+mod sources;
 mod start;
 mod threads;
 

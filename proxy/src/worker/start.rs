@@ -32,6 +32,7 @@ use super::l4::KernelPath;
 use super::link::Link;
 use super::listen::{self, BindContext, Listeners};
 use super::loading::{self, Loaded};
+use super::sources::SourceRules;
 use super::threads::{self, Common, Port};
 use super::{Ready, listen::local};
 use crate::args::{Args, StopStyle};
@@ -116,7 +117,11 @@ fn start(
     {
         tracing::debug!(%error, "the old worker did not answer");
     }
-    let kernel = KernelPath::open(config, &assembled.decisions);
+    let epoch = clock::precise();
+    let env = Arc::new(assembled.env(config, epoch));
+    let fronts = assembled.services.iter().map(|service| service.front());
+    let sources = SourceRules::new(env.clone(), &assembled.decisions, fronts);
+    let kernel = KernelPath::open(config, &assembled.decisions, sources);
     kernel.check_required(&assembled.decisions)?;
     if let Err(error) = listeners.publish() {
         messages::alert(format_args!("{error}"));
@@ -151,15 +156,14 @@ fn start(
         process.set_tls_rate_limit(limit.value);
     }
     let stop = StopSource::new();
-    let epoch = clock::precise();
     let switches: Vec<Switch> =
         assembled.registry.frontends().iter().map(|_| Switch::new()).collect();
-    let env = Arc::new(assembled.env(config, epoch));
     let ports = ports(&listeners, &assembled, &switches, threads)?;
     let control = Rc::new(Control {
         registry: assembled.registry.clone(),
         epoch,
         kernel,
+        patterns: assembled.patterns.clone(),
         flow_log: FlowLog::new(
             env.clone(),
             assembled.services.iter().map(|service| service.front().clone()).collect(),

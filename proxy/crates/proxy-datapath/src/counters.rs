@@ -1,10 +1,11 @@
 //! Numbers of services and servers, summed over CPUs.
 
 use aya::maps::{MapData, MapError, PerCpuArray};
-use proxy_common::{Reason, Traffic, maps as names};
+use proxy_common::{RULES_PER_SERVICE, Reason, Traffic, maps as names};
 
 use crate::apply::ApplyError;
 use crate::datapath::Datapath;
+use crate::sources::SourcePolicy;
 
 /// Everything counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub struct ServiceCounters {
     pub peak: u32,
     /// What went through.
     pub traffic: Traffic,
+    /// By rule about clients' addresses: its name and the SYNs it decided about.
+    pub rules: Vec<(String, u64)>,
     /// By server.
     pub servers: Vec<ServerCounters>,
 }
@@ -68,6 +71,7 @@ impl Datapath {
                 peak: live.peak,
                 traffic: traffic(&maps.service_counters, service.index)
                     .map_err(at(names::SERVICE_COUNTERS))?,
+                rules: self.rules(service.index, service.plan.sources.as_deref())?,
                 servers: Vec::with_capacity(service.servers.len()),
             };
             for (server, &index) in service.plan.servers.iter().zip(&service.servers) {
@@ -106,6 +110,20 @@ impl Datapath {
         Ok(live.connections)
     }
 
+    fn rules(
+        &self,
+        service: u32,
+        policy: Option<&SourcePolicy>,
+    ) -> Result<Vec<(String, u64)>, ApplyError> {
+        let rules = policy.map_or(&[][..], |policy| &policy.rules);
+        let counted = (0..RULES_PER_SERVICE).zip(rules).map(|(rule, name)| {
+            let values = self.tables.maps.rules.get(&(service * RULES_PER_SERVICE + rule), 0);
+            let values = values.map_err(|error| ApplyError::Map { map: names::RULES, error })?;
+            Ok((name.clone(), values.iter().sum()))
+        });
+        counted.collect()
+    }
+
     fn reasons(&self) -> Result<Vec<(&'static str, u64)>, ApplyError> {
         Reason::ALL
             .iter()
@@ -133,6 +151,6 @@ fn traffic(map: &PerCpuArray<MapData, Traffic>, index: u32) -> Result<Traffic, M
         passed_full: sum.passed_full + cpu.passed_full,
         passed_no_server: sum.passed_no_server + cpu.passed_no_server,
         passed_no_room: sum.passed_no_room + cpu.passed_no_room,
-        reserved: 0,
+        denied: sum.denied + cpu.denied,
     }))
 }

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -14,8 +15,8 @@ use proxy_common::{Live, SERVICE_UP};
 use crate::datapath::{Datapath, OpenOptions, OpenReport};
 use crate::plan::{Plan, plan};
 use crate::{
-    Adoption, AttachedHook, Hook, Mode, NetFacts, Policy, ServerChange, ServerSpec, ServiceSpec,
-    Unavailable, Usable, object,
+    Adoption, AttachedHook, Hook, Mode, NetFacts, Policy, Prefix, ServerChange, ServerSpec,
+    ServiceSpec, SourcePolicy, SourceRule, SourceVerdict, Unavailable, Usable, object,
 };
 
 /// An instance that disappears with its guard.
@@ -106,6 +107,7 @@ fn service(name: &str, port: u16, hosts: &[u8]) -> ServiceSpec {
         connect: Duration::from_secs(5),
         retries: 0,
         log: true,
+        sources: None,
         servers: hosts.iter().map(|&h| server(&format!("s{h}"), h)).collect(),
         all_backups: false,
     }
@@ -493,5 +495,47 @@ fn without_privileges_it_says_so() {
         std::fs::remove_file(copy).unwrap();
         let output = status.unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    });
+}
+
+/// Rules about clients follow their service: written before it asks, kept by the next handle, gone with it.
+#[test]
+fn rules_about_clients_come_and_go_with_their_service() {
+    let policy = |nets: &[(u128, u8)]| {
+        let entry = |(low, len): &(u128, u8)| {
+            let rule = SourceRule { verdict: SourceVerdict::Drop, rule: Some(0) };
+            (Prefix::new((0xffff << 32) | low, *len), rule)
+        };
+        let mut entries: Vec<_> = nets.iter().map(entry).collect();
+        entries.sort_unstable_by_key(|(prefix, _)| *prefix);
+        Some(Arc::new(SourcePolicy { entries, rules: vec!["silent-drop".into()] }))
+    };
+    lab(move |lab| {
+        let mut web = service("web", 80, &[2]);
+        web.sources = policy(&[(0x0a00_0000, 104), (0x0a01_0000, 112)]);
+        let count = |datapath: &Datapath| datapath.tables.maps.sources.iter().count();
+        let asks = |datapath: &Datapath| {
+            let entry = datapath.tables.maps.services.get(&0, 0).unwrap();
+            entry.flags & proxy_common::SERVICE_SOURCES != 0
+        };
+        let (mut datapath, _) = lab.open();
+        assert_eq!(datapath.apply(&lab.plan(&[web.clone()])).unwrap().sources_set, 2);
+        assert_eq!((count(&datapath), asks(&datapath)), (2, true));
+        drop(datapath);
+
+        let (mut datapath, _) = lab.open();
+        assert!(datapath.apply(&lab.plan(&[web.clone()])).unwrap().is_unchanged());
+        // One more, one less.
+        let changed = policy(&[(0x0a00_0000, 104), (0x0a02_0000, 112)]);
+        assert_eq!(datapath.set_sources("web", changed).unwrap().sources_set, 2);
+        assert_eq!(count(&datapath), 2);
+        assert_eq!(datapath.counters().unwrap().services[0].rules, [("silent-drop".to_owned(), 0)]);
+        assert!(datapath.set_sources("api", None).is_err());
+        assert_eq!(datapath.set_sources("web", None).unwrap().sources_set, 2);
+        assert_eq!((count(&datapath), asks(&datapath)), (0, false));
+
+        datapath.apply(&lab.plan(&[web])).unwrap();
+        datapath.apply(&lab.plan(&[service("api", 81, &[2])])).unwrap();
+        assert_eq!(count(&datapath), 0);
     });
 }

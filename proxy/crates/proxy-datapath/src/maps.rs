@@ -12,10 +12,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use aya::Pod;
+use aya::maps::lpm_trie::LpmTrie;
 use aya::maps::{Array, HashMap, IterableMap, Map, MapData, MapError, PerCpuArray, RingBuf};
 use proxy_common::{
-    ABI_VERSION, Config, FlowEntry, FlowKey, Live, RealEntry, Ring, ServiceEntry, Traffic,
-    VipEntry, VipKey, maps as names,
+    ABI_VERSION, Config, FlowEntry, FlowKey, Live, RULES_PER_SERVICE, RealEntry, Ring,
+    ServiceEntry, SourceNet, SourceRuling, Traffic, VipEntry, VipKey, maps as names,
 };
 
 use crate::names::RECORD_LEN;
@@ -24,13 +25,14 @@ use crate::unavailable::Unavailable;
 
 /// Tables the user side fills: made again when they are too small. They refer to each other by
 /// index, so all of them or none.
-const TABLES: [&str; 7] = [
+const TABLES: [&str; 8] = [
     names::CONFIG,
     names::PREFILTER,
     names::VIPS,
     names::SERVICES,
     names::RINGS,
     names::REALS,
+    names::SOURCES,
     names::INTERFACES,
 ];
 /// Kept by the user side only: who has which index of services and servers, and [`Meta`].
@@ -60,12 +62,13 @@ pub(crate) struct Sizes {
 }
 
 impl Sizes {
-    pub(crate) fn by_name(&self) -> [(&'static str, u32); 15] {
+    pub(crate) fn by_name(&self) -> [(&'static str, u32); 17] {
         [
             (names::VIPS, self.vips),
             (names::SERVICES, self.services),
             (names::RINGS, self.rings),
             (names::REALS, self.servers),
+            (names::SOURCES, names::default_size::SOURCES),
             (names::FLOWS, self.flows),
             (names::CACHE, self.cpus * self.cache_sets),
             (names::EMBRYONIC, self.cpus * self.half_open),
@@ -73,6 +76,7 @@ impl Sizes {
             (names::INTERFACES, self.interfaces),
             (names::SERVICE_COUNTERS, self.services),
             (names::SERVER_COUNTERS, self.servers),
+            (names::RULES, self.services.saturating_mul(RULES_PER_SERVICE)),
             (names::SERVICE_LIVE, self.services),
             (names::SERVER_LIVE, self.servers),
             (names::EVENTS, self.events_bytes),
@@ -277,11 +281,13 @@ pub(crate) struct Maps {
     pub(crate) services: Array<MapData, ServiceEntry>,
     rings: Array<MapData, Ring>,
     pub(crate) reals: Array<MapData, RealEntry>,
+    pub(crate) sources: LpmTrie<MapData, SourceNet, SourceRuling>,
     pub(crate) flows: HashMap<MapData, FlowKey, FlowEntry>,
     pub(crate) interfaces: Array<MapData, u32>,
     pub(crate) counters: PerCpuArray<MapData, u64>,
     pub(crate) service_counters: PerCpuArray<MapData, Traffic>,
     pub(crate) server_counters: PerCpuArray<MapData, Traffic>,
+    pub(crate) rules: PerCpuArray<MapData, u64>,
     pub(crate) service_live: Array<MapData, Live>,
     pub(crate) server_live: Array<MapData, Live>,
     pub(crate) events: RingBuf<MapData>,
@@ -322,11 +328,13 @@ impl Maps {
             services: pins.pinned(names::SERVICES, adoption)?,
             rings: pins.pinned(names::RINGS, adoption)?,
             reals: pins.pinned(names::REALS, adoption)?,
+            sources: pins.pinned(names::SOURCES, adoption)?,
             flows: pins.pinned(names::FLOWS, adoption)?,
             interfaces: pins.pinned(names::INTERFACES, adoption)?,
             counters: pins.pinned(names::COUNTERS, adoption)?,
             service_counters: pins.pinned(names::SERVICE_COUNTERS, adoption)?,
             server_counters: pins.pinned(names::SERVER_COUNTERS, adoption)?,
+            rules: pins.pinned(names::RULES, adoption)?,
             events: pins.pinned(names::EVENTS, adoption)?,
             service_names: pins.user_map(SERVICE_NAMES, adoption, services)?,
             server_names: pins.user_map(SERVER_NAMES, adoption, servers)?,
@@ -354,7 +362,8 @@ impl Maps {
 
     /// Most services: bounded by the tables and by what counts their flows.
     pub(crate) fn service_room(&self) -> u32 {
-        self.services.len().min(self.service_live.len()).min(self.service_counters.len())
+        let counted = self.service_counters.len().min(self.rules.len() / RULES_PER_SERVICE);
+        self.services.len().min(self.service_live.len()).min(counted)
     }
 
     /// Most servers, likewise; ring places are `u16`.

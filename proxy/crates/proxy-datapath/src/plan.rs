@@ -4,11 +4,13 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
 use crate::net::{NetFacts, is_routable};
+use crate::sources::SourcePolicy;
 use crate::spec::{Mode, Policy, ServerSpec, ServiceSpec, Usable};
 
 /// The wanted state of the data path.
@@ -49,6 +51,8 @@ pub struct PlannedService {
     pub retries: u8,
     /// See [`ServiceSpec::log`].
     pub log: bool,
+    /// See [`ServiceSpec::sources`].
+    pub sources: Option<Arc<SourcePolicy>>,
     /// See [`ServiceSpec::all_backups`].
     pub all_backups: bool,
     /// Servers in configuration order.
@@ -267,6 +271,7 @@ fn plan_service(
         connect: spec.connect,
         retries: spec.retries,
         log: spec.log,
+        sources: spec.sources.clone(),
         all_backups: spec.all_backups,
         servers,
     };

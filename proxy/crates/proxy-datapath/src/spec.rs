@@ -2,7 +2,10 @@
 //! Plain data with no reference to the configuration model or to live objects.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::sources::SourcePolicy;
 
 /// One load-balanced service: a frontend whose connections all go to one backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +36,8 @@ pub struct ServiceSpec {
     pub retries: u8,
     /// Whether ended flows are reported as [`FlowEvent`](crate::FlowEvent)s.
     pub log: bool,
+    /// Rules about clients' addresses; `None` lets all of them in.
+    pub sources: Option<Arc<SourcePolicy>>,
     /// Servers in configuration order.
     pub servers: Vec<ServerSpec>,
     /// Use all backup servers at once rather than the first usable one (`option allbackups`).

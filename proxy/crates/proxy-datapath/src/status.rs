@@ -88,6 +88,7 @@ impl Datapath {
                 ),
                 table(names::REALS, count(tables.server_names.iter().count()), maps.server_room()),
                 table(names::RINGS, tables.rings_in_use(), maps.ring_room()),
+                table(names::SOURCES, tables.source_entries(), names::default_size::SOURCES),
                 table(names::FLOWS, count(flows), maps.entries.flows),
             ],
             nat_ports: nat,

@@ -32,6 +32,7 @@ pub mod pattern;
 pub mod regex;
 pub mod ruleset;
 pub mod sample;
+pub mod source;
 pub mod track;
 pub mod users;
 pub mod vars;

@@ -22,6 +22,20 @@ pub struct Rule {
 }
 
 impl Rule {
+    pub(crate) fn action(&self) -> &dyn Act {
+        &*self.action
+    }
+
+    /// Whether it holds for everything.
+    pub fn is_unconditional(&self) -> bool {
+        self.condition.is_none()
+    }
+
+    /// File and line.
+    pub fn place(&self) -> Option<(&str, u32)> {
+        self.place.as_ref().map(|(file, line)| (&**file, *line))
+    }
+
     /// Reads a rule: the words after its keyword (`http-request`, `tcp-request content` ...).
     ///
     /// # Errors
@@ -149,6 +163,10 @@ fn unknown(kind: SetKind, name: &str) -> Diagnostic {
 pub struct RuleSet(Vec<Rule>);
 
 impl RuleSet {
+    pub fn iter(&self) -> impl Iterator<Item = &Rule> {
+        self.0.iter()
+    }
+
     pub fn new() -> Self {
         Self::default()
     }

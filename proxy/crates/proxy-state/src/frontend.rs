@@ -154,6 +154,7 @@ impl Frontend {
         let external = self.counters.external();
         external.conn_tot.set(totals.sessions);
         external.sess_tot.set(totals.sessions);
+        external.denied_conn.set(totals.denied);
         external.bytes_in.set(totals.bytes_in);
         external.req_bytes_out.set(totals.bytes_in);
         external.bytes_out.set(totals.bytes_out);

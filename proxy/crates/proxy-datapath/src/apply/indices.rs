@@ -1,7 +1,10 @@
 //! Which index each service and server of a plan has.
 
+use aya::Pod;
 use aya::maps::{MapData, MapError, PerCpuArray, PerCpuValues};
-use proxy_common::{Live, REAL_DRAIN, RealEntry, SERVICE_UP, ServiceEntry, Traffic, maps as names};
+use proxy_common::{
+    Live, REAL_DRAIN, RULES_PER_SERVICE, RealEntry, SERVICE_UP, ServiceEntry, maps as names,
+};
 use rustc_hash::FxHashSet;
 
 use super::tables::Tables;
@@ -57,8 +60,11 @@ impl Tables {
             set.map_err(at("SVC_NAMES"))?;
         }
         if assigned == Assigned::Given(index) {
-            zero_traffic(&mut self.maps.service_counters, index)
-                .map_err(at(names::SERVICE_COUNTERS))?;
+            zero(&mut self.maps.service_counters, index).map_err(at(names::SERVICE_COUNTERS))?;
+            for rule in 0..RULES_PER_SERVICE {
+                let place = index * RULES_PER_SERVICE + rule;
+                zero(&mut self.maps.rules, place).map_err(at(names::RULES))?;
+            }
             let set = self.maps.service_live.set(index, Live::default(), 0);
             set.map_err(at(names::SERVICE_LIVE))?;
             let set = self.maps.services.set(index, ServiceEntry::default(), 0);
@@ -100,8 +106,7 @@ impl Tables {
                 self.maps.set_meta(self.meta).map_err(at("META"))?;
                 let set = self.maps.server_names.set(index, encoded, 0);
                 set.map_err(at("SRV_NAMES"))?;
-                zero_traffic(&mut self.maps.server_counters, index)
-                    .map_err(at(names::SERVER_COUNTERS))?;
+                zero(&mut self.maps.server_counters, index).map_err(at(names::SERVER_COUNTERS))?;
                 let set = self.maps.server_live.set(index, Live::default(), 0);
                 set.map_err(at(names::SERVER_LIVE))?;
                 // Not up: written in full before a ring names it.
@@ -114,8 +119,11 @@ impl Tables {
     }
 }
 
-fn zero_traffic(counters: &mut PerCpuArray<MapData, Traffic>, index: u32) -> Result<(), MapError> {
+fn zero<T: Pod + Default>(
+    counters: &mut PerCpuArray<MapData, T>,
+    index: u32,
+) -> Result<(), MapError> {
     let cpus = aya::util::nr_cpus().map_err(|(_, error)| MapError::IoError(error))?;
-    let zeros = PerCpuValues::try_from(vec![Traffic::default(); cpus])?;
+    let zeros = PerCpuValues::try_from(vec![T::default(); cpus])?;
     counters.set(index, zeros, 0)
 }

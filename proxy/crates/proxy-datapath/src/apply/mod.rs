@@ -10,7 +10,10 @@ mod addresses;
 mod entries;
 mod indices;
 mod services;
+mod sources;
 mod tables;
+
+use std::sync::Arc;
 
 use aya::maps::MapError;
 
@@ -18,6 +21,7 @@ pub(crate) use self::tables::Tables;
 use crate::datapath::Datapath;
 use crate::net::NetFacts;
 use crate::plan::Plan;
+use crate::sources::SourcePolicy;
 use crate::spec::ServerChange;
 use crate::unavailable::Unavailable;
 
@@ -34,6 +38,8 @@ pub struct ApplyReport {
     pub vips_removed: usize,
     /// Servers written because something about them changed.
     pub servers_set: usize,
+    /// Entries of the table of clients' addresses written or removed.
+    pub sources_set: usize,
     /// Rings filled.
     pub rings_set: usize,
     /// Service entries written.
@@ -83,6 +89,9 @@ pub enum NoRoom {
     /// Every ring is in use but the one that changes need.
     #[error("no room for more than {0} rings")]
     Rings(u32),
+    /// More networks in rules about clients than the table holds.
+    #[error("no room for more than {0} networks of clients")]
+    Sources(u32),
 }
 
 /// A table could not be changed. The tables are consistent all the same: what was written so far
@@ -99,6 +108,9 @@ pub enum ApplyError {
         #[source]
         error: MapError,
     },
+    /// No such service in the plan in force.
+    #[error("no service {0}")]
+    UnknownService(String),
     /// No such service or server in the plan in force.
     #[error("no server {server} in service {service}")]
     Unknown {
@@ -147,6 +159,19 @@ impl Datapath {
         change: ServerChange,
     ) -> Result<ApplyReport, ApplyError> {
         self.tables.set_server(service, server, change)
+    }
+
+    /// Changes the rules about clients of one service.
+    ///
+    /// # Errors
+    ///
+    /// When the plan in force has no such service, or the kernel refuses the change.
+    pub fn set_sources(
+        &mut self,
+        service: &str,
+        policy: Option<Arc<SourcePolicy>>,
+    ) -> Result<ApplyReport, ApplyError> {
+        self.tables.set_sources(service, policy)
     }
 
     fn switch(&mut self) -> Result<(), Unavailable> {

@@ -1,5 +1,7 @@
 //! Servers, rings and service entries.
 
+use std::sync::Arc;
+
 use proxy_common::{SERVICE_UP, ServiceEntry, maps as names};
 
 use super::entries::{policy, real_entry, service_flags};
@@ -7,6 +9,7 @@ use super::tables::Tables;
 use super::{ApplyError, ApplyReport, NoRoom, at};
 use crate::plan::{PlannedServer, PlannedService};
 use crate::ring::{self, Candidate};
+use crate::sources::SourcePolicy;
 use crate::spec::ServerChange;
 
 /// Places of a ring in use by hash policies: the prime Maglev wants.
@@ -99,6 +102,39 @@ impl Tables {
         service.entry = entry;
         service.ring = content;
         Ok(())
+    }
+
+    /// A service with its rules about clients: they are there before they are asked for, and go after.
+    pub(super) fn write_ruled_service(
+        &mut self,
+        service: &mut Installed,
+        report: &mut ApplyReport,
+    ) -> Result<(), ApplyError> {
+        let policy = service.plan.sources.clone();
+        if policy.is_some() {
+            report.sources_set += self.write_sources(service.index, policy.as_deref())?;
+        }
+        self.write_service(service, report)?;
+        if policy.is_none() {
+            report.sources_set += self.write_sources(service.index, None)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn set_sources(
+        &mut self,
+        service: &str,
+        policy: Option<Arc<SourcePolicy>>,
+    ) -> Result<ApplyReport, ApplyError> {
+        let place = self.services.iter().position(|s| s.plan.name == service);
+        let place = place.ok_or_else(|| ApplyError::UnknownService(service.to_owned()))?;
+        let mut installed = self.services.swap_remove(place);
+        let mut report =
+            ApplyReport { services: self.services.len() + 1, ..ApplyReport::default() };
+        installed.plan.sources = policy;
+        let result = self.write_ruled_service(&mut installed, &mut report);
+        self.services.push(installed);
+        result.map(|()| report)
     }
 
     pub(crate) fn rings_in_use(&self) -> u32 {

@@ -7,6 +7,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::indices::Wanted;
 use super::services::Installed;
+use super::sources::{self, Sources};
 use super::{ApplyError, ApplyReport, LeftOut, NoRoom, at};
 use crate::maps::{Adoption, Maps, Meta, Pins, map_error};
 use crate::names::{Names, Record};
@@ -22,6 +23,7 @@ pub(crate) struct Tables {
     pub(super) meta: Meta,
     config: Config,
     pub(super) rings_used: Vec<bool>,
+    pub(super) sources: Sources,
 }
 
 impl Tables {
@@ -43,6 +45,7 @@ impl Tables {
         let mut tables = Self {
             rings_used: vec![false; maps.ring_room() as usize],
             services: Vec::new(),
+            sources: sources::read(&maps.sources).map_err(read(names::SOURCES))?,
             service_names: service_names.map_err(read("SVC_NAMES"))?,
             server_names: server_names.map_err(read("SRV_NAMES"))?,
             meta,
@@ -131,6 +134,7 @@ impl Tables {
             vips_set: first.vips_set + second.vips_set,
             vips_removed: first.vips_removed + second.vips_removed,
             servers_set: first.servers_set + second.servers_set,
+            sources_set: first.sources_set + second.sources_set,
             rings_set: first.rings_set + second.rings_set,
             services_set: first.services_set + second.services_set,
             ..second
@@ -196,7 +200,7 @@ impl Tables {
         };
         let mut installed = Installed { plan: service.clone(), index, servers, entry, ring };
         report.servers_set += self.write_servers(&installed)?;
-        self.write_service(&mut installed, report)?;
+        self.write_ruled_service(&mut installed, report)?;
         self.services.push(installed);
         Ok(())
     }
@@ -241,6 +245,11 @@ impl Tables {
         self.config.flush_ns
     }
 
+    /// Entries of the table of clients' addresses.
+    pub(crate) fn source_entries(&self) -> u32 {
+        u32::try_from(self.sources.values().map(|s| s.len()).sum::<usize>()).unwrap_or(u32::MAX)
+    }
+
     pub(crate) fn nat_ports(&self) -> Option<(u16, u16)> {
         let ports = (self.config.nat_port_first, self.config.nat_port_last);
         (ports.0 <= ports.1).then_some(ports)
@@ -262,6 +271,7 @@ impl Tables {
                 self.maps.services.set(index, entry, 0).map_err(at(names::SERVICES))?;
                 self.use_ring(entry.ring, false);
             }
+            self.write_sources(index, None)?;
             let live = self.maps.service_live.get(&index, 0).map_err(at(names::SERVICE_LIVE))?;
             connections += live.connections;
         }

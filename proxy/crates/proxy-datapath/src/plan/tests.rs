@@ -55,6 +55,7 @@ fn service(name: &str, vips: &[&str], servers: Vec<ServerSpec>) -> ServiceSpec {
         connect: Duration::from_secs(5),
         retries: 0,
         log: false,
+        sources: None,
         servers,
         all_backups: false,
     }

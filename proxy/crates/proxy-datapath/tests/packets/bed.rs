@@ -8,13 +8,16 @@ use std::{
 
 use aya::{
     Ebpf, EbpfLoader, Pod, TestRun as _, TestRunOptions,
-    maps::{Array, HashMap, MapData, PerCpuArray, RingBuf},
+    maps::{
+        Array, HashMap, MapData, PerCpuArray, RingBuf,
+        lpm_trie::{Key, LpmTrie},
+    },
     programs::{ProgramError, SchedClassifier, Xdp},
 };
 use proxy_common::{
     ABI_VERSION, Addr, Config, ExpireRequest, FlowEntry, FlowEvent, FlowKey, INTERFACE_XDP_OUT,
-    Live, REAL_UP, RealEntry, Reason, Ring, SERVICE_UP, ServiceEntry, Traffic, VipEntry, VipKey,
-    expire_packet_len, maps,
+    Live, REAL_UP, RealEntry, Reason, Ring, SERVICE_UP, ServiceEntry, SourceKey, SourceNet,
+    SourceRuling, Traffic, VipEntry, VipKey, expire_packet_len, maps,
 };
 use proxy_datapath::object;
 
@@ -208,6 +211,25 @@ impl Bed {
         self.set(maps::PREFILTER, word, word_now | bit);
     }
 
+    /// What a service says of a network, with IPv4 mapped: `10.0.0.0/8`.
+    pub(crate) fn source(&mut self, service: u32, net: &str, ruling: SourceRuling) {
+        let (addr, len) = net.split_once('/').unwrap();
+        let addr: IpAddr = addr.parse().unwrap();
+        let len = len.parse::<u32>().unwrap() + if addr.is_ipv4() { 96 } else { 0 };
+        let key = Key::new(SourceKey::SERVICE_BITS + len, SourceNet { service, addr: addr.into() });
+        let mut sources: LpmTrie<&mut MapData, SourceNet, SourceRuling> =
+            self.ebpf.map_mut(maps::SOURCES).unwrap().try_into().unwrap();
+        sources.insert(&key, ruling, 0).unwrap();
+    }
+
+    /// SYNs that a rule of a service decided about.
+    pub(crate) fn rule(&self, service: u32, rule: u32) -> u64 {
+        let counters: PerCpuArray<&MapData, u64> =
+            self.ebpf.map(maps::RULES).unwrap().try_into().unwrap();
+        let place = service * proxy_common::RULES_PER_SERVICE + rule;
+        counters.get(&place, 0).unwrap().iter().sum()
+    }
+
     /// Runs a hook's program on a frame that came in by an interface.
     pub(crate) fn run(&self, hook: Hook, interface: u32, frame: &[u8]) -> Outcome {
         let mut out = vec![0; frame.len() + 256];
@@ -319,6 +341,7 @@ impl Bed {
             sum.passed_full += one.passed_full;
             sum.passed_no_server += one.passed_no_server;
             sum.passed_no_room += one.passed_no_room;
+            sum.denied += one.denied;
         }
         sum
     }

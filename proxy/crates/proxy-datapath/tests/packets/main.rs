@@ -10,4 +10,5 @@ mod frame;
 mod lifetime;
 mod mss;
 mod pass;
+mod rules;
 mod translate;

@@ -103,12 +103,17 @@ impl Condition {
 
     /// The fetches of all its ACLs, as they are declared so far.
     pub fn fetches(&self) -> impl Iterator<Item = &'static FetchDef> {
-        self.groups.iter().flat_map(|g| g.iter()).flat_map(|term| {
-            let (anonymous, named) = match &term.test {
-                Test::Anonymous(expr) => (Some(expr.expr().fetch()), None),
-                Test::Named(acl) => (None, Some(acl.lines().map(|line| line.expr().fetch()))),
+        self.expressions().map(|expr| expr.expr().fetch())
+    }
+
+    /// All expressions of all its ACLs, as they are declared so far.
+    pub(crate) fn expressions(&self) -> impl Iterator<Item = &AclExpr> {
+        self.groups.iter().flat_map(|group| group.iter()).flat_map(|term| {
+            let (one, all) = match &term.test {
+                Test::Anonymous(expr) => (Some(&**expr), None),
+                Test::Named(acl) => (None, Some(acl.lines())),
             };
-            anonymous.into_iter().chain(named.into_iter().flatten())
+            one.into_iter().chain(all.into_iter().flatten())
         })
     }
 

@@ -96,6 +96,10 @@ impl AclExpr {
         &self.expr
     }
 
+    pub(crate) fn matchers(&self) -> impl Iterator<Item = &Arc<Matcher>> {
+        self.matchers.iter()
+    }
+
     pub fn method(&self) -> Method {
         self.method
     }

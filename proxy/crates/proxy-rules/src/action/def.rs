@@ -11,6 +11,11 @@ use crate::sample::{Expr, ParseCx, Parsed, Place, Word};
 /// A compiled action.
 pub trait Act: std::fmt::Debug + Send + Sync {
     fn run<'a>(&'a self, env: &mut RuleEnv<'_, 'a>) -> Flow<'a>;
+
+    /// What it does when that is all it does, whatever the connection.
+    fn verdict(&self) -> Option<Flow<'static>> {
+        None
+    }
 }
 
 /// A kind of rule, in the column order of the manual's matrix (4.3).

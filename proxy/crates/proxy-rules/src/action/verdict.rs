@@ -114,6 +114,10 @@ impl Act for Verdict {
     fn run<'a>(&'a self, _: &mut RuleEnv<'_, 'a>) -> Flow<'a> {
         self.0
     }
+
+    fn verdict(&self) -> Option<Flow<'static>> {
+        Some(self.0)
+    }
 }
 
 #[derive(Debug)]

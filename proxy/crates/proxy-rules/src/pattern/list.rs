@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use rustc_hash::{FxHashMap, FxHasher};
@@ -57,6 +57,25 @@ pub struct PatternList {
     /// Entries have values.
     map: bool,
     state: Mutex<State>,
+    watch: Hook,
+}
+
+/// What is called after a list was changed, for all lists of a configuration; set once.
+#[derive(Clone, Default)]
+pub(super) struct Hook(pub(super) Arc<OnceLock<Box<dyn Fn() + Send + Sync>>>);
+
+impl std::fmt::Debug for Hook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hook")
+    }
+}
+
+impl Hook {
+    fn call(&self) {
+        if let Some(hook) = self.0.get() {
+            hook();
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -124,8 +143,9 @@ impl State {
 }
 
 impl PatternList {
-    pub(super) fn new(id: u32, name: Option<&str>, map: bool) -> Self {
-        Self { id: AtomicU32::new(id), name: name.map(Into::into), map, state: Mutex::default() }
+    pub(super) fn new(id: u32, name: Option<&str>, map: bool, watch: Hook) -> Self {
+        let name = name.map(Into::into);
+        Self { id: AtomicU32::new(id), name, map, state: Mutex::default(), watch }
     }
 
     /// Number in the CLI, given by `-u` or in order.
@@ -259,6 +279,8 @@ impl PatternList {
         }
         let of_version = state.versions.entry(version).or_default();
         of_version.extend(entries.into_iter().map(|entry| (entry.id(), entry)));
+        drop(state);
+        self.watch.call();
         Ok(())
     }
 
@@ -297,6 +319,8 @@ impl PatternList {
             return Err(ListError::NoSuchEntry);
         }
         found.iter().for_each(|entry| entry.set_value(value));
+        drop(state);
+        self.watch.call();
         Ok(())
     }
 
@@ -325,9 +349,12 @@ impl PatternList {
         let living = state.entries().len();
         if state.dead > 16 && state.dead > living / 2 {
             // What was indexed before can be indexed with less.
-            return state.rebuild().map_err(|(_, why)| ListError::Invalid(why));
+            state.rebuild().map_err(|(_, why)| ListError::Invalid(why))?;
+        } else {
+            state.matchers.iter().for_each(|matcher| matcher.mark_dead());
         }
-        state.matchers.iter().for_each(|matcher| matcher.mark_dead());
+        drop(state);
+        self.watch.call();
         Ok(())
     }
 
@@ -342,6 +369,8 @@ impl PatternList {
         if version == state.current {
             state.rebuild().map_err(|(_, why)| ListError::Invalid(why))?;
         }
+        drop(state);
+        self.watch.call();
         Ok(())
     }
 
@@ -369,6 +398,8 @@ impl PatternList {
         }
         let next = state.next;
         state.versions.retain(|v, _| v.wrapping_sub(version) <= next.wrapping_sub(version));
+        drop(state);
+        self.watch.call();
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use regex::bytes::Regex;
 
+use super::index::addr::Network;
 use super::index::{Found, Index};
 use super::{Entry, Method};
 use crate::sample::{EvalCtx, Sample};
@@ -72,6 +73,19 @@ impl Matcher {
 
     pub fn output(&self) -> Output {
         self.output
+    }
+
+    /// The networks that it compares addresses with, as first bits and their number in the 128-bit space: all
+    /// addresses in the same ones match alike. `None` when it does not compare addresses, or by masks with holes.
+    pub fn prefixes(&self) -> Option<Vec<(u128, u8)>> {
+        if self.method != Method::Ip {
+            return None;
+        }
+        let mut prefixes = Vec::new();
+        for entry in self.indices.load().iter().flat_map(|index| index.living()) {
+            prefixes.extend(Network::parse(entry.key()).ok()?.prefixes()?);
+        }
+        Some(prefixes)
     }
 
     /// Whether any pattern matches. A value that has no form to compare matches none.

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::file;
-use super::list::PatternList;
+use super::list::{Hook, PatternList};
 use crate::sample::parse::Loader;
 
 /// The pattern lists of a configuration.
 #[derive(Debug, Default)]
-pub struct PatternLists(Mutex<Vec<Listed>>);
+pub struct PatternLists {
+    lists: Mutex<Vec<Listed>>,
+    watch: Hook,
+}
 
 #[derive(Debug)]
 struct Listed {
@@ -20,16 +23,21 @@ struct Listed {
 }
 
 impl PatternLists {
+    /// Has `hook` called after each change of a list at run time. It must return soon; only the first one counts.
+    pub fn watch(&self, hook: Box<dyn Fn() + Send + Sync>) {
+        let _ = self.watch.0.set(hook);
+    }
+
     /// Every list, by number.
     pub fn all(&self) -> Vec<Arc<PatternList>> {
-        let mut all: Vec<_> = self.0.lock().iter().map(|listed| listed.list.clone()).collect();
+        let mut all: Vec<_> = self.lists.lock().iter().map(|listed| listed.list.clone()).collect();
         all.sort_by_key(|list| list.id());
         all
     }
 
     /// The list that the CLI calls `#<number>` or by its name.
     pub fn find(&self, reference: &str) -> Option<Arc<PatternList>> {
-        let lists = self.0.lock();
+        let lists = self.lists.lock();
         let found = match reference.strip_prefix('#') {
             Some(id) => {
                 let id: u32 = id.parse().ok()?;
@@ -51,7 +59,9 @@ impl PatternLists {
         loader: &dyn Loader,
     ) -> Result<Arc<PatternList>, String> {
         let (kind, name) = name_of(reference);
-        if let Some(listed) = self.0.lock().iter().find(|listed| listed.list.name() == Some(name)) {
+        if let Some(listed) =
+            self.lists.lock().iter().find(|listed| listed.list.name() == Some(name))
+        {
             let columns = |map| if map { "two columns (a map)" } else { "one column" };
             if listed.list.is_map() != map {
                 return Err(format!(
@@ -104,7 +114,7 @@ impl PatternLists {
         map: bool,
         id: Option<u32>,
     ) -> Result<Arc<PatternList>, String> {
-        let mut lists = self.0.lock();
+        let mut lists = self.lists.lock();
         if let Some(id) = id
             && let Some(holder) = lists.iter().find(|listed| listed.list.id() == id)
         {
@@ -115,7 +125,7 @@ impl PatternLists {
             holder.list.set_id(free(&lists, Some(id)));
         }
         let number = id.unwrap_or_else(|| free(&lists, None));
-        let list = Arc::new(PatternList::new(number, name, map));
+        let list = Arc::new(PatternList::new(number, name, map, self.watch.clone()));
         lists.push(Listed { list: list.clone(), fixed: id.is_some() });
         Ok(list)
     }

@@ -207,6 +207,14 @@ impl Args {
         !matches!(self.get(i), Arg::Absent)
     }
 
+    /// The list of a map.
+    pub fn map(&self, index: usize) -> Option<&Matcher> {
+        match self.get(index) {
+            Arg::Map(matcher) => Some(matcher),
+            _ => None,
+        }
+    }
+
     pub fn str(&self, i: usize) -> Option<&[u8]> {
         match self.get(i) {
             Arg::Str(s) => Some(s),

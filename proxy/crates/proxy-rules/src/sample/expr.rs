@@ -7,6 +7,7 @@ use super::context::EvalCtx;
 use super::def::{ConvDef, Cursor, FetchDef};
 use super::parse::{ParseCx, Parsed, Word, fail, show};
 use super::value::{Sample, Type};
+use crate::pattern::Matcher;
 use crate::{conv, fetch, known};
 
 /// A compiled expression.
@@ -122,6 +123,14 @@ impl Expr {
 
     pub fn fetch(&self) -> &'static FetchDef {
         self.fetch
+    }
+
+    /// The list of the map when looking the value of the fetch up there is all that is done with it.
+    pub(crate) fn only_map(&self) -> Option<&Matcher> {
+        match &*self.convs {
+            [conv] => conv.args.map(0),
+            _ => None,
+        }
     }
 
     pub fn has_converters(&self) -> bool {

@@ -14,4 +14,6 @@ pub struct ExternalCounters {
     pub bytes_out: u64,
     /// Flows that ended before the server answered.
     pub failed: u64,
+    /// SYNs dropped by rules.
+    pub denied: u64,
 }

@@ -3,19 +3,20 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 use super::Places;
 use crate::sample::args::{mask4, mask6};
 
 /// A network as a pattern writes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Network {
+pub(in crate::pattern) enum Network {
     V4(u32, u32),
     V6(u128, u128),
 }
 
 impl Network {
-    pub(super) fn parse(pattern: &[u8]) -> Result<Self, String> {
+    pub(in crate::pattern) fn parse(pattern: &[u8]) -> Result<Self, String> {
         let text = String::from_utf8_lossy(pattern);
         let (addr, mask) = match text.split_once('/') {
             Some((addr, mask)) => (addr, Some(mask)),
@@ -23,6 +24,28 @@ impl Network {
         };
         let parsed = if addr.contains(':') { Self::v6(addr, mask) } else { Self::v4(addr, mask) };
         parsed.ok_or_else(|| format!("'{text}' is not a valid IPv4 or IPv6 address"))
+    }
+
+    /// Where addresses that match it are, as first bits and their number in the 128-bit space; `None` when the mask
+    /// has holes. IPv4 is mapped, and also in the other places that [`embedded_v4`] looks at.
+    pub(in crate::pattern) fn prefixes(self) -> Option<SmallVec<[(u128, u8); 3]>> {
+        match self {
+            Self::V4(net, mask) => {
+                let len = mask.leading_ones() as u8;
+                let whole = mask.count_ones() as u8 == len;
+                let net = u128::from(net);
+                let places = [
+                    ((0xffff << 32) | net, 96 + len),
+                    (net, 96 + len),
+                    ((0x2002 << 112) | (net << 80), 16 + len),
+                ];
+                whole.then(|| SmallVec::from_buf(places))
+            }
+            Self::V6(net, mask) => {
+                let len = mask.leading_ones() as u8;
+                (mask.count_ones() as u8 == len).then(|| smallvec::smallvec![(net, len)])
+            }
+        }
     }
 
     fn v4(addr: &str, mask: Option<&str>) -> Option<Self> {

@@ -1,6 +1,6 @@
 //! An index answers which pattern of a list a value matches. It is built once and never changes.
 
-mod addr;
+pub(super) mod addr;
 pub(super) mod number;
 mod regexes;
 mod text;

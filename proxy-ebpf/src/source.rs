@@ -1,0 +1,35 @@
+//! Whether a client's address may open a connection (`tcp-request connection` rules).
+
+use proxy_common::{
+    Addr, RULES_PER_SERVICE, Reason, SOURCE_ACCEPT, SOURCE_DROP, SourceKey, SourceNet,
+};
+
+use crate::{frame::Verdict, tables::Tables};
+
+/// Asks the rules of a service. `Some`: the SYN goes no further here.
+#[inline(always)]
+pub fn refuses(
+    tables: &impl Tables,
+    service: u32,
+    src: &Addr,
+    key: &mut SourceKey,
+) -> Option<Verdict> {
+    key.prefix_len = SourceKey::WHOLE;
+    key.net = SourceNet { service, addr: *src };
+    let ruling = tables.source(key)?;
+    if ruling.rule < RULES_PER_SERVICE {
+        tables.count_rule(service.wrapping_mul(RULES_PER_SERVICE).wrapping_add(ruling.rule));
+    }
+    match ruling.verdict {
+        SOURCE_ACCEPT => None,
+        SOURCE_DROP => {
+            tables.count(Reason::Denied);
+            tables.count_service(service, |traffic| traffic.denied += 1);
+            Some(Verdict::Drop)
+        }
+        _ => {
+            tables.count(Reason::Ruled);
+            Some(Verdict::Pass)
+        }
+    }
+}
