@@ -41,12 +41,7 @@ impl Authority {
         self.files.write("leaf.ext", &format!("subjectAltName=DNS:{name}\n"))?;
         // The `x509` command of OpenSSL 3.0 cannot set dates; `ca` can.
         if days < 0 {
-            self.files.write("index.txt", "")?;
-            self.files.write(
-                "ca.cnf",
-                "[ca]\ndefault_ca=d\n[d]\ndatabase=index.txt\nrand_serial=yes\ndefault_md=sha256\n\
-                 policy=p\nnew_certs_dir=.\nunique_subject=no\n[p]\ncommonName=supplied\n",
-            )?;
+            self.register()?;
             self.openssl(
                 "ca -batch -config ca.cnf -cert ca.pem -keyfile ca.key -in leaf.csr -notext \
                  -startdate 20200101000000Z -enddate 20200102000000Z -extfile leaf.ext -out leaf.pem",
@@ -62,6 +57,35 @@ impl Authority {
         };
         let both = read("leaf.pem")? + &read("leaf.key")?;
         Ok(self.files.write(file, &both)?.display().to_string())
+    }
+
+    /// Writes a list of the certificates that were revoked.
+    pub fn revocations(&self, list: &str) -> Result<()> {
+        self.register()?;
+        self.openssl(&format!(
+            "ca -config ca.cnf -cert ca.pem -keyfile ca.key -gencrl -crldays 30 -out {list}"
+        ))
+    }
+
+    /// Revokes a certificate and writes a list that says so.
+    pub fn revoke(&self, file: &str, list: &str) -> Result<()> {
+        self.register()?;
+        self.openssl(&format!("ca -config ca.cnf -cert ca.pem -keyfile ca.key -revoke {file}"))?;
+        self.revocations(list)
+    }
+
+    /// What the `ca` command keeps its books in.
+    fn register(&self) -> Result<()> {
+        if self.file("ca.cnf").exists() {
+            return Ok(());
+        }
+        self.files.write("index.txt", "")?;
+        self.files.write(
+            "ca.cnf",
+            "[ca]\ndefault_ca=d\n[d]\ndatabase=index.txt\nrand_serial=yes\ndefault_md=sha256\n\
+             policy=p\nnew_certs_dir=.\nunique_subject=no\n[p]\ncommonName=supplied\n",
+        )?;
+        Ok(())
     }
 
     /// A path in the directory.

@@ -1,5 +1,6 @@
 //! The words of one line, read from left to right by parse functions.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use proxy_types::time::{Unit, parse_timer_in};
 use proxy_types::{Address, Diagnostic, Span, Spanned, size, text, time};
 
+use crate::Environment;
 use crate::context::{Context, Parsed, Reported};
 use crate::lexer::{Word, sub_span};
 
@@ -249,7 +251,8 @@ impl<'a> Args<'a> {
         offset: usize,
         text: &str,
     ) -> Parsed<Spanned<Address>> {
-        Address::parse(text)
+        let text = expanded(&cx.env, text);
+        Address::parse(&text)
             .map(|address| Spanned::new(address, sub_span(word, offset, text.len())))
             .map_err(|error| {
                 let span = sub_span(word, offset + error.offset, error.len.max(1));
@@ -268,6 +271,25 @@ impl<'a> Args<'a> {
             }
         }
     }
+}
+
+/// An address with the variables in it replaced, those of words without quotes, too (configuration manual, 4.2 "bind").
+/// One that does not exist is empty, as within quotes.
+fn expanded<'t>(env: &Environment, text: &'t str) -> Cow<'t, str> {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, name, after)) = rest.split_once("${").and_then(|(before, after)| {
+        after.split_once('}').map(|(name, after)| (before, name, after))
+    }) {
+        out.push_str(before);
+        out.push_str(env.get(name).unwrap_or_default());
+        rest = after;
+    }
+    if out.is_empty() && rest.len() == text.len() {
+        return Cow::Borrowed(text);
+    }
+    out.push_str(rest);
+    Cow::Owned(out)
 }
 
 /// The one argument of a keyword.

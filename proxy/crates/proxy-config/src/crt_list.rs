@@ -4,67 +4,54 @@
 //! <crtfile> [\[<option> ...\]] [[!]<snifilter> ...]
 //! ```
 
-use proxy_types::{Span, Spanned};
+use proxy_types::{Severity, Span, Spanned};
 
 use crate::args::Args;
 use crate::context::Context;
-use crate::keyword::find;
-use crate::line::{bind, tls};
-use crate::model::{Bind, BindTls};
+use crate::line::cert;
+use crate::model::CertLine;
 use crate::{Environment, Options};
 
-/// One line.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Line {
-    /// From 1.
-    pub number: usize,
-    /// The file, or its name in a `crt-store`.
-    pub certificate: String,
-    pub files: Files,
-    /// The options as they were written, for `show ssl crt-list`.
-    pub options: String,
-    pub tls: BindTls,
-    /// `*`, host names, and those excepted by `!`.
-    pub filters: Vec<String>,
+/// A list that was read.
+#[derive(Debug, Default)]
+pub struct List {
+    /// Without those that have mistakes.
+    pub lines: Vec<CertLine>,
+    pub errors: Vec<String>,
+    /// What has no effect, and the like.
+    pub warnings: Vec<String>,
 }
 
-/// Files of a certificate that are not found by its name (12.7.1).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Files {
-    pub key: Option<String>,
-    pub ocsp: Option<String>,
-    pub issuer: Option<String>,
-}
-
-/// Options that come with a file name.
-const FILES: [&str; 5] = ["crt", "key", "ocsp", "issuer", "sctl"];
-
-/// Reads a list. Lines with mistakes are left out; what is wrong with them is told.
-pub fn parse(text: &str) -> (Vec<Line>, Vec<String>) {
-    let (mut lines, mut errors) = (Vec::new(), Vec::new());
+/// Reads a list.
+pub fn parse(text: &str) -> List {
+    let mut list = List::default();
     for (index, text) in text.lines().enumerate() {
         let text = text.trim();
         if text.is_empty() || text.starts_with('#') {
             continue;
         }
-        match line(index + 1, text) {
-            Ok(line) => lines.push(line),
-            Err(error) => errors.push(format!("line {}: {error}", index + 1)),
+        let number = index + 1;
+        let mut warnings = Vec::new();
+        match line(number, text, &mut warnings) {
+            Ok(line) => list.lines.push(line),
+            Err(error) => list.errors.push(format!("line {number}: {error}")),
         }
+        let told = warnings.iter().map(|warning| format!("line {number}: {warning}"));
+        list.warnings.extend(told);
     }
-    (lines, errors)
+    list
 }
 
 /// Reads one line.
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn line(number: usize, text: &str) -> Result<Line, String> {
+pub fn line(number: usize, text: &str, warnings: &mut Vec<String>) -> Result<CertLine, String> {
     let (certificate, rest) = match text.split_once(char::is_whitespace) {
         Some((certificate, rest)) => (certificate, rest.trim_start()),
         None => (text, ""),
     };
-    let mut line = Line { number, certificate: certificate.to_owned(), ..Line::default() };
+    let mut line = CertLine { number, certificate: certificate.to_owned(), ..CertLine::default() };
     if certificate.starts_with('[') {
         return Err("a file name is expected first".to_owned());
     }
@@ -74,7 +61,7 @@ pub fn line(number: usize, text: &str) -> Result<Line, String> {
             let (inside, filters) =
                 rest.split_once(']').ok_or("']' is missing behind the options")?;
             line.options = inside.split_whitespace().collect::<Vec<_>>().join(" ");
-            options(&mut line, inside)?;
+            options(&mut line, inside, warnings)?;
             filters
         }
     };
@@ -90,48 +77,21 @@ pub fn line(number: usize, text: &str) -> Result<Line, String> {
     Ok(line)
 }
 
-fn options(line: &mut Line, text: &str) -> Result<(), String> {
+fn options(line: &mut CertLine, text: &str, warnings: &mut Vec<String>) -> Result<(), String> {
     let word = |text: &str| Spanned::new(text.to_owned(), Span::NONE);
     let words: Vec<_> =
         std::iter::once("crt-list").chain(text.split_whitespace()).map(word).collect();
     let program = Options::default();
     let mut cx = Context::new(Environment::default(), &program);
-    let mut args = Args::new(&words);
-    let mut settings = Bind::default();
-    while let Some(word) = args.optional() {
-        let name = word.value.as_str();
-        if FILES.contains(&name) {
-            let file = args.optional().ok_or_else(|| format!("'{name}' expects a file"))?;
-            let file = file.value.clone();
-            match name {
-                "crt" => line.certificate = file,
-                "key" => line.files.key = Some(file),
-                "ocsp" => line.files.ocsp = Some(file),
-                "issuer" => line.files.issuer = Some(file),
-                _ => return Err("'sctl': known, not carried yet".to_owned()),
-            }
-            continue;
-        }
-        if name == "ocsp-update" {
-            match args.optional().map(|word| word.value.as_str()) {
-                Some("off") => continue,
-                _ => return Err("'ocsp-update': known, not carried yet".to_owned()),
-            }
-        }
-        let row = find(bind::OPTIONS, name)
-            .filter(|row| tls::CRT_LIST.contains(&row.name))
-            .ok_or_else(|| format!("unknown option '{name}'"))?;
-        args.rename(name);
-        let parsed = cx
-            .carried(row, "option", "", Span::NONE)
-            .and_then(|parse| parse(&mut cx, &mut settings, &mut args));
-        if parsed.is_err() {
-            let told = cx.diagnostics.iter().map(|d| d.message.clone()).next_back();
-            return Err(told.unwrap_or_else(|| format!("wrong option '{name}'")));
+    let outcome = cert::options(&mut cx, line, &mut Args::new(&words));
+    let mut error = None;
+    for told in cx.diagnostics.iter() {
+        match told.severity {
+            Severity::Alert => error = Some(told.message.clone()),
+            _ => warnings.push(told.message.clone()),
         }
     }
-    line.tls = settings.tls;
-    Ok(())
+    outcome.map_err(|_| error.unwrap_or_else(|| "wrong options".to_owned()))
 }
 
 #[cfg(test)]
@@ -144,8 +104,8 @@ mod tests {
             certW.pem                   *.domain.tld !secure.domain.tld\n\
             certS.pem [curves X25519:P-256 ciphers ECDHE-ECDSA-AES256-GCM-SHA384] secure.domain.tld\n\
             foo.crt [key bar.pem ocsp foo.ocsp ocsp-update off] foo.bar.com\n";
-        let (lines, errors) = parse(text);
-        assert_eq!(errors, [""; 0]);
+        let List { lines, errors, warnings } = parse(text);
+        assert_eq!((errors, warnings), (Vec::new(), Vec::new()));
         let names: Vec<_> =
             lines.iter().map(|line| (line.number, line.certificate.as_str())).collect();
         let expected = [
@@ -171,16 +131,32 @@ mod tests {
     #[test]
     fn mistakes_are_told_with_their_line() {
         let check = |text: &str, expected: &str| {
-            let (_, errors) = parse(text);
+            let errors = parse(text).errors;
             assert!(errors.first().is_some_and(|e| e.contains(expected)), "{text}: {errors:?}");
         };
         check("\na.pem [alpn h2", "line 2: ']' is missing");
-        check("a.pem [strict-sni]", "line 1: unknown option 'strict-sni'");
+        check("a.pem [strict-sni]", "line 1: 'crt-list' : unknown option 'strict-sni'");
         check("a.pem [verify maybe]", "'maybe'");
         check("a.pem [alpn]", "expects");
-        check("a.pem [sctl x]", "not carried yet");
         check("a.pem x.org [alpn h2]", "options must stand before");
         check("[alpn h2]", "file name");
         check("a.pem !", "without a name");
+        check("a.pem [npn h2]", "not supported anymore");
+        check("a.pem [crl-file]", "expects");
+    }
+
+    #[test]
+    fn all_options_may_stand_on_a_line() {
+        let list = parse(
+            "a.pem [alpn h2 no-alpn ca-file a ca-verify-file b ciphers HIGH ciphersuites TLS_AES_128_GCM_SHA256 \
+             client-sigalgs ed25519 crl-file c curves X25519 ecdhe P-256 ktls on no-ca-names sigalgs ed25519 \
+             ssl-max-ver TLSv1.3 ssl-min-ver TLSv1.2 verify optional sctl d]",
+        );
+        assert_eq!(list.errors, [""; 0]);
+        assert_eq!(list.warnings.len(), 2, "{:?}", list.warnings);
+        let tls = &list.lines[0].tls;
+        assert_eq!(tls.settings.alpn.as_ref().map(|alpn| alpn.value.len()), Some(0));
+        assert!(tls.no_ca_names.is_some() && tls.ca_verify_file.is_some() && tls.ecdhe.is_some());
+        assert!(tls.settings.min.is_some() && tls.settings.max.is_some());
     }
 }

@@ -5,7 +5,9 @@ use std::fmt::Write;
 use proxy_rules::action::{self, SetKind};
 
 use crate::keyword::{self, Row, Support, Table};
-use crate::line::{balance, bind, error_page, filter, option, rules, server, stats, timeout, tls};
+use crate::line::{
+    balance, bind, cert, error_page, filter, option, rules, server, stats, timeout, tls,
+};
 use crate::section::{crt_store, global, other, proxy, userlist};
 
 /// One keyword of one table.
@@ -48,6 +50,7 @@ pub fn entries() -> Vec<Entry> {
     add(&mut all, "listen", "stats", stats::STATS);
     add(&mut all, "listen", "tcp-request", rules::TCP_REQUEST);
     add(&mut all, "listen", "tcp-response", rules::TCP_RESPONSE);
+    add(&mut all, "crt-list", "", cert::OPTIONS);
     add(&mut all, "crt-store", "", crt_store::CRT_STORE);
     add(&mut all, "userlist", "", userlist::USERLIST);
     for section in other::SECTIONS {

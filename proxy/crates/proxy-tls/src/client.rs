@@ -9,7 +9,7 @@ use rustls::{ClientConfig, KeyLog};
 
 use crate::listener::Slot;
 use crate::settings::{Settings, SettingsError, restrict};
-use crate::verify::{Authorities, ServerVerifier, Trust};
+use crate::verify::{Change, ServerVerifier, Trust};
 
 /// Sessions remembered per server: one per name that is asked for.
 const SESSIONS: usize = 64;
@@ -64,20 +64,19 @@ impl Client {
         self.options.lock().certificate.as_ref().is_some_and(|own| Arc::ptr_eq(own, slot))
     }
 
-    /// Whether servers are judged by these authorities.
+    /// Whether servers are judged by this file.
     #[must_use]
-    pub fn trusts(&self, authorities: &Authorities) -> bool {
-        let options = self.options.lock();
-        options.trust.as_ref().is_some_and(|trust| trust.replacing(authorities).is_some())
+    pub fn has(&self, change: Change<'_>) -> bool {
+        self.options.lock().trust.as_ref().is_some_and(|trust| trust.has(change))
     }
 
-    /// Takes up other certificates of a `ca-file`; false when it does not use that.
+    /// Takes up a change of a file; false when it does not use that.
     ///
     /// # Errors
     /// Settings could not be prepared.
-    pub fn retrust(&self, new: &Authorities) -> Result<bool, SettingsError> {
+    pub fn change(&self, change: Change<'_>) -> Result<bool, SettingsError> {
         let mut options = self.options.lock();
-        let Some(trust) = options.trust.as_ref().and_then(|trust| trust.replacing(new)) else {
+        let Some(trust) = options.trust.as_ref().and_then(|trust| trust.changed(change)) else {
             return Ok(false);
         };
         options.trust = Some(Arc::new(trust));

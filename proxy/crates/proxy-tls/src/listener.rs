@@ -16,7 +16,7 @@ pub use table::Filter;
 
 use crate::material::Certificate;
 use crate::settings::SettingsError;
-use crate::verify::Authorities;
+use crate::verify::Change;
 use table::{Offer, Table};
 
 /// A name in the store of certificates, and what it stands for at the time.
@@ -127,24 +127,24 @@ impl Listener {
         self.profile.load_full()
     }
 
-    /// Whether it asks for certificates of these authorities.
+    /// Whether a change of a file is one of its settings.
     #[must_use]
-    pub fn trusts(&self, authorities: &Authorities) -> bool {
-        let uses = |profile: &Profile| profile.replacing(authorities).is_some();
-        uses(&self.profile()) || self.with_entries(|list| list.iter().any(|e| uses(&e.profile)))
+    pub fn has(&self, change: Change<'_>) -> bool {
+        self.profile().has(change)
+            || self.with_entries(|list| list.iter().any(|entry| entry.profile.has(change)))
     }
 
-    /// Takes up other certificates of a `ca-file`. Tells how many lines do.
+    /// Takes up a change of a file. Tells how many lines do.
     ///
     /// # Errors
     /// Settings could not be prepared; nothing has changed then.
-    pub fn retrust(&self, new: &Authorities) -> Result<usize, SettingsError> {
+    pub fn change(&self, change: Change<'_>) -> Result<usize, SettingsError> {
         let mut made: Vec<(Arc<Profile>, Arc<Profile>)> = Vec::new();
         let mut renew = |old: &Arc<Profile>| -> Result<Option<Arc<Profile>>, SettingsError> {
             if let Some((_, new)) = made.iter().find(|(known, _)| Arc::ptr_eq(known, old)) {
                 return Ok(Some(new.clone()));
             }
-            let Some(profile) = old.replacing(new).transpose()? else { return Ok(None) };
+            let Some(profile) = old.changed(change).transpose()? else { return Ok(None) };
             let profile = Arc::new(profile);
             made.push((old.clone(), profile.clone()));
             Ok(Some(profile))

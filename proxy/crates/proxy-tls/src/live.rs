@@ -3,16 +3,20 @@
 //! A change is prepared as a draft and takes effect at once for all who show the certificate, or not at all.
 //! Connections keep what they were made with.
 
+mod files;
+
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::client::Client;
-use crate::listener::{Entry, Filter, Listener, Slot};
+use crate::listener::{Entry, Filter, Listener, Profile, Slot};
 use crate::material::{self, Certificate, MaterialError, Parts};
-use crate::verify::Authorities;
+use crate::verify::{Authorities, Change, Revoked, Trust};
+use files::Files;
 
 /// A listener and where it is.
 #[derive(Clone, Debug)]
@@ -21,6 +25,19 @@ pub struct Bound {
     /// `file:line` of its `bind` line.
     pub place: Arc<str>,
     pub listener: Arc<Listener>,
+    pub maker: Maker,
+}
+
+/// Makes the settings of a new line of a list out of its options.
+#[derive(Clone)]
+pub struct Maker(pub Arc<MakeProfile>);
+
+type MakeProfile = dyn Fn(&str) -> Result<Arc<Profile>, String> + Send + Sync;
+
+impl fmt::Debug for Maker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Maker")
+    }
 }
 
 /// What stops a change.
@@ -34,6 +51,15 @@ pub enum LiveError {
     NoTransaction,
     #[error("the ongoing transaction is about '{0}'")]
     OtherTransaction(String),
+    /// There is no such list.
+    #[error("there is no list of this name")]
+    NoList,
+    /// Lines that the certificate stands on, when one must be chosen.
+    #[error("it stands on several lines")]
+    Several(Vec<usize>),
+    /// Lines that the certificate stands on, none of which was asked for.
+    #[error("it stands on other lines")]
+    OtherLines(Vec<usize>),
     #[error("it is in use")]
     InUse,
     /// Created, and never filled.
@@ -41,8 +67,6 @@ pub enum LiveError {
     Empty,
     #[error("it is the default certificate of a bind line")]
     Default(Vec<Bound>),
-    #[error("the options are not those of a line that the list has already")]
-    Options,
     #[error(transparent)]
     Material(#[from] MaterialError),
     #[error("{0}")]
@@ -97,8 +121,8 @@ struct Inner {
     listeners: Vec<Bound>,
     clients: Vec<Arc<Client>>,
     draft: Option<Draft>,
-    authorities: BTreeMap<String, Authorities>,
-    authorities_draft: Option<Authorities>,
+    authorities: Files<Authorities>,
+    revoked: Files<Revoked>,
     /// Names whose file for the key replaces `.crt` by `.key`.
     del_ext: bool,
 }
@@ -344,10 +368,10 @@ impl Store {
         })
     }
 
-    /// `add ssl crt-list`. The options must be those of a line that is there, or none.
+    /// `add ssl crt-list`.
     ///
     /// # Errors
-    /// There is no such list or certificate.
+    /// There is no such list or certificate, or the options are of no use; nothing has changed then.
     pub fn add_line(
         &self,
         list: &str,
@@ -355,44 +379,49 @@ impl Store {
         options: &str,
         filters: &[Filter],
     ) -> Result<(), LiveError> {
-        let inner = self.inner.lock();
-        let slot = inner.slots.get(certificate).ok_or(LiveError::Unknown)?;
-        let slot = slot.clone().ok_or(LiveError::Empty)?;
-        let of_list = |entry: &Entry| entry.line.as_ref().is_some_and(|line| *line.list == *list);
-        let mut found = false;
-        for bound in &inner.listeners {
-            let (profile, next) = bound.listener.with_entries(|entries| {
-                let mut last = None;
-                let mut profile = None;
-                for entry in entries.iter().filter(|entry| of_list(entry)) {
-                    let line = entry.line.as_ref();
-                    last = last.max(line.map(|line| line.number));
-                    if line.is_some_and(|line| *line.options == *options) {
-                        profile = Some(entry.profile.clone());
-                    }
-                }
-                (profile, last)
+        let (slot, bounds) = {
+            let inner = self.inner.lock();
+            let slot = inner.slots.get(certificate).ok_or(LiveError::Unknown)?;
+            (slot.clone().ok_or(LiveError::Empty)?, inner.listeners.clone())
+        };
+        let of_list = |entry: &&Entry| entry.line.as_ref().is_some_and(|line| *line.list == *list);
+        let mut new = Vec::new();
+        for bound in &bounds {
+            let (profile, last) = bound.listener.with_entries(|entries| {
+                let lines = || entries.iter().filter(of_list);
+                let is_same = |entry: &&Entry| {
+                    entry.line.as_ref().is_some_and(|line| *line.options == *options)
+                };
+                let profile = lines().find(is_same).map(|entry| entry.profile.clone());
+                (profile, lines().filter_map(|entry| Some(entry.line.as_ref()?.number)).max())
             });
-            let Some(last) = next else { continue };
-            found = true;
-            let own = || options.is_empty().then(|| bound.listener.profile());
-            let profile = profile.or_else(own).ok_or(LiveError::Options)?;
+            let Some(last) = last else { continue };
+            let profile = match profile {
+                Some(profile) => profile,
+                None if options.is_empty() => bound.listener.profile(),
+                None => (bound.maker.0)(options).map_err(LiveError::Text)?,
+            };
             let line = crate::listener::Line {
                 list: list.into(),
                 number: last + 1,
                 options: options.into(),
             };
-            bound.listener.update(|entries| {
-                entries.push(Entry {
-                    slot: slot.clone(),
-                    profile,
-                    filters: filters.to_vec(),
-                    default: false,
-                    line: Some(line),
-                });
-            });
+            let entry = Entry {
+                slot: slot.clone(),
+                profile,
+                filters: filters.to_vec(),
+                default: false,
+                line: Some(line),
+            };
+            new.push((bound, entry));
         }
-        if found { Ok(()) } else { Err(LiveError::Unknown) }
+        if new.is_empty() {
+            return Err(LiveError::NoList);
+        }
+        for (bound, entry) in new {
+            bound.listener.update(|entries| entries.push(entry));
+        }
+        Ok(())
     }
 
     /// `del ssl crt-list`: one line, by its certificate and, if given, its number.
@@ -406,11 +435,33 @@ impl Store {
         number: Option<usize>,
     ) -> Result<(), LiveError> {
         let inner = self.inner.lock();
+        let mut numbers = Vec::new();
+        let mut known = false;
+        for bound in &inner.listeners {
+            bound.listener.with_entries(|entries| {
+                let lines = entries.iter().filter_map(|entry| Some((entry, entry.line.as_ref()?)));
+                for (entry, line) in lines.filter(|(_, line)| *line.list == *list) {
+                    known = true;
+                    if *entry.slot.name == *certificate && !numbers.contains(&line.number) {
+                        numbers.push(line.number);
+                    }
+                }
+            });
+        }
+        let number = match (number, numbers.as_slice()) {
+            _ if !known => return Err(LiveError::NoList),
+            (_, []) => return Err(LiveError::Unknown),
+            (None, [one]) => *one,
+            (None, _) => return Err(LiveError::Several(numbers)),
+            (Some(number), _) if numbers.contains(&number) => number,
+            (Some(_), _) => return Err(LiveError::OtherLines(numbers)),
+        };
         let is = |entry: &Entry| {
             *entry.slot.name == *certificate
-                && entry.line.as_ref().is_some_and(|line| {
-                    *line.list == *list && number.is_none_or(|number| line.number == number)
-                })
+                && entry
+                    .line
+                    .as_ref()
+                    .is_some_and(|line| *line.list == *list && line.number == number)
         };
         let all = || {
             inner
@@ -418,9 +469,6 @@ impl Store {
                 .iter()
                 .filter(|bound| bound.listener.with_entries(|entries| entries.iter().any(is)))
         };
-        if all().next().is_none() {
-            return Err(LiveError::Unknown);
-        }
         let default = |bound: &Bound| {
             !bound.listener.is_strict()
                 && bound.listener.with_entries(|entries| entries.iter().any(|e| is(e) && e.default))
@@ -437,20 +485,59 @@ impl Store {
 
     /// Adds a `ca-file` of the configuration.
     pub fn insert_authorities(&self, authorities: Authorities) {
-        self.inner.lock().authorities.insert(authorities.name.clone(), authorities);
+        let name = authorities.name.clone();
+        self.inner.lock().authorities.insert(&name, authorities);
+    }
+
+    /// Adds a `crl-file` of the configuration.
+    pub fn insert_revoked(&self, revoked: Revoked) {
+        let name = revoked.name.clone();
+        self.inner.lock().revoked.insert(&name, revoked);
+    }
+
+    /// Whether there is a `ca-file` or `crl-file` of this name.
+    #[must_use]
+    pub fn knows(&self, name: &str) -> bool {
+        let inner = self.inner.lock();
+        inner.authorities.get(name).is_some() || inner.revoked.get(name).is_some()
+    }
+
+    /// What these `ca-file`s and this `crl-file` trust, all of which are there already.
+    ///
+    /// # Errors
+    /// One of them is not.
+    pub fn trust(&self, files: &[String], crl: Option<&str>) -> Result<Trust, String> {
+        let inner = self.inner.lock();
+        let missing = |name: &str| format!("'{name}' is not loaded");
+        let authorities = files
+            .iter()
+            .map(|name| inner.authorities.get(name).cloned().ok_or_else(|| missing(name)));
+        let authorities = authorities.collect::<Result<_, _>>()?;
+        let revoked = match crl {
+            None => None,
+            Some(name) => Some(inner.revoked.get(name).cloned().ok_or_else(|| missing(name))?),
+        };
+        Ok(Trust::new(authorities, revoked))
     }
 
     /// Every `ca-file`, and the draft of one.
     #[must_use]
     pub fn authorities(&self) -> (Vec<Authorities>, Option<Authorities>) {
         let inner = self.inner.lock();
-        (inner.authorities.values().cloned().collect(), inner.authorities_draft.clone())
+        (inner.authorities.all(), inner.authorities.draft())
     }
 
-    /// Whether somebody judges by a `ca-file`.
+    /// Every `crl-file`, and the draft of one.
     #[must_use]
-    pub fn trusts(&self, authorities: &Authorities) -> bool {
-        self.inner.lock().trusts(authorities)
+    pub fn revoked(&self) -> (Vec<Revoked>, Option<Revoked>) {
+        let inner = self.inner.lock();
+        (inner.revoked.all(), inner.revoked.draft())
+    }
+
+    /// Whether somebody judges by a file.
+    #[must_use]
+    pub fn has(&self, change: Change<'_>) -> bool {
+        self.inner.lock().has(change)
     }
 
     /// `new ssl ca-file`.
@@ -458,13 +545,17 @@ impl Store {
     /// # Errors
     /// There is one of this name.
     pub fn create_authorities(&self, name: &str) -> Result<(), LiveError> {
-        let mut inner = self.inner.lock();
-        if inner.authorities.contains_key(name) {
-            return Err(LiveError::Exists);
-        }
         let empty = Authorities { name: name.to_owned(), certificates: Vec::new() };
-        inner.authorities.insert(name.to_owned(), empty);
-        Ok(())
+        self.inner.lock().authorities.create(name, empty)
+    }
+
+    /// `new ssl crl-file`.
+    ///
+    /// # Errors
+    /// There is one of this name.
+    pub fn create_revoked(&self, name: &str) -> Result<(), LiveError> {
+        let empty = Revoked::new(name, Vec::new()).map_err(LiveError::Text)?;
+        self.inner.lock().revoked.create(name, empty)
     }
 
     /// `set ssl ca-file`, or `add ssl ca-file` to keep what is there.
@@ -477,20 +568,26 @@ impl Store {
         text: &[u8],
         add: bool,
     ) -> Result<Changed, LiveError> {
-        let mut inner = self.inner.lock();
-        let known = inner.authorities.get(name).ok_or(LiveError::Unknown)?;
-        let (created, mut draft) = match &inner.authorities_draft {
-            None => (true, known.clone()),
-            Some(draft) if draft.name == name => (false, draft.clone()),
-            Some(draft) => return Err(LiveError::OtherTransaction(draft.name.clone())),
-        };
-        let new = material::certificates(text)?;
-        if !add {
-            draft.certificates.clear();
-        }
-        draft.certificates.extend(new);
-        inner.authorities_draft = Some(draft);
-        Ok(Changed { name: name.to_owned(), created })
+        self.inner.lock().authorities.set(name, |before| {
+            let mut draft = before.clone();
+            let new = material::certificates(text)?;
+            if !add {
+                draft.certificates.clear();
+            }
+            draft.certificates.extend(new);
+            Ok(draft)
+        })
+    }
+
+    /// `set ssl crl-file`.
+    ///
+    /// # Errors
+    /// There is none of this name, another transaction is going on, or the text has no list.
+    pub fn set_revoked(&self, name: &str, text: &[u8]) -> Result<Changed, LiveError> {
+        self.inner
+            .lock()
+            .revoked
+            .set(name, |_| Revoked::new(name, material::crls(text)?).map_err(LiveError::Text))
     }
 
     /// `commit ssl ca-file`. Tells how many lines judge by it.
@@ -499,23 +596,21 @@ impl Store {
     /// There is no such draft, or settings could not be prepared.
     pub fn commit_authorities(&self, name: &str) -> Result<usize, LiveError> {
         let mut inner = self.inner.lock();
-        let draft = match &inner.authorities_draft {
-            None => return Err(LiveError::NoTransaction),
-            Some(draft) if draft.name != name => {
-                return Err(LiveError::OtherTransaction(draft.name.clone()));
-            }
-            Some(draft) => draft.clone(),
-        };
-        let failed = |error: crate::settings::SettingsError| LiveError::Text(error.to_string());
-        let mut count = 0;
-        for bound in &inner.listeners {
-            count += bound.listener.retrust(&draft).map_err(failed)?;
-        }
-        for client in &inner.clients {
-            count += usize::from(client.retrust(&draft).map_err(failed)?);
-        }
-        inner.authorities.insert(name.to_owned(), draft);
-        inner.authorities_draft = None;
+        let draft = inner.authorities.pending(name)?;
+        let count = inner.change(Change::Authorities(&draft))?;
+        inner.authorities.commit();
+        Ok(count)
+    }
+
+    /// `commit ssl crl-file`. Tells how many lines judge by it.
+    ///
+    /// # Errors
+    /// There is no such draft, or settings could not be prepared.
+    pub fn commit_revoked(&self, name: &str) -> Result<usize, LiveError> {
+        let mut inner = self.inner.lock();
+        let draft = inner.revoked.pending(name)?;
+        let count = inner.change(Change::Revoked(&draft))?;
+        inner.revoked.commit();
         Ok(count)
     }
 
@@ -524,17 +619,15 @@ impl Store {
     /// # Errors
     /// There is no such draft.
     pub fn abort_authorities(&self, name: &str) -> Result<(), LiveError> {
-        let mut inner = self.inner.lock();
-        match &inner.authorities_draft {
-            None => Err(LiveError::NoTransaction),
-            Some(draft) if draft.name != name => {
-                Err(LiveError::OtherTransaction(draft.name.clone()))
-            }
-            Some(_) => {
-                inner.authorities_draft = None;
-                Ok(())
-            }
-        }
+        self.inner.lock().authorities.abort(name)
+    }
+
+    /// `abort ssl crl-file`.
+    ///
+    /// # Errors
+    /// There is no such draft.
+    pub fn abort_revoked(&self, name: &str) -> Result<(), LiveError> {
+        self.inner.lock().revoked.abort(name)
     }
 
     /// `del ssl ca-file`.
@@ -544,10 +637,24 @@ impl Store {
     pub fn remove_authorities(&self, name: &str) -> Result<(), LiveError> {
         let mut inner = self.inner.lock();
         let known = inner.authorities.get(name).ok_or(LiveError::Unknown)?;
-        if inner.trusts(known) {
+        if inner.has(Change::Authorities(known)) {
             return Err(LiveError::InUse);
         }
         inner.authorities.remove(name);
+        Ok(())
+    }
+
+    /// `del ssl crl-file`.
+    ///
+    /// # Errors
+    /// There is none, or somebody judges by it.
+    pub fn remove_revoked(&self, name: &str) -> Result<(), LiveError> {
+        let mut inner = self.inner.lock();
+        let known = inner.revoked.get(name).ok_or(LiveError::Unknown)?;
+        if inner.has(Change::Revoked(known)) {
+            return Err(LiveError::InUse);
+        }
+        inner.revoked.remove(name);
         Ok(())
     }
 
@@ -593,9 +700,22 @@ impl Store {
 }
 
 impl Inner {
-    fn trusts(&self, authorities: &Authorities) -> bool {
-        self.listeners.iter().any(|bound| bound.listener.trusts(authorities))
-            || self.clients.iter().any(|client| client.trusts(authorities))
+    fn has(&self, change: Change<'_>) -> bool {
+        self.listeners.iter().any(|bound| bound.listener.has(change))
+            || self.clients.iter().any(|client| client.has(change))
+    }
+
+    /// Lets everyone take up a change; tells how many did.
+    fn change(&self, change: Change<'_>) -> Result<usize, LiveError> {
+        let failed = |error: crate::settings::SettingsError| LiveError::Text(error.to_string());
+        let mut count = 0;
+        for bound in &self.listeners {
+            count += bound.listener.change(change).map_err(failed)?;
+        }
+        for client in &self.clients {
+            count += usize::from(client.change(change).map_err(failed)?);
+        }
+        Ok(count)
     }
 
     fn is_used(&self, slot: &Arc<Slot>) -> bool {
@@ -659,7 +779,7 @@ fn decode(text: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::listener::{Line, Options, Profile, Shared};
+    use crate::listener::{Line, Options, Shared};
     use crate::material::tests::{certificate, make};
 
     struct Lab {
@@ -682,6 +802,10 @@ mod tests {
             frontend: "fe".into(),
             place: "cfg:1".into(),
             listener: listener.clone(),
+            maker: Maker(Arc::new(|options| match options {
+                "alpn x" => Err("no".to_owned()),
+                _ => Ok(Arc::new(Profile::new(&Options::default(), &Shared::default()).unwrap())),
+            })),
         });
         Lab { store, listener }
     }
@@ -730,10 +854,10 @@ mod tests {
         assert!(matches!(lab.store.add_line("list", "c.pem", "", &[]), Err(LiveError::Empty)));
         lab.store.set("c.pem", (cert + &key).as_bytes()).unwrap();
         assert_eq!(lab.store.commit("c.pem").unwrap(), 0);
-        assert!(matches!(lab.store.add_line("none", "c.pem", "", &[]), Err(LiveError::Unknown)));
+        assert!(matches!(lab.store.add_line("none", "c.pem", "", &[]), Err(LiveError::NoList)));
         assert!(matches!(
             lab.store.add_line("list", "c.pem", "alpn x", &[]),
-            Err(LiveError::Options)
+            Err(LiveError::Text(_))
         ));
         lab.store.add_line("list", "c.pem", "", &["x.org".parse().unwrap()]).unwrap();
         let lines = lab.store.list("list").unwrap();
@@ -741,7 +865,10 @@ mod tests {
         assert!(lab.listener.with_entries(|entries| entries.len() == 3));
         assert!(matches!(lab.store.remove("c.pem"), Err(LiveError::InUse)));
         assert!(matches!(lab.store.remove_line("list", "a.pem", None), Err(LiveError::Default(_))));
-        assert!(matches!(lab.store.remove_line("list", "c.pem", Some(2)), Err(LiveError::Unknown)));
+        assert!(matches!(
+            lab.store.remove_line("list", "c.pem", Some(2)),
+            Err(LiveError::OtherLines(_))
+        ));
         lab.store.remove_line("list", "c.pem", Some(3)).unwrap();
         lab.store.remove("c.pem").unwrap();
         let names: Vec<_> = lab.store.snis(None).into_iter().map(|sni| sni.name).collect();

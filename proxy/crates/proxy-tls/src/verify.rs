@@ -48,7 +48,7 @@ pub struct Trust {
     anchors: Vec<TrustAnchor<'static>>,
     /// The others: they complete chains.
     between: Vec<CertificateDer<'static>>,
-    crls: Arc<Vec<Crl>>,
+    revoked: Option<Revoked>,
     /// Where the certificates come from, in order.
     files: Vec<Authorities>,
 }
@@ -61,47 +61,44 @@ pub struct Authorities {
     pub certificates: Vec<CertificateDer<'static>>,
 }
 
-impl Trust {
-    /// Trusts these certificates and what they signed, unless one of the lists revokes it. Certificates that cannot be
-    /// read are left out: bundles of systems have some.
+/// The lists of one `crl-file`.
+#[derive(Clone, Debug)]
+pub struct Revoked {
+    /// The path, or the name it was given at runtime.
+    pub name: String,
+    pub lists: Vec<CertificateRevocationListDer<'static>>,
+    parsed: Arc<Vec<Crl>>,
+}
+
+impl Revoked {
+    /// Reads lists. Without any, no certificate passes.
     ///
     /// # Errors
     /// A list cannot be used.
     pub fn new(
-        certificates: Vec<CertificateDer<'static>>,
-        crls: &[CertificateRevocationListDer<'static>],
+        name: impl Into<String>,
+        lists: Vec<CertificateRevocationListDer<'static>>,
     ) -> Result<Self, String> {
-        let files = vec![Authorities { name: String::new(), certificates }];
-        Self::of(files, crls)
-    }
-
-    /// Trusts the certificates of these files, as [`Trust::new`] does.
-    ///
-    /// # Errors
-    /// A list cannot be used.
-    pub fn of(
-        files: Vec<Authorities>,
-        crls: &[CertificateRevocationListDer<'static>],
-    ) -> Result<Self, String> {
-        let crls = crls.iter().map(|list| {
+        let parsed = lists.iter().map(|list| {
             Crl::parse(list).ok_or_else(|| "unusable certificate revocation list".to_owned())
         });
-        Ok(Self::with(files, Arc::new(crls.collect::<Result<_, _>>()?)))
+        let parsed = Arc::new(parsed.collect::<Result<_, _>>()?);
+        Ok(Self { name: name.into(), lists, parsed })
     }
+}
 
-    /// The same with other certificates in the place of those of a file; `None` when that is none of its files.
+/// What takes the place of a file of the same name.
+#[derive(Clone, Copy, Debug)]
+pub enum Change<'a> {
+    Authorities(&'a Authorities),
+    Revoked(&'a Revoked),
+}
+
+impl Trust {
+    /// Trusts the certificates of these files and what they signed, unless a list revokes it. Certificates that cannot
+    /// be read are left out: bundles of systems have some.
     #[must_use]
-    pub fn replacing(&self, new: &Authorities) -> Option<Self> {
-        let mut files = self.files.clone();
-        let mut found = false;
-        for file in files.iter_mut().filter(|file| file.name == new.name) {
-            file.certificates.clone_from(&new.certificates);
-            found = true;
-        }
-        found.then(|| Self::with(files, self.crls.clone()))
-    }
-
-    fn with(files: Vec<Authorities>, crls: Arc<Vec<Crl>>) -> Self {
+    pub fn new(files: Vec<Authorities>, revoked: Option<Revoked>) -> Self {
         let certificates: Vec<_> =
             files.iter().flat_map(|file| &file.certificates).cloned().collect();
         let (roots, between): (Vec<_>, Vec<_>) =
@@ -111,7 +108,47 @@ impl Trust {
             .filter_map(|certificate| webpki::anchor_from_trusted_cert(certificate).ok())
             .map(|anchor| anchor.to_owned())
             .collect();
-        Self { certificates, anchors, between, crls, files }
+        Self { certificates, anchors, between, revoked, files }
+    }
+
+    /// Trusts these certificates.
+    #[must_use]
+    pub fn of(certificates: Vec<CertificateDer<'static>>) -> Self {
+        Self::new(vec![Authorities { name: String::new(), certificates }], None)
+    }
+
+    /// The same after a change of a file; `None` when that is none of its files.
+    #[must_use]
+    pub fn changed(&self, change: Change<'_>) -> Option<Self> {
+        match change {
+            Change::Authorities(new) => {
+                let mut files = self.files.clone();
+                let mut found = false;
+                for file in files.iter_mut().filter(|file| file.name == new.name) {
+                    file.certificates.clone_from(&new.certificates);
+                    found = true;
+                }
+                found.then(|| Self::new(files, self.revoked.clone()))
+            }
+            Change::Revoked(new) => {
+                let own = self.revoked.as_ref()?;
+                (own.name == new.name).then(|| Self::new(self.files.clone(), Some(new.clone())))
+            }
+        }
+    }
+
+    /// Whether [`changed`](Self::changed) has an effect.
+    #[must_use]
+    pub fn has(&self, change: Change<'_>) -> bool {
+        match change {
+            Change::Authorities(new) => self.files.iter().any(|file| file.name == new.name),
+            Change::Revoked(new) => self.revoked.as_ref().is_some_and(|own| own.name == new.name),
+        }
+    }
+
+    /// Lists to look certificates up in, if there is a `crl-file`.
+    fn lists(&self) -> Option<&[Crl]> {
+        self.revoked.as_ref().map(|revoked| revoked.parsed.as_slice())
     }
 
     /// What is trusted.
@@ -158,10 +195,10 @@ impl Trust {
         );
         match outcome {
             Ok(path) => {
-                if with_crls && !self.crls.is_empty() {
+                if let Some(lists) = self.lists().filter(|_| with_crls) {
                     let above: Vec<_> = path.intermediate_certificates().map(|c| c.der()).collect();
                     let above = above.iter().map(|der| der.as_ref());
-                    crl::check_chain(&self.crls, chain.leaf, above, now)?;
+                    crl::check_chain(lists, chain.leaf, above, now)?;
                 }
                 note_root(DistinguishedName::in_sequence(&path.anchor().subject).as_ref());
                 Ok(())
@@ -561,7 +598,7 @@ mod tests {
     fn verifier(trusted: &[&CertificateDer<'static>], crt: Ignored, ca: Ignored) -> ClientVerifier {
         let trusted = trusted.iter().map(|&der| der.clone()).collect();
         ClientVerifier {
-            trust: Arc::new(Trust::new(trusted, &[]).unwrap()),
+            trust: Arc::new(Trust::of(trusted)),
             hints: Vec::new(),
             mandatory: true,
             crt_ignored: crt,
@@ -620,6 +657,14 @@ mod tests {
         check(&verifier(&[&other.ca], Codes(vec![20]), Nothing), &good.leaf, &[], (true, 20, 0, 0));
     }
 
+    fn revoking(
+        certificates: Vec<CertificateDer<'static>>,
+        lists: Vec<CertificateRevocationListDer<'static>>,
+    ) -> Trust {
+        let file = Authorities { name: "ca".to_owned(), certificates };
+        Trust::new(vec![file], Some(Revoked::new("crl", lists).unwrap()))
+    }
+
     #[test]
     fn what_was_revoked_is_refused() {
         let (ca_key, key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
@@ -649,8 +694,7 @@ mod tests {
             params.signed_by(&issuer).unwrap().der().clone()
         };
         let with = |list: &CertificateRevocationListDer<'static>| {
-            let trust =
-                Trust::new(vec![ca_cert.der().clone()], std::slice::from_ref(list)).unwrap();
+            let trust = revoking(vec![ca_cert.der().clone()], vec![list.clone()]);
             let mut verifier = verifier(&[], Ignored::Nothing, Ignored::Nothing);
             verifier.trust = Arc::new(trust);
             verifier
@@ -661,8 +705,12 @@ mod tests {
         let other = make(false);
         let mut foreign = with(&list(5, 2030));
         let both = vec![ca_cert.der().clone(), other.ca.clone()];
-        foreign.trust = Arc::new(Trust::new(both, &[list(5, 2030)]).unwrap());
+        foreign.trust = Arc::new(revoking(both, vec![list(5, 2030)]));
         check(&foreign, &other.leaf, &[], (false, 3, 0, 0));
+        let none = revoking(vec![ca_cert.der().clone()], Vec::new());
+        let mut strict = with(&list(5, 2030));
+        strict.trust = Arc::new(none);
+        check(&strict, leaf.der(), &[], (false, 3, 0, 0));
     }
 
     #[test]
@@ -682,7 +730,7 @@ mod tests {
     fn names_of_servers() {
         let made = make(false);
         let with = |host: Option<&str>| ServerVerifier {
-            trust: Some(Arc::new(Trust::new(vec![made.ca.clone()], &[]).unwrap())),
+            trust: Some(Arc::new(Trust::of(vec![made.ca.clone()]))),
             host: host.map(str::to_owned),
             algorithms: rustls::crypto::aws_lc_rs::default_provider()
                 .signature_verification_algorithms,

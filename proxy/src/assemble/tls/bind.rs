@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use proxy_config::crt_list;
-use proxy_config::model::{Bind, BindTls, CertSource, Proxy, TlsVerify};
+use proxy_config::model::{Bind, BindTls, CertLine, CertSource, Proxy};
 use proxy_state::Transport;
 use proxy_stream::transport::Entrance;
 use proxy_tls::findings::SecretLog;
-use proxy_tls::listener::{Entry, Line, Listener, Options, Profile, Shared, Verify};
-use proxy_tls::live::Bound;
+use proxy_tls::listener::{Entry, Filter, Line, Listener, Profile, Shared};
+use proxy_tls::live::{Bound, Maker};
 use proxy_tls::ticket::{LONG, SHORT, TicketKeys};
-use proxy_tls::verify::Ignored;
-use proxy_types::{DiagSink, Diagnostic, Diagnostics, Mode, Span, Spanned};
+use proxy_types::{DiagSink, Diagnostic, Diagnostics, Span, Spanned};
 
-use super::{Tls, files, settings};
+use super::profile::{Base, Fault};
+use super::{Tls, files};
 
 impl Tls<'_> {
     /// What stands at the entrance of the listeners of a line; `None` is nothing, or was told.
@@ -25,11 +25,13 @@ impl Tls<'_> {
     ) -> Option<Transport> {
         let tls = match bind.tls.ssl {
             Some(_) => {
-                let listener = Arc::new(self.listener(proxy, bind, diagnostics)?);
+                let (listener, maker) = self.listener(proxy, bind, diagnostics)?;
+                let listener = Arc::new(listener);
                 self.live.add_listener(Bound {
                     frontend: proxy.name.value.as_str().into(),
                     place: self.rules.sources.place(bind.span).into(),
                     listener: listener.clone(),
+                    maker,
                 });
                 Some(listener)
             }
@@ -57,16 +59,17 @@ impl Tls<'_> {
         proxy: &Proxy,
         bind: &Bind,
         diagnostics: &mut Diagnostics,
-    ) -> Option<Listener> {
+    ) -> Option<(Listener, Maker)> {
         let shared = self.shared(&bind.tls, diagnostics)?;
-        let profile = self.profile(proxy, &bind.tls, &bind.tls, &shared, bind.span, diagnostics)?;
+        let base = Base::new(&self.config.global.tls, proxy, bind, shared);
+        let profile = self.profile(&base, &BindTls::default(), bind.span, diagnostics)?;
         let mut entries = Vec::new();
         let mut failed = false;
         for source in &bind.tls.certificates {
             let (CertSource::Crt(name) | CertSource::Default(name) | CertSource::List(name)) =
                 source;
             if let CertSource::List(_) = source {
-                match self.list(proxy, bind, name, &profile, &shared, diagnostics) {
+                match self.list(&base, name, &profile, diagnostics) {
                     Some(list) => entries.extend(list),
                     None => failed = true,
                 }
@@ -93,17 +96,22 @@ impl Tls<'_> {
                 }
             }
         }
+        match self.used(proxy, &base, &profile, diagnostics) {
+            Some(used) => entries.extend(used),
+            None => failed = true,
+        }
         for note in std::mem::take(&mut self.store.notes) {
             diagnostics.push(Diagnostic::warning(note).at(bind.span));
         }
         let strict = bind.tls.strict_sni.or(self.config.global.tls.bind.strict_sni);
         let strict = strict.is_some_and(|strict| strict.value);
         if entries.is_empty() && !failed && !strict {
-            let message = "no SSL certificate specified: use 'crt'";
+            let message = "no SSL certificate specified: use 'crt' or 'ssl-f-use'";
             diagnostics.push(Diagnostic::alert(message).at(bind.span));
             failed = true;
         }
-        (!failed).then(|| Listener::new(profile, entries, strict))
+        let maker = base.maker(&self.live);
+        (!failed).then(|| (Listener::new(profile, entries, strict), maker))
     }
 
     /// What the certificates of a line have in common.
@@ -135,74 +143,66 @@ impl Tls<'_> {
         Some(shared)
     }
 
-    /// The settings of a line, or of a line of a list on top of them.
+    /// The settings of a line of a list, or of the `bind` line itself when `line` is empty.
     fn profile(
         &mut self,
-        proxy: &Proxy,
+        base: &Base,
         line: &BindTls,
-        bind: &BindTls,
-        shared: &Shared,
         span: Span,
         diagnostics: &mut Diagnostics,
     ) -> Option<Arc<Profile>> {
-        let global = &self.config.global.tls.bind;
-        let (own, base) = (&line.settings, &bind.settings);
-        let verify = own.verify.or(base.verify);
-        let ca_file = own.ca_file.as_ref().or(base.ca_file.as_ref());
-        let ca_verify = line.ca_verify_file.as_ref().or(bind.ca_verify_file.as_ref());
-        let crl = own.crl_file.as_ref().or(base.crl_file.as_ref());
-        let mode = match verify.map(|verify| verify.value) {
-            None | Some(TlsVerify::None) => Verify::None,
-            Some(TlsVerify::Optional) => Verify::Optional,
-            Some(TlsVerify::Required) => Verify::Required,
+        let at = |error: Fault, diagnostics: &mut Diagnostics| {
+            let span = if error.span == Span::NONE { span } else { error.span };
+            diagnostics.push(Diagnostic::alert(error.message).at(span));
         };
-        let mut options = Options { verify: mode, ..Options::default() };
-        if mode != Verify::None {
-            let all: Vec<&Spanned<String>> = ca_file.into_iter().chain(ca_verify).collect();
-            if all.is_empty() {
-                let message = "verify is enabled but no CA file specified: use 'ca-file'";
-                let at = verify.map_or(span, |verify| verify.span);
-                diagnostics.push(Diagnostic::alert(message).at(at));
-                return None;
-            }
-            options.trust = Some(self.trust(&all, crl, diagnostics)?);
-            let told = line.no_ca_names.or(bind.no_ca_names).is_none();
-            if let Some(file) = ca_file.filter(|_| told) {
-                options.hints = Some(self.trust(&[file], crl, diagnostics)?);
-            }
-        }
-        options.crt_ignored = ignored(bind.crt_ignore_err.as_ref());
-        options.ca_ignored = ignored(bind.ca_ignore_err.as_ref());
-        let tickets = bind.settings.tickets.or(global.settings.tickets);
-        options.tickets = tickets.is_none_or(|tickets| tickets.value);
-        options.prefer_client_ciphers =
-            bind.prefer_client_ciphers.or(global.prefer_client_ciphers).is_some();
-        let curves = line.ecdhe.as_ref().or(bind.ecdhe.as_ref());
-        options.settings = settings(own, &merged(base, &global.settings), curves);
-        if own.alpn.is_none() {
-            options.settings.alpn = protocols(proxy, bind);
-        }
-        match Profile::new(&options, shared) {
+        let told = diagnostics.len();
+        let trust = |files: &[&Spanned<String>], crl: Option<&Spanned<String>>| {
+            self.trust(files, crl, diagnostics).ok_or_else(Fault::told)
+        };
+        match base.profile(line, trust) {
             Ok(profile) => {
                 for note in profile.notes() {
                     diagnostics.push(Diagnostic::notice(note.clone()).at(span));
                 }
                 Some(Arc::new(profile))
             }
+            Err(_) if diagnostics.len() > told => None,
             Err(error) => {
-                diagnostics.push(Diagnostic::alert(error.to_string()).at(span));
+                at(error, diagnostics);
                 None
             }
         }
     }
 
-    fn list(
+    /// Certificates of `ssl-f-use`, which are a list named after the frontend.
+    fn used(
         &mut self,
         proxy: &Proxy,
-        bind: &Bind,
+        base: &Base,
+        profile: &Arc<Profile>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Vec<Entry>> {
+        let list = format!("@{}", proxy.name.value);
+        let mut all = Some(Vec::new());
+        for line in &proxy.certificates {
+            match self.line(&list, &line.value, line.span, base, profile, diagnostics) {
+                Ok(entries) => all.iter_mut().for_each(|all| all.extend(entries.clone())),
+                Err(error) => {
+                    all = None;
+                    if let Some(error) = error {
+                        diagnostics.push(Diagnostic::alert(error).at(line.span));
+                    }
+                }
+            }
+        }
+        all
+    }
+
+    fn list(
+        &mut self,
+        base: &Base,
         file: &Spanned<String>,
         profile: &Arc<Profile>,
-        shared: &Shared,
         diagnostics: &mut Diagnostics,
     ) -> Option<Vec<Entry>> {
         let tell = |diagnostics: &mut Diagnostics, error: String| {
@@ -215,82 +215,61 @@ impl Tls<'_> {
                 return None;
             }
         };
-        let (lines, errors) = crt_list::parse(&text);
-        let mut failed = !errors.is_empty();
-        for error in errors {
+        let list = crt_list::parse(&text);
+        let mut failed = !list.errors.is_empty();
+        for error in list.errors {
             tell(diagnostics, format!("'{}': {error}", file.value));
         }
+        for warning in list.warnings {
+            let message = format!("'{}': {warning}", file.value);
+            diagnostics.push(Diagnostic::warning(message).at(file.span));
+        }
         let mut entries = Vec::new();
-        for line in lines {
-            let profile = if line.tls == BindTls::default() {
-                Some(profile.clone())
-            } else {
-                self.profile(proxy, &line.tls, &bind.tls, shared, file.span, diagnostics)
-            };
-            let slots = self.store.listed(&line.certificate, &line.files);
-            match (slots, profile) {
-                (Ok(slots), Some(profile)) => entries.extend(slots.into_iter().map(|slot| Entry {
-                    slot,
-                    profile: profile.clone(),
-                    filters: line.filters.iter().filter_map(|text| text.parse().ok()).collect(),
-                    default: false,
-                    line: Some(Line {
-                        list: file.value.as_str().into(),
-                        number: line.number,
-                        options: line.options.as_str().into(),
-                    }),
-                })),
-                (Err(error), _) => {
+        for line in &list.lines {
+            match self.line(&file.value, line, file.span, base, profile, diagnostics) {
+                Ok(more) => entries.extend(more),
+                Err(error) => {
                     failed = true;
-                    tell(diagnostics, format!("'{}': line {}: {error}", file.value, line.number));
+                    if let Some(error) = error {
+                        let number = line.number;
+                        tell(diagnostics, format!("'{}': line {number}: {error}", file.value));
+                    }
                 }
-                (Ok(_), None) => failed = true,
             }
         }
         (!failed).then_some(entries)
     }
-}
 
-/// `alpn` of the line; HTTP says what it speaks when nothing was written (configuration manual, 5.1 "alpn").
-fn protocols(proxy: &Proxy, bind: &BindTls) -> Vec<Vec<u8>> {
-    match &bind.settings.alpn {
-        Some(list) => list.value.iter().map(|name| name.clone().into_bytes()).collect(),
-        None if proxy.settings.mode() == Mode::Http => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
-        None => Vec::new(),
-    }
-}
-
-/// Settings of a `bind` line with the defaults of `global`.
-fn merged(
-    base: &proxy_config::model::TlsSettings,
-    global: &proxy_config::model::TlsSettings,
-) -> proxy_config::model::TlsSettings {
-    let mut out = base.clone();
-    out.min = out.min.or(global.min);
-    out.max = out.max.or(global.max);
-    for (own, default) in out.off.iter_mut().zip(&global.off) {
-        *own = own.or(*default);
-    }
-    let texts = [
-        (&mut out.ciphers, &global.ciphers),
-        (&mut out.ciphersuites, &global.ciphersuites),
-        (&mut out.curves, &global.curves),
-        (&mut out.sigalgs, &global.sigalgs),
-        (&mut out.client_sigalgs, &global.client_sigalgs),
-    ];
-    for (own, default) in texts {
-        if own.is_none() {
-            own.clone_from(default);
-        }
-    }
-    out
-}
-
-fn ignored(errors: Option<&Spanned<Vec<u8>>>) -> Ignored {
-    match errors {
-        None => Ignored::Nothing,
-        Some(list) if list.value.contains(&0) => Ignored::All,
-        Some(list) => Ignored::Codes(list.value.clone()),
+    /// The certificates of one line. `Err(None)` was told.
+    fn line(
+        &mut self,
+        list: &str,
+        line: &CertLine,
+        span: Span,
+        base: &Base,
+        profile: &Arc<Profile>,
+        diagnostics: &mut Diagnostics,
+    ) -> Result<Vec<Entry>, Option<String>> {
+        let slots = self.store.listed(&line.certificate, &line.files).map_err(Some)?;
+        let profile = if line.tls == BindTls::default() {
+            profile.clone()
+        } else {
+            self.profile(base, &line.tls, span, diagnostics).ok_or(None)?
+        };
+        let filters: Vec<Filter> =
+            line.filters.iter().filter_map(|text| text.parse().ok()).collect();
+        let entry = |slot| Entry {
+            slot,
+            profile: profile.clone(),
+            filters: filters.clone(),
+            default: false,
+            line: Some(Line {
+                list: list.into(),
+                number: line.number,
+                options: line.options.as_str().into(),
+            }),
+        };
+        Ok(slots.into_iter().map(entry).collect())
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod bind;
 mod files;
+mod profile;
 mod server;
 mod store;
 
@@ -12,7 +13,7 @@ use proxy_config::model::{CertSource, Config, CrtStore, TlsSettings, TlsVersion}
 use proxy_tls::live;
 use proxy_tls::settings::{Settings, Version};
 use proxy_tls::ticket::TicketKeys;
-use proxy_tls::verify::{Authorities, Trust};
+use proxy_tls::verify::{Authorities, Revoked, Trust};
 use proxy_types::{DiagSink, Diagnostic, Diagnostics, Spanned};
 
 use super::rules::Rules;
@@ -107,15 +108,14 @@ impl<'a> Tls<'a> {
                 self.live.insert_authorities(authorities.clone());
                 all.push(authorities);
             }
-            let crls = match (crl, &crl_name) {
-                (Some(file), Some(name)) => {
-                    files::revoked(name).map_err(|error| (file.span, error))?
-                }
-                _ => Vec::new(),
+            let Some((file, name)) = crl.zip(crl_name.as_ref()) else {
+                return Ok(Trust::new(all, None));
             };
-            let span =
-                crl.or_else(|| files.first().copied()).map(|file| file.span).unwrap_or_default();
-            Trust::of(all, &crls).map_err(|error| (span, error))
+            let fail = |error| (file.span, error);
+            let revoked = Revoked::new(name.as_str(), files::revoked(name).map_err(fail)?);
+            let revoked = revoked.map_err(|error| fail(format!("'{name}': {error}")))?;
+            self.live.insert_revoked(revoked.clone());
+            Ok(Trust::new(all, Some(revoked)))
         };
         let trust = match read() {
             Ok(trust) => Some(Arc::new(trust)),

@@ -4,8 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use proxy_config::crt_list::Files;
-use proxy_config::model::{CertLoad, CrtStore, TlsGlobal};
+use proxy_config::model::{CertFiles as Files, CertLoad, CrtStore, TlsGlobal};
 use proxy_tls::listener::Slot;
 use proxy_tls::live;
 use proxy_tls::material::Certificate;

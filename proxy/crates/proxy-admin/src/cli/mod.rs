@@ -36,6 +36,7 @@ pub static TABLES: &[&[Command]] = &[
     show_stat::COMMANDS,
     table::COMMANDS,
     ssl::COMMANDS,
+    ssl::REVOKED,
 ];
 
 /// The frontend an argument names.

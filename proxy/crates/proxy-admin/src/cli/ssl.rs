@@ -1,10 +1,13 @@
 //! Certificates: show, change by transactions, add to and take from lists (management manual, 9.3).
 
+mod crl;
+
 use crate::Level;
 use crate::command::{Answer, Call, Command, Reply};
 use proxy_rules::x509::{self, NameForm};
 use proxy_tls::listener::Filter;
 use proxy_tls::live::{LiveError, View};
+use proxy_tls::verify::Change;
 use std::fmt::Write;
 
 fn show_cert(call: &mut Call<'_>) -> Answer {
@@ -75,12 +78,47 @@ fn fields(text: &mut String, der: &[u8]) {
     }
 }
 
+/// Why nothing can be set for `name`.
+fn other_set(other: &str, name: &str) -> String {
+    format!("The ongoing transaction is about '{other}' but you are trying to set '{name}'")
+}
+
+/// Why nothing can be aborted for `name`.
+fn other_abort(error: &LiveError, name: &str) -> Reply {
+    match error {
+        LiveError::OtherTransaction(other) => Reply::line(format!(
+            "The ongoing transaction is about '{other}' but you are trying to abort a transaction \
+             for '{name}'"
+        )),
+        _ => Reply::line("No ongoing transaction!"),
+    }
+}
+
+/// What `commit` answers.
+fn committed(name: &str, outcome: Result<usize, LiveError>) -> Answer {
+    let why = match outcome {
+        Ok(count) => {
+            return Ok(Reply::line(format!("Committing {name}{}\nSuccess!", ".".repeat(count))));
+        }
+        Err(LiveError::NoTransaction) => "No ongoing transaction! !".to_owned(),
+        Err(LiveError::OtherTransaction(other)) => other_set(&other, name),
+        Err(other) => other.to_string(),
+    };
+    Err(Reply::line(format!("{why}\nCan't commit {name}!")))
+}
+
+fn not_removed(what: &str, name: &str, error: &LiveError) -> Reply {
+    let why = match error {
+        LiveError::InUse => "in use, can't be deleted!",
+        _ => "doesn't exist!",
+    };
+    Reply::line(format!("Can't remove the {what}: {what} '{name}' {why}\n"))
+}
+
 fn set_cert(call: &mut Call<'_>) -> Answer {
     let name = call.arg(0);
     let Some(payload) = call.payload.filter(|_| !name.is_empty()) else {
-        return Err(Reply::line(
-            "'set ssl cert' expects a filename and a certificate as a payload",
-        ));
+        return Err(Reply::line("'set ssl cert expects a filename and a certificate as a payload"));
     };
     match call.admin.certificates.set(name, payload.as_bytes()) {
         Ok(changed) => {
@@ -93,9 +131,7 @@ fn set_cert(call: &mut Call<'_>) -> Answer {
                     "Can't replace a certificate which is not referenced by the configuration!"
                         .to_owned()
                 }
-                LiveError::OtherTransaction(other) => format!(
-                    "The ongoing transaction is about '{other}' but you are trying to set '{name}'"
-                ),
+                LiveError::OtherTransaction(other) => other_set(&other, name),
                 other => format!(
                     "unable to load certificate from file '{name}': {other}.\nCan't load the payload"
                 ),
@@ -108,24 +144,13 @@ fn set_cert(call: &mut Call<'_>) -> Answer {
 fn commit_cert(call: &mut Call<'_>) -> Answer {
     let name = call.arg(0);
     if name.is_empty() {
-        return Err(Reply::line("'commit ssl cert' expects a filename"));
+        return Err(Reply::line("'commit ssl cert expects a filename"));
     }
-    match call.admin.certificates.commit(name) {
-        Ok(count) => {
-            call.admin.process.notice(&format!("Certificate {name} replaced on {count} lines."));
-            Ok(Reply::line(format!("Committing {name}{}\nSuccess!", ".".repeat(count))))
-        }
-        Err(error) => {
-            let why = match error {
-                LiveError::NoTransaction => "No ongoing transaction!".to_owned(),
-                LiveError::OtherTransaction(other) => format!(
-                    "The ongoing transaction is about '{other}' but you are trying to set '{name}'"
-                ),
-                other => other.to_string(),
-            };
-            Err(Reply::line(format!("{why}\nCan't commit {name}!")))
-        }
+    let outcome = call.admin.certificates.commit(name);
+    if let Ok(count) = outcome {
+        call.admin.process.notice(&format!("Certificate {name} replaced on {count} lines."));
     }
+    committed(name, outcome)
 }
 
 fn abort_cert(call: &mut Call<'_>) -> Answer {
@@ -135,11 +160,7 @@ fn abort_cert(call: &mut Call<'_>) -> Answer {
     }
     match call.admin.certificates.abort(name) {
         Ok(()) => Ok(Reply::line(format!("Transaction aborted for certificate '{name}'!"))),
-        Err(LiveError::OtherTransaction(other)) => Err(Reply::line(format!(
-            "The ongoing transaction is about '{other}' but you are trying to abort a transaction \
-             for '{name}'"
-        ))),
-        Err(_) => Err(Reply::line("No ongoing transaction!")),
+        Err(error) => Err(other_abort(&error, name)),
     }
 }
 
@@ -161,12 +182,7 @@ fn del_cert(call: &mut Call<'_>) -> Answer {
     }
     match call.admin.certificates.remove(name) {
         Ok(()) => Ok(Reply::line(format!("Certificate '{name}' deleted!"))),
-        Err(LiveError::InUse) => Err(Reply::line(format!(
-            "Can't remove the certificate: certificate '{name}' in use, can't be deleted!"
-        ))),
-        Err(_) => Err(Reply::line(format!(
-            "Can't remove the certificate: certificate '{name}' doesn't exist!"
-        ))),
+        Err(error) => Err(not_removed("certificate", name, &error)),
     }
 }
 
@@ -215,8 +231,11 @@ fn show_ca(call: &mut Call<'_>) -> Answer {
         .map(|file| (file, None))
         .or_else(numbered)
         .ok_or_else(|| Reply::line("Can't display the CA file : Not found!"))?;
-    let used = star.is_empty() && store.trusts(file);
-    let status = if used { "Used" } else { "Unused" };
+    let status = match star {
+        "" if file.certificates.is_empty() => "Empty",
+        "" if store.has(Change::Authorities(file)) => "Used",
+        _ => "Unused",
+    };
     let mut text = format!("Filename: {star}{}\nStatus: {status}\n", file.name);
     for (index, der) in file.certificates.iter().enumerate() {
         if number.is_none_or(|number| number == index + 1) {
@@ -230,7 +249,10 @@ fn show_ca(call: &mut Call<'_>) -> Answer {
 fn change_ca(call: &mut Call<'_>, add: bool) -> Answer {
     let name = call.arg(0);
     let Some(payload) = call.payload.filter(|_| !name.is_empty()) else {
-        return Err(Reply::line("A filename and a CA as a payload are expected"));
+        let verb = if add { "add" } else { "set" };
+        return Err(Reply::line(format!(
+            "'{verb} ssl ca-file expects a filename and CAs as a payload"
+        )));
     };
     match call.admin.certificates.set_authorities(name, payload.as_bytes(), add) {
         Ok(changed) => {
@@ -243,10 +265,8 @@ fn change_ca(call: &mut Call<'_>, add: bool) -> Answer {
                     "Can't replace a CA file which is not referenced by the configuration!"
                         .to_owned()
                 }
-                LiveError::OtherTransaction(other) => format!(
-                    "The ongoing transaction is about '{other}' but you are trying to set '{name}'"
-                ),
-                other => other.to_string(),
+                LiveError::OtherTransaction(other) => other_set(&other, name),
+                other => format!("Invalid payload: {other}"),
             };
             Err(Reply::line(format!("{why}\nCan't update {name}!")))
         }
@@ -263,30 +283,20 @@ fn add_ca(call: &mut Call<'_>) -> Answer {
 
 fn commit_ca(call: &mut Call<'_>) -> Answer {
     let name = call.arg(0);
-    match call.admin.certificates.commit_authorities(name) {
-        Ok(count) => Ok(Reply::line(format!("Committing {name}{}\nSuccess!", ".".repeat(count)))),
-        Err(error) => {
-            let why = match error {
-                LiveError::NoTransaction => "No ongoing transaction!".to_owned(),
-                LiveError::OtherTransaction(other) => format!(
-                    "The ongoing transaction is about '{other}' but you are trying to set '{name}'"
-                ),
-                other => other.to_string(),
-            };
-            Err(Reply::line(format!("{why}\nCan't commit {name}!")))
-        }
+    if name.is_empty() {
+        return Err(Reply::line("'commit ssl ca-file expects a filename"));
     }
+    committed(name, call.admin.certificates.commit_authorities(name))
 }
 
 fn abort_ca(call: &mut Call<'_>) -> Answer {
     let name = call.arg(0);
+    if name.is_empty() {
+        return Err(Reply::line("'abort ssl ca-file' expects a filename"));
+    }
     match call.admin.certificates.abort_authorities(name) {
         Ok(()) => Ok(Reply::line(format!("Transaction aborted for certificate '{name}'!"))),
-        Err(LiveError::OtherTransaction(other)) => Err(Reply::line(format!(
-            "The ongoing transaction is about '{other}' but you are trying to abort a transaction \
-             for '{name}'"
-        ))),
-        Err(_) => Err(Reply::line("No ongoing transaction!")),
+        Err(error) => Err(other_abort(&error, name)),
     }
 }
 
@@ -303,12 +313,13 @@ fn new_ca(call: &mut Call<'_>) -> Answer {
 
 fn del_ca(call: &mut Call<'_>) -> Answer {
     let name = call.arg(0);
-    let why = match call.admin.certificates.remove_authorities(name) {
-        Ok(()) => return Ok(Reply::line(format!("CA file '{name}' deleted!"))),
-        Err(LiveError::InUse) => "in use, can't be deleted!",
-        Err(_) => "doesn't exist!",
-    };
-    Err(Reply::line(format!("Can't remove the CA file: CA file '{name}' {why}")))
+    if name.is_empty() {
+        return Err(Reply::line("'del ssl ca-file' expects a CA file name"));
+    }
+    match call.admin.certificates.remove_authorities(name) {
+        Ok(()) => Ok(Reply::line(format!("CA file '{name}' deleted!"))),
+        Err(error) => Err(not_removed("CA file", name, &error)),
+    }
 }
 
 fn show_list(call: &mut Call<'_>) -> Answer {
@@ -340,7 +351,7 @@ fn add_list(call: &mut Call<'_>) -> Answer {
     let list = call.arg(0).to_owned();
     let text = call.payload.map_or_else(|| call.arg(1).to_owned(), |text| text.trim().to_owned());
     if list.is_empty() || text.is_empty() {
-        return Err(Reply::line("'add ssl crt-list' expects a filename and a certificate name"));
+        return Err(Reply::line("'add ssl crtlist' expects a filename and a certificate name"));
     }
     if text.lines().count() > 1 {
         return Err(Reply::line("'add ssl crt-list' takes one line"));
@@ -351,11 +362,12 @@ fn add_list(call: &mut Call<'_>) -> Answer {
         Ok(()) => Ok(Reply::line(format!("{begun}.\nSuccess!"))),
         Err(error) => {
             let why = match error {
-                LiveError::Unknown => "the crt-list or the certificate does not exist".to_owned(),
+                LiveError::NoList => format!("crt-list '{list}' does not exist!"),
+                LiveError::Unknown => format!("certificate '{certificate}' does not exist!"),
                 LiveError::Empty => format!("certificate '{certificate}' is empty!"),
                 other => other.to_string(),
             };
-            Err(Reply::line(format!("Can't edit the crt-list: {why}!")))
+            Err(Reply::line(format!("Can't edit the crt-list: {why}")))
         }
     }
 }
@@ -375,7 +387,7 @@ fn split(text: &str) -> Result<(&str, String, Vec<Filter>), &'static str> {
 fn del_list(call: &mut Call<'_>) -> Answer {
     let (list, file) = (call.arg(0), call.arg(1));
     if list.is_empty() || file.is_empty() {
-        return Err(Reply::line("'del ssl crt-list' expects a filename and a certificate name"));
+        return Err(Reply::line("'del ssl crtlist' expects a filename and a certificate name"));
     }
     let numbered = file.rsplit_once(':').and_then(|(name, n)| Some((name, n.parse().ok()?)));
     let (name, number) = match numbered {
@@ -394,9 +406,26 @@ fn del_list(call: &mut Call<'_>) -> Answer {
             }
             Err(Reply::Text(text))
         }
-        Err(_) => Err(Reply::line(format!(
-            "Can't delete the entry: certificate '{name}' does not exist in crt-list '{list}'!"
-        ))),
+        Err(error) => {
+            let numbers = |numbers: &[usize]| {
+                numbers.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
+            };
+            let why = match &error {
+                LiveError::NoList => format!("crt-list '{list}' does not exist!"),
+                LiveError::Several(lines) => format!(
+                    "found the certificate '{name}' in several entries, please specify a line number \
+                     preceded by colons ({})!",
+                    numbers(lines)
+                ),
+                LiveError::OtherLines(lines) => format!(
+                    "found a certificate '{name}' but the line number is incorrect, please specify a \
+                     correct line number preceded by colons ({})!",
+                    numbers(lines)
+                ),
+                _ => format!("certificate '{name}' does not exist!"),
+            };
+            Err(Reply::line(format!("Can't delete the entry: {why}")))
+        }
     }
 }
 
@@ -463,6 +492,7 @@ fn show_sni(call: &mut Call<'_>) -> Answer {
     Ok(Reply::Text(text))
 }
 
+/// A row for those who may change certificates.
 const fn admin(
     words: &'static [&'static str],
     usage: &'static str,
@@ -471,6 +501,9 @@ const fn admin(
 ) -> Command {
     Command { words, usage, doc, level: Level::Admin, run }
 }
+
+/// Those of revocation lists.
+pub(super) static REVOKED: &[Command] = crl::COMMANDS;
 
 pub(super) static COMMANDS: &[Command] = &[
     admin(

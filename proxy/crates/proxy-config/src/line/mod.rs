@@ -3,6 +3,7 @@
 pub(crate) mod balance;
 pub(crate) mod bind;
 pub(crate) mod capture;
+pub(crate) mod cert;
 pub(crate) mod check;
 pub(crate) mod error_page;
 pub(crate) mod filter;

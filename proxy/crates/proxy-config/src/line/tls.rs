@@ -69,8 +69,23 @@ const fn tls<T>(
     row(name, On::HERE, syntax, manual, doc, parse)
 }
 
+/// Oldest and newest version of the protocol.
+pub(crate) const fn range<T: HasTls>(m: &'static str) -> [Row<Parse<T>>; 2] {
+    [
+        tls("ssl-max-ver", m, "<version>", "newest version", |cx, line, args| {
+            line.tls().max = Some(version(cx, args)?);
+            Ok(())
+        }),
+        tls("ssl-min-ver", m, "<version>", "oldest version", |cx, line, args| {
+            line.tls().min = Some(version(cx, args)?);
+            Ok(())
+        }),
+    ]
+}
+
 /// Versions of the protocol and tickets: what `ssl-default-*-options` take, too.
 pub(crate) const fn versions<T: HasTls>(m: &'static str) -> [Row<Parse<T>>; 14] {
+    let [max, min] = range(m);
     [
         tls("force-sslv3", m, "", "SSLv3 only, which is not offered", |_, line, args| {
             force(args, line, TlsVersion::Ssl3)
@@ -92,14 +107,8 @@ pub(crate) const fn versions<T: HasTls>(m: &'static str) -> [Row<Parse<T>>; 14] 
         tls("no-tlsv11", m, "", "not TLSv1.1", |_, line, args| off(args, line, TlsVersion::Tls11)),
         tls("no-tlsv12", m, "", "not TLSv1.2", |_, line, args| off(args, line, TlsVersion::Tls12)),
         tls("no-tlsv13", m, "", "not TLSv1.3", |_, line, args| off(args, line, TlsVersion::Tls13)),
-        tls("ssl-max-ver", m, "<version>", "newest version", |cx, line, args| {
-            line.tls().max = Some(version(cx, args)?);
-            Ok(())
-        }),
-        tls("ssl-min-ver", m, "<version>", "oldest version", |cx, line, args| {
-            line.tls().min = Some(version(cx, args)?);
-            Ok(())
-        }),
+        max,
+        min,
         tls("no-tls-tickets", m, "", "no session tickets", |_, line, args| {
             line.tls().tickets = Some(Spanned::new(false, args.keyword_span()));
             Ok(())
@@ -243,15 +252,20 @@ pub(crate) const BIND: &[Row<Parse<Bind>>] = &[
         Ok(())
     }),
     tls("verify", M, "{none|optional|required}", "client certificates", |cx, bind, args| {
-        const MODES: &[(&str, TlsVerify)] = &[
-            ("none", TlsVerify::None),
-            ("optional", TlsVerify::Optional),
-            ("required", TlsVerify::Required),
-        ];
-        bind.tls.settings.verify = Some(args.choice(cx, MODES)?);
+        bind.tls.settings.verify = Some(verify(cx, args)?);
         Ok(())
     }),
 ];
+
+/// Whether clients are asked for certificates.
+pub(crate) fn verify(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<Spanned<TlsVerify>> {
+    const MODES: &[(&str, TlsVerify)] = &[
+        ("none", TlsVerify::None),
+        ("optional", TlsVerify::Optional),
+        ("required", TlsVerify::Required),
+    ];
+    args.choice(cx, MODES)
+}
 
 /// Rows of `bind` that are not carried.
 pub(crate) const BIND_NOT_YET: &[Row<Parse<Bind>>] = &not_yet(
@@ -289,24 +303,3 @@ fn errors(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<Spanned<Vec<u8>>>
     }
     Ok(Spanned::new(list, word.span))
 }
-
-/// Options that a line of a `crt-list` may have, beside those about files (configuration manual, 5.1 "crt-list").
-pub(crate) const CRT_LIST: [&str; 17] = [
-    "allow-0rtt",
-    "alpn",
-    "ca-file",
-    "ca-verify-file",
-    "ciphers",
-    "ciphersuites",
-    "client-sigalgs",
-    "crl-file",
-    "curves",
-    "ecdhe",
-    "no-alpn",
-    "no-ca-names",
-    "npn",
-    "sigalgs",
-    "ssl-max-ver",
-    "ssl-min-ver",
-    "verify",
-];

@@ -61,8 +61,8 @@ pub use threads::{
 };
 pub use timeout::Timeouts;
 pub use tls::{
-    BindTls, CertLoad, CertSource, CrtStore, LoadExtra, ServerProxy, ServerTls, TlsGlobal,
-    TlsSettings, TlsVerify, TlsVersion,
+    BindTls, CertFiles, CertLine, CertLoad, CertSource, CrtStore, LoadExtra, ServerProxy,
+    ServerTls, TlsGlobal, TlsSettings, TlsVerify, TlsVersion,
 };
 pub use users::{Group, Password, User, Userlist};
 

@@ -5,10 +5,11 @@ use std::time::Duration;
 use proxy_types::{Mode, Span, Spanned};
 
 use super::{
-    AclLine, Affinity, Balance, Bind, Checks, Compression, Condition, Cookie, Filters, FlagSet,
-    ForwardFor, HashType, HttpConnectionMode, HttpReuse, L4Mode, L4Policy, LogEntry, LogOption,
-    PersistRdp, PersistRule, Redispatch, RestrictNames, RuleLine, RuleSet, Server, ServerOptions,
-    SourceAddress, StatsPage, StickRule, StickTable, Timeouts, UseBackend, UseServer,
+    AclLine, Affinity, Balance, Bind, CertLine, Checks, Compression, Condition, Cookie, Filters,
+    FlagSet, ForwardFor, HashType, HttpConnectionMode, HttpReuse, L4Mode, L4Policy, LogEntry,
+    LogOption, PersistRdp, PersistRule, Redispatch, RestrictNames, RuleLine, RuleSet, Server,
+    ServerOptions, SourceAddress, StatsPage, StickRule, StickTable, Timeouts, UseBackend,
+    UseServer,
 };
 use crate::lexer::Word;
 
@@ -73,6 +74,8 @@ pub struct Proxy {
     // What no section inherits.
     pub acls: Vec<AclLine>,
     pub binds: Vec<Bind>,
+    /// `ssl-f-use`: certificates of all `bind` lines with `ssl`.
+    pub certificates: Vec<Spanned<CertLine>>,
     /// `capture request header`, `declare capture` and their like, in order.
     pub captures: Vec<CaptureLine>,
     /// `capture cookie`.
@@ -118,6 +121,7 @@ impl Proxy {
             settings: Settings::default(),
             acls: Vec::new(),
             binds: Vec::new(),
+            certificates: Vec::new(),
             captures: Vec::new(),
             capture_cookie: None,
             description: None,

@@ -81,6 +81,31 @@ pub struct BindTls {
     pub ticket_keys: Option<Spanned<String>>,
 }
 
+/// A certificate with what it is shown with: a line of a `crt-list`, or `ssl-f-use`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CertLine {
+    /// From 1; lines of `ssl-f-use` are counted by frontend.
+    pub number: usize,
+    /// The file, or its name in a `crt-store`.
+    pub certificate: String,
+    pub files: CertFiles,
+    /// `ocsp-update`.
+    pub ocsp_update: Option<bool>,
+    /// The options as they were written, for `show ssl crt-list`.
+    pub options: String,
+    pub tls: BindTls,
+    /// `*`, host names, and those excepted by `!`.
+    pub filters: Vec<String>,
+}
+
+/// Files of a certificate that are not found by its name (12.7.1).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CertFiles {
+    pub key: Option<String>,
+    pub ocsp: Option<String>,
+    pub issuer: Option<String>,
+}
+
 /// TLS to a server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServerTls {

@@ -5,6 +5,7 @@ use proxy_types::{Diagnostic, Spanned};
 use crate::args::Args;
 use crate::context::{Context, Parsed};
 use crate::keyword::{On, Table, find, row, suggest};
+use crate::line::cert::NO_TIMESTAMPS;
 use crate::model::{CertLoad, CrtStore};
 
 type Parse = fn(&mut Context<'_>, &mut CrtStore, &mut Args<'_>) -> Parsed;
@@ -40,7 +41,12 @@ fn load(cx: &mut Context<'_>, store: &mut CrtStore, args: &mut Args<'_>) -> Pars
                 }
                 continue;
             }
-            "acme" | "domains" | "ips" | "sctl" | "keytype" | "bits" | "curves" => {
+            "sctl" => {
+                let file = args.string(cx, "a file")?;
+                cx.warn(file.span, NO_TIMESTAMPS);
+                continue;
+            }
+            "acme" | "domains" | "ips" | "keytype" | "bits" | "curves" => {
                 let message = format!("'load' : '{}': known, not carried yet", word.value);
                 return Err(cx.alert(word.span, message));
             }

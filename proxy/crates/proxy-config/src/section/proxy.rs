@@ -7,8 +7,8 @@ use crate::args::{Args, Polarity, last_string, rest_text};
 use crate::context::{Context, Parsed};
 use crate::keyword::{On, Row, Shape, Table, find, inert, not_yet, removed, row, suggest};
 use crate::line::{
-    balance, bind, capture, check, error_page, filter, log, option, persist, rules, server, stats,
-    stick, timeout,
+    balance, bind, capture, cert, check, error_page, filter, log, option, persist, rules, server,
+    stats, stick, timeout,
 };
 use crate::model::{HttpReuse, LogEntry, Proxy, RuleSet};
 use crate::place::{check_polarity, check_section, check_shape};
@@ -43,8 +43,20 @@ pub(crate) const PROXY: Table<Parse> = &[
     &not_yet(On::DEF_FE, M, "logs", ["log-format-sd", "log-steps"]),
     &not_yet(On::BE, M, "FastCGI", ["use-fcgi-app"]),
     &not_yet(On::ALL, M, "mail", ["email-alert"]),
-    &not_yet(On::FE, M, "TLS", ["crt", "ssl-f-use"]),
+    CERTIFICATES,
     &not_yet(On::NAMED_FE, M, "QUIC", ["quic-initial"]),
+];
+
+const CERTIFICATES: &[Row<Parse>] = &[
+    removed("crt", "3.2", "use 'ssl-f-use crt <file>'"),
+    row(
+        "ssl-f-use",
+        On::FE,
+        "crt <filename> [param*]",
+        M,
+        "a certificate of all 'bind' lines with 'ssl'",
+        cert::ssl_f_use,
+    ),
 ];
 
 const CARRIED: &[Row<Parse>] = &[

@@ -1,6 +1,7 @@
 //! Fields of certificates, written as OpenSSL writes them.
 
 mod cipher;
+pub mod crl;
 pub mod error;
 
 pub use cipher::cipher_name;
@@ -114,7 +115,11 @@ pub fn attribute(name: &X509Name<'_>, kind: &str, occurrence: i64) -> Option<Str
 
 /// The algorithm of the certificate's signature: `RSA-SHA256`.
 pub fn signature_algorithm(certificate: &X509Certificate<'_>) -> String {
-    let oid = &certificate.signature_algorithm.algorithm;
+    algorithm_name(&certificate.signature_algorithm.algorithm)
+}
+
+/// The name of an algorithm of signatures.
+fn algorithm_name(oid: &Oid<'_>) -> String {
     match oid.to_id_string().as_str() {
         "1.2.840.113549.1.1.4" => "RSA-MD5",
         "1.2.840.113549.1.1.5" => "RSA-SHA1",
@@ -163,12 +168,8 @@ pub fn time(time: &x509_parser::time::ASN1Time) -> String {
     let t = time.to_datetime();
     let (year, month, day) = (t.year(), u8::from(t.month()), t.day());
     let (hour, minute, second) = (t.hour(), t.minute(), t.second());
-    // UTCTime has two digits of the year, GeneralizedTime four (RFC 5280, 4.1.2.5).
-    if year < 2050 {
-        format!("{:02}{month:02}{day:02}{hour:02}{minute:02}{second:02}Z", year % 100)
-    } else {
-        format!("{year:04}{month:02}{day:02}{hour:02}{minute:02}{second:02}Z")
-    }
+    // Both forms of ASN.1 with the year's last two digits, as HAProxy has them.
+    format!("{:02}{month:02}{day:02}{hour:02}{minute:02}{second:02}Z", year % 100)
 }
 
 /// SHA-1 of a certificate, by which tools tell them apart.

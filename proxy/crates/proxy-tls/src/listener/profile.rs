@@ -13,7 +13,7 @@ use rustls::{KeyLog, ServerConfig};
 use crate::material::Certificate;
 use crate::settings::{Prepared, Settings, SettingsError, restrict};
 use crate::ticket::{TicketKeys, Tickets};
-use crate::verify::{Authorities, ClientVerifier, Ignored, Trust};
+use crate::verify::{Change, ClientVerifier, Ignored, Trust};
 
 /// `verify`: whether clients are asked for a certificate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -141,12 +141,9 @@ impl Profile {
         })
     }
 
-    /// The same with other certificates of a `ca-file`; `None` when it does not use that.
-    ///
-    /// # Errors
-    /// As [`Profile::new`].
-    pub fn replacing(&self, new: &Authorities) -> Option<Result<Self, SettingsError>> {
-        let replace = |trust: &Option<Arc<Trust>>| trust.as_ref()?.replacing(new).map(Arc::new);
+    /// The same after a change of a file; `None` when it does not use that.
+    pub fn changed(&self, change: Change<'_>) -> Option<Result<Self, SettingsError>> {
+        let replace = |trust: &Option<Arc<Trust>>| trust.as_ref()?.changed(change).map(Arc::new);
         let (trust, hints) = (replace(&self.options.trust), replace(&self.options.hints));
         if trust.is_none() && hints.is_none() {
             return None;
@@ -155,6 +152,13 @@ impl Profile {
         options.trust = trust.or(options.trust);
         options.hints = hints.or(options.hints);
         Some(Self::new(&options, &self.shared))
+    }
+
+    /// Whether [`changed`](Self::changed) has an effect.
+    #[must_use]
+    pub fn has(&self, change: Change<'_>) -> bool {
+        let has = |trust: &Option<Arc<Trust>>| trust.as_ref().is_some_and(|own| own.has(change));
+        has(&self.options.trust) || has(&self.options.hints)
     }
 
     /// What was asked for and is not offered, a sentence each.

@@ -130,9 +130,9 @@ pub(super) fn attempt(
     for (depth, certificate) in path.iter().enumerate() {
         fits(certificate, depth, chain.whose).map_err(|code| at(code, depth as u8))?;
     }
-    if with_crls && !trust.crls.is_empty() {
+    if let Some(lists) = trust.lists().filter(|_| with_crls) {
         for (depth, certificate) in path.iter().enumerate() {
-            crl::check(&trust.crls, certificate, now, depth as u8)?;
+            crl::check(lists, certificate, now, depth as u8)?;
         }
     }
     let all: Vec<_> = path.iter().chain([&root]).collect();
@@ -278,7 +278,7 @@ mod tests {
     /// Expected is an error and its depth.
     #[track_caller]
     fn check(trusted: &[&str], sent: &[&str], leaf: &str, year: u64, expected: (u8, u8)) {
-        let trust = Trust::new(trusted.iter().map(|text| der(text)).collect(), &[]).unwrap();
+        let trust = Trust::of(trusted.iter().map(|text| der(text)).collect());
         let intermediates: Vec<_> = sent.iter().map(|text| der(text)).collect();
         let chain = Chain {
             leaf: &der(leaf),
