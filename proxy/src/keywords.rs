@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use proxy_config::listing;
+use proxy_rules::action::service::SERVICES;
 use proxy_rules::sample::Place;
 use proxy_rules::sample::args::signature;
 use proxy_rules::{acl, conv, fetch};
@@ -27,8 +28,6 @@ static CLASSES: &[Class] = &[
 /// Filters that `filter` lines may name, each with its origin as HAProxy prints it.
 pub(crate) const FILTERS: &[(&str, &str)] =
     &[("comp-req", "COMP"), ("comp-res", "COMP"), ("compression", "COMP")];
-/// Services that `use-service` may name.
-const SERVICES: &[&str] = &[];
 
 /// The lists of these classes, in the order they are asked for; all of them for `all`, the classes for `help` and
 /// for what is none.
@@ -98,8 +97,8 @@ fn filters() -> String {
 
 fn services() -> String {
     let mut out = String::from("# List of registered service names:\n");
-    for name in SERVICES {
-        let _ = writeln!(out, "{name}");
+    for service in SERVICES {
+        let _ = writeln!(out, "{}", service.name);
     }
     out
 }

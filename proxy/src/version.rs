@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::sync::OnceLock;
 
+use proxy_rules::action::service::SERVICES;
+
 /// Version of Sluice itself.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -63,6 +65,8 @@ pub(crate) fn report(verbose: bool) -> String {
             "\nAvailable polling systems :\n      epoll : pref=300,  test result OK\n\
              Total: 1 (1 usable), will use epoll."
         );
+        let services: Vec<_> = SERVICES.iter().map(|service| service.name).collect();
+        let _ = writeln!(out, "\nAvailable services : {}", services.join(" "));
         let _ = writeln!(out, "\nAvailable filters :");
         for (name, origin) in crate::keywords::FILTERS {
             let _ = writeln!(out, "\t[{origin}] {name}");
@@ -89,7 +93,7 @@ fn feature_list() -> Vec<(&'static str, bool)> {
         ("OPENSSL_AWSLC", true),
         ("POLL", false),
         ("PRCTL", true),
-        ("PROMEX", false),
+        ("PROMEX", true),
         ("QUIC", false),
         ("SYSTEMD", true),
         ("TFO", true),

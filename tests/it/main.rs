@@ -18,6 +18,7 @@ mod limits;
 mod logs;
 mod maps;
 mod master;
+mod metrics;
 mod nginx;
 mod reload;
 mod stats_page;

@@ -5,6 +5,7 @@ pub(crate) mod addresses;
 mod base;
 mod engines;
 pub(crate) mod logs;
+pub(crate) mod metrics;
 mod refused;
 mod rules;
 pub(crate) mod state;

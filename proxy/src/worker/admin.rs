@@ -10,7 +10,7 @@ use proxy_admin::{
     SessionInfo, SessionOptions,
 };
 use proxy_config::model::{CliLevel, Config};
-use proxy_datapath::{Flow, FlowStatus};
+use proxy_datapath::{Flow, FlowStatus, TableStatus};
 use proxy_net::accept::{self, Acceptance, Accepted, Room, Slots, Switch};
 use proxy_net::listener::ListenSocket;
 use proxy_net::splice;
@@ -149,6 +149,14 @@ impl L4View for Paths {
                 reason: row.why,
             })
             .collect()
+    }
+
+    fn tables(&self) -> Vec<(String, u64, u64)> {
+        let status = self.control.upgrade().and_then(|control| control.kernel.status());
+        let tables = status.map_or_else(Vec::new, |status| status.tables);
+        let row =
+            |table: TableStatus| (table.name.to_owned(), table.used.into(), table.size.into());
+        tables.into_iter().map(row).collect()
     }
 
     fn flows(&self, filter: &L4Filter) -> Vec<L4Flow> {

@@ -14,6 +14,7 @@ use proxy_net::clock;
 use proxy_net::listener::Inherited;
 use proxy_net::sockopt::Buffers;
 use proxy_net::stop::StopSource;
+use proxy_rules::action::service::PROMETHEUS;
 use proxy_rules::sample::context::Clock as EvalClock;
 use proxy_rules::sample::context::{Date, Shared};
 use proxy_rules::sample::{EvalCtx, Sample};
@@ -26,6 +27,7 @@ use super::admin::{self, Fixed};
 use super::checks;
 use super::control::{Control, End};
 use super::cpus::Plan;
+use super::desk;
 use super::flowlog::FlowLog;
 use super::handover::Predecessor;
 use super::l4::KernelPath;
@@ -118,7 +120,11 @@ fn start(
         tracing::debug!(%error, "the old worker did not answer");
     }
     let epoch = clock::precise();
-    let env = Arc::new(assembled.env(config, epoch));
+    let (desk, clerk) = desk::open();
+    let mut env = assembled.env(config, epoch);
+    env.services
+        .push((PROMETHEUS, assemble::metrics::service(assembled.registry.clone(), Box::new(desk))));
+    let env = Arc::new(env);
     let fronts = assembled.services.iter().map(|service| service.front());
     let sources = SourceRules::new(env.clone(), &assembled.decisions, fronts);
     let kernel = KernelPath::open(config, &assembled.decisions, sources);
@@ -223,6 +229,7 @@ fn start(
             }
         };
         admin::listen(&control, &admin, config);
+        tokio::task::spawn_local(clerk.serve(admin));
         let spread = checks::Spread {
             percent: config.global.spread_checks.map_or(0, |percent| percent.value),
             within: config.global.max_spread_checks.map(|limit| limit.value),

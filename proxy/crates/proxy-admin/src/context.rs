@@ -156,6 +156,9 @@ pub trait L4View {
     /// State of the data path as names and values: attached programs, map fill, counters.
     fn status(&self) -> Vec<(String, String)>;
 
+    /// Tables of the kernel programs: name, entries used, entries there may be.
+    fn tables(&self) -> Vec<(String, u64, u64)>;
+
     /// The flows in the kernel that the filter wants.
     fn flows(&self, filter: &L4Filter) -> Vec<L4Flow>;
 

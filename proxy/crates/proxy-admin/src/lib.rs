@@ -8,6 +8,7 @@
 //! | [`cli`] | the commands, one file per family |
 //! | [`stats`] | columns of `show stat`, fields of `show info`, their CSV, typed and JSON forms |
 //! | [`context`] | what commands work on, and what they ask of the worker |
+//! | [`metrics`] | the metrics for Prometheus |
 //! | [`page`] | the statistics page over HTTP |
 //! | [`session`] | one client on any byte stream |
 //!
@@ -19,6 +20,7 @@ pub mod cli;
 pub mod command;
 pub mod context;
 pub mod level;
+pub mod metrics;
 pub mod page;
 pub mod session;
 pub mod stats;

@@ -80,6 +80,9 @@ impl L4View for World {
     fn status(&self) -> Vec<(String, String)> {
         vec![("flows".into(), "0/1024".into())]
     }
+    fn tables(&self) -> Vec<(String, u64, u64)> {
+        vec![("flows".into(), 3, 1024)]
+    }
     fn flows(&self, filter: &L4Filter) -> Vec<L4Flow> {
         let flow = L4Flow {
             frontend: "fe".into(),

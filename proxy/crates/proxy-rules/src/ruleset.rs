@@ -210,7 +210,7 @@ impl RuleSet {
                     *at += 1;
                     return pause;
                 }
-                end @ (Flow::Close(_) | Flow::Reply(_) | Flow::Stop) => {
+                end @ (Flow::Close(_) | Flow::Reply(_) | Flow::Service(_) | Flow::Stop) => {
                     if let Some(last) = env.base.last_rule {
                         last.set(rule.place.clone());
                     }

@@ -19,7 +19,7 @@ use rustc_hash::FxHashMap;
 
 use crate::log::Log;
 use crate::reply::ErrorReplies;
-use crate::service::Stats;
+use crate::service::{Service, Stats};
 pub use crate::stream::StickRule;
 
 /// The worker's immutable surroundings.
@@ -48,6 +48,8 @@ pub struct Env {
     pub log_uri_len: usize,
     /// Backends by name, for `use_backend`.
     pub backends: FxHashMap<Box<[u8]>, Arc<Back>>,
+    /// Internal services by name, for `use-service`.
+    pub services: Vec<(&'static str, Arc<dyn Service>)>,
     /// Wakes the accept loops that wait for room.
     pub slots: Slots,
 }
@@ -80,6 +82,7 @@ impl Env {
             server_buffers: Buffers::default(),
             log_uri_len: 1024,
             backends: FxHashMap::default(),
+            services: Vec::new(),
             slots: Slots::new(),
         }
     }

@@ -1,11 +1,12 @@
 //! The fields of `show info`, in HAProxy's order and at its positions: one row each.
 
 use super::{Tags, Value};
-use crate::context::{Admin, ProcessFacts};
+use crate::context::{Admin, ProcessFacts, Product};
+use crate::metrics::Outside;
 use proxy_state::counters::{FrontendCounters, Rate};
-use proxy_state::{Now, Process};
+use proxy_state::{Now, Process, Registry};
 use std::sync::atomic::Ordering;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A row of [`FIELDS`].
 pub struct Field {
@@ -19,8 +20,10 @@ pub struct Field {
 
 /// Everything the fields read from, taken at one moment.
 pub struct Reading<'a> {
-    pub admin: &'a Admin,
-    pub facts: ProcessFacts,
+    registry: &'a Registry,
+    product: &'a Product,
+    facts: ProcessFacts,
+    wall: SystemTime,
     pub now: Now,
 }
 
@@ -28,21 +31,28 @@ impl<'a> Reading<'a> {
     pub fn new(admin: &'a Admin) -> Self {
         let now = admin.process.now();
         admin.registry.observe_rates(now);
-        Self { admin, facts: admin.process.facts(), now }
+        let (facts, wall) = (admin.process.facts(), admin.process.wall());
+        Self { registry: &admin.registry, product: &admin.product, facts, wall, now }
+    }
+
+    /// The same away from the control thread.
+    pub fn of(registry: &'a Registry, product: &'a Product, outside: &Outside, now: Now) -> Self {
+        registry.observe_rates(now);
+        Self { registry, product, facts: outside.facts.clone(), wall: outside.wall, now }
     }
 
     fn process(&self) -> &Process {
-        &self.admin.registry.process
+        &self.registry.process
     }
 
     /// A total that the kernel programs counted for frontends.
     fn external(&self, field: impl Fn(&FrontendCounters) -> u64) -> u64 {
-        self.admin.registry.frontends().iter().map(|f| field(f.counters.external())).sum()
+        self.registry.frontends().iter().map(|f| field(f.counters.external())).sum()
     }
 
     fn current(&self) -> u64 {
         let outside = |f: &proxy_state::Frontend| u64::from(f.sessions.get() - f.sessions.own());
-        let flows: u64 = self.admin.registry.frontends().iter().map(|f| outside(f)).sum();
+        let flows: u64 = self.registry.frontends().iter().map(|f| outside(f)).sum();
         u64::from(self.process().connections.get()) + flows
     }
 
@@ -87,9 +97,9 @@ macro_rules! fields {
 }
 
 fields! {
-    0 "Name" "POSV" |r| r.admin.product.name.into(), "Product name";
-    1 "Version" "POSV" |r| r.admin.product.version.clone().into(), "Product version";
-    2 "Release_date" "POSV" |r| r.admin.product.release_date.clone().into(), "Date of the source code";
+    0 "Name" "POSV" |r| r.product.name.into(), "Product name";
+    1 "Version" "POSV" |r| r.product.version.clone().into(), "Product version";
+    2 "Release_date" "POSV" |r| r.product.release_date.clone().into(), "Date of the source code";
     3 "Nbthread" "CGSV" |r| r.facts.threads.into(), "Number of worker threads";
     4 "Nbproc" "CGSV" |_| 1_u32.into(), "Number of worker processes (historical, always 1)";
     5 "Process_num" "KGPV" |_| 1_u32.into(), "Relative worker process number (1)";
@@ -156,12 +166,12 @@ fields! {
     63 "BytesOutRate" "MRPV" |r| (r.process().out_rate.get(r.now) * Process::OUT_UNIT).into(), "Bytes sent over the last second";
     64 "DebugCommandsIssued" "MGPV" zero, "Debug commands issued";
     65 "CumRecvLogs" "MCPV" zero, "Log messages received";
-    66 "Build info" "POSV" |r| r.admin.product.version.clone().into(), "Build info";
+    66 "Build info" "POSV" |r| r.product.version.clone().into(), "Build info";
     67 "Memmax_bytes" "CLPV" |r| Value::u32(r.facts.memory_limit), "Limit on memory in bytes";
     68 "PoolAlloc_bytes" "MGPV" |r| r.facts.memory_allocated.into(), "Memory allocated in bytes";
     69 "PoolUsed_bytes" "MGPV" |r| r.facts.memory_used.into(), "Memory in use in bytes";
     70 "Start_time_sec" "MDPV" |r| {
-        let start = r.admin.process.wall().checked_sub(Duration::from_millis(r.now.0));
+        let start = r.wall.checked_sub(Duration::from_millis(r.now.0));
         let secs = start.and_then(|s| s.duration_since(UNIX_EPOCH).ok()).map_or(0, |d| d.as_secs());
         Value::u32(secs)
     }, "Start time in seconds since the epoch";

@@ -3,6 +3,7 @@
 use proxy_http::{RequestHead, ResponseHead};
 use proxy_state::options::Proto;
 
+use super::service::ServiceDef;
 use crate::logformat::LogFormat;
 use crate::sample::{EvalCtx, Expr, Sample};
 
@@ -15,6 +16,8 @@ pub enum Flow<'a> {
     Next,
     /// An answer of the proxy takes the place of what would follow.
     Reply(Reply<'a>),
+    /// An internal service answers.
+    Service(&'static ServiceDef),
     /// No further rule of this set (`accept`, `allow`).
     Stop,
     /// Data must come first: evaluate this rule again then.

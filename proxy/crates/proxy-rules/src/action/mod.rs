@@ -11,6 +11,7 @@ mod normalize;
 mod pattern;
 pub(crate) mod redirect;
 mod reply;
+pub mod service;
 mod status;
 mod stick;
 mod stream;
@@ -32,6 +33,7 @@ pub const ALL: &[&[ActionDef]] = &[
     pattern::ACTIONS,
     redirect::ACTIONS,
     reply::ACTIONS,
+    service::ACTIONS,
     status::ACTIONS,
     stream::ACTIONS,
     stick::ACTIONS,

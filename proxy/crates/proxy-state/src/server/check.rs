@@ -60,6 +60,9 @@ macro_rules! statuses {
         pub enum CheckStatus { #[default] $($(#[$doc])* $name = $number,)* }
 
         impl CheckStatus {
+            /// Every status, by number.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
             /// The word of the statistics: `L4OK`.
             pub fn short(self) -> &'static str {
                 match self { $(Self::$name => $short,)* }

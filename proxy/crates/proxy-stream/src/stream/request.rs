@@ -161,6 +161,7 @@ pub(super) fn apply(
             x.keep_client = false;
             Some(Next::Closed)
         }
+        Verdict::Service(def) => Some(service::called(s, x, def)),
         Verdict::Answer(reply, cause) => {
             answer::queue(s, x, &reply);
             let letters = match cause {

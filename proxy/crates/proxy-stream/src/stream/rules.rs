@@ -2,6 +2,7 @@
 
 use proxy_http::{BodyLen, HeaderList, RequestHead, ResponseHead};
 use proxy_net::clock::Tick;
+use proxy_rules::action::service::ServiceDef;
 use proxy_rules::action::{Cause, Close, Content, Flow, Reply as RuleReply, RuleEnv};
 use proxy_rules::capture::CaptureSlot;
 use proxy_rules::ruleset::{BackendChoice, RuleSet};
@@ -31,6 +32,8 @@ pub(super) enum Verdict {
     Close(Close),
     /// On with the next rule after this time.
     Pause(Duration),
+    /// An internal service answers.
+    Service(&'static ServiceDef),
     /// On with the next rule once the body, or `at_least` bytes of it, are there.
     Body { limit: Duration, at_least: u64 },
 }
@@ -181,6 +184,7 @@ fn run(
             Verdict::Body { limit: Duration::from_millis(u64::from(ms)), at_least }
         }
         Flow::Close(close) => Verdict::Close(close),
+        Flow::Service(service) => Verdict::Service(service),
         Flow::Reply(answer) => match answer.content {
             Content::ErrorPage => page(&answer, None, &[]),
             Content::ErrorPageWith(fields) => page(&answer, None, fields),
@@ -283,6 +287,7 @@ pub(super) fn on_content(
         | Flow::Stop
         | Flow::Wait
         | Flow::Reply(_)
+        | Flow::Service(_)
         | Flow::Body { .. }
         | Flow::Pause { .. } => Some(Verdict::Go),
     };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use proxy_rules::acl::Verdict as Holds;
+use proxy_rules::action::service::ServiceDef;
 use proxy_state::Now;
 
 use super::request::{Next, apply};
@@ -28,15 +29,31 @@ pub(super) fn intercept(
     if let Some(next) = apply(s, x, back, verdict) {
         return Some(next);
     }
-    let request = ServiceRequest {
+    let admin = stats
+        .admin
+        .iter()
+        .any(|condition| rules::with_context(s, x, back, |cx| condition.eval(cx) == Holds::True));
+    Some(Next::Service(stats.service.clone(), Box::new(request(x, admin))))
+}
+
+/// Sends the request to the service that a rule named.
+pub(super) fn called(s: &Session, x: &Exchange, def: &ServiceDef) -> Next {
+    let services = &s.thread.env.services;
+    let service = services.iter().find(|(name, _)| *name == def.name);
+    match service {
+        Some((_, service)) => Next::Service(service.clone(), Box::new(request(x, false))),
+        // The configuration names services of the table only, and all of them are there.
+        None => Next::Closed,
+    }
+}
+
+fn request(x: &Exchange, admin: bool) -> ServiceRequest {
+    ServiceRequest {
         method: x.request.method_text().to_vec(),
         target: x.request.path_and_query().to_vec(),
         authorization: x.request.headers().get(b"authorization").map(<[u8]>::to_vec),
-        admin: stats.admin.iter().any(|condition| {
-            rules::with_context(s, x, back, |cx| condition.eval(cx) == Holds::True)
-        }),
-    };
-    Some(Next::Service(stats.service.clone(), Box::new(request)))
+        admin,
+    }
 }
 
 /// Lets the service make its answer and queues it.
