@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use tests::certificates::Authority;
 use tests::client::get;
 use tests::net::free_port;
 use tests::peer::ScriptServer;
@@ -352,6 +353,7 @@ backend other
     check("drain\n", "s", "status agent_status", "DRAIN (agent)|CHECKED")?;
     check("maint\n", "s", "status", "MAINT")?;
     check("ready,up\t100%\r", "s", "status weight agent_status", "UP|10|L7OK")?;
+    check("ready,up\t100%\r", "plain", "status", "no check")?;
     check("down #by hand\n", "s", all, "DOWN (agent)|L7STS|via agent : down (by hand)|0|0")?;
     check("up\n", "plain", "status agent_status", "no check|L7OK")?;
     check("fail\n", "plain", "status agent_status", "DOWN (agent)|L7STS")?;
@@ -376,5 +378,135 @@ backend other
     let line = state.lines().find(|line| line.contains(" plain ")).context("no line")?;
     let fields: Vec<_> = line.split(' ').collect();
     assert!(["22", "23"].contains(&fields[14]), "{line}");
+    Ok(())
+}
+
+/// `check-ssl` and its kin on server lines, and the words of `connect`.
+#[test]
+fn checks_begin_as_their_lines_and_rules_say() -> Result<()> {
+    let ca = Authority::new()?;
+    let crt = ca.issue("a.pem", "a.test", 30)?;
+    let tls = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let proxied = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let config = format!(
+        "defaults
+    mode http
+    timeout client 9s
+frontend told
+    bind {tls} ssl crt {crt}
+    bind {proxied} accept-proxy
+    http-request return status 200 content-type text/plain lf-string \
+\"[%[ssl_fc_sni] %[ssl_fc_alpn] %[req.ver]]\"
+"
+    );
+    let _told = Sluice::config(config).start()?;
+    let passed = "succeeded, reason: Layer7 check passed, code: 200";
+    let tells = |lines: &str, told: &str| {
+        format!("option httpchk\n{lines}\nhttp-check expect string \"[{told}]\"")
+    };
+    let ssl = "default-server check-ssl verify none";
+    let mut lines = vec![
+        tells(&format!("{ssl} check-sni b.test"), "b.test  1.0"),
+        // ALPN makes it HTTP/2.
+        tells(
+            "default-server verify none\nhttp-check connect ssl sni d.test alpn h2\n\
+             http-check send meth GET uri /x ver HTTP/2 hdr host e.test",
+            "d.test h2 2.0",
+        ),
+        // What traffic has, unless checks go elsewhere.
+        tells("default-server ssl verify none check-sni f.test", "f.test  1.0"),
+        tells(
+            "default-server ssl verify none check-sni f.test\nhttp-check connect default\n\
+             http-check send meth GET",
+            "f.test  1.0",
+        ),
+    ];
+    if peer() == Peer::Sluice {
+        // Later than Debian's: the name of the request, unless something else says so, and 'check-alpn' without a rule.
+        let host = "http-check send ver HTTP/1.1 hdr host";
+        lines.push(tells(&format!("{ssl}\n{host} c.test:81"), "c.test  1.1"));
+        lines.push(tells(
+            &format!(
+                "{ssl} check-sni a.test check-alpn h2,http/1.1\nhttp-check send hdr host a.test"
+            ),
+            "a.test h2 2.0",
+        ));
+        lines.push(tells(&format!("{ssl} check-alpn http/1.1"), " http/1.1 1.0"));
+        lines.push(tells(&format!("{ssl} no-check-sni-auto\n{host} c.test"), "  1.1"));
+    }
+    let mut rows: Vec<_> = lines.iter().map(|lines| (lines.as_str(), tls, passed)).collect();
+    let elsewhere = format!(
+        "default-server ssl verify none port {}\noption tcp-check\ntcp-check connect default",
+        tls.port()
+    );
+    rows.push((&elsewhere, tls, "succeeded, reason: Layer4 check passed"));
+    rows.push((
+        "default-server verify none\noption tcp-check\ntcp-check connect ssl sni a.test",
+        tls,
+        "succeeded, reason: Layer6 check passed",
+    ));
+    let header = "option httpchk\ndefault-server check-send-proxy";
+    let rule = "option httpchk\nhttp-check connect send-proxy";
+    let inherited = "option httpchk\ndefault-server send-proxy-v2";
+    rows.extend([header, rule, inherited].map(|lines| (lines, proxied, passed)));
+    check(&rows)
+}
+
+/// `socks4` for traffic, `check-via-socks4` and `via-socks4` for checks.
+#[test]
+fn a_socks4_proxy_stands_on_the_way() -> Result<()> {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&asked);
+    let proxy = ScriptServer::start(move |mut client| {
+        let mut request = [0; 16];
+        if client.read_exact(&mut request).is_err() {
+            return;
+        }
+        let denied = request[4..8] == [10, 0, 0, 2];
+        let _ = client.write_all(&[0, if denied { 0x5b } else { 0x5a }, 0, 0, 0, 0, 0, 0]);
+        kept.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(request);
+        let mut request = Vec::new();
+        let mut buffer = [0; 1024];
+        while !denied && !request.ends_with(b"\r\n\r\n") {
+            match client.read(&mut buffer) {
+                Ok(count @ 1..) => request.extend_from_slice(&buffer[..count]),
+                _ => return,
+            }
+        }
+        let _ = client.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+    })?;
+    let via = format!("default-server socks4 {}", proxy.address());
+    let passed = "succeeded, reason: Layer7 check passed, code: 200";
+    let there: SocketAddr = "10.0.0.1:8080".parse()?;
+    check(&[
+        (&format!("option httpchk\n{via} check-via-socks4"), there, passed),
+        (&format!("option httpchk\n{via}\nhttp-check connect via-socks4"), there, passed),
+    ])?;
+    let expected = *b"\x04\x01\x1f\x90\x0a\x00\x00\x01HAProxy\0";
+    let mut asked = asked.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    assert!(asked.len() >= 2 && asked.iter().all(|request| *request == expected), "{asked:?}");
+    asked.clear();
+    drop(asked);
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let denied = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let config = format!(
+        "defaults
+    mode http
+    timeout connect 2s
+    timeout client 9s
+    timeout server 9s
+    retries 0
+    {via}
+listen web
+    bind {address}
+    server s {there}
+listen denied
+    bind {denied}
+    server s 10.0.0.2:80
+"
+    );
+    let _sluice = Sluice::config(config).start()?;
+    assert_eq!(get(address, "/")?.body, b"ok");
+    assert_eq!(get(denied, "/")?.status, 503);
     Ok(())
 }

@@ -237,6 +237,7 @@ fn backend(
             let id = ServerId(ids.take(server.id));
             let mut spec = self::server(settings, server, id, overrides, diagnostics);
             spec.transport = tls.exit(proxy, server, diagnostics);
+            spec.check_tls = tls.check_client(proxy, server, &spec, diagnostics);
             spec
         })
         .collect();
@@ -431,6 +432,15 @@ fn server(
     spec.shutdown_sessions_on_down = options.on_marked_down.is_some();
     spec.shutdown_backup_sessions_on_up = options.on_marked_up.is_some();
     spec.source = options.source.as_ref().or(settings.source.as_ref()).map(|s| source(&s.value));
+    spec.socks4 = options.socks4.as_ref().and_then(|address| {
+        let resolved = overrides.resolver.target(&address.value, 0);
+        resolved
+            .map_err(|error| {
+                diagnostics.push(Diagnostic::alert(error.to_string()).at(address.span));
+            })
+            .ok()?
+            .inet()
+    });
     spec.proto = proto(options.proto);
     spec.max_reuse = options.max_reuse.and_then(|count| u32::try_from(count.value).ok());
     spec.pool_max_conn = options.pool_max_conn.and_then(|max| u32::try_from(max.value).ok());
@@ -485,7 +495,17 @@ fn check(options: &ServerOptions) -> CheckSpec {
             Endpoint::Inet { host: Host::Ip(ip), .. } => Some(*ip),
             _ => None,
         }),
-        ..CheckSpec::default()
+        send_proxy: options.checks_send_proxy(),
+        tls: options.checks_over_tls(),
+        sni: options.probe.sni.as_ref().map(|name| name.value.clone()),
+        sni_auto: options.probe.sni_auto.is_none_or(|auto| auto.value),
+        alpn: options
+            .probe
+            .alpn
+            .as_ref()
+            .map(|names| names.value.iter().map(|name| name.as_bytes().to_vec()).collect()),
+        proto: proto(options.probe.proto),
+        via_socks4: options.probe.socks4.is_some_and(|via| via.value),
     }
 }
 

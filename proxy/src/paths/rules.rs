@@ -177,6 +177,9 @@ fn plain_server(proxy: &Proxy, server: &Server) -> Result<(), Blocker> {
     if let Some(send) = proxy_header.into_iter().flatten().find(|send| send.value) {
         return block(name("send-proxy"), "a header opens its connections", send.span);
     }
+    if let Some(proxy) = &options.socks4 {
+        return block(name("socks4"), "a proxy is on the way to it", proxy.span);
+    }
     options.source.as_ref().map_or(Ok(()), plain_source)
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use proxy_config::model::{Proxy, Server, TlsVerify};
 use proxy_rules::sample::{Expr, Place};
-use proxy_state::Transport;
+use proxy_state::{ServerSpec, Transport};
 use proxy_stream::transport::{Exit, SendProxy, SendProxyV2, Sni, TlsExit};
 use proxy_tls::client::{Client, Options};
 use proxy_tls::findings::SecretLog;
@@ -28,6 +28,31 @@ impl Tls<'_> {
         let exit = Exit { proxy: self.send_proxy(proxy, server, diagnostics), tls };
         let any = exit.proxy.is_some() || exit.tls.is_some();
         any.then(|| Arc::new(exit) as Transport)
+    }
+
+    /// How checks of a server speak TLS, where its line or a rule wants them to. What traffic has is shared.
+    pub(crate) fn check_client(
+        &mut self,
+        proxy: &Proxy,
+        server: &Server,
+        spec: &ServerSpec,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Transport> {
+        let traffic = spec.transport.as_ref().and_then(|exit| exit.downcast_ref::<Exit>());
+        if let Some(tls) = traffic.and_then(|exit| exit.tls.as_ref()) {
+            return Some(tls.client.clone() as Transport);
+        }
+        let options = &server.options;
+        let checks = &proxy.settings.checks;
+        let asked = options.checks_over_tls()
+            || checks.http.iter().chain(&checks.tcp).any(|rule| {
+                let connects = rule.words.first().is_some_and(|word| word.value == "connect");
+                connects && rule.words.iter().any(|word| word.value == "ssl")
+            });
+        if !options.is_checked() || !asked || options.tls.is_on() {
+            return None;
+        }
+        Some(self.client(server, diagnostics)? as Transport)
     }
 
     fn send_proxy(
@@ -65,6 +90,13 @@ impl Tls<'_> {
         server: &Server,
         diagnostics: &mut Diagnostics,
     ) -> Option<TlsExit> {
+        let client = self.client(server, diagnostics)?;
+        let sni = self.sni(proxy, server, diagnostics)?;
+        Some(TlsExit { client, sni })
+    }
+
+    /// What a server is told, and how its certificate is judged.
+    fn client(&mut self, server: &Server, diagnostics: &mut Diagnostics) -> Option<Arc<Client>> {
         let global = &self.config.global.tls;
         let written = &server.options.tls;
         let own = &written.settings;
@@ -108,7 +140,6 @@ impl Tls<'_> {
                 }
             }
         }
-        let sni = self.sni(proxy, server, diagnostics)?;
         let key_log = global.keylog.is_some_and(|on| on.value).then(|| Arc::new(SecretLog) as _);
         match Client::new(options, key_log) {
             Ok((client, notes)) => {
@@ -117,7 +148,7 @@ impl Tls<'_> {
                 }
                 let client = Arc::new(client);
                 self.live.add_client(client.clone());
-                Some(TlsExit { client, sni })
+                Some(client)
             }
             Err(error) => {
                 diagnostics.push(Diagnostic::alert(error.to_string()).at(server.span));

@@ -12,6 +12,7 @@ pub(crate) mod option;
 pub(crate) mod persist;
 pub(crate) mod rules;
 pub(crate) mod server;
+pub(crate) mod server_check;
 pub(crate) mod stats;
 pub(crate) mod stick;
 pub(crate) mod threads;

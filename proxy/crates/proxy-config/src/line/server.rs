@@ -9,7 +9,7 @@ use crate::context::{Context, Parsed, Reported};
 use crate::keyword::{On, Support, Table, find, not_yet, removed, row, suggest};
 use crate::lexer::sub_span;
 use crate::line::bind::{guid, interface, proto};
-use crate::line::tls_server;
+use crate::line::{server_check, tls_server};
 use crate::model::{
     HashKey, InitAddr, Observe, OnError, OnMarkedDown, OnMarkedUp, Proxy, Server, ServerOptions,
     SourceAddress, UseSource,
@@ -29,7 +29,7 @@ pub(crate) type Parse = fn(&mut Context<'_>, &mut Draft, &mut Args<'_>) -> Parse
 const M: &str = "5.2";
 
 /// One bool of a pair such as `check` and `no-check`.
-fn here(args: &Args<'_>, value: bool) -> Option<Spanned<bool>> {
+pub(crate) fn here(args: &Args<'_>, value: bool) -> Option<Spanned<bool>> {
     Some(Spanned::new(value, args.keyword_span()))
 }
 
@@ -76,6 +76,25 @@ pub(crate) const OPTIONS: Table<Parse> = &[
             s.options.agent.check = here(args, false);
             Ok(())
         }),
+        row(
+            "socks4",
+            On::HERE,
+            "<addr>:<port>",
+            M,
+            "SOCKS4 proxy on the way to it",
+            |cx, s, args| {
+                let address = args.address(cx, "<addr>:<port>")?;
+                if !matches!(address.endpoint, Endpoint::Inet { port: PortSpec::Port(1..), .. }) {
+                    return Err(args.wrong(
+                        cx,
+                        address.span,
+                        "an IP address and a port are expected",
+                    ));
+                }
+                s.options.socks4 = Some(address);
+                Ok(())
+            },
+        ),
         row("backup", On::HERE, "", M, "used when all others are down", |_, s, args| {
             s.options.backup = here(args, true);
             Ok(())
@@ -385,26 +404,17 @@ pub(crate) const OPTIONS: Table<Parse> = &[
         ),
         removed("redir", "3.3", "use 'http-request redirect'"),
     ],
+    server_check::CHECK,
     &not_yet(
         On::HERE,
         M,
         "health checks",
         [
-            "check-alpn",
             "check-pool-conn-name",
-            "check-proto",
             "check-reuse-pool",
-            "check-send-proxy",
-            "check-sni",
-            "check-sni-auto",
-            "check-ssl",
-            "check-via-socks4",
             "healthcheck",
             "init-state",
             "no-check-reuse-pool",
-            "no-check-send-proxy",
-            "no-check-sni-auto",
-            "no-check-ssl",
             "slowstart",
         ],
     ),
@@ -420,7 +430,6 @@ pub(crate) const OPTIONS: Table<Parse> = &[
             "log-proto",
             "pool-conn-name",
             "quic-cc-algo",
-            "socks4",
             "tcp-md5sig",
             "ws",
         ],

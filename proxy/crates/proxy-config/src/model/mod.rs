@@ -51,8 +51,8 @@ pub use proxy::{
 };
 pub use rule::{AclLine, Condition, RuleLine, RuleSet, Scope, UseBackend};
 pub use server::{
-    AgentOptions, InitAddr, Observe, OnError, OnMarkedDown, OnMarkedUp, Server, ServerOptions,
-    SourceAddress, UseSource,
+    AgentOptions, InitAddr, Observe, OnError, OnMarkedDown, OnMarkedUp, ProbeOptions, Server,
+    ServerOptions, SourceAddress, UseSource,
 };
 pub use stats::StatsPage;
 pub use stick::{StickRule, StickTable, StoreWhen};

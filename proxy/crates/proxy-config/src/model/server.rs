@@ -40,6 +40,10 @@ pub struct ServerOptions {
     /// `track`: a server, perhaps with its backend in front.
     pub track: Option<Spanned<String>>,
     pub agent: AgentOptions,
+    /// How connections of checks differ.
+    pub probe: ProbeOptions,
+    /// `socks4`: the proxy on the way.
+    pub socks4: Option<Spanned<Address>>,
     pub inter: Option<Spanned<Duration>>,
     /// While the state is changing. Falls back to `inter`.
     pub fastinter: Option<Spanned<Duration>>,
@@ -87,6 +91,19 @@ pub struct ServerOptions {
     pub proxy: ServerProxy,
 }
 
+/// `check-ssl` and its kin.
+#[derive(Clone, Debug, Default)]
+pub struct ProbeOptions {
+    pub ssl: Option<Spanned<bool>>,
+    pub sni: Option<Spanned<String>>,
+    /// True by default.
+    pub sni_auto: Option<Spanned<bool>>,
+    pub alpn: Option<Spanned<Vec<String>>>,
+    pub proto: Option<Spanned<Proto>>,
+    pub send_proxy: Option<Spanned<bool>>,
+    pub socks4: Option<Spanned<bool>>,
+}
+
 /// `agent-check` and its parameters.
 #[derive(Clone, Debug, Default)]
 pub struct AgentOptions {
@@ -108,6 +125,24 @@ impl ServerOptions {
 
     pub fn is_checked(&self) -> bool {
         self.check.is_some_and(|c| c.value)
+    }
+
+    /// Whether checks go where traffic does not: what connections begin with is not inherited then (5.2 "check").
+    pub fn is_checked_elsewhere(&self) -> bool {
+        self.check_port.is_some() || self.check_addr.is_some()
+    }
+
+    /// Whether checks that say nothing else are spoken over TLS.
+    pub fn checks_over_tls(&self) -> bool {
+        self.probe.ssl.is_some_and(|on| on.value)
+            || self.tls.is_on() && !self.is_checked_elsewhere()
+    }
+
+    /// Whether checks that say nothing else begin with a PROXY protocol header.
+    pub fn checks_send_proxy(&self) -> bool {
+        let inherited = [self.proxy.v1, self.proxy.v2].into_iter().flatten().any(|send| send.value);
+        self.probe.send_proxy.is_some_and(|on| on.value)
+            || inherited && !self.is_checked_elsewhere()
     }
 
     pub fn has_agent(&self) -> bool {

@@ -12,6 +12,7 @@ pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
         for server in &proxy.servers {
             check_port(cx, proxy, server);
             agent_port(cx, proxy, server);
+            via_socks4(cx, proxy, server);
             tracked(cx, config, proxy, server);
         }
         check_rules(cx, proxy);
@@ -141,6 +142,20 @@ fn tracked(cx: &mut Context<'_>, config: &Config, proxy: &Proxy, server: &Server
 /// Whether anything but the administrator changes the state of the server.
 fn has_state(options: &ServerOptions) -> bool {
     options.is_checked() || options.has_agent() || options.track.is_some()
+}
+
+/// Checks can take the way of a proxy only where there is one.
+fn via_socks4(cx: &mut Context<'_>, proxy: &Proxy, server: &Server) {
+    let options = &server.options;
+    if let Some(via) = options.probe.socks4.filter(|via| via.value && options.socks4.is_none()) {
+        let message = format!(
+            "{}: server '{}' has 'check-via-socks4' but no 'socks4'",
+            proxy.label(),
+            server.name
+        );
+        let help = "add 'socks4 <addr>:<port>': where the proxy is";
+        cx.report(Diagnostic::alert(message).at(via.span).help(help));
+    }
 }
 
 /// An agent has no port but its own.

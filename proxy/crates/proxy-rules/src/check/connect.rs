@@ -18,6 +18,23 @@ pub struct Connect {
     pub send_proxy: bool,
     /// Close with a FIN instead of a reset.
     pub linger: bool,
+    pub ssl: bool,
+    /// Host that is asked for over TLS.
+    pub sni: Option<Box<str>>,
+    /// Protocols to agree on over TLS.
+    pub alpn: Option<Vec<Vec<u8>>>,
+    /// What is spoken, whatever ALPN says.
+    pub proto: Option<Proto>,
+    pub via_socks4: bool,
+}
+
+/// What can be spoken by `proto`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proto {
+    /// Bytes.
+    None,
+    H1,
+    H2,
 }
 
 /// Where the port comes from.
@@ -76,16 +93,26 @@ impl Connect {
                         )
                     })?);
                 }
-                b"ssl" | b"sni" | b"alpn" | b"proto" | b"via-socks4" => {
-                    return fail(
-                        Diagnostic::alert(format!(
-                            "'{} connect' with '{}' : known, not carried yet",
-                            kind.keyword(),
-                            show(word.value)
-                        ))
-                        .at(word.span),
-                    );
+                b"ssl" => connect.ssl = true,
+                b"sni" => connect.sni = Some(words.text("a host name")?.into()),
+                b"alpn" => {
+                    let list = words.next("a list of protocols")?;
+                    let names: Vec<_> =
+                        list.value.split(|b| *b == b',').map(<[u8]>::to_vec).collect();
+                    if names.iter().any(|name| name.is_empty() || name.len() > 255) {
+                        return fail(
+                            Diagnostic::alert(format!(
+                                "'{} connect alpn' expects names between commas, got '{}'",
+                                kind.keyword(),
+                                show(list.value)
+                            ))
+                            .at(list.span),
+                        );
+                    }
+                    connect.alpn = Some(names);
                 }
+                b"proto" => connect.proto = Some(proto(kind, words)?),
+                b"via-socks4" => connect.via_socks4 = true,
                 other => {
                     return fail(
                         Diagnostic::alert(format!(
@@ -94,11 +121,34 @@ impl Connect {
                             show(other)
                         ))
                         .at(word.span)
-                        .expected("one of addr, comment, default, linger, port, send-proxy"),
+                        .expected("one of addr, alpn, comment, default, linger, port, proto, send-proxy, sni, ssl, \
+                             via-socks4"),
                     );
                 }
             }
         }
         Ok((connect, comment))
+    }
+}
+
+/// What fits the kind of the script: HTTP over one of its versions, or bytes.
+fn proto(kind: Kind, words: &mut Words<'_, '_>) -> Parsed<Proto> {
+    let word = words.next("a protocol")?;
+    match (kind, word.value) {
+        (Kind::Tcp, b"none") => Ok(Proto::None),
+        (Kind::Http, b"h1") => Ok(Proto::H1),
+        (Kind::Http, b"h2") => Ok(Proto::H2),
+        _ => fail(
+            Diagnostic::alert(format!(
+                "'{} connect proto' does not know '{}'",
+                kind.keyword(),
+                show(word.value)
+            ))
+            .at(word.span)
+            .expected(match kind {
+                Kind::Tcp => "'none'",
+                Kind::Http => "one of h1, h2",
+            }),
+        ),
     }
 }

@@ -95,6 +95,18 @@ impl HttpRequest {
         Ok((request, comment))
     }
 
+    /// The host it names, without a port.
+    pub(super) fn host<'a>(&'a self, cx: &EvalCtx<'a>) -> Option<&'a [u8]> {
+        let (_, host) = self.headers.iter().find(|(name, _)| name == "host")?;
+        let host = host.bytes(cx);
+        // A port stands behind the last colon; an address in brackets has colons of its own.
+        let end = match host.iter().rposition(|b| *b == b':') {
+            Some(colon) if !host[colon..].contains(&b']') => colon,
+            _ => host.len(),
+        };
+        Some(&host[..end]).filter(|host| !host.is_empty())
+    }
+
     /// The request as it goes over the wire.
     pub(super) fn bytes<'a>(&'a self, cx: &EvalCtx<'a>, state: Option<&str>) -> Vec<u8> {
         let mut out = Vec::with_capacity(256);

@@ -9,7 +9,7 @@ mod send;
 
 use proxy_types::{Diagnostic, Span};
 
-pub use connect::{Connect, Port};
+pub use connect::{Connect, Port, Proto};
 pub use expect::{Answer, Expect, Status, Verdict};
 pub use http::HttpRequest;
 pub use send::Send;
@@ -133,6 +133,22 @@ impl Script {
             script.complete(request);
         }
         script
+    }
+
+    /// The host that the first request names, where nothing else says what TLS asks for: there is no `connect`.
+    pub fn auto_host<'a>(&'a self, cx: &EvalCtx<'a>) -> Option<&'a [u8]> {
+        if self.steps.iter().any(|step| matches!(step.act, Act::Connect(_))) {
+            return None;
+        }
+        self.steps.iter().find_map(|step| match &step.act {
+            Act::Send(Send::Http(request)) => request.host(cx),
+            _ => None,
+        })
+    }
+
+    /// Whether a rule connects over TLS.
+    pub fn needs_tls(&self) -> bool {
+        self.steps.iter().any(|step| matches!(&step.act, Act::Connect(connect) if connect.ssl))
     }
 
     fn line(

@@ -1,5 +1,6 @@
 //! What a health check does, and what came of it.
 
+use crate::options::Proto;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -22,6 +23,18 @@ pub struct CheckSpec {
     pub addr: Option<IpAddr>,
     /// `check-send-proxy`, or implied by `send-proxy`.
     pub send_proxy: bool,
+    /// `check-ssl`, or implied by `ssl`.
+    pub tls: bool,
+    /// `check-sni`.
+    pub sni: Option<String>,
+    /// Not with `no-check-sni-auto`.
+    pub sni_auto: bool,
+    /// `check-alpn`; falls back to the server's.
+    pub alpn: Option<Vec<Vec<u8>>>,
+    /// `check-proto`; falls back to the server's.
+    pub proto: Option<Proto>,
+    /// `check-via-socks4`.
+    pub via_socks4: bool,
 }
 
 impl Default for CheckSpec {
@@ -35,6 +48,12 @@ impl Default for CheckSpec {
             port: None,
             addr: None,
             send_proxy: false,
+            tls: false,
+            sni: None,
+            sni_auto: true,
+            alpn: None,
+            proto: None,
+            via_socks4: false,
         }
     }
 }

@@ -115,6 +115,10 @@ pub struct ServerSpec {
     pub shutdown_backup_sessions_on_up: bool,
     /// What stands between the socket and the bytes for the server; `None` is nothing.
     pub transport: Option<Transport>,
+    /// How TLS is spoken by checks, where they may want it.
+    pub check_tls: Option<Transport>,
+    /// `socks4`: the proxy that connections go through.
+    pub socks4: Option<SocketAddr>,
     pub source: Option<Source>,
     pub tcp_user_timeout: Option<Duration>,
     /// `tfo`.
@@ -162,6 +166,8 @@ impl ServerSpec {
             shutdown_sessions_on_down: false,
             shutdown_backup_sessions_on_up: false,
             transport: None,
+            check_tls: None,
+            socks4: None,
             source: None,
             tcp_user_timeout: None,
             tfo: false,

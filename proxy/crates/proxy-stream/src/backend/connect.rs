@@ -31,7 +31,7 @@ use crate::mux::h2;
 use crate::session::Session;
 use crate::stream::{self, Exchange};
 use crate::term::Fault;
-use crate::transport::{Exit, HandshakeError, Opened, Opening};
+use crate::transport::{Exit, HandshakeError, Opened, Opening, Socks4Request};
 
 /// Longest pause before the same server is tried again.
 const TURNAROUND: Duration = Duration::from_secs(1);
@@ -428,11 +428,22 @@ async fn establish(
     to: SockAddr,
     options: ConnectOptions,
     limit: Option<Duration>,
-    opening: Option<Opening>,
+    socks4: Option<SocketAddr>,
+    mut opening: Option<Opening>,
 ) -> Result<Opened, Failed> {
     let timer = timer::Timer::new();
     timer.arm(limit);
-    let socket = connect_with_timer(&to, &options, &timer).await?;
+    let socket = match socks4 {
+        None => connect_with_timer(&to, &options, &timer).await?,
+        Some(proxy) => {
+            let Some(request) = to.inet().and_then(Socks4Request::new) else {
+                let cause = Some(io::Error::from(io::ErrorKind::AddrNotAvailable));
+                return Err(ConnectError { failure: ConnectFailure::Local, cause }.into());
+            };
+            opening.get_or_insert_default().socks4 = Some(request);
+            connect_with_timer(&proxy.into(), &options, &timer).await?
+        }
+    };
     match opening {
         None => Ok(Opened::plain(socket)),
         Some(opening) => opening.perform(socket, to.inet(), &timer).await.map_err(|failed| {
@@ -474,7 +485,7 @@ async fn open(
     options.smart_connect |= opening.is_some();
     let limit = stream::in_force(x.overrides.timeouts.get().connect, back.backend.timeouts.connect);
     let on_eof = on_eof(back);
-    let mut connecting = pin!(establish(to, options, limit, opening));
+    let mut connecting = pin!(establish(to, options, limit, server.spec.socks4, opening));
     poll_fn(|cx| match connecting.as_mut().poll(cx) {
         Poll::Ready(outcome) => Poll::Ready(outcome.map_err(Failure::Connect)),
         Poll::Pending => match client_gone(s, cx, on_eof) {

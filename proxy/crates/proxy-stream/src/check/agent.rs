@@ -24,7 +24,8 @@ pub(super) async fn ask(
     let spec = CheckSpec { addr: target.addr, port: Some(target.port), ..CheckSpec::default() };
     let timer = Timer::new();
     timer.arm(Some(limit));
-    let mut socket = probe::socket(server, &spec, limit).await?;
+    let to = probe::destination(&server.addr(), &spec);
+    let mut socket = probe::socket(server, &to, limit).await?;
     let mut received = Vec::new();
     let talk = async {
         if !target.send.is_empty() {

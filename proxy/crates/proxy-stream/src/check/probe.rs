@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use proxy_net::Stream;
@@ -11,10 +12,12 @@ use proxy_net::timer::Timer;
 use proxy_rules::check::Connect;
 use proxy_state::SockAddr;
 use proxy_state::server::{CheckResult, CheckSpec, CheckStatus, Server};
+use proxy_tls::client::Client;
+use proxy_tls::rustls::ClientConfig;
 
 use super::script::Subject;
 use crate::io::Io;
-use crate::transport::{Exit, HandshakeError, Opening};
+use crate::transport::{Exit, HandshakeError, Opening, Socks4Request};
 
 /// Why there is no connection.
 pub(super) struct Failed {
@@ -52,10 +55,22 @@ pub(super) async fn open(
     let to = destination(&server.addr(), spec);
     let timer = Timer::new();
     timer.arm(Some(limit));
-    let socket = socket(server, spec, limit).await?;
-    let Some(opening) = opening(subject, spec, rule) else {
-        return Ok((Box::new(socket), false));
+    let proxy = server.spec.socks4.filter(|_| rule.via_socks4 || rule.by_server && spec.via_socks4);
+    let mut opening = opening(subject, spec, rule)?;
+    let socket = match proxy {
+        None => socket(server, &to, limit).await?,
+        Some(proxy) => {
+            let request = to.inet().and_then(Socks4Request::new).ok_or_else(|| Failed {
+                status: CheckStatus::SocketError,
+                info: "SOCKS4 knows IPv4 addresses only".to_owned(),
+            })?;
+            opening.socks4 = Some(request);
+            socket(server, &proxy.into(), limit).await?
+        }
     };
+    if opening.is_nothing() {
+        return Ok((Box::new(socket), false));
+    }
     match opening.perform(socket, to.inet(), &timer).await {
         Ok(opened) => {
             let over_tls = opened.io.is_tls();
@@ -65,18 +80,58 @@ pub(super) async fn open(
             HandshakeError::Timeout => {
                 Failed { status: CheckStatus::L6Timeout, info: String::new() }
             }
+            error @ HandshakeError::Socks4(_) => {
+                Failed { status: CheckStatus::L4Connection, info: error.to_string() }
+            }
             error => Failed { status: CheckStatus::L6Response, info: error.to_string() },
         }),
     }
 }
 
-/// A connection to where `spec` sends checks of the server.
+/// What the connection begins with: by its rule and, unless that says so, as the server's line has it for checks.
+fn opening(subject: &Subject<'_>, spec: &CheckSpec, rule: &Connect) -> Result<Opening, Failed> {
+    let server = &subject.server.spec;
+    let mut opening = Opening::default();
+    if rule.send_proxy || rule.by_server && spec.send_proxy {
+        let exit = server.transport.as_ref().and_then(|exit| exit.downcast_ref::<Exit>());
+        let plain = Exit::default();
+        opening.header = subject.with_cx(|cx| exit.unwrap_or(&plain).check_header(cx));
+    }
+    if rule.ssl || rule.by_server && spec.tls {
+        let Some(client) = server.check_tls.as_ref().and_then(|tls| tls.downcast_ref::<Client>())
+        else {
+            return Err(Failed {
+                status: CheckStatus::SocketError,
+                info: "no TLS settings".to_owned(),
+            });
+        };
+        let mut config = client.config();
+        let alpn = rule.alpn.as_ref().or_else(|| spec.alpn.as_ref().filter(|_| rule.by_server));
+        if let Some(alpn) = alpn {
+            let mut own = ClientConfig::clone(&config);
+            own.alpn_protocols.clone_from(alpn);
+            config = Arc::new(own);
+        }
+        let named = rule.sni.as_deref().or_else(|| spec.sni.as_deref().filter(|_| rule.by_server));
+        let name = match (named, subject.script) {
+            (Some(name), _) => Some(name.into()),
+            (None, Some(script)) if spec.sni_auto => subject.with_cx(|cx| {
+                let host = script.auto_host(cx)?;
+                std::str::from_utf8(host).ok().map(Into::into)
+            }),
+            _ => None,
+        };
+        opening.tls = Some((config, name));
+    }
+    Ok(opening)
+}
+
+/// A connection of a check of the server.
 pub(super) async fn socket(
     server: &Server,
-    spec: &CheckSpec,
+    to: &SockAddr,
     limit: Duration,
 ) -> Result<Stream, Failed> {
-    let to = destination(&server.addr(), spec);
     let source = server.spec.source.as_ref();
     let options = ConnectOptions {
         source: source.and_then(|s| s.addr),
@@ -86,17 +141,7 @@ pub(super) async fn socket(
         namespace: server.spec.namespace.clone(),
         ..ConnectOptions::default()
     };
-    connect(&to, &options, Some(limit)).await.map_err(|error| failure(&error))
-}
-
-/// What the server's connections begin with is what its checks' do, unless they go elsewhere.
-fn opening(subject: &Subject<'_>, spec: &CheckSpec, rule: &Connect) -> Option<Opening> {
-    let elsewhere = spec.addr.is_some() || spec.port.is_some();
-    if !rule.by_server || elsewhere && !spec.send_proxy {
-        return None;
-    }
-    let exit = subject.server.spec.transport.as_ref()?.downcast_ref::<Exit>()?;
-    Some(subject.with_cx(|cx| exit.opening(cx, None, None)))
+    connect(to, &options, Some(limit)).await.map_err(|error| failure(&error))
 }
 
 fn failure(error: &ConnectError) -> Failed {
@@ -123,7 +168,7 @@ pub(super) fn words_of(error: &io::Error) -> String {
 }
 
 /// `addr` and `port` of the check in place of the server's.
-fn destination(server: &SockAddr, spec: &CheckSpec) -> SockAddr {
+pub(super) fn destination(server: &SockAddr, spec: &CheckSpec) -> SockAddr {
     match server {
         SockAddr::Inet(addr) => {
             let ip = spec.addr.unwrap_or_else(|| addr.ip());

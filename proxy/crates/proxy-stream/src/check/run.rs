@@ -158,12 +158,13 @@ impl Checker {
             backend,
             server,
             spec,
+            script: self.scripts.get(&backend.name).map(|script| &**script),
             connect_limit: limit,
             check_limit: timeouts.check,
             total_limit: spec.inter.max(limit),
             now: self.now(),
         };
-        let result = match self.scripts.get(&backend.name) {
+        let result = match subject.script {
             None => probe::connection(&subject).await,
             Some(script) => script::run(&subject, script).await,
         };

@@ -1,25 +1,32 @@
 //! A health check by script: `http-check` and `tcp-check` rules carried out on connections.
 
 use std::cell::Cell;
+use std::future::poll_fn;
+use std::io;
+use std::task::Poll;
 use std::time::Duration;
 
 use bumpalo::Bump;
-use proxy_http::h1::{ChunkDecoder, Keep, Limits, Progress, parse_response};
-use proxy_http::{BodyLen, Method, ResponseHead};
+use proxy_http::h1::{ChunkDecoder, Keep, Limits, Progress, parse_request, parse_response};
+use proxy_http::{BodyLen, Method, RequestHead, ResponseHead};
 use proxy_net::clock::{self, Tick};
 use proxy_net::timer;
 use proxy_rules::check::protocol::Reply;
-use proxy_rules::check::{Act, Answer, Connect, Expect, Kind, Script, Status, Step, Verdict};
+use proxy_rules::check::{
+    Act, Answer, Connect, Expect, Kind, Proto, Script, Status, Step, Verdict,
+};
 use proxy_rules::sample::EvalCtx;
 use proxy_rules::sample::context::Clock;
 use proxy_rules::vars::Vars;
+use proxy_state::options;
 use proxy_state::server::{CheckResult, CheckSpec, CheckStatus, Server};
 use proxy_state::{Backend, Now};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::probe::{self, Failed};
 use crate::env::{self, Env};
-use crate::io::Io;
+use crate::io::{Conn, Io};
+use crate::mux::h2;
 
 /// Bytes of one read.
 const READ: usize = 4096;
@@ -30,6 +37,7 @@ pub(super) struct Subject<'a> {
     pub(super) backend: &'a Backend,
     pub(super) server: &'a Server,
     pub(super) spec: &'a CheckSpec,
+    pub(super) script: Option<&'a Script>,
     pub(super) connect_limit: Duration,
     /// How long the rest may take once connected; `None` is what is left of `total_limit`.
     pub(super) check_limit: Option<Duration>,
@@ -57,7 +65,7 @@ struct Talk<'a> {
     script: &'a Script,
     vars: Vars,
     random: Cell<u64>,
-    io: Option<Box<dyn Io>>,
+    line: Option<Line>,
     linger: bool,
     over_tls: bool,
     /// Bytes received since the last thing that was sent.
@@ -67,6 +75,41 @@ struct Talk<'a> {
     /// Where the body begins in `received`, once the head is complete.
     body_at: Option<usize>,
     deadline: Tick,
+}
+
+/// What a check talks on.
+enum Line {
+    Bytes(Box<dyn Io>),
+    /// HTTP/2, each request on a stream of its own.
+    H2 {
+        dialed: h2::Dialed,
+        stream: Option<Conn>,
+    },
+}
+
+/// Sends the request that `bytes` would be in HTTP/1 on a stream.
+async fn request(dialed: &h2::Dialed, bytes: &[u8]) -> io::Result<Conn> {
+    let mut head = RequestHead::default();
+    let wrong = || io::Error::from(io::ErrorKind::InvalidInput);
+    let limits = Limits { relaxed: true, ..Limits::default() };
+    // Whatever version the rule names: it does not travel.
+    let end = bytes.windows(2).position(|end| end == b"\r\n").ok_or_else(wrong)?;
+    let version = bytes[..end].iter().rposition(|b| *b == b' ').ok_or_else(wrong)?;
+    let text = [&bytes[..version], b" HTTP/1.1", &bytes[end..]].concat();
+    let Ok(Progress::Complete { consumed }) = parse_request(&text, &limits, &mut head) else {
+        return Err(wrong());
+    };
+    let mut body = &text[consumed..];
+    let mut stream = dialed.open().await?;
+    stream.framed()?.send_request(&head, body.is_empty())?;
+    while !body.is_empty() {
+        let sent = poll_fn(|cx| match stream.framed() {
+            Ok(framed) => framed.poll_send(cx, body, true),
+            Err(error) => Poll::Ready(Err(error)),
+        });
+        body = body.get(sent.await?..).ok_or_else(wrong)?;
+    }
+    Ok(stream)
 }
 
 /// Why a check ended before its last rule.
@@ -90,7 +133,7 @@ pub(super) async fn run(subject: &Subject<'_>, script: &Script) -> CheckResult {
         script,
         vars: Vars::default(),
         random: Cell::new(started.as_millis() | 1),
-        io: None,
+        line: None,
         linger: false,
         over_tls: false,
         received: Vec::new(),
@@ -121,13 +164,15 @@ impl Talk<'_> {
             let by_server = Connect { by_server: true, ..Connect::default() };
             self.connect(&by_server, None).await?;
         }
-        let connected = if self.over_tls { CheckStatus::L6Ok } else { CheckStatus::L4Ok };
-        let mut last = End::new(connected, "");
+        let mut last = self.connected();
         for step in &script.steps {
             match &step.act {
                 Act::Set(set) => self.with_cx(|cx| set.run(cx)),
                 Act::Unset(var) => self.with_cx(|cx| cx.unset_var(*var)),
-                Act::Connect(connect) => self.connect(connect, Some(step)).await?,
+                Act::Connect(connect) => {
+                    self.connect(connect, Some(step)).await?;
+                    last = self.connected();
+                }
                 Act::Send(send) => {
                     let state = script.send_state.then(|| self.server_state());
                     let bytes = self.with_cx(|cx| send.bytes(cx, state.as_deref()));
@@ -147,6 +192,11 @@ impl Talk<'_> {
         Ok(last)
     }
 
+    /// What a connection alone is worth.
+    fn connected(&self) -> End {
+        End::new(if self.over_tls { CheckStatus::L6Ok } else { CheckStatus::L4Ok }, "")
+    }
+
     async fn connect(&mut self, connect: &Connect, step: Option<&Step>) -> Result<(), End> {
         self.close();
         let subject = self.subject;
@@ -159,7 +209,28 @@ impl Talk<'_> {
         let opened = probe::open(subject, &spec, connect, limit).await;
         match opened {
             Ok((io, over_tls)) => {
-                self.io = Some(io);
+                let forced = match connect.proto {
+                    Some(proto) => Some(proto == Proto::H2),
+                    None if connect.by_server => {
+                        let own = subject.spec.proto.or(subject.server.spec.proto);
+                        own.map(|proto| proto == options::Proto::H2)
+                    }
+                    None => None,
+                };
+                let h2 = forced.unwrap_or_else(|| io.alpn() == Some(b"h2"));
+                self.line = Some(if h2 && self.script.kind == Kind::Http {
+                    let env = subject.env;
+                    let dialing = h2::dial(Conn::new(io), &env.h2, env.limits.max_head);
+                    let dialed = timer::timeout(Some(limit), dialing).await;
+                    let failed = |info: String| End::new(CheckStatus::L7Response, info);
+                    match dialed {
+                        Ok(Ok(dialed)) => Line::H2 { dialed, stream: None },
+                        Ok(Err(error)) => return Err(failed(error.to_string())),
+                        Err(_) => return Err(End::new(CheckStatus::L7Timeout, "")),
+                    }
+                } else {
+                    Line::Bytes(io)
+                });
                 self.over_tls = over_tls;
                 self.linger = connect.linger;
                 if let Some(limit) = subject.check_limit {
@@ -195,12 +266,20 @@ impl Talk<'_> {
         self.received.clear();
         self.body_at = None;
         let left = self.left();
-        let Some(io) = &mut self.io else {
+        let Some(line) = &mut self.line else {
             return Err(End::new(CheckStatus::L7Response, ""));
         };
         let sent = timer::timeout(Some(left), async {
-            io.write_all(bytes).await?;
-            io.flush().await
+            match line {
+                Line::Bytes(io) => {
+                    io.write_all(bytes).await?;
+                    io.flush().await
+                }
+                Line::H2 { dialed, stream } => {
+                    *stream = Some(request(dialed, bytes).await?);
+                    Ok(())
+                }
+            }
         });
         match sent.await {
             Ok(Ok(())) => Ok(()),
@@ -281,11 +360,35 @@ impl Talk<'_> {
         step: &Step,
     ) -> Result<(), End> {
         let left = self.left();
-        let Some(io) = &mut self.io else {
-            return Err(End::new(CheckStatus::L7Response, ""));
-        };
         let mut buffer = [0; READ];
-        match timer::timeout(Some(left), io.read(&mut buffer)).await {
+        let received = match &mut self.line {
+            Some(Line::Bytes(io)) => timer::timeout(Some(left), io.read(&mut buffer)).await,
+            Some(Line::H2 { stream: Some(stream), .. }) if self.body_at.is_none() => {
+                let head = &mut self.head;
+                let heading = poll_fn(|cx| match stream.framed() {
+                    Ok(framed) => framed.poll_response(cx, Method::Get, head),
+                    Err(error) => Poll::Ready(Err(error)),
+                });
+                match timer::timeout(Some(left), heading).await {
+                    Ok(Ok(())) => {
+                        if self.head.status() >= 200 {
+                            self.body_at = Some(0);
+                        }
+                        return Ok(());
+                    }
+                    Ok(Err(error)) => Ok(Err(error)),
+                    Err(timeout) => Err(timeout),
+                }
+            }
+            Some(Line::H2 { stream: Some(stream), .. }) => {
+                let reading = poll_fn(|cx| stream.poll_read(cx, &mut buffer));
+                timer::timeout(Some(left), reading).await
+            }
+            Some(Line::H2 { stream: None, .. }) | None => {
+                return Err(End::new(CheckStatus::L7Response, ""));
+            }
+        };
+        match received {
             Ok(Ok(0)) => self.eof = true,
             Ok(Ok(count)) => self.received.extend_from_slice(&buffer[..count]),
             // A server that resets behind its answer has answered; one that only resets gave none.
@@ -303,6 +406,9 @@ impl Talk<'_> {
 
     /// Whether the head of the answer is complete.
     fn parse_head(&mut self) -> Result<bool, End> {
+        if matches!(self.line, Some(Line::H2 { .. })) {
+            return Ok(self.body_at.is_some());
+        }
         while self.body_at.is_none() {
             let limits = Limits { relaxed: true, ..self.subject.env.limits };
             match parse_response(&self.received, &limits, Method::Get, &mut self.head) {
@@ -320,6 +426,9 @@ impl Talk<'_> {
     /// The body so far, and whether it is whole.
     fn body(&self) -> (Vec<u8>, bool) {
         let raw = &self.received[self.body_at.unwrap_or(self.received.len())..];
+        if matches!(self.line, Some(Line::H2 { .. })) {
+            return (raw.to_vec(), self.eof || self.head.body() == BodyLen::None);
+        }
         match self.head.body() {
             BodyLen::None => (Vec::new(), true),
             BodyLen::Length(length) => {
@@ -350,7 +459,7 @@ impl Talk<'_> {
 
     /// Ends the connection, by a reset unless asked otherwise: checks leave no TIME_WAIT behind.
     fn close(&mut self) {
-        if let Some(io) = self.io.take()
+        if let Some(Line::Bytes(io)) = self.line.take()
             && !self.linger
             && let Some(socket) = io.transport()
         {

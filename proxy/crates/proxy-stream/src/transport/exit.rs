@@ -19,6 +19,7 @@ use proxy_tls::rustls::{ClientConfig, ClientConnection};
 
 use super::handshake::{self, HandshakeError};
 use super::proxy_protocol::{self, Content, Ssl};
+use super::socks4;
 use super::tls_stream::TlsStream;
 use crate::io::Io;
 
@@ -76,11 +77,18 @@ pub enum Sni {
 /// How one connection begins: an [`Exit`] evaluated for a stream.
 #[derive(Clone, Default)]
 pub(crate) struct Opening {
-    header: Vec<u8>,
-    tls: Option<(Arc<ClientConfig>, Option<Box<str>>)>,
+    /// What a SOCKS4 proxy is asked for first.
+    pub(crate) socks4: Option<socks4::Request>,
+    pub(crate) header: Vec<u8>,
+    pub(crate) tls: Option<(Arc<ClientConfig>, Option<Box<str>>)>,
 }
 
 impl Opening {
+    /// Whether the first byte is the stream's own.
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.socks4.is_none() && self.header.is_empty() && self.tls.is_none()
+    }
+
     /// Tells connections apart that must not stand in for each other.
     pub(crate) fn key(&self) -> u64 {
         use std::hash::{Hash, Hasher};
@@ -100,18 +108,10 @@ impl Opening {
         server: Option<SocketAddr>,
         timer: &Timer,
     ) -> Result<Opened, OpenError> {
-        let mut rest = &self.header[..];
-        while !rest.is_empty() {
-            match socket.try_write(rest) {
-                Ok(n) => rest = &rest[n..],
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let waited = timer.guard(socket.writable()).await;
-                    let waited = waited.map_err(|_| HandshakeError::Timeout);
-                    waited.and_then(|outcome| outcome.map_err(HandshakeError::Io))?;
-                }
-                Err(error) => return Err(HandshakeError::Io(error).into()),
-            }
+        if let Some(request) = &self.socks4 {
+            request.perform(&socket, timer).await?;
         }
+        send(&socket, &self.header, timer).await?;
         match self.tls {
             None => Ok(Opened::plain(socket)),
             Some((config, name)) => {
@@ -156,6 +156,26 @@ impl Opened {
     pub(crate) fn plain(socket: Stream) -> Self {
         Self { io: Box::new(socket), facts: None }
     }
+}
+
+/// Sends what nobody answers.
+pub(super) async fn send(
+    socket: &Stream,
+    mut rest: &[u8],
+    timer: &Timer,
+) -> Result<(), HandshakeError> {
+    while !rest.is_empty() {
+        match socket.try_write(rest) {
+            Ok(n) => rest = &rest[n..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let waited = timer.guard(socket.writable()).await;
+                let waited = waited.map_err(|_| HandshakeError::Timeout)?;
+                waited.map_err(HandshakeError::Io)?;
+            }
+            Err(error) => return Err(HandshakeError::Io(error)),
+        }
+    }
+    Ok(())
 }
 
 /// Shakes hands with a server. A name that is no host name is not sent.
@@ -205,7 +225,15 @@ impl Exit {
             Some(SendProxy::V1) => proxy_protocol::v1(ends),
             Some(SendProxy::V2(options)) => options.header(cx, ends, unique_id),
         };
-        Opening { header, tls }
+        Opening { socks4: None, header, tls }
+    }
+
+    /// The header of a health check, which speaks for nobody.
+    pub(crate) fn check_header(&self, cx: &EvalCtx<'_>) -> Vec<u8> {
+        match &self.proxy {
+            None | Some(SendProxy::V1) => proxy_protocol::v1(None),
+            Some(SendProxy::V2(options)) => options.header(cx, None, None),
+        }
     }
 }
 

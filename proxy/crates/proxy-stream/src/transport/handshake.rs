@@ -10,6 +10,7 @@ use proxy_tls::findings::Findings;
 use proxy_tls::rustls::{self, Connection, HandshakeKind, ProtocolVersion};
 use proxy_tls::{ciphers, settings};
 
+use super::socks4::Socks4Error;
 use super::tls_stream::{poll_receive, poll_send};
 
 /// Why a handshake did not end well.
@@ -27,11 +28,16 @@ pub enum HandshakeError {
     /// The client named no host that a certificate is for, and `strict-sni` asks for one.
     #[error("SSL handshake failure: no certificate for the name")]
     NoCertificate,
+    /// The SOCKS4 proxy on the way did not do its part.
+    #[error("SOCKS4 proxy: {0}")]
+    Socks4(Socks4Error),
 }
 
 impl HandshakeError {
     /// Number of the error of a connection that ended so (configuration manual, 7.3.3 "fc_err_str").
     pub(super) fn code(&self, facts: &Tls) -> u8 {
+        const SOCKS4_DENY: u8 = 41;
+        const SOCKS4_ABORT: u8 = 42;
         const SSL_EMPTY: u8 = 24;
         const SSL_ABORT: u8 = 25;
         const SSL_TIMEOUT: u8 = 26;
@@ -39,6 +45,8 @@ impl HandshakeError {
         const SSL_CRT_FAIL: u8 = 31;
         const SSL_HANDSHAKE: u8 = 34;
         match self {
+            Self::Socks4(Socks4Error::Denied) => SOCKS4_DENY,
+            Self::Socks4(Socks4Error::Closed | Socks4Error::Nonsense) => SOCKS4_ABORT,
             Self::Empty => SSL_EMPTY,
             Self::Io(_) => SSL_ABORT,
             Self::Timeout => SSL_TIMEOUT,
@@ -62,7 +70,7 @@ impl HandshakeError {
     fn reason(&self) -> u64 {
         use rustls::{Error, InvalidMessage, PeerIncompatible};
         match self {
-            Self::Empty | Self::Io(_) | Self::Timeout => 0,
+            Self::Empty | Self::Io(_) | Self::Timeout | Self::Socks4(_) => 0,
             // "callback failed"
             Self::NoCertificate => 234,
             Self::Tls(error) => match error {

@@ -8,12 +8,15 @@ mod entrance;
 mod exit;
 mod handshake;
 pub mod proxy_protocol;
+mod socks4;
 mod tls_stream;
 
 pub use entrance::Entrance;
 pub use exit::{Exit, SendProxy, SendProxyV2, Sni, TlsExit};
 pub use handshake::HandshakeError;
+pub use socks4::Socks4Error;
 pub use tls_stream::TlsStream;
 
 pub(crate) use entrance::enter;
 pub(crate) use exit::{Opened, Opening};
+pub(crate) use socks4::Request as Socks4Request;
