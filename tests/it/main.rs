@@ -19,6 +19,7 @@ mod logs;
 mod maps;
 mod master;
 mod metrics;
+mod names;
 mod nginx;
 mod reload;
 mod stats_page;

@@ -6,6 +6,7 @@ mod base;
 mod engines;
 pub(crate) mod logs;
 pub(crate) mod metrics;
+pub(crate) mod names;
 mod refused;
 mod rules;
 pub(crate) mod state;
@@ -65,6 +66,8 @@ pub(crate) struct Assembled {
     pub(crate) spellings: engines::Spellings,
     /// `http-errors` sections.
     pub(crate) http_errors: engines::ErrorSections,
+    /// What is resolved at run time.
+    pub(crate) names: proxy_names::NamesSpec,
     pub(crate) overrides: Overrides,
     pub(crate) warned: bool,
 }
@@ -91,6 +94,7 @@ pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
     };
     let mut tls = Tls::new(&loaded.config, &rules, &mut diagnostics);
     let spec = state::registry(&loaded.config, &overrides, &mut tls, &mut diagnostics);
+    let names = names::names(&loaded.config, &overrides, &mut diagnostics);
     let mut addresses = HashMap::new();
     for backend in &spec.backends {
         for server in backend.servers.iter().filter(|server| !server.unresolved) {
@@ -186,6 +190,7 @@ pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
         compression: engines::compression(&loaded.config),
         spellings,
         http_errors,
+        names,
         overrides,
         warned: diagnostics.has_warning(),
     })

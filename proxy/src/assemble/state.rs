@@ -390,10 +390,15 @@ fn server(
     let mut spec = ServerSpec::new(server.name.value.clone(), id, addr);
     spec.forced_id = server.id.is_some();
     spec.unresolved = unresolved;
-    if let Endpoint::Inet { host: Host::Name(name), .. } = &server.address.value.endpoint {
+    spec.srv_record = server.srv_record().map(str::to_owned);
+    if let Endpoint::Inet { host: Host::Name(name), .. } = &server.address.value.endpoint
+        && spec.srv_record.is_none()
+    {
         spec.fqdn = Some(name.clone());
     }
     spec.port_mode = match server.address.value.port() {
+        // The record has it.
+        _ if spec.srv_record.is_some() => PortMode::Fixed,
         PortSpec::None => PortMode::Client,
         PortSpec::Offset(by) => PortMode::Offset(by),
         PortSpec::Port(_) | PortSpec::Range { .. } => PortMode::Fixed,
@@ -541,10 +546,14 @@ fn server_address(
 ) -> (SockAddr, bool) {
     const DEFAULT: [InitAddr; 2] = [InitAddr::Last, InitAddr::Libc];
     let address = &server.address.value;
-    let nowhere = || SockAddr::from(std::net::SocketAddr::from(([0, 0, 0, 0], 0)));
+    let port = address.port().range().map_or(0, |(port, _)| port);
+    let nowhere = || SockAddr::from(std::net::SocketAddr::from(([0, 0, 0, 0], port)));
     let resolve = || overrides.resolver.target(address, 0);
     if !matches!(&address.endpoint, Endpoint::Inet { host: Host::Name(_), .. }) {
         return (resolve().unwrap_or_else(|_| nowhere()), false);
+    }
+    if server.srv_record().is_some() {
+        return (nowhere(), true);
     }
     let steps = server.options.init_addr.as_ref().map_or(&DEFAULT[..], |steps| &steps.value);
     let mut failure = None;
@@ -552,7 +561,6 @@ fn server_address(
         match step {
             InitAddr::Last => {}
             InitAddr::Ip(ip) => {
-                let port = address.port().range().map_or(0, |(port, _)| port);
                 return (std::net::SocketAddr::new(*ip, port).into(), false);
             }
             InitAddr::Libc => match resolve() {
@@ -562,7 +570,12 @@ fn server_address(
             InitAddr::None => return (nowhere(), true),
         }
     }
-    if !overrides.ignore_resolution {
+    if server.options.names.resolvers.is_some() && steps.contains(&InitAddr::Libc) {
+        // Its nameservers may know better once the worker runs.
+        let text = failure.map_or_else(String::new, |error| format!("{error}, "));
+        let text = format!("server '{}' : {text}disabling server", server.name.value);
+        diagnostics.push(Diagnostic::warning(text).at(server.address.span));
+    } else if !overrides.ignore_resolution {
         let text = failure.map_or_else(
             || format!("server '{}' has no address", server.name.value),
             |error| format!("server '{}' : {error}", server.name.value),

@@ -43,6 +43,7 @@ pub(crate) fn admin(
     control: &Rc<Control>,
     shared: Arc<Shared>,
     certificates: Arc<proxy_tls::live::Store>,
+    names: Rc<proxy_names::Names>,
     fixed: Fixed,
 ) -> Rc<Admin> {
     let fixed = Rc::new(fixed);
@@ -50,6 +51,7 @@ pub(crate) fn admin(
         registry: control.registry.clone(),
         shared,
         certificates,
+        names: Some(names),
         product: stats::product(),
         process: Box::new(View { control: Rc::downgrade(control), fixed: fixed.clone() }),
         l4: Some(Box::new(Paths { control: Rc::downgrade(control), fixed })),

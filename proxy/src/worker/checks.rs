@@ -31,10 +31,9 @@ pub(super) struct Spread {
 }
 
 /// Starts the checks on this thread and tells every change of a server from here on.
-pub(super) fn start(env: &Arc<Env>, scripts: Scripts, stop: Stop, spread: Spread, logs: Logs) {
+pub(super) fn start(env: &Arc<Env>, scripts: Scripts, stop: Stop, spread: Spread, logs: Arc<Logs>) {
     let registry = &env.shared.registry;
     let epoch = env.epoch;
-    let logs = Arc::new(logs);
     let told = logs.clone();
     let known = registry.clone();
     registry.on_transition(Box::new(move |transition| tell(&known, &told, transition)));
@@ -48,10 +47,7 @@ pub(super) fn start(env: &Arc<Env>, scripts: Scripts, stop: Stop, spread: Spread
         spread: spread.percent,
         spread_within: spread.within,
         stop,
-        report: Box::new(move |server, line| {
-            messages::warning(format_args!("{line}"));
-            log(&logs, server, NOTICE, line);
-        }),
+        report: Box::new(move |server, line| report(&logs, server, line)),
         random: Box::new(move || next(&random)),
     };
     check::spawn(checker);
@@ -77,6 +73,12 @@ fn tell(registry: &Registry, logs: &Logs, transition: &Transition) {
         messages::alert(format_args!("{kind} '{name}' has no server available!"));
         log(logs, server, EMERG, &format!("{kind} {name} has no server available!"));
     }
+}
+
+/// Tells a line about a server.
+pub(super) fn report(logs: &Logs, server: &Server, line: &str) {
+    messages::warning(format_args!("{line}"));
+    log(logs, server, NOTICE, line);
 }
 
 fn is_by_check(change: &Change) -> bool {

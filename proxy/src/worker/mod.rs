@@ -14,6 +14,7 @@ mod link;
 mod listen;
 pub(crate) mod loading;
 mod message;
+mod names;
 pub(crate) mod serve;
 mod show;
 mod sources;

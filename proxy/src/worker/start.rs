@@ -34,6 +34,7 @@ use super::l4::KernelPath;
 use super::link::Link;
 use super::listen::{self, BindContext, Listeners};
 use super::loading::{self, Loaded};
+use super::names;
 use super::sources::SourceRules;
 use super::threads::{self, Common, Port};
 use super::{Ready, listen::local};
@@ -183,10 +184,13 @@ fn start(
         grace: config.global.grace.map(|delay| delay.value).unwrap_or_default(),
         hard_stop_after: config.global.hard_stop_after.map(|limit| limit.value),
     });
+    let logs = Arc::new(assembled.backend_logs);
+    let names = names::names(&control, assembled.names, &logs);
     let admin = admin::admin(
         &control,
         env.shared.clone(),
         assembled.certificates.clone(),
+        names.clone(),
         Fixed {
             threads: u32::try_from(threads).unwrap_or(u32::MAX),
             sockets: admin::describe(&control.listeners.borrow().cli),
@@ -234,7 +238,8 @@ fn start(
             percent: config.global.spread_checks.map_or(0, |percent| percent.value),
             within: config.global.max_spread_checks.map(|limit| limit.value),
         };
-        let logs = assembled.backend_logs;
+        let (_asker, asks) = proxy_names::asker();
+        names.start(asks);
         checks::start(&checked, assembled.check_scripts, stop.handle(), spread, logs);
         say_ready(args, link.as_deref(), predecessor, launcher);
         Ok(control.run(link).await)

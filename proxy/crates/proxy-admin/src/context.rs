@@ -1,11 +1,13 @@
 //! What commands work on, and what they ask of the worker around them.
 
 use crate::Level;
+use proxy_names::Names;
 use proxy_rules::sample::context::Shared;
 use proxy_state::{Now, Registry};
 use proxy_tls::live::Store as CertificateStore;
 use std::future::Future;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -29,6 +31,8 @@ pub struct Admin {
     pub shared: Arc<Shared>,
     /// The certificates of listeners and servers.
     pub certificates: Arc<CertificateStore>,
+    /// Names resolved at run time; `None` where nothing resolves.
+    pub names: Option<Rc<Names>>,
     pub product: Product,
     pub process: Box<dyn ProcessView>,
     /// `None` when the kernel data path is compiled out or switched off.

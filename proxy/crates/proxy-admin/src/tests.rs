@@ -170,6 +170,7 @@ fn admin() -> Rc<Admin> {
         certificates: Default::default(),
         shared: shared(registry.clone()),
         registry,
+        names: None,
         product: Product {
             name: "Sluice",
             version: "3.5.0".into(),

@@ -8,7 +8,7 @@ use crate::keyword::{self, Row, Support, Table};
 use crate::line::{
     balance, bind, cert, error_page, filter, option, rules, server, stats, timeout, tls,
 };
-use crate::section::{crt_store, global, other, proxy, userlist};
+use crate::section::{crt_store, global, other, proxy, resolvers, userlist};
 
 /// One keyword of one table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +52,7 @@ pub fn entries() -> Vec<Entry> {
     add(&mut all, "listen", "tcp-response", rules::TCP_RESPONSE);
     add(&mut all, "crt-list", "", cert::OPTIONS);
     add(&mut all, "crt-store", "", crt_store::CRT_STORE);
+    add(&mut all, "resolvers", "", resolvers::RESOLVERS);
     add(&mut all, "userlist", "", userlist::USERLIST);
     for section in other::SECTIONS {
         add(&mut all, section.name, "", section.keywords);

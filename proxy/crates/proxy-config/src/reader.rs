@@ -10,8 +10,10 @@ use crate::context::{Context, Parsed};
 use crate::lexer::{self, Variables, Word, sub_span};
 use crate::line::error_page;
 use crate::line::server::is_name_char;
-use crate::model::{Config, CrtStore, DefaultsId, HttpErrors, Proxy, ProxyKind, Userlist};
-use crate::section::{crt_store, global, other, proxy, userlist};
+use crate::model::{
+    Config, CrtStore, DefaultsId, HttpErrors, Proxy, ProxyKind, Resolvers, Userlist,
+};
+use crate::section::{crt_store, global, other, proxy, resolvers, userlist};
 use crate::source::{Source, Sources};
 
 /// The section that lines belong to.
@@ -23,6 +25,7 @@ enum Current {
     /// Known, not carried: its lines are skipped, the section itself was reported.
     Other(&'static str),
     Proxy(Box<Proxy>),
+    Resolvers(Box<Resolvers>),
     Userlist(Userlist),
     CrtStore(CrtStore),
 }
@@ -38,7 +41,7 @@ const PROXY_SECTIONS: &[(&str, ProxyKind)] = &[
 /// Names of all sections, for "did you mean".
 pub(crate) fn section_names() -> impl Iterator<Item = &'static str> {
     let proxies = PROXY_SECTIONS.iter().map(|(name, _)| *name);
-    let own = ["crt-store", "global", "http-errors", "userlist"];
+    let own = ["crt-store", "global", "http-errors", "resolvers", "userlist"];
     proxies.chain(own).chain(other::SECTIONS.iter().map(|s| s.name))
 }
 
@@ -90,6 +93,7 @@ impl Reader<'_, '_> {
                 Current::Other(name) => name,
                 Current::Proxy(p) if p.name.value.is_empty() => p.kind.as_str(),
                 Current::Proxy(p) => p.name.value.as_str(),
+                Current::Resolvers(section) => section.name.value.as_str(),
                 Current::Userlist(list) => list.name.value.as_str(),
                 Current::CrtStore(_) => "crt-store",
             };
@@ -130,6 +134,10 @@ impl Reader<'_, '_> {
             }
             Current::Proxy(proxy) => self.config.proxies.push(*proxy),
             Current::HttpErrors(section) => self.config.http_errors.push(section),
+            Current::Resolvers(section) => {
+                resolvers::check(self.cx, &section);
+                self.config.resolvers.push(*section);
+            }
             Current::Userlist(list) => {
                 userlist::check(self.cx, &list);
                 self.config.userlists.push(list);
@@ -158,6 +166,7 @@ impl Reader<'_, '_> {
                 proxy.has_errors |= self.cx.alerts() > alerts;
                 result
             }
+            Current::Resolvers(section) => resolvers::line(self.cx, section, &mut args),
             Current::Userlist(list) => userlist::line(self.cx, list, &mut args),
             Current::CrtStore(store) => crt_store::line(self.cx, store, &mut args),
             Current::HttpErrors(section) => error_page::section_line(self.cx, section, &mut args),
@@ -249,6 +258,21 @@ impl Reader<'_, '_> {
             self.close_section();
             let store = crt_store::open(self.cx, &mut Args::new(words));
             self.current = Current::CrtStore(store);
+            return true;
+        }
+        if name == "resolvers" {
+            self.close_section();
+            let section = resolvers::open(self.cx, &mut Args::new(words));
+            let same = |known: &&Resolvers| known.name.value == section.name.value;
+            if let Some(known) = self.config.resolvers.iter().find(same) {
+                let message =
+                    format!("resolvers '{}' has same name as another resolvers", section.name);
+                let diagnostic = Diagnostic::alert(message)
+                    .at(section.name.span)
+                    .label(known.name.span, "first declared here");
+                self.cx.report(diagnostic);
+            }
+            self.current = Current::Resolvers(Box::new(section));
             return true;
         }
         if name == "userlist" {

@@ -5,6 +5,7 @@ mod frontend;
 mod l4;
 mod limits;
 mod pattern;
+mod resolvers;
 mod server;
 mod session;
 mod show_info;
@@ -27,6 +28,7 @@ pub static TABLES: &[&[Command]] = &[
     l4::COMMANDS,
     limits::COMMANDS,
     pattern::COMMANDS,
+    resolvers::COMMANDS,
     server::COMMANDS,
     session::COMMANDS,
     show_info::COMMANDS,

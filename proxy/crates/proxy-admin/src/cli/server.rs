@@ -3,7 +3,8 @@
 use super::server;
 use crate::Level;
 use crate::command::{Answer, Call, Command, Reply};
-use proxy_state::server::{AgentTarget, OpState};
+use proxy_names::FqdnError;
+use proxy_state::server::{Admin, AgentTarget, OpState};
 use proxy_state::{Server, SockAddr};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
@@ -17,6 +18,7 @@ static SETTINGS: &[Setting] = &[
     ("agent-addr", set_agent_addr),
     ("agent-port", set_agent_port),
     ("agent-send", set_agent_send),
+    ("fqdn", set_fqdn),
     ("health", set_health),
     ("state", set_state),
     ("weight", set_weight_of),
@@ -24,7 +26,7 @@ static SETTINGS: &[Setting] = &[
 ];
 
 /// What HAProxy can change and this build cannot: said so instead of taken for a typing error.
-const NOT_CARRIED: &[&str] = &["check-addr", "check-port", "fqdn", "name", "ssl"];
+const NOT_CARRIED: &[&str] = &["check-addr", "check-port", "name", "ssl"];
 
 fn set_server(call: &mut Call<'_>) -> Answer {
     let server = server(call, call.arg(0))?;
@@ -182,12 +184,40 @@ fn set_addr(call: &mut Call<'_>, server: &Arc<Server>) -> Answer {
         _ => (old_port, String::new()),
     };
     let change = server.set_addr(SockAddr::Inet(SocketAddr::new(ip, new_port)));
+    if server.admin_state().contains(Admin::RESOLUTION_MAINT) {
+        server.set_resolved(call.now);
+    }
     let text = format!("{addr_part}{port_part} {BY}");
     if change.is_some() {
         let path = format!("{}/{}", server.backend_name, server.name);
         call.admin.process.notice(&format!("{path} changed its {text}."));
     }
     Ok(Reply::line(text))
+}
+
+/// `set server <b>/<s> fqdn <name>`, in HAProxy's words.
+fn set_fqdn(call: &mut Call<'_>, server: &Arc<Server>) -> Answer {
+    const BY: &str = "by 'stats socket command'";
+    let name = call.arg(2);
+    if name.is_empty() {
+        return Err(Reply::line("set server <b>/<s> fqdn requires a FQDN."));
+    }
+    let names = call.admin.names.as_ref();
+    let changed = names.map_or(Err(FqdnError::NotWatched), |names| names.set_fqdn(server, name));
+    match changed {
+        Ok(None) => Ok(Reply::line(format!("no need to change the FDQN {BY}"))),
+        Ok(Some(before)) => {
+            let before = before.as_ref().map_or("(null)", |name| name.as_str());
+            let path = format!("{}/{}", server.backend_name, server.name);
+            let text = format!("{path} changed its FQDN from {before} to {name} {BY}");
+            call.admin.process.notice(&text);
+            Ok(Reply::line(text))
+        }
+        Err(FqdnError::NotWatched) => {
+            Err(Reply::line("set server <b>/<s> fqdn failed because no resolution is configured."))
+        }
+        Err(FqdnError::BadName(_)) => Err(Reply::line(format!("invalid fqdn '{name}' {BY}"))),
+    }
 }
 
 fn disable(call: &mut Call<'_>) -> Answer {

@@ -3,7 +3,7 @@
 use super::backend;
 use crate::Level;
 use crate::command::{Answer, Call, Command, Reply};
-use proxy_state::server::CheckStatus;
+use proxy_state::server::{Admin, CheckStatus};
 use proxy_state::{Backend, Now, Server};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -36,8 +36,11 @@ fn lines(
     Reply::Pieces(Box::new(std::iter::once(header).chain(servers)))
 }
 
-/// IP address as HAProxy prints it; `-` for sockets that have none.
+/// IP address as HAProxy prints it; `-` for sockets and names that have none.
 fn ip(server: &Server) -> String {
+    if server.admin_state().contains(Admin::RESOLUTION_MAINT) {
+        return "-".into();
+    }
     server.addr().ip().map_or_else(|| "-".into(), |ip| ip.to_string())
 }
 
@@ -95,7 +98,7 @@ fn state_line(backend: &Backend, server: &Arc<Server>, now: Now) -> String {
         Some(_) => state.health.value(),
     };
     format!(
-        "{} {} {} {} {} {} {} {} {} {} {} {result} {health} {flags} {agent_flags} {} {} {} {} - 0 {} {} {} {}\n",
+        "{} {} {} {} {} {} {} {} {} {} {} {result} {health} {flags} {agent_flags} {} {} {} {} {} 0 {} {} {} {}\n",
         backend.id,
         backend.name,
         server.id,
@@ -109,8 +112,9 @@ fn state_line(backend: &Backend, server: &Arc<Server>, now: Now) -> String {
         status.number(),
         u8::from(backend.forced_id),
         u8::from(server.spec.forced_id),
-        server.spec.fqdn.as_deref().unwrap_or("-"),
+        server.fqdn().as_deref().map_or("-", |name| name.as_str()),
         server.addr().port().unwrap_or(0),
+        server.spec.srv_record.as_deref().unwrap_or("-"),
         check.and_then(|c| c.port).unwrap_or(0),
         address(check.and_then(|c| c.addr)),
         address(agent.as_ref().and_then(|agent| agent.target.addr)),

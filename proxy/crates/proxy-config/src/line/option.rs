@@ -515,29 +515,31 @@ fn address_header(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<Spanned<F
     Ok(Spanned::new(value, span))
 }
 
-/// `address`, `address/bits` or `address/mask`.
 fn except(cx: &mut Context<'_>, args: &Args<'_>, word: &Word) -> Parsed<Spanned<Except>> {
-    let (ip, mask) = match word.value.split_once('/') {
-        Some((ip, mask)) => (ip, Some(mask)),
-        None => (word.value.as_str(), None),
-    };
-    let parsed = ip.parse::<IpAddr>().ok().and_then(|address| {
-        let bits = if address.is_ipv4() { 32 } else { 128 };
-        let prefix = match mask {
-            None => Some(bits),
-            Some(mask) if mask.bytes().all(|b| b.is_ascii_digit()) => {
-                mask.parse::<u8>().ok().filter(|prefix| *prefix <= bits)
-            }
-            Some(mask) => mask.parse::<std::net::Ipv4Addr>().ok().and_then(|mask| {
-                let mask = mask.to_bits();
-                (address.is_ipv4() && mask.leading_ones() == mask.count_ones())
-                    .then_some(mask.leading_ones() as u8)
-            }),
-        };
-        prefix.map(|prefix| Except { address, prefix })
-    });
-    match parsed {
+    match network(&word.value) {
         Some(value) => Ok(Spanned::new(value, word.span)),
         None => Err(args.wrong(cx, word.span, format!("'{}' is not <address>[/mask]", word.value))),
     }
+}
+
+/// `address`, `address/bits` or `address/mask`.
+pub(super) fn network(text: &str) -> Option<Except> {
+    let (ip, mask) = match text.split_once('/') {
+        Some((ip, mask)) => (ip, Some(mask)),
+        None => (text, None),
+    };
+    let address = ip.parse::<IpAddr>().ok()?;
+    let bits = if address.is_ipv4() { 32 } else { 128 };
+    let prefix = match mask {
+        None => Some(bits),
+        Some(mask) if mask.bytes().all(|b| b.is_ascii_digit()) => {
+            mask.parse::<u8>().ok().filter(|prefix| *prefix <= bits)
+        }
+        Some(mask) => mask.parse::<std::net::Ipv4Addr>().ok().and_then(|mask| {
+            let mask = mask.to_bits();
+            (address.is_ipv4() && mask.leading_ones() == mask.count_ones())
+                .then_some(mask.leading_ones() as u8)
+        }),
+    };
+    prefix.map(|prefix| Except { address, prefix })
 }

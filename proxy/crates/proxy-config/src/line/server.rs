@@ -1,7 +1,5 @@
 //! `server` and `default-server` (configuration manual, 5.2).
 
-use std::net::IpAddr;
-
 use proxy_types::{Address, Diagnostic, Endpoint, Host, PortSpec, Span, Spanned, Transport};
 
 use crate::args::Args;
@@ -9,9 +7,9 @@ use crate::context::{Context, Parsed, Reported};
 use crate::keyword::{On, Support, Table, find, not_yet, removed, row, suggest};
 use crate::lexer::sub_span;
 use crate::line::bind::{guid, interface, proto};
-use crate::line::{server_check, tls_server};
+use crate::line::{names, server_check, tls_server};
 use crate::model::{
-    HashKey, InitAddr, Observe, OnError, OnMarkedDown, OnMarkedUp, Proxy, Server, ServerOptions,
+    HashKey, Observe, OnError, OnMarkedDown, OnMarkedUp, Proxy, Server, ServerOptions,
     SourceAddress, UseSource,
 };
 use crate::place::check_shape;
@@ -222,14 +220,6 @@ pub(crate) const OPTIONS: Table<Parse> = &[
             s.id = Some(args.number(cx, 1..=i32::MAX as u32)?);
             Ok(())
         }),
-        row(
-            "init-addr",
-            On::HERE,
-            "{last|libc|none|<ip>},[...]*",
-            M,
-            "where the first address comes from",
-            init_addr,
-        ),
         row("inter", On::HERE, "<delay>", M, "check interval", |cx, s, args| {
             s.options.inter = Some(interval(cx, args)?);
             Ok(())
@@ -434,7 +424,7 @@ pub(crate) const OPTIONS: Table<Parse> = &[
             "ws",
         ],
     ),
-    &not_yet(On::HERE, M, "DNS", ["resolve-net", "resolve-opts", "resolve-prefer", "resolvers"]),
+    names::NAMES,
     tls_server::VERSIONS,
     tls_server::SETTINGS,
     tls_server::TLS,
@@ -450,33 +440,6 @@ fn interval(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<Spanned<std::ti
         return Err(args.wrong(cx, value.span, "the interval has to be longer than 0"));
     }
     Ok(value)
-}
-
-fn init_addr(cx: &mut Context<'_>, s: &mut Draft, args: &mut Args<'_>) -> Parsed {
-    let word = args.word(cx, "a list of 'last', 'libc', 'none' and IP addresses")?;
-    let mut list = Vec::new();
-    let mut offset = 0;
-    for text in word.value.split(',') {
-        list.push(match text {
-            "last" => InitAddr::Last,
-            "libc" => InitAddr::Libc,
-            "none" => InitAddr::None,
-            ip => match ip.parse::<IpAddr>() {
-                Ok(ip) => InitAddr::Ip(ip),
-                Err(_) => {
-                    let message = format!("unknown method '{ip}'");
-                    return Err(cx.report(
-                        Diagnostic::alert(format!("'{}' : {message}", args.name()))
-                            .at(sub_span(word, offset, ip.len().max(1)))
-                            .expected("expected 'last', 'libc', 'none' or an IP address"),
-                    ));
-                }
-            },
-        });
-        offset += text.len() + 1;
-    }
-    s.options.init_addr = Some(Spanned::new(list, word.span));
-    Ok(())
 }
 
 /// `<addr>[:<port>[-<port>]] [interface <name>]`, of a server or of a backend.
@@ -566,8 +529,66 @@ fn options(cx: &mut Context<'_>, draft: &mut Draft, args: &mut Args<'_>, name: &
 pub(crate) fn server(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
     const WHAT: &str = "<name> and <addr>[:<port>] as arguments";
     let name = args.string(cx, WHAT)?;
-    let address_word = args.word(cx, WHAT)?;
-    let label = format!("server {}/{}", proxy.name.value, name.value);
+    let server = one(cx, proxy, args, name, ("server", WHAT))?;
+    proxy.servers.push(server);
+    Ok(())
+}
+
+/// `server-template <prefix> <num | range> ...`: so many servers that differ by their names.
+pub(crate) fn template(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
+    const WHAT: &str = "<prefix>, <num | range> and <addr>[:<port>] as arguments";
+    let prefix = args.string(cx, WHAT)?;
+    let range = args.word(cx, WHAT)?;
+    let Some((first, last)) = numbers(&range.value) else {
+        let message = format!("wrong server-template number or range '{}'", range.value);
+        return Err(cx.report(
+            Diagnostic::alert(message)
+                .at(range.span)
+                .expected("expected a number, or <low>-<high>"),
+        ));
+    };
+    if last - first >= TEMPLATE_MAX {
+        let message = format!("'{}' makes more than {TEMPLATE_MAX} servers", range.value);
+        return Err(args.wrong(cx, range.span, message));
+    }
+    let server = one(cx, proxy, args, prefix, ("server-template", WHAT))?;
+    for number in first..=last {
+        let name = format!("{}{number}", server.name.value);
+        proxy.servers.push(Server {
+            name: Spanned::new(name, server.name.span),
+            // One number for all would be taken; the others get theirs as if nothing was written.
+            id: server.id.filter(|_| number == first),
+            ..server.clone()
+        });
+    }
+    Ok(())
+}
+
+/// Servers that one line may make.
+const TEMPLATE_MAX: u32 = 100_000;
+
+/// `<num>` is 1 to `<num>`; `<low>-<high>`.
+fn numbers(text: &str) -> Option<(u32, u32)> {
+    let number = |text: &str| -> Option<u32> {
+        text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+    };
+    let (first, last) = match text.split_once('-') {
+        Some((low, high)) => (number(low)?, number(high)?),
+        None => (1, number(text)?),
+    };
+    (first <= last && last > 0).then_some((first, last))
+}
+
+/// What stands behind the name on a line of `keyword`.
+fn one(
+    cx: &mut Context<'_>,
+    proxy: &Proxy,
+    args: &mut Args<'_>,
+    name: Spanned<String>,
+    (keyword, what): (&str, &str),
+) -> Parsed<Server> {
+    let address_word = args.word(cx, what)?;
+    let label = format!("{keyword} {}/{}", proxy.name.value, name.value);
     args.rename(label.clone());
     let bad = name.value.char_indices().find(|(_, c)| !is_name_char(*c));
     let mut result = Ok(());
@@ -595,8 +616,7 @@ pub(crate) fn server(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_
     parsed?;
     let span = args.span();
     let Draft { options, id, guid, .. } = draft;
-    proxy.servers.push(Server { span, name, address, id, guid, options });
-    Ok(())
+    Ok(Server { span, name, address, id, guid, options })
 }
 
 pub(crate) fn default_server(

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proxy_types::{Span, Spanned};
 
-use super::{Bind, Cpus, L4Hook, L4Mode, L4Policy, LogTarget, TlsGlobal, UnixAccess};
+use super::{AcceptFamily, Bind, Cpus, L4Hook, L4Mode, L4Policy, LogTarget, TlsGlobal, UnixAccess};
 
 /// Process-wide settings. Several `global` sections add up.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +21,10 @@ pub struct Global {
     /// Where threads run.
     pub cpus: Cpus,
     pub close_spread_time: Option<Spanned<CloseSpread>>,
+    /// `dns-accept-family`; `auto` by default.
+    pub dns_accept_family: Option<Spanned<AcceptFamily>>,
+    /// `httpclient.resolvers.disabled`.
+    pub no_default_resolvers: Option<Spanned<bool>>,
     pub default_path: Option<Spanned<DefaultPath>>,
     pub description: Option<Spanned<String>>,
     pub expose_deprecated_directives: Option<Span>,

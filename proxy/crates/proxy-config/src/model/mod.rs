@@ -20,6 +20,7 @@ mod log;
 mod option;
 mod persist;
 mod proxy;
+mod resolvers;
 mod rule;
 mod server;
 mod stats;
@@ -48,6 +49,9 @@ pub use persist::{Cookie, CookieMode, PersistRdp, PersistRule, UseServer};
 pub use proxy::{
     CaptureCookie, CaptureLine, DefaultsId, ErrorPage, ErrorSource, HttpErrors, OwnChecks, Proxy,
     ProxyKind, Settings, TcpProbes,
+};
+pub use resolvers::{
+    AcceptFamily, AddressFamily, Nameserver, NameserverLine, Resolvers, ResolversHold, ServerNames,
 };
 pub use rule::{AclLine, Condition, RuleLine, RuleSet, Scope, UseBackend};
 pub use server::{
@@ -78,6 +82,8 @@ pub struct Config {
     pub proxies: Vec<Proxy>,
     /// `crt-store` sections.
     pub crt_stores: Vec<CrtStore>,
+    /// `resolvers` sections.
+    pub resolvers: Vec<Resolvers>,
     /// `userlist` sections.
     pub userlists: Vec<Userlist>,
     /// `http-errors` sections in the order of the sources.

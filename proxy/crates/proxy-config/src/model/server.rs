@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use proxy_types::{Address, Span, Spanned};
+use proxy_types::{Address, Endpoint, Host, Span, Spanned};
 
-use super::{HashKey, Proto, ServerProxy, ServerTls};
+use super::{HashKey, Proto, ServerNames, ServerProxy, ServerTls};
 
 /// A server of a backend, with the settings of `default-server` applied.
 #[derive(Clone, Debug)]
@@ -80,6 +80,7 @@ pub struct ServerOptions {
     pub source: Option<Spanned<SourceAddress>>,
     /// How a host name gets its address at start; empty means `last,libc`.
     pub init_addr: Option<Spanned<Vec<InitAddr>>>,
+    pub names: ServerNames,
     pub on_marked_down: Option<Spanned<OnMarkedDown>>,
     pub on_marked_up: Option<Spanned<OnMarkedUp>>,
     /// `tfo` or `no-tfo`.
@@ -115,6 +116,16 @@ pub struct AgentOptions {
     pub inter: Option<Spanned<Duration>>,
     pub port: Option<Spanned<u16>>,
     pub send: Option<Spanned<String>>,
+}
+
+impl Server {
+    /// The name of SRV records that the address is: it begins with an underscore (configuration manual, 5.3.1).
+    pub fn srv_record(&self) -> Option<&str> {
+        match &self.address.value.endpoint {
+            Endpoint::Inet { host: Host::Name(name), .. } if name.starts_with('_') => Some(name),
+            _ => None,
+        }
+    }
 }
 
 impl ServerOptions {

@@ -14,6 +14,7 @@ pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
             agent_port(cx, proxy, server);
             via_socks4(cx, proxy, server);
             tracked(cx, config, proxy, server);
+            resolvers(cx, config, proxy, server);
         }
         check_rules(cx, proxy);
     }
@@ -169,12 +170,40 @@ fn agent_port(cx: &mut Context<'_>, proxy: &Proxy, server: &Server) {
     cx.report(Diagnostic::alert(message).at(check.span).help(help));
 }
 
+/// The section that resolves the name must exist; SRV records have no other way to become addresses.
+fn resolvers(cx: &mut Context<'_>, config: &Config, proxy: &Proxy, server: &Server) {
+    let Some(wanted) = &server.options.names.resolvers else {
+        if let Some(record) = server.srv_record() {
+            let message = format!(
+                "'server {}/{}' : no method found to resolve address '{record}'",
+                proxy.name, server.name
+            );
+            let help = "'resolvers <id>' names the section whose nameservers know SRV records";
+            cx.report(Diagnostic::alert(message).at(server.address.span).help(help));
+        }
+        return;
+    };
+    // It is made of /etc/resolv.conf when there is none.
+    if config.resolvers.iter().any(|r| r.name.value == wanted.value) || wanted.value == "default" {
+        return;
+    }
+    let message = format!(
+        "{}, server '{}': unable to find required resolvers '{wanted}'",
+        proxy.label(),
+        server.name
+    );
+    let names = config.resolvers.iter().map(|r| r.name.value.as_str());
+    let near = proxy_types::text::nearest(&wanted.value, names).map(str::to_owned);
+    cx.report(Diagnostic::alert(message).at(wanted.span).did_you_mean(near.as_deref()));
+}
+
 /// A check of an IP server needs a port of its own or of the server.
 fn check_port(cx: &mut Context<'_>, proxy: &Proxy, server: &Server) {
     let options = &server.options;
     let has_port = |port: PortSpec| matches!(port, PortSpec::Port(port) if port != 0);
     let reachable = !server.address.is_inet()
         || rules_have_ports(proxy)
+        || server.srv_record().is_some()
         || options.check_port.is_some()
         || has_port(server.address.port())
         || options.check_addr.as_ref().is_some_and(|addr| has_port(addr.port()));

@@ -5,8 +5,9 @@ use proxy_types::{Diagnostic, Spanned};
 use crate::args::{Args, Polarity, last_string, rest_text};
 use crate::context::{Context, Parsed};
 use crate::keyword::{On, Row, Table, find, not_yet, removed, row, suggest};
+use crate::lexer::between_commas;
 use crate::line::{bind, log};
-use crate::model::{DefaultPath, Global, MasterWorker};
+use crate::model::{AcceptFamily, AddressFamily, DefaultPath, Global, MasterWorker};
 use crate::place::{check_polarity, check_shape};
 
 pub(crate) type Parse = fn(&mut Context<'_>, &mut Global, &mut Args<'_>) -> Parsed;
@@ -54,7 +55,6 @@ pub(crate) const GLOBAL: Table<Parse> = &[
             "shm-stats-file",
             "shm-stats-file-max-objects",
             "stats-file",
-            "dns-accept-family",
         ],
     ),
     &not_yet(
@@ -104,7 +104,6 @@ pub(crate) const GLOBAL: Table<Parse> = &[
         "3.4",
         "HTTP client",
         [
-            "httpclient.resolvers.disabled",
             "httpclient.resolvers.id",
             "httpclient.resolvers.prefer",
             "httpclient.retries",
@@ -225,6 +224,24 @@ const PROCESS: &[Row<Parse>] = &[
             Ok(())
         },
     ),
+    global(
+        "dns-accept-family",
+        "<family>[,...]",
+        "3.1",
+        "address families that names are resolved to",
+        dns_accept_family,
+    ),
+    global(
+        "httpclient.resolvers.disabled",
+        "<on|off>",
+        "3.4",
+        "whether the section 'default' is made of /etc/resolv.conf",
+        |cx, g, args| {
+            let value = args.choice(cx, &[("on", true), ("off", false)])?;
+            g.no_default_resolvers = Some(value);
+            args.end(cx)
+        },
+    ),
     global("gid", "<number>", "3.1", "group number of the process", |cx, g, args| {
         g.gid = Some(args.number(cx, 0..=u32::MAX)?);
         args.end(cx)
@@ -343,6 +360,32 @@ const PROCESS: &[Row<Parse>] = &[
         args.end(cx)
     }),
 ];
+
+fn dns_accept_family(cx: &mut Context<'_>, g: &mut Global, args: &mut Args<'_>) -> Parsed {
+    const WHAT: &str = "'ipv4', 'ipv6' and 'auto', separated by commas";
+    let word = args.string(cx, WHAT)?;
+    let (mut v4, mut v6, mut auto) = (false, false, false);
+    for family in between_commas(&word) {
+        match family.value {
+            "ipv4" => v4 = true,
+            "ipv6" => v6 = true,
+            "auto" => auto = true,
+            other => {
+                let message = format!("'{}' : unknown family '{other}'", args.name());
+                let diagnostic = Diagnostic::alert(message).at(family.span);
+                return Err(cx.report(diagnostic.expected(format!("expected {WHAT}"))));
+            }
+        }
+    }
+    let value = match (auto, v4, v6) {
+        (true, ..) => AcceptFamily::Auto,
+        (false, true, false) => AcceptFamily::Only(AddressFamily::V4),
+        (false, false, true) => AcceptFamily::Only(AddressFamily::V6),
+        (false, ..) => AcceptFamily::Both,
+    };
+    g.dns_accept_family = Some(Spanned::new(value, word.span));
+    args.end(cx)
+}
 
 fn default_path(cx: &mut Context<'_>, g: &mut Global, args: &mut Args<'_>) -> Parsed {
     const CHOICES: &[(&str, u8)] = &[("current", 0), ("config", 1), ("parent", 2), ("origin", 3)];

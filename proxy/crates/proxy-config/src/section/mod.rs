@@ -6,6 +6,7 @@ mod environment;
 pub(crate) mod global;
 pub(crate) mod other;
 pub(crate) mod proxy;
+pub(crate) mod resolvers;
 mod security;
 mod sluice;
 pub(crate) mod tls;

@@ -119,23 +119,6 @@ pub(crate) const SECTIONS: &[OtherSection] = &[
         &[&[removed("command", "3.3", "run the program from the service manager")]],
     ),
     section(
-        "resolvers",
-        "5.3.2",
-        &[&not_yet(
-            On::HERE,
-            "5.3.2",
-            "DNS",
-            [
-                "accepted_payload_size",
-                "hold",
-                "nameserver",
-                "parse-resolv-conf",
-                "resolve_retries",
-                "timeout",
-            ],
-        )],
-    ),
-    section(
         "ring",
         "12.5",
         &[&not_yet(

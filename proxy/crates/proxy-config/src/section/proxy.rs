@@ -25,7 +25,7 @@ pub(crate) const PROXY: Table<Parse> = &[
     REMOVED,
     &not_yet(On::DEF_BE, M, "health checks", ["external-check"]),
     &not_yet(On::DEF_BE, M, "load balancing", ["retry-on"]),
-    &not_yet(On::BE, M, "load balancing", ["be-unpublished", "server-template"]),
+    &not_yet(On::BE, M, "load balancing", ["be-unpublished"]),
     &not_yet(On::FE, M, "load balancing", ["force-be-switch"]),
     &not_yet(
         On::DEF_BE,
@@ -462,6 +462,14 @@ const CARRIED: &[Row<Parse>] = &[
         },
     ),
     row("server", On::BE, "<name> <address>[:[port]] [param*]", M, "adds a server", server::server),
+    row(
+        "server-template",
+        On::BE,
+        "<prefix> <num | range> <fqdn>[:<port>] [param*]",
+        M,
+        "adds servers that differ by their names",
+        server::template,
+    ),
     row(
         "source",
         On::DEF_BE,

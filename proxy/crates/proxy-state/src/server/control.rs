@@ -1,10 +1,11 @@
 //! Changes of a server's state: by checks, by commands, by the server it tracks.
 
 use super::{
-    Admin, Cause, Change, CheckResult, CheckVerdict, HealthChange, Inner, OnError, OpState, Server,
-    Transition, WEIGHT_MAX,
+    Admin, Cause, Change, CheckResult, CheckVerdict, HashKey, HealthChange, Inner, OnError,
+    OpState, Server, Transition, WEIGHT_MAX,
 };
 use crate::{Now, SockAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -131,15 +132,46 @@ impl Server {
         })
     }
 
-    /// Enters or leaves `MAINT (resolution)`.
-    pub fn set_unresolved(self: &Arc<Self>, unresolved: bool, now: Now) -> Option<Transition> {
-        self.change_admin(now, None, |admin| {
-            if unresolved {
-                admin.with(Admin::RESOLUTION_MAINT)
-            } else {
-                admin.without(Admin::RESOLUTION_MAINT)
-            }
-        })
+    /// Enters `MAINT (resolution)`: the name has no address, and `why`. The server has none either from here on.
+    pub fn set_unresolved(self: &Arc<Self>, why: &'static str, now: Now) -> Option<Transition> {
+        let transition = self.change_admin_as(
+            now,
+            |admin| admin.with(Admin::RESOLUTION_MAINT),
+            |_| Change::Unresolved(why),
+        );
+        let port = self.addr().port().unwrap_or(0);
+        self.set_addr(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)).into());
+        transition
+    }
+
+    /// Leaves `MAINT (resolution)`: the address is set and good.
+    pub fn set_resolved(self: &Arc<Self>, now: Now) -> Option<Transition> {
+        self.change_admin_as(
+            now,
+            |admin| admin.without(Admin::RESOLUTION_MAINT),
+            |change| match change {
+                Change::LeaveMaint { up, .. } => Change::Resolved { up },
+                other => other,
+            },
+        )
+    }
+
+    /// Changes the host name, which changes no address. Without one the server waits for an SRV record.
+    pub fn set_fqdn(&self, fqdn: Option<&str>) {
+        self.fqdn.store(fqdn.map(|name| Arc::new(name.to_owned())));
+        let mut inner = self.inner.lock();
+        inner.admin = inner.admin.with(Admin::FQDN_CHANGED);
+        self.admin.store(inner.admin.0, Ordering::Relaxed);
+    }
+
+    /// The address is that of the host name now.
+    pub fn settle_fqdn(&self) {
+        if !self.admin_state().contains(Admin::FQDN_CHANGED) {
+            return;
+        }
+        let mut inner = self.inner.lock();
+        inner.admin = inner.admin.without(Admin::FQDN_CHANGED);
+        self.admin.store(inner.admin.0, Ordering::Relaxed);
     }
 
     fn change_admin(
@@ -147,6 +179,20 @@ impl Server {
         now: Now,
         via: Option<String>,
         edit: impl FnOnce(Admin) -> Admin,
+    ) -> Option<Transition> {
+        self.change_admin_as(now, edit, |change| match change {
+            Change::EnterMaint(_) => Change::EnterMaint(via),
+            Change::EnterDrain(_) => Change::EnterDrain(via),
+            other => other,
+        })
+    }
+
+    /// `tell` words the change.
+    fn change_admin_as(
+        self: &Arc<Self>,
+        now: Now,
+        edit: impl FnOnce(Admin) -> Admin,
+        tell: impl FnOnce(Change) -> Change,
     ) -> Option<Transition> {
         let tracked_op = self.tracked().map(|t| t.op_state());
         self.change(now, |inner| {
@@ -156,7 +202,7 @@ impl Server {
                 inner.op = OpState::Stopped;
                 inner.health.force_down();
                 inner.check_running = false;
-                return Some(Change::EnterMaint(via));
+                return Some(tell(Change::EnterMaint(None)));
             }
             if before.is_maint() && !after.is_maint() {
                 if inner.check_enabled {
@@ -166,19 +212,19 @@ impl Server {
                 }
                 let own = if inner.is_held_down() { OpState::Stopped } else { OpState::Running };
                 inner.op = tracked_op.unwrap_or(own);
-                return Some(Change::LeaveMaint {
+                return Some(tell(Change::LeaveMaint {
                     forced: before.contains(Admin::FORCED_MAINT),
                     up: inner.op != OpState::Stopped,
-                });
+                }));
             }
             if after.is_maint() || before.is_drain() == after.is_drain() {
                 return None;
             }
-            Some(if after.is_drain() {
-                Change::EnterDrain(via)
+            Some(tell(if after.is_drain() {
+                Change::EnterDrain(None)
             } else {
                 Change::LeaveDrain { up: inner.op != OpState::Stopped }
-            })
+            }))
         })
     }
 
@@ -277,6 +323,9 @@ impl Server {
         }
         let from = self.addr.swap(Arc::new(to.clone()));
         if let Some(backend) = self.backend() {
+            if matches!(self.spec.hash_key, HashKey::Addr | HashKey::AddrPort) {
+                backend.rebuild();
+            }
             backend.hooks.server_changed(self);
         }
         Some(AddrChange { from: (*from).clone(), to })
@@ -361,6 +410,8 @@ impl Server {
             match change {
                 Change::EnterMaint(_)
                 | Change::LeaveMaint { .. }
+                | Change::Unresolved(_)
+                | Change::Resolved { .. }
                 | Change::EnterDrain(_)
                 | Change::LeaveDrain { .. } => {
                     tracker.change_admin(now, Some(via.clone()), |own| {

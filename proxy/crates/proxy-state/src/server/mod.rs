@@ -24,7 +24,7 @@ pub use transition::{Cause, Change, Transition};
 use crate::counters::{Counted, ExternalCounters, Gauge, Rate, ServerCounters, Times};
 use crate::queue::Queue;
 use crate::{Backend, Now, SockAddr};
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
 use proxy_types::ServerId;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
@@ -42,6 +42,7 @@ pub struct Server {
     /// The settings that never change. Address, weight, limits and states of the specification are only initial values: ask the methods.
     pub spec: ServerSpec,
     addr: ArcSwap<SockAddr>,
+    fqdn: ArcSwapOption<String>,
     /// Sessions on the server (`scur`).
     pub sessions: Gauge,
     /// Sessions waiting for a slot of this server (`qcur`).
@@ -149,6 +150,7 @@ impl Server {
             name: spec.name.as_str().into(),
             backend_name,
             addr: ArcSwap::from_pointee(spec.addr.clone()),
+            fqdn: ArcSwapOption::from_pointee(spec.fqdn.clone()),
             sessions: Gauge::default(),
             queued: Gauge::default(),
             used_connections: Gauge::default(),
@@ -182,6 +184,11 @@ impl Server {
     /// The address in use. The guard is cheap; do not hold it across an await.
     pub fn addr(&self) -> arc_swap::Guard<Arc<SockAddr>> {
         self.addr.load()
+    }
+
+    /// The host name that the address comes from.
+    pub fn fqdn(&self) -> Option<Arc<String>> {
+        self.fqdn.load_full()
     }
 
     /// The value of the persistence cookie: the configured one, or one made of the address.

@@ -88,6 +88,8 @@ pub struct ServerSpec {
     pub addr: SockAddr,
     /// The host name the address came from.
     pub fqdn: Option<String>,
+    /// The name of the SRV records that give host name, port and weight.
+    pub srv_record: Option<String>,
     /// The name could not be resolved: the server waits in `MAINT (resolution)`.
     pub unresolved: bool,
     pub port_mode: PortMode,
@@ -148,6 +150,7 @@ impl ServerSpec {
             forced_id: false,
             addr,
             fqdn: None,
+            srv_record: None,
             unresolved: false,
             port_mode: PortMode::Fixed,
             hash_key: HashKey::Id,

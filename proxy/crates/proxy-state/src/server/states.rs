@@ -42,6 +42,9 @@ impl Admin {
     /// Maintenance because the name could not be resolved.
     pub const RESOLUTION_MAINT: Self = Self(0x20);
 
+    /// The host name is of an SRV record; or a command changed it, and it was not resolved since.
+    pub const FQDN_CHANGED: Self = Self(0x40);
+
     const MAINT: u8 = 0x01 | 0x02 | 0x20;
     const DRAIN: u8 = 0x08 | 0x10;
 

@@ -373,3 +373,24 @@ fn agents_and_checks_decide_together() {
     w.check("UP, no check, UP");
     assert!(w.server("tr", "b").agent().is_none());
 }
+
+#[test]
+fn names_without_address() {
+    let world = World::new();
+    let s1 = world.server("be", "s1");
+    let passed = CheckResult { status: CheckStatus::L7Ok, ..CheckResult::default() };
+    s1.report_check(passed, Now(1));
+    s1.set_unresolved("DNS NX status", Now(2));
+    world.check("MAINT (resolution), no check, MAINT (via be/s1)");
+    assert_eq!(s1.addr().to_string(), "0.0.0.0:8000");
+    let expected = "Server be/s1 is going DOWN for maintenance (DNS NX status). 1 active and 0 backup servers left. 0 sessions active, 0 requeued, 0 remaining in queue.";
+    assert_eq!(world.log.lock()[0], expected);
+    world.log.lock().clear();
+    // Nothing new.
+    s1.set_unresolved("DNS timeout status", Now(3));
+    world.check_log(&[]);
+    s1.set_fqdn(Some("a.test"));
+    s1.set_resolved(Now(4));
+    assert_eq!(s1.admin_state(), Admin::FQDN_CHANGED);
+    assert_eq!(world.log.lock()[0], "Server be/s1 ('a.test') is UP/READY (resolves again).");
+}

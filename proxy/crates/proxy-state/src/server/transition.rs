@@ -29,6 +29,12 @@ pub enum Change {
         forced: bool,
         up: bool,
     },
+    /// Entered maintenance because its name has no address for now, and why.
+    Unresolved(&'static str),
+    /// Its name has an address again.
+    Resolved {
+        up: bool,
+    },
     /// Began to drain; the tracked server when it was inherited.
     EnterDrain(Option<String>),
     /// Ended to drain, and whether it is up.
@@ -59,7 +65,7 @@ pub struct Transition {
 impl Transition {
     /// Whether the change takes traffic away from the server.
     pub fn is_down(&self) -> bool {
-        matches!(self.change, Change::Down(_) | Change::EnterMaint(_))
+        matches!(self.change, Change::Down(_) | Change::EnterMaint(_) | Change::Unresolved(_))
     }
 
     /// The line about the backend, when the change left it without a server.
@@ -85,6 +91,12 @@ impl Transition {
             Change::Stopping(cause) => write!(f, "is stopping{}", why(cause))?,
             Change::EnterMaint(None) => f.write_str("is going DOWN for maintenance")?,
             Change::EnterMaint(Some(via)) => write!(f, "is going DOWN for maintenance via {via}")?,
+            Change::Unresolved(why) => write!(f, "is going DOWN for maintenance ({why})")?,
+            Change::Resolved { up } => {
+                let fqdn = self.server.fqdn();
+                let name = fqdn.as_deref().map_or("", |name| name.as_str());
+                return write!(f, "('{name}') is {}/READY (resolves again).", state(up));
+            }
             Change::EnterDrain(None) => f.write_str("enters drain state")?,
             Change::EnterDrain(Some(via)) => write!(f, "enters drain state via {via}")?,
             Change::LeaveMaint { forced, up } => {
