@@ -23,11 +23,37 @@ pub(crate) enum Action {
     L4Detach {
         instance: Option<String>,
     },
+    /// `sluice l4 status`, `flows` or `drops`: reads what is in the kernel.
+    L4Show(L4Show),
     /// `sluice explain`.
     Explain {
         json: bool,
     },
     Run,
+}
+
+/// What `sluice l4` shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct L4Show {
+    pub(crate) what: L4What,
+    pub(crate) instance: Option<String>,
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum L4What {
+    Status,
+    Drops,
+    Flows(L4Flows),
+}
+
+/// Which connections `sluice l4 flows` shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct L4Flows {
+    pub(crate) client: Option<std::net::IpAddr>,
+    pub(crate) frontend: Option<String>,
+    pub(crate) server: Option<String>,
+    pub(crate) max: Option<usize>,
 }
 
 /// How old processes are asked to leave once the new one serves.
@@ -426,17 +452,53 @@ fn explain(words: &[OsString]) -> Result<Args, ArgsError> {
     Ok(args)
 }
 
-/// `sluice l4 detach [<instance>]`
+/// `sluice l4 detach|status|flows|drops [<instance>] ...`
 fn l4(words: &[OsString]) -> Result<Args, ArgsError> {
-    let text = |word: &OsString| word.to_string_lossy().into_owned();
-    let instance = match words {
-        [verb] if verb == "detach" => None,
-        [verb, name] if verb == "detach" && !starts_with_dash(name) => Some(text(name)),
-        [] => return Ok(Args { action: Action::Usage, ..Args::default() }),
-        [verb, ..] if verb != "detach" => return Err(ArgsError::Unknown(text(verb))),
-        [.., last] => return Err(ArgsError::Unknown(text(last))),
+    let mut texts = words.iter().map(|word| word.to_string_lossy().into_owned()).peekable();
+    let with = |action| Ok(Args { action, ..Args::default() });
+    let Some(verb) = texts.next() else { return with(Action::Usage) };
+    let mut what = match verb.as_str() {
+        "detach" => None,
+        "status" => Some(L4What::Status),
+        "drops" => Some(L4What::Drops),
+        "flows" => Some(L4What::Flows(L4Flows::default())),
+        _ => return Err(ArgsError::Unknown(verb)),
     };
-    Ok(Args { action: Action::L4Detach { instance }, ..Args::default() })
+    let instance = texts.next_if(|word| !word.starts_with('-'));
+    let mut json = false;
+    while let Some(word) = texts.next() {
+        let mut value = |expected| {
+            texts.next().ok_or_else(|| ArgsError::Missing { flag: word.clone(), expected })
+        };
+        match (word.as_str(), &mut what) {
+            ("--json", Some(_)) => json = true,
+            ("--client", Some(L4What::Flows(wanted))) => {
+                wanted.client = Some(parsed(&word, value("an address")?, "an address")?);
+            }
+            ("--frontend", Some(L4What::Flows(wanted))) => {
+                wanted.frontend = Some(value("the name of a frontend")?);
+            }
+            ("--server", Some(L4What::Flows(wanted))) => {
+                wanted.server = Some(value("the name of a server")?);
+            }
+            ("--max", Some(L4What::Flows(wanted))) => {
+                wanted.max = Some(parsed(&word, value("a number")?, "a number")?);
+            }
+            _ => return Err(ArgsError::Unknown(word)),
+        }
+    }
+    with(match what {
+        None => Action::L4Detach { instance },
+        Some(what) => Action::L4Show(L4Show { what, instance, json }),
+    })
+}
+
+fn parsed<T: std::str::FromStr>(
+    flag: &str,
+    found: String,
+    expected: &'static str,
+) -> Result<T, ArgsError> {
+    found.parse().map_err(|_| ArgsError::Invalid { flag: flag.to_owned(), expected, found })
 }
 
 /// The usage text.
@@ -444,7 +506,9 @@ pub(crate) fn usage() -> String {
     let mut out = String::from(
         "Usage : sluice [-f <file|dir>]* [options] [-- <file>*]\n\
          \x20       sluice explain [--json] -f <file|dir>   which path each frontend takes, and why\n\
-         \x20       sluice l4 detach [<instance>]           ends the kernel path that a dead process left\n",
+         \x20       sluice l4 detach [<instance>]           ends the kernel path that a dead process left\n\
+         \x20       sluice l4 status|drops [<instance>] [--json]   what is in the kernel, and what it did not carry\n\
+         \x20       sluice l4 flows [<instance>] [--json] [--client <ip>] [--frontend <name>] [--server <name>] [--max <n>]\n",
     );
     for flag in FLAGS {
         let note = match flag.takes {
@@ -484,6 +548,24 @@ mod tests {
         assert_eq!(check("sluice l4 detach").unwrap().action, Action::L4Detach { instance: None });
         assert_eq!(check("sluice l4").unwrap().action, Action::Usage);
         assert!(check("sluice l4 attach").is_err() && check("sluice l4 detach a b").is_err());
+        let show = |what, instance: Option<&str>, json| {
+            let instance = instance.map(str::to_owned);
+            Action::L4Show(L4Show { what, instance, json })
+        };
+        let action = |line| check(line).unwrap().action;
+        assert_eq!(action("sluice l4 status"), show(L4What::Status, None, false));
+        assert_eq!(action("sluice l4 drops one --json"), show(L4What::Drops, Some("one"), true));
+        let wanted = L4Flows {
+            client: Some([10, 0, 0, 1].into()),
+            server: Some("s1".into()),
+            max: Some(3),
+            ..L4Flows::default()
+        };
+        let line = "sluice l4 flows --client 10.0.0.1 --server s1 --max 3";
+        assert_eq!(action(line), show(L4What::Flows(wanted), None, false));
+        for wrong in ["status --max 3", "flows --max x", "flows --client", "detach --json"] {
+            assert!(check(&format!("sluice l4 {wrong}")).is_err(), "{wrong}");
+        }
         assert_eq!(
             check("sluice explain -f x --json").unwrap().action,
             Action::Explain { json: true }

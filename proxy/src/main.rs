@@ -9,6 +9,7 @@ mod daemon;
 mod discovery;
 mod ipc;
 mod keywords;
+mod l4;
 mod master;
 mod messages;
 mod paths;
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
         }
         Action::Explain { json } => worker::explain(&args, *json),
         Action::L4Detach { instance } => detach(instance.as_deref()),
+        Action::L4Show(show) => l4::show(show),
         Action::Run => {
             list_keywords(&args);
             run(args)

@@ -18,6 +18,7 @@ const CONTROL: u16 = 8081;
 /// The load balancer between a client and two servers that say who they are and echo.
 pub(crate) struct Scene {
     pub(crate) sluice: Sluice,
+    instance: String,
     lab: Lab,
     _pins: Registration,
 }
@@ -46,7 +47,7 @@ impl Scene {
              listen web\n    bind 10.1.0.1:{PORT}\n{lines}"
         );
         let sluice = Sluice::config(config).master().netns(&lab.balancer).start()?;
-        let scene = Self { sluice, lab, _pins: pins };
+        let scene = Self { sluice, instance, lab, _pins: pins };
         let paths = scene.command("show l4")?;
         ensure!(
             paths.lines().any(|row| row.starts_with("web") && row.contains(" l4 (")),
@@ -247,5 +248,66 @@ fn rules_about_addresses_are_asked_in_the_kernel() -> Result<()> {
             && scene.command("show l4 flows").is_ok_and(|flows| flows.contains("fe=web"))
     })?;
     kept.echo(1000)?;
+    Ok(())
+}
+
+/// `sluice l4` reads the pins beside the process, and after it was killed.
+#[test]
+fn the_kernel_is_read_without_the_process() -> Result<()> {
+    let lines = "    balance roundrobin\n\
+         \x20   server s1 10.2.1.2:80\n    server s2 10.2.2.2:80\n";
+    let Some(mut scene) = Scene::new(lines)? else { return Ok(()) };
+    let mut first = scene.connect()?;
+    let mut second = scene.connect()?;
+    first.echo(1000)?;
+    second.echo(2000)?;
+    let instance = scene.instance.clone();
+    let read = |words: &[&str]| -> Result<String> {
+        let (verb, rest) = words.split_first().context("a verb")?;
+        let output = std::process::Command::new(tests::sluice::binary()?)
+            .args(["l4", verb, &instance])
+            .args(rest)
+            .output()?;
+        let error = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{words:?}: {error}");
+        Ok(String::from_utf8(output.stdout)?)
+    };
+    let flows =
+        |words: &[&str]| -> Result<serde_json::Value> { Ok(serde_json::from_str(&read(words)?)?) };
+    for killed in [false, true] {
+        if killed {
+            scene.sluice.stop(nix::sys::signal::Signal::SIGKILL)?;
+            first.echo(10)?;
+        }
+        let all = flows(&["flows", "--json"])?;
+        let all = all.as_array().context("an array")?;
+        ensure!(all.len() == 2 && all.iter().all(|flow| flow["state"] == "established"), "{all:?}");
+        ensure!(
+            all.iter().all(|flow| flow["listener"] == "10.1.0.1:80" && flow["frontend"] == "web")
+        );
+        let one = read(&["flows", "--server", "s2", "--client", "10.1.0.2"])?;
+        ensure!(one.lines().count() == 1 && one.contains(" dst=10.2.2.2:80 "), "{one}");
+        ensure!(read(&["flows", "--client", "10.1.0.3"])?.is_empty());
+        ensure!(read(&["flows", "--max", "1"])?.lines().count() == 1);
+        let status = read(&["status"])?;
+        let row = |server: &str| {
+            let mut rows = status.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+            rows.find(|row| row.first() == Some(&"web") && row.get(1) == Some(&server))
+                .map(|row| (row[2].to_owned(), row[4].to_owned()))
+        };
+        let two = Some(("2".to_owned(), "2".to_owned()));
+        let single = Some(("1".to_owned(), "1".to_owned()));
+        ensure!(row("-") == two && row("s1") == single && row("s2") == single, "{status}");
+        let json: serde_json::Value = serde_json::from_str(&read(&["status", "--json"])?)?;
+        ensure!(json["frontends"][0]["servers"][1]["name"] == "s2", "{json}");
+        ensure!(json["tables"].as_array().is_some_and(|t| t.iter().any(|t| t["name"] == "FLOWS")));
+        ensure!(read(&["drops"])?.lines().any(|row| row.starts_with("- no_flow ")));
+    }
+    let output = std::process::Command::new(tests::sluice::binary()?)
+        .args(["l4", "status", "no-such-instance"])
+        .output()?;
+    let error = String::from_utf8_lossy(&output.stderr);
+    ensure!(!output.status.success() && error.contains("there is no instance"), "{error}");
+    ensure!(error.contains(&instance), "{error}");
     Ok(())
 }

@@ -10,7 +10,7 @@ use proxy_admin::{
     SessionInfo, SessionOptions,
 };
 use proxy_config::model::{CliLevel, Config};
-use proxy_datapath::{Flow, FlowStatus, TableStatus};
+use proxy_datapath::{Flow, TableStatus};
 use proxy_net::accept::{self, Acceptance, Accepted, Room, Slots, Switch};
 use proxy_net::listener::ListenSocket;
 use proxy_net::splice;
@@ -181,13 +181,7 @@ impl L4View for Paths {
             vip: flow.vip,
             source: flow.source,
             server_addr: flow.server_addr,
-            state: match flow.status {
-                FlowStatus::SynSent => "syn-sent",
-                FlowStatus::SynReceived => "syn-received",
-                FlowStatus::Established => "established",
-                FlowStatus::HalfClosed => "half-closed",
-                FlowStatus::Closed => "closed",
-            },
+            state: crate::l4::state(flow.status),
             age_secs: flow.age.as_secs(),
             idle_secs: flow.idle.as_secs(),
             bytes_in: flow.bytes_in,
@@ -198,25 +192,7 @@ impl L4View for Paths {
 
     fn drops(&self) -> Vec<(String, String, u64)> {
         let counters = self.control.upgrade().and_then(|control| control.kernel.counters());
-        let Some(counters) = counters else { return Vec::new() };
-        let all =
-            counters.reasons.iter().map(|(name, packets)| ("-".into(), (*name).into(), *packets));
-        let of_services = counters.services.iter().flat_map(|service| {
-            let rules = service.rules.iter().map(|(rule, packets)| {
-                (service.frontend.clone(), rule.replace(' ', "_"), *packets)
-            });
-            [
-                ("denied", service.traffic.denied),
-                ("full", service.traffic.passed_full),
-                ("no_server", service.traffic.passed_no_server),
-                ("no_room", service.traffic.passed_no_room),
-                ("failed", service.traffic.flows_failed),
-            ]
-            .map(|(reason, packets)| (service.frontend.clone(), reason.to_owned(), packets))
-            .into_iter()
-            .chain(rules)
-        });
-        all.chain(of_services).collect()
+        counters.map_or_else(Vec::new, |counters| crate::l4::drops(&counters))
     }
 
     fn status(&self) -> Vec<(String, String)> {

@@ -186,6 +186,17 @@ impl Links {
     }
 
     /// Ids of the programs behind the links of an interface, by kind.
+    /// Interface indices that have a pinned link.
+    pub(crate) fn attached(&self) -> Vec<u32> {
+        let entries = fs::read_dir(&self.directory).into_iter().flatten().flatten();
+        let index = |name: &str| name.rsplit('-').next()?.parse().ok();
+        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let mut found: Vec<u32> = names.filter_map(|name| index(&name)).collect();
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
     pub(crate) fn programs(&self, ifindex: u32) -> Vec<(&'static str, u32)> {
         [TC, XDP, XDP_GENERIC]
             .into_iter()

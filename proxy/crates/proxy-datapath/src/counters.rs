@@ -137,7 +137,10 @@ impl Datapath {
     }
 }
 
-fn traffic(map: &PerCpuArray<MapData, Traffic>, index: u32) -> Result<Traffic, MapError> {
+pub(crate) fn traffic(
+    map: &PerCpuArray<MapData, Traffic>,
+    index: u32,
+) -> Result<Traffic, MapError> {
     let values = map.get(&index, 0)?;
     Ok(values.iter().fold(Traffic::default(), |sum, cpu| Traffic {
         flows_new: sum.flows_new + cpu.flows_new,

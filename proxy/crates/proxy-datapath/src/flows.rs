@@ -2,10 +2,11 @@
 //! ended.
 
 use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use aya::maps::MapError;
+use aya::maps::{HashMap, MapData, MapError};
 use aya::programs::{ProgramError, SchedClassifier, TestRun, TestRunOptions};
 use proxy_common::maps::PROGRAM_EXPIRE;
 use proxy_common::{
@@ -119,7 +120,7 @@ fn names_of(services: &Names, servers: &Names, service: u32, server: u32) -> (Ar
 
 /// Reads the flow table in batches, forward entries only.
 pub(crate) struct Scan<'a> {
-    datapath: &'a Datapath,
+    table: BorrowedFd<'a>,
     cursor: BatchCursor,
     keys: Vec<FlowKey>,
     entries: Vec<FlowEntry>,
@@ -129,9 +130,9 @@ pub(crate) struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
-    pub(crate) fn new(datapath: &'a Datapath) -> Self {
+    pub(crate) fn new(table: BorrowedFd<'a>) -> Self {
         Self {
-            datapath,
+            table,
             cursor: BatchCursor::default(),
             keys: Vec::new(),
             entries: Vec::new(),
@@ -142,11 +143,10 @@ impl<'a> Scan<'a> {
     }
 
     fn fill(&mut self) -> Result<(), MapError> {
-        let fd = self.datapath.tables.maps.flows_fd();
         self.next = 0;
         loop {
             let (cursor, keys) = (&mut self.cursor, &mut self.keys);
-            match sys::lookup_batch(fd, cursor, keys, &mut self.entries, self.room) {
+            match sys::lookup_batch(self.table, cursor, keys, &mut self.entries, self.room) {
                 Ok(more) => {
                     self.done = !more;
                     return Ok(());
@@ -184,6 +184,35 @@ impl Iterator for Scan<'_> {
     }
 }
 
+/// A connection by its forward entry.
+pub(crate) fn flow(
+    table: &HashMap<MapData, FlowKey, FlowEntry>,
+    (services, servers): (&Names, &Names),
+    key: FlowKey,
+    entry: &FlowEntry,
+    now: u64,
+) -> Flow {
+    // It may have ended since; then only its own half is known.
+    let reverse = table.get(&entry.peer_key(key.proto), 0).unwrap_or_default();
+    let (service, server) = names_of(services, servers, entry.service, entry.server);
+    let since = |then: u64| Duration::from_nanos(now.saturating_sub(then));
+    Flow {
+        client: socket_addr(key.src, key.sport),
+        vip: socket_addr(key.dst, key.dport),
+        source: socket_addr(entry.new_src, entry.new_sport),
+        server_addr: socket_addr(entry.new_dst, entry.new_dport),
+        service,
+        server,
+        status: entry.state().status(),
+        age: since(entry.created_ns),
+        idle: since(entry.seen_ns.max(reverse.seen_ns)),
+        packets_in: entry.packets,
+        bytes_in: entry.bytes,
+        packets_out: reverse.packets,
+        bytes_out: reverse.bytes,
+    }
+}
+
 /// Which connections to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndFlows<'a> {
@@ -202,34 +231,12 @@ impl Datapath {
     /// meanwhile may or may not be seen.
     pub fn flows(&self) -> impl Iterator<Item = Result<Flow, FlowError>> + '_ {
         let now = sys::coarse_monotonic_ns();
-        Scan::new(self).map(move |entry| {
+        Scan::new(self.tables.maps.flows_fd()).map(move |entry| {
             let (key, entry) = entry?;
-            Ok(self.flow(key, &entry, now))
+            let tables = &self.tables;
+            let names = (&tables.service_names, &tables.server_names);
+            Ok(flow(&tables.maps.flows, names, key, &entry, now))
         })
-    }
-
-    fn flow(&self, key: FlowKey, entry: &FlowEntry, now: u64) -> Flow {
-        let tables = &self.tables;
-        // It may have ended since; then only its own half is known.
-        let reverse = tables.maps.flows.get(&entry.peer_key(key.proto), 0).unwrap_or_default();
-        let (service, server) =
-            names_of(&tables.service_names, &tables.server_names, entry.service, entry.server);
-        let since = |then: u64| Duration::from_nanos(now.saturating_sub(then));
-        Flow {
-            client: socket_addr(key.src, key.sport),
-            vip: socket_addr(key.dst, key.dport),
-            source: socket_addr(entry.new_src, entry.new_sport),
-            server_addr: socket_addr(entry.new_dst, entry.new_dport),
-            service,
-            server,
-            status: entry.state().status(),
-            age: since(entry.created_ns),
-            idle: since(entry.seen_ns.max(reverse.seen_ns)),
-            packets_in: entry.packets,
-            bytes_in: entry.bytes,
-            packets_out: reverse.packets,
-            bytes_out: reverse.bytes,
-        }
     }
 
     /// Ends connections that have been silent for longer than their service allows, and those
@@ -242,7 +249,7 @@ impl Datapath {
         let now = sys::coarse_monotonic_ns();
         let mut scanned = 0;
         let mut requests = Vec::new();
-        for entry in Scan::new(self) {
+        for entry in Scan::new(self.tables.maps.flows_fd()) {
             let (key, entry) = entry?;
             scanned += 1;
             let Some(service) = self.tables.service_names.get(entry.service) else { continue };
@@ -274,7 +281,7 @@ impl Datapath {
     pub fn end_flows(&mut self, which: EndFlows<'_>) -> Result<ExpireReport, FlowError> {
         let mut scanned = 0;
         let mut requests = Vec::new();
-        for entry in Scan::new(self) {
+        for entry in Scan::new(self.tables.maps.flows_fd()) {
             let (key, entry) = entry?;
             scanned += 1;
             let names = |wanted_service: &str, wanted_server: Option<&str>| {
@@ -321,7 +328,7 @@ impl Datapath {
 
     /// The descriptor that becomes readable when connections have ended, for services that log.
     #[must_use]
-    pub fn events_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+    pub fn events_fd(&self) -> BorrowedFd<'_> {
         use std::os::fd::AsFd;
         self.tables.maps.events.as_fd()
     }

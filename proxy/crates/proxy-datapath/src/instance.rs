@@ -39,7 +39,7 @@ pub(crate) fn default_name() -> Result<String, Unavailable> {
     Ok(if initial { "default".to_owned() } else { format!("netns-{inode}") })
 }
 
-fn check_name(name: &str) -> Result<(), Unavailable> {
+pub(crate) fn check_name(name: &str) -> Result<(), Unavailable> {
     let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
     // A BPF file system refuses dots in names of pinned objects, not of directories; a leading
     // one would hide it or name the parent.
@@ -156,6 +156,26 @@ fn lock_holder_in(locks: &str, inode: u64) -> Option<u32> {
         let held = kind == "FLOCK" && file.rsplit(':').next()?.parse() == Ok(inode);
         if held { pid.parse().ok() } else { None }
     })
+}
+
+/// The directory of an instance that is there already; nothing is made, locked or mounted.
+pub(crate) fn existing(bpffs: Option<&Path>, name: &str) -> Result<PathBuf, Unavailable> {
+    check_name(name)?;
+    let own = bpffs.unwrap_or_else(|| Path::new(BPFFS));
+    let first = Path::new("/proc/1/root").join(BPFFS.trim_start_matches('/'));
+    let places = [own.join(PARENT), first.join(PARENT)];
+    if let Some(path) = places.iter().map(|parent| parent.join(name)).find(|path| path.is_dir()) {
+        return Ok(path);
+    }
+    let mut others: Vec<String> = places
+        .iter()
+        .filter_map(|parent| fs::read_dir(parent).ok())
+        .flat_map(|entries| entries.flatten())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    others.sort_unstable();
+    others.dedup();
+    Err(Unavailable::NoInstance { name: name.to_owned(), others })
 }
 
 /// Finds the BPF file system or mounts one.

@@ -33,6 +33,7 @@ mod spec;
 mod status;
 mod sys;
 mod unavailable;
+mod view;
 
 pub use proxy_common::{EndReason, FlowStatus, Traffic};
 
@@ -47,3 +48,4 @@ pub use self::sources::{Prefix, SourcePolicy, SourceRule, SourceVerdict, flatten
 pub use self::spec::{Mode, Policy, ServerChange, ServerSpec, ServiceSpec, Usable};
 pub use self::status::{InterfaceStatus, Status, TableStatus};
 pub use self::unavailable::Unavailable;
+pub use self::view::View;

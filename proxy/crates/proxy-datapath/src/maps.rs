@@ -36,8 +36,8 @@ const TABLES: [&str; 8] = [
     names::INTERFACES,
 ];
 /// Kept by the user side only: who has which index of services and servers, and [`Meta`].
-const SERVICE_NAMES: &str = "SVC_NAMES";
-const SERVER_NAMES: &str = "SRV_NAMES";
+pub(crate) const SERVICE_NAMES: &str = "SVC_NAMES";
+pub(crate) const SERVER_NAMES: &str = "SRV_NAMES";
 const META: &str = "META";
 
 /// Version of the user side's own maps.

@@ -59,7 +59,7 @@ impl Datapath {
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let vips = maps.vips.keys().count();
         let mut flows = 0;
-        for flow in Scan::new(self) {
+        for flow in Scan::new(maps.flows_fd()) {
             flow.map_err(|error| ApplyError::Map { map: names::FLOWS, error })?;
             // Two entries each.
             flows += 2;

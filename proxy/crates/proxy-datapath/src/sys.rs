@@ -40,21 +40,41 @@ const BPF_OBJ_GET: libc::c_long = 7;
 const BPF_MAP_LOOKUP_BATCH: libc::c_long = 24;
 const BPF_LINK_DETACH: libc::c_long = 34;
 
-/// Takes a pinned link off its interface at once (Linux 5.9). Removing the pin alone does so some
-/// time later.
-pub(crate) fn detach_link(pin: &Path) -> io::Result<()> {
+/// `BPF_F_RDONLY`.
+const READ_ONLY: u32 = 1 << 3;
+
+/// `union bpf_attr`, the member of `BPF_OBJ_*`.
+#[repr(C)]
+struct ObjectAttr {
+    path: u64,
+    fd: u32,
+    flags: u32,
+}
+
+fn open_pin(pin: &Path, flags: u32) -> io::Result<OwnedFd> {
     let path = CString::new(pin.as_os_str().as_bytes())?;
-    // `union bpf_attr`, the member of `BPF_OBJ_*`: path, descriptor, flags.
-    let mut get = [path.as_ptr() as u64, 0];
+    let mut attr = ObjectAttr { path: path.as_ptr() as u64, fd: 0, flags };
     // SAFETY: the attribute is as long as said, and the path a live, terminated string.
-    let fd =
-        unsafe { libc::syscall(libc::SYS_bpf, BPF_OBJ_GET, get.as_mut_ptr(), size_of_val(&get)) };
+    let fd = unsafe {
+        libc::syscall(libc::SYS_bpf, BPF_OBJ_GET, &raw mut attr, size_of::<ObjectAttr>())
+    };
     let fd = RawFd::try_from(fd).unwrap_or(-1);
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: the kernel has just made this descriptor for us.
-    let link = unsafe { OwnedFd::from_raw_fd(fd) };
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Opens a pinned map that cannot be written through this descriptor.
+pub(crate) fn open_read_only(pin: &Path) -> io::Result<OwnedFd> {
+    open_pin(pin, READ_ONLY)
+}
+
+/// Takes a pinned link off its interface at once (Linux 5.9). Removing the pin alone does so some
+/// time later.
+pub(crate) fn detach_link(pin: &Path) -> io::Result<()> {
+    let link = open_pin(pin, 0)?;
     let mut detach = link.as_raw_fd() as u32;
     // SAFETY: the attribute's member for this command is one descriptor, which is open.
     let rc =

@@ -39,6 +39,22 @@ pub enum Unavailable {
         /// Who holds it, when the kernel tells.
         pid: Option<u32>,
     },
+    /// Nothing is pinned under this name.
+    #[error("there is no instance \"{name}\" in the kernel{}", beside(.others))]
+    NoInstance {
+        /// The name looked for.
+        name: String,
+        /// Those that are there.
+        others: Vec<String>,
+    },
+    /// What is pinned was made by another version.
+    #[error("{} has programs of version {version}, this binary reads version {}", .path.display(), proxy_common::ABI_VERSION)]
+    OtherVersion {
+        /// The pin directory.
+        path: PathBuf,
+        /// Version of its tables.
+        version: u32,
+    },
     /// The instance name cannot be a directory name.
     #[error(
         "\"{0}\" is no usable instance name: letters, digits, \"-\", \"_\" and \".\" only, at most 64"
@@ -75,6 +91,10 @@ pub enum Unavailable {
         #[source]
         error: io::Error,
     },
+}
+
+fn beside(names: &[String]) -> String {
+    if names.is_empty() { String::new() } else { format!(" (there are: {})", names.join(", ")) }
 }
 
 impl Unavailable {
