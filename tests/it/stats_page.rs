@@ -6,6 +6,7 @@ use anyhow::Result;
 use tests::client::get;
 use tests::net::free_port;
 use tests::peer::{HttpServer, Syslog};
+use tests::sluice::{Peer, peer};
 use tests::tools::curl;
 use tests::{PATIENCE, Sluice};
 
@@ -110,5 +111,84 @@ fn a_backend_has_a_page_and_it_is_logged_as_such() -> Result<()> {
     let line = log.next_with("web app/<STATS>", PATIENCE)?;
     assert!(line.contains(" LR-- ") && line.contains("\"GET /stats HTTP/1.1\""), "{line}");
     assert_eq!(server.requests(), 0);
+    Ok(())
+}
+
+/// Where a form of the page leads to.
+fn post(address: SocketAddr, fields: &str, form: &str) -> Result<String> {
+    let mut client = tests::Client::connect(address)?;
+    client.send(format!(
+        "POST /haproxy?stats HTTP/1.1\r\nHost: lb\r\n{fields}Content-Length: {}\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\n\r\n{form}",
+        form.len()
+    ))?;
+    let reply = client.response()?;
+    assert_eq!(reply.status, 303, "{}", reply.head);
+    Ok(reply.header("location").unwrap_or_default().to_owned())
+}
+
+#[test]
+fn servers_are_changed_by_the_form_where_a_condition_holds() -> Result<()> {
+    let admin = "stats enable\n    stats admin if { req.hdr(x-admin) yes }";
+    let (sluice, address, _server) = start(admin, "server s2 127.0.0.1:1 check inter 1h")?;
+    const YES: &str = "X-Admin: yes\r\n";
+    let status = |server: &str| sluice.stats().stat("app", server, "status");
+    let rows = [
+        ("", "b=app&s=s1&action=maint", "DENY"),
+        (YES, "b=app&s=s1&action=maint", "DONE"),
+        (YES, "s=s1&s=nope&action=drain&b=app", "PART"),
+        (YES, "b=app&s=nope&action=drain", "ERRP"),
+        (YES, "b=nope&s=s1&action=drain", "ERRP"),
+        (YES, "b=app&s=s1&action=foo", "ERRP"),
+        (YES, "b=app&s=s1", "NONE"),
+        (YES, "x=y", "NONE"),
+        (YES, "b=app&s=s1&action=dhlth", "NONE"),
+        (YES, "b=app&s=s2&action=dhlth", "DONE"),
+        (YES, "b=app&s=s2&action=maint", "DONE"),
+        (YES, "b=app&s=s%31&action=ready", "DONE"),
+    ];
+    for (fields, form, code) in rows {
+        assert_eq!(post(address, fields, form)?, format!("/haproxy?stats;st={code}"), "{form}");
+        if code == "DENY" {
+            assert_eq!(status("s1")?, "no check");
+        }
+    }
+    assert_eq!((status("s1")?.as_str(), status("s2")?.as_str()), ("no check", "MAINT"));
+    let long = format!("b=app&s=s1&action=maint&x={}", "a".repeat(40_000));
+    let mut client = tests::Client::connect(address)?;
+    client.send(format!(
+        "POST /haproxy?stats HTTP/1.1\r\nHost: lb\r\n{YES}Content-Length: {}\r\n\r\n{long}",
+        long.len()
+    ))?;
+    assert_eq!(client.response()?.header("location"), Some("/haproxy?stats;st=EXCD"));
+    if peer() == Peer::Sluice {
+        let foreign = format!("{YES}Origin: https://evil.example\r\n");
+        let place = post(address, &foreign, "b=app&s=s1&action=maint")?;
+        assert_eq!(place, "/haproxy?stats;st=DENY");
+        let own = format!("{YES}Origin: http://lb\r\n");
+        let place = post(address, &own, "b=app&s=s1&action=maint")?;
+        assert_eq!(place, "/haproxy?stats;st=DONE");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_form_is_shown_to_those_who_may_use_it() -> Result<()> {
+    let (_sluice, address, _server) =
+        start("stats enable\n    stats admin if { req.hdr(x-admin) yes }", "")?;
+    let page = get(address, "/haproxy?stats")?.text();
+    assert!(!page.contains("name=\"action\"") && !page.contains("name=action"), "{page}");
+    let mut client = tests::Client::connect(address)?;
+    client.send("GET /haproxy?stats;st=DONE HTTP/1.1\r\nHost: lb\r\nX-Admin: yes\r\n\r\n")?;
+    let page = client.response()?.text();
+    for part in [
+        "<form method=\"post\">",
+        "name=\"b\" value=\"#",
+        "value=\"maint\"",
+        "name=\"s\" value=\"s1\"",
+        "[X]",
+    ] {
+        assert!(page.contains(part), "{part} in {page}");
+    }
     Ok(())
 }

@@ -22,6 +22,7 @@ use rustc_hash::FxHashMap;
 use super::logs::Logs;
 use super::rules::Rules;
 use super::stats;
+use crate::worker::desk::Desk;
 use crate::worker::serve::Service;
 
 /// Backends in mode http by name, for `use_backend`.
@@ -131,6 +132,7 @@ pub(crate) fn services(
     registry: &Arc<Registry>,
     logs: &Logs<'_>,
     sections: &ErrorSections,
+    desk: &Desk,
     diagnostics: &mut Diagnostics,
 ) -> (Vec<Service>, Backends) {
     let mut backs: HashMap<&str, Arc<Back>> = HashMap::new();
@@ -145,8 +147,14 @@ pub(crate) fn services(
             back.tcp_content = compiled.tcp_content;
             back.inspect_delay = inspect_delay(proxy);
             back.http_request = compiled.http_request;
-            back.stats =
-                stats::page(config, proxy, registry, compiled.stats_rules, compiled.stats_admin);
+            back.stats = stats::page(
+                config,
+                proxy,
+                registry,
+                compiled.stats_rules,
+                compiled.stats_admin,
+                desk,
+            );
             back.redirects = compiled.redirects;
             back.tcp_response = compiled.tcp_response;
             back.response_delay = response_delay(proxy);
@@ -172,7 +180,7 @@ pub(crate) fn services(
         front.inspect_delay = inspect_delay(proxy);
         front.http_request = compiled.http_request;
         front.stats =
-            stats::page(config, proxy, registry, compiled.stats_rules, compiled.stats_admin);
+            stats::page(config, proxy, registry, compiled.stats_rules, compiled.stats_admin, desk);
         front.redirects = compiled.redirects;
         front.monitor_fail = compiled.monitor_fail;
         front.tcp_response = compiled.tcp_response;

@@ -29,6 +29,7 @@ use proxy_stream::check::Scripts;
 
 use crate::args::Args;
 use crate::paths::{self, Decision};
+use crate::worker::desk::{self, Clerk, Desk};
 use crate::worker::loading::{self, Loaded};
 use crate::worker::serve::Service;
 use addresses::Resolver;
@@ -69,6 +70,9 @@ pub(crate) struct Assembled {
     /// What is resolved at run time.
     pub(crate) names: proxy_names::NamesSpec,
     pub(crate) overrides: Overrides,
+    /// Where helper threads have the control thread do something, and who does it.
+    pub(crate) desk: Desk,
+    pub(crate) clerk: Clerk,
     pub(crate) warned: bool,
 }
 
@@ -114,6 +118,7 @@ pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
     let mut process_log = None;
     let mut backend_logs = HashMap::new();
     let mut check_scripts = Scripts::default();
+    let (desk, clerk) = desk::open();
     let http_errors = engines::error_sections(&loaded.config, &mut diagnostics);
     let (services, backends) = registry
         .as_ref()
@@ -138,6 +143,7 @@ pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
                 registry,
                 &logs,
                 &http_errors,
+                &desk,
                 &mut diagnostics,
             )
         })
@@ -192,6 +198,8 @@ pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
         http_errors,
         names,
         overrides,
+        desk,
+        clerk,
         warned: diagnostics.has_warning(),
     })
 }

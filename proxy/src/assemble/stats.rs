@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use proxy_admin::Product;
-use proxy_admin::page::{Page, Process, Request, Response};
+use proxy_admin::page::{Page, Process, Request, Response, Sent};
 use proxy_config::model::{Config, Proxy};
 use proxy_http::{BodyLen, ResponseHead};
 use proxy_rules::acl::Condition;
@@ -13,6 +13,7 @@ use proxy_stream::reply::Reply;
 use proxy_stream::service::{Service, ServiceRequest, Stats};
 
 use crate::version;
+use crate::worker::desk::Desk;
 
 /// The page, when the section has one.
 pub(super) fn page(
@@ -21,6 +22,7 @@ pub(super) fn page(
     registry: &Arc<Registry>,
     rules: RuleSet,
     admin: Vec<Condition>,
+    desk: &Desk,
 ) -> Option<Stats> {
     let settings = &proxy.settings.stats;
     settings.enabled?;
@@ -30,6 +32,7 @@ pub(super) fn page(
     };
     let page = Page {
         registry: registry.clone(),
+        control: Box::new(desk.clone()),
         product: product(),
         process: Process {
             pid: std::process::id(),
@@ -77,7 +80,14 @@ impl Service for StatsService {
     fn answer(&self, request: &ServiceRequest, now: Now) -> Reply {
         let target = String::from_utf8_lossy(&request.target);
         let authorization = request.authorization.as_deref();
-        reply(self.0.answer(&Request { target: &target, authorization, now }))
+        let sent = request.sent.as_ref().map(|sent| Sent {
+            body: &sent.body,
+            whole: sent.whole,
+            host: sent.host.as_deref(),
+            origin: sent.origin.as_deref(),
+        });
+        let admin = request.admin;
+        reply(self.0.answer(&Request { target: &target, authorization, admin, sent, now }))
     }
 }
 

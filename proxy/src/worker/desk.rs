@@ -1,36 +1,57 @@
-//! Where helper threads ask what only the control thread knows.
+//! Where helper threads have done what only the control thread may do.
 
 use std::rc::Rc;
 use std::time::SystemTime;
 
 use proxy_admin::metrics::{Outside, Source};
+use proxy_admin::page::ControlThread;
 use proxy_admin::{Admin, ProcessFacts};
 use tokio::sync::{mpsc, oneshot};
 
-/// Questions that may wait for an answer. Who asks beyond that waits for room.
+/// Jobs that may wait. Who asks beyond that waits for room.
 const ROOM: usize = 16;
 
-type Question = oneshot::Sender<Outside>;
+type Job = Box<dyn FnOnce(&Admin) + Send>;
 
-/// The side that asks.
-#[derive(Clone)]
-pub(crate) struct Desk(mpsc::Sender<Question>);
+/// The side that asks. Not for a thread that others wait for.
+#[derive(Clone, Debug)]
+pub(crate) struct Desk(mpsc::Sender<Job>);
 
 /// The side that answers.
-pub(crate) struct Clerk(mpsc::Receiver<Question>);
+pub(crate) struct Clerk(mpsc::Receiver<Job>);
 
 pub(crate) fn open() -> (Desk, Clerk) {
     let (sender, receiver) = mpsc::channel(ROOM);
     (Desk(sender), Clerk(receiver))
 }
 
+impl Desk {
+    /// What `job` gives on the control thread; `None` while the worker ends.
+    fn ask<T: Send + 'static>(&self, job: impl FnOnce(&Admin) -> T + Send + 'static) -> Option<T> {
+        let (answer, answered) = oneshot::channel();
+        let job = Box::new(move |admin: &Admin| {
+            // Who asked may be gone.
+            let _ = answer.send(job(admin));
+        });
+        self.0.blocking_send(job).ok()?;
+        answered.blocking_recv().ok()
+    }
+}
+
 impl Source for Desk {
     fn outside(&self) -> Outside {
-        let (answer, answered) = oneshot::channel();
-        let asked = self.0.blocking_send(answer).is_ok();
-        let answer = asked.then(|| answered.blocking_recv().ok()).flatten();
-        // While the worker ends, nobody answers: the counters are still worth having.
-        answer.unwrap_or_else(|| Outside {
+        let look = |admin: &Admin| {
+            let l4 = admin.l4.as_ref();
+            Outside {
+                facts: admin.process.facts(),
+                wall: admin.process.wall(),
+                paths: l4.map_or_else(Vec::new, |l4| l4.rows()),
+                drops: l4.map_or_else(Vec::new, |l4| l4.drops()),
+                tables: l4.map_or_else(Vec::new, |l4| l4.tables()),
+            }
+        };
+        // While the worker ends, the counters are still worth having.
+        self.ask(look).unwrap_or_else(|| Outside {
             facts: ProcessFacts::default(),
             wall: SystemTime::now(),
             paths: Vec::new(),
@@ -40,20 +61,17 @@ impl Source for Desk {
     }
 }
 
+impl ControlThread for Desk {
+    fn run(&self, job: Box<dyn FnOnce() + Send>) {
+        let _ = self.ask(move |_| job());
+    }
+}
+
 impl Clerk {
-    /// Answers until nobody can ask any more.
+    /// Works until nobody can ask any more.
     pub(crate) async fn serve(mut self, admin: Rc<Admin>) {
-        while let Some(question) = self.0.recv().await {
-            let l4 = admin.l4.as_ref();
-            let outside = Outside {
-                facts: admin.process.facts(),
-                wall: admin.process.wall(),
-                paths: l4.map_or_else(Vec::new, |l4| l4.rows()),
-                drops: l4.map_or_else(Vec::new, |l4| l4.drops()),
-                tables: l4.map_or_else(Vec::new, |l4| l4.tables()),
-            };
-            // Who asked may be gone.
-            let _ = question.send(outside);
+        while let Some(job) = self.0.recv().await {
+            job(&admin);
         }
     }
 }

@@ -6,7 +6,7 @@ mod admin;
 mod checks;
 mod control;
 mod cpus;
-mod desk;
+pub(crate) mod desk;
 mod flowlog;
 mod handover;
 mod l4;

@@ -27,7 +27,6 @@ use super::admin::{self, Fixed};
 use super::checks;
 use super::control::{Control, End};
 use super::cpus::Plan;
-use super::desk;
 use super::flowlog::FlowLog;
 use super::handover::Predecessor;
 use super::l4::KernelPath;
@@ -121,10 +120,11 @@ fn start(
         tracing::debug!(%error, "the old worker did not answer");
     }
     let epoch = clock::precise();
-    let (desk, clerk) = desk::open();
     let mut env = assembled.env(config, epoch);
-    env.services
-        .push((PROMETHEUS, assemble::metrics::service(assembled.registry.clone(), Box::new(desk))));
+    env.services.push((
+        PROMETHEUS,
+        assemble::metrics::service(assembled.registry.clone(), Box::new(assembled.desk.clone())),
+    ));
     let env = Arc::new(env);
     let fronts = assembled.services.iter().map(|service| service.front());
     let sources = SourceRules::new(env.clone(), &assembled.decisions, fronts);
@@ -233,7 +233,7 @@ fn start(
             }
         };
         admin::listen(&control, &admin, config);
-        tokio::task::spawn_local(clerk.serve(admin));
+        tokio::task::spawn_local(assembled.clerk.serve(admin));
         let spread = checks::Spread {
             percent: config.global.spread_checks.map_or(0, |percent| percent.value),
             within: config.global.max_spread_checks.map(|limit| limit.value),

@@ -27,6 +27,20 @@ pub struct ServiceRequest {
     pub authorization: Option<Vec<u8>>,
     /// The client may change states: some `stats admin` condition holds.
     pub admin: bool,
+    /// What came with POST; `None` with other methods.
+    pub sent: Option<Sent>,
+}
+
+/// A body and what says where it comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// At most what a buffer holds.
+    pub body: Vec<u8>,
+    /// It is all there.
+    pub whole: bool,
+    pub host: Option<Vec<u8>>,
+    /// `Origin`, or `Referer` where there is none.
+    pub origin: Option<Vec<u8>>,
 }
 
 /// The statistics page of a frontend or backend.

@@ -1,10 +1,10 @@
 //! The page for people.
 
-use super::{Form, Options, Page};
+use super::change::ACTIONS;
+use super::{Form, Options, Page, Request};
 use crate::stats::columns::COLUMNS;
 use crate::stats::{Kind, Object, Value};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use proxy_state::Now;
 use rustc_hash::FxHashMap;
 use std::sync::OnceLock;
 
@@ -93,7 +93,7 @@ fn class(object: &Object, status: &str) -> &'static str {
     }
 }
 
-fn row(page: &Page, object: &Object) -> Markup {
+fn row(page: &Page, object: &Object, admin: bool) -> Markup {
     let status = value(object, "status").to_string();
     let name = value(object, "svname").to_string();
     let since = match value(object, "lastchg") {
@@ -113,6 +113,13 @@ fn row(page: &Page, object: &Object) -> Markup {
     };
     html! {
         tr class=(class(object, &status)) {
+            @if admin {
+                td {
+                    @if matches!(object.kind, Kind::Server { .. }) {
+                        input type="checkbox" name="s" value=(name);
+                    }
+                }
+            }
             td.name title=[(!legend.is_empty()).then_some(&legend)] { (name) }
             @for (group, columns) in GROUPS {
                 @if *group == "Server" {
@@ -124,7 +131,32 @@ fn row(page: &Page, object: &Object) -> Markup {
     }
 }
 
-fn table(page: &Page, objects: &[Object]) -> Markup {
+/// The table, in a form where its servers may be changed.
+fn section(page: &Page, objects: &[Object], admin: bool) -> Markup {
+    let Some(first) = objects.first() else { return html! {} };
+    let admin = admin && objects.iter().any(|o| matches!(o.kind, Kind::Server { .. }));
+    if !admin {
+        return table(page, objects, false);
+    }
+    html! {
+        form method="post" {
+            (table(page, objects, true))
+            p.change {
+                "Checked servers: "
+                select name="action" {
+                    option value="" {}
+                    @for (word, label, _) in ACTIONS.iter().filter(|(_, label, _)| !label.is_empty()) {
+                        option value=(word) { (label) }
+                    }
+                }
+                input type="hidden" name="b" value={ "#" (first.proxy_id()) };
+                input type="submit" value="Apply";
+            }
+        }
+    }
+}
+
+fn table(page: &Page, objects: &[Object], admin: bool) -> Markup {
     let Some(first) = objects.first() else { return html! {} };
     html! {
         table id=(first.proxy_name()) {
@@ -134,6 +166,7 @@ fn table(page: &Page, objects: &[Object]) -> Markup {
             }
             thead {
                 tr {
+                    @if admin { th rowspan="2" {} }
                     th rowspan="2" {}
                     @for (group, columns) in GROUPS {
                         th colspan=(columns.len() + usize::from(*group == "Server")) { (group) }
@@ -146,17 +179,27 @@ fn table(page: &Page, objects: &[Object]) -> Markup {
                     }
                 }
             }
-            tbody { @for object in objects { (row(page, object)) } }
+            tbody { @for object in objects { (row(page, object, admin)) } }
         }
     }
 }
 
 /// The whole document.
-pub(super) fn page(page: &Page, options: &Options, objects: &[Object], now: Now) -> Markup {
+pub(super) fn page(
+    page: &Page,
+    options: &Options,
+    objects: &[Object],
+    request: &Request<'_>,
+) -> Markup {
+    let now = request.now;
     let registry = &page.registry;
     let process = &registry.process;
     let version = if page.show_version { page.product.version.as_str() } else { "" };
-    let link = |change: fn(&mut Options)| options.link(&page.uri, change);
+    let link = |change: fn(&mut Options)| {
+        // A message is told once.
+        let again = Options { outcome: None, ..options.clone() };
+        again.link(&page.uri, change)
+    };
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -207,8 +250,11 @@ pub(super) fn page(page: &Page, options: &Options, objects: &[Object], now: Now)
                         }
                     }
                 }
+                @if let Some((class, words)) = options.outcome.map(|outcome| outcome.message()) {
+                    p.message.(class) { a href=(link(|_| ())) title="Remove this message" { "[X]" } " " (words) }
+                }
                 @for proxy in objects.chunk_by(|a, b| a.proxy_id() == b.proxy_id()) {
-                    (table(page, proxy))
+                    (section(page, proxy, request.admin))
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! The statistics page (configuration manual, 4.2 `stats enable`): who may see it, in which form, and what the
 //! request asks for behind the URI (`;csv`, `;json`, `;typed`, `;norefresh`, `;up`, `;no-maint`, `;scope=`).
 
+mod change;
 mod html;
 
 use crate::context::Product;
@@ -11,9 +12,13 @@ use proxy_state::{Now, Registry};
 use std::sync::Arc;
 use std::time::Duration;
 
+use change::Outcome;
+pub use change::{ControlThread, Sent};
+
 /// The page of one section.
 pub struct Page {
     pub registry: Arc<Registry>,
+    pub control: Box<dyn ControlThread>,
     pub product: Product,
     pub process: Process,
     /// `stats uri`.
@@ -45,6 +50,10 @@ pub struct Request<'a> {
     pub target: &'a str,
     /// The value of `Authorization`.
     pub authorization: Option<&'a [u8]>,
+    /// The client may change states: some `stats admin` condition holds.
+    pub admin: bool,
+    /// What was sent with POST.
+    pub sent: Option<Sent<'a>>,
     pub now: Now,
 }
 
@@ -65,6 +74,8 @@ struct Options {
     no_maint: bool,
     /// Part of the names of the proxies wanted.
     scope: Option<String>,
+    /// What to tell of the last change.
+    outcome: Option<Outcome>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,6 +108,8 @@ impl Options {
                     if let Some(text) = word.strip_prefix("scope=").filter(|text| !text.is_empty())
                     {
                         options.scope = Some(text.chars().take(SCOPE_MAX).collect());
+                    } else if let Some(code) = word.strip_prefix("st=") {
+                        options.outcome = Outcome::find(code);
                     }
                 }
             }
@@ -117,6 +130,10 @@ impl Options {
             Form::Typed => ";typed",
         };
         link.push_str(form);
+        if let Some(outcome) = options.outcome {
+            link.push_str(";st=");
+            link.push_str(outcome.code());
+        }
         for (set, word) in [
             (options.no_refresh, ";norefresh"),
             (options.up, ";up"),
@@ -141,6 +158,19 @@ impl Page {
             return self.refuse();
         }
         let options = Options::parse(request.target.get(self.uri.len()..).unwrap_or_default());
+        if let Some(sent) = &request.sent {
+            let outcome = self.change(sent, request.admin, request.now);
+            let place = options.link(&self.uri, |o| o.outcome = Some(outcome));
+            return Response {
+                status: 303,
+                headers: vec![
+                    ("cache-control", "no-cache".to_owned()),
+                    ("content-length", "0".to_owned()),
+                    ("location", place),
+                ],
+                body: Vec::new(),
+            };
+        }
         let (kind, body) = match options.form {
             Form::Csv => {
                 let lines = self.objects(&options, request.now).map(|object| csv::line(&object));
@@ -159,7 +189,7 @@ impl Page {
             Form::Html => {
                 self.registry.observe_rates(request.now);
                 let objects: Vec<Object> = self.objects(&options, request.now).collect();
-                ("text/html", html::page(self, &options, &objects, request.now).into_string())
+                ("text/html", html::page(self, &options, &objects, request).into_string())
             }
         };
         let mut headers = vec![

@@ -5,7 +5,7 @@ use proxy_types::time::Unit;
 
 use crate::args::{Args, rest_text};
 use crate::context::{Context, Parsed};
-use crate::keyword::{On, Table, find, not_yet, row, suggest};
+use crate::keyword::{On, Table, find, row, suggest};
 use crate::line::rules;
 use crate::model::{Proxy, RuleSet, StatsPage};
 use crate::place::check_section;
@@ -14,84 +14,89 @@ type Parse = fn(&mut Context<'_>, &mut Proxy, &mut Args<'_>) -> Parsed;
 
 const M: &str = "4.2";
 
-pub(crate) const STATS: Table<Parse> = &[
-    &[
-        row("auth", On::ALL, "<user>:<passwd>", M, "who may see the page", |cx, p, args| {
-            let account = args.string(cx, "<user>:<password>")?;
-            page(p, args).accounts.push(account);
-            args.end(cx)
-        }),
-        row("enable", On::ALL, "", M, "switches the page on", |cx, p, args| {
-            page(p, args);
-            args.end(cx)
-        }),
-        row("hide-version", On::ALL, "", M, "keeps the version off the page", |cx, p, args| {
-            page(p, args).show_version = false;
-            args.end(cx)
-        }),
-        row(
-            "http-request",
-            On::FE_BE,
-            "{ allow | deny | auth [realm <realm>] } [{if|unless} <condition>]",
-            M,
-            "access to the page by rules",
-            http_request,
-        ),
-        row(
-            "realm",
-            On::ALL,
-            "<realm>",
-            M,
-            "what the browser asks a password for",
-            |cx, p, args| {
-                let realm = args.string(cx, "a realm")?;
-                page(p, args).realm = Some(realm);
-                args.end(cx)
-            },
-        ),
-        row("refresh", On::ALL, "<delay>", M, "loads the page again and again", |cx, p, args| {
-            let delay = args.timer_in(cx, Unit::Second)?;
-            page(p, args).refresh = Some(delay);
-            args.end(cx)
-        }),
-        row("scope", On::ALL, "{ <name> | \".\" }", M, "a section that is shown", |cx, p, args| {
-            let name = args.string(cx, "the name of a section, or '.'")?;
-            page(p, args).scope.push(name.value);
-            args.end(cx)
-        }),
-        row("show-desc", On::ALL, "[<desc>]", M, "shows a description", |cx, p, args| {
-            let text = match args.peek() {
-                Some(_) => Some(rest_text(cx, args, "a description")?.value),
-                None => None,
+pub(crate) const STATS: Table<Parse> = &[&[
+    row(
+        "admin",
+        On::FE_BE,
+        "{ if | unless } <condition>",
+        M,
+        "when the page may change servers",
+        |cx, p, args| {
+            let Some(condition) = rules::condition(cx, args)? else {
+                return Err(args.missing(cx, "'if' or 'unless' and a condition"));
             };
-            page(p, args).description = Some(text);
+            page(p, args);
+            p.stats_admin.push(condition);
             Ok(())
-        }),
-        row("show-legends", On::ALL, "", M, "shows addresses, ids and cookies", |cx, p, args| {
-            page(p, args).legends = true;
-            args.end(cx)
-        }),
-        row("show-modules", On::ALL, "", M, "shows the counters of modules", |cx, p, args| {
-            page(p, args).modules = true;
-            args.end(cx)
-        }),
-        row("show-node", On::ALL, "[<name>]", M, "shows the name of the node", |cx, p, args| {
-            let name = args.optional().map(|word| word.value.clone());
-            page(p, args).node = Some(name);
-            args.end(cx)
-        }),
-        row("show-version", On::ALL, "", M, "shows the version", |cx, p, args| {
-            page(p, args).show_version = true;
-            args.end(cx)
-        }),
-        row("uri", On::ALL, "<prefix>", M, "where the page is", |cx, p, args| {
-            let uri = args.string(cx, "the beginning of a URI")?;
-            page(p, args).uri = Some(uri);
-            args.end(cx)
-        }),
-    ],
-    &not_yet(On::FE_BE, M, "changes through the statistics page", ["admin"]),
-];
+        },
+    ),
+    row("auth", On::ALL, "<user>:<passwd>", M, "who may see the page", |cx, p, args| {
+        let account = args.string(cx, "<user>:<password>")?;
+        page(p, args).accounts.push(account);
+        args.end(cx)
+    }),
+    row("enable", On::ALL, "", M, "switches the page on", |cx, p, args| {
+        page(p, args);
+        args.end(cx)
+    }),
+    row("hide-version", On::ALL, "", M, "keeps the version off the page", |cx, p, args| {
+        page(p, args).show_version = false;
+        args.end(cx)
+    }),
+    row(
+        "http-request",
+        On::FE_BE,
+        "{ allow | deny | auth [realm <realm>] } [{if|unless} <condition>]",
+        M,
+        "access to the page by rules",
+        http_request,
+    ),
+    row("realm", On::ALL, "<realm>", M, "what the browser asks a password for", |cx, p, args| {
+        let realm = args.string(cx, "a realm")?;
+        page(p, args).realm = Some(realm);
+        args.end(cx)
+    }),
+    row("refresh", On::ALL, "<delay>", M, "loads the page again and again", |cx, p, args| {
+        let delay = args.timer_in(cx, Unit::Second)?;
+        page(p, args).refresh = Some(delay);
+        args.end(cx)
+    }),
+    row("scope", On::ALL, "{ <name> | \".\" }", M, "a section that is shown", |cx, p, args| {
+        let name = args.string(cx, "the name of a section, or '.'")?;
+        page(p, args).scope.push(name.value);
+        args.end(cx)
+    }),
+    row("show-desc", On::ALL, "[<desc>]", M, "shows a description", |cx, p, args| {
+        let text = match args.peek() {
+            Some(_) => Some(rest_text(cx, args, "a description")?.value),
+            None => None,
+        };
+        page(p, args).description = Some(text);
+        Ok(())
+    }),
+    row("show-legends", On::ALL, "", M, "shows addresses, ids and cookies", |cx, p, args| {
+        page(p, args).legends = true;
+        args.end(cx)
+    }),
+    row("show-modules", On::ALL, "", M, "shows the counters of modules", |cx, p, args| {
+        page(p, args).modules = true;
+        args.end(cx)
+    }),
+    row("show-node", On::ALL, "[<name>]", M, "shows the name of the node", |cx, p, args| {
+        let name = args.optional().map(|word| word.value.clone());
+        page(p, args).node = Some(name);
+        args.end(cx)
+    }),
+    row("show-version", On::ALL, "", M, "shows the version", |cx, p, args| {
+        page(p, args).show_version = true;
+        args.end(cx)
+    }),
+    row("uri", On::ALL, "<prefix>", M, "where the page is", |cx, p, args| {
+        let uri = args.string(cx, "the beginning of a URI")?;
+        page(p, args).uri = Some(uri);
+        args.end(cx)
+    }),
+]];
 
 /// The page of the section, switched on.
 fn page<'p>(proxy: &'p mut Proxy, args: &Args<'_>) -> &'p mut StatsPage {

@@ -23,9 +23,16 @@ pub(crate) struct Peeked {
     seen: usize,
     /// The body, or its start, is there.
     pub(super) done: bool,
+    /// Not its start only.
+    whole: bool,
 }
 
 impl Exchange {
+    /// Whether all of the request's body was taken in.
+    pub(super) fn has_whole_body(&self) -> bool {
+        !self.flow.has_body || self.peeked.as_deref().is_some_and(|peeked| peeked.whole)
+    }
+
     /// The payload of the request that was taken in.
     pub(super) fn peeked<'a>(&'a self, input: &'a [u8]) -> Option<&'a [u8]> {
         let peeked = self.peeked.as_deref().filter(|peeked| peeked.done)?;
@@ -148,6 +155,7 @@ fn is_there(
         BodyLen::UntilClose => false,
     };
     let enough = at_least > 0 && data.len() as u64 >= at_least;
+    peeked.whole = whole;
     peeked.done = whole || data.len() >= limit || enough;
     Ok(peeked.done)
 }

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
+use proxy_http::Method;
 use proxy_rules::acl::Verdict as Holds;
 use proxy_rules::action::service::ServiceDef;
 use proxy_state::Now;
 
 use super::request::{Next, apply};
-use super::{Exchange, answer, rules};
+use super::{Exchange, answer, buffer, rules};
 use crate::env::Back;
 use crate::reply::{self, Reply};
-use crate::service::{Service, ServiceRequest, Stats};
+use crate::service::{Sent, Service, ServiceRequest, Stats};
 use crate::session::Session;
 use crate::term::Fault;
 
@@ -22,7 +23,10 @@ pub(super) fn intercept(
     stats: Option<&Stats>,
 ) -> Option<Next> {
     let stats = stats?;
-    if !x.request.path_and_query().starts_with(&stats.uri) {
+    let method = x.request.method();
+    if !matches!(method, Method::Get | Method::Head | Method::Post)
+        || !x.request.path_and_query().starts_with(&stats.uri)
+    {
         return None;
     }
     let verdict = rules::on_request(s, x, back, &stats.rules);
@@ -33,7 +37,16 @@ pub(super) fn intercept(
         .admin
         .iter()
         .any(|condition| rules::with_context(s, x, back, |cx| condition.eval(cx) == Holds::True));
-    Some(Next::Service(stats.service.clone(), Box::new(request(x, admin))))
+    let mut request = request(x, admin);
+    if method == Method::Post {
+        let field = |name: &[u8]| x.request.headers().get(name).map(<[u8]>::to_vec);
+        request.sent = Some(Sent {
+            host: field(b"host"),
+            origin: field(b"origin").or_else(|| field(b"referer")),
+            ..Sent::default()
+        });
+    }
+    Some(Next::Service(stats.service.clone(), Box::new(request)))
 }
 
 /// Sends the request to the service that a rule named.
@@ -53,6 +66,7 @@ fn request(x: &Exchange, admin: bool) -> ServiceRequest {
         target: x.request.path_and_query().to_vec(),
         authorization: x.request.headers().get(b"authorization").map(<[u8]>::to_vec),
         admin,
+        sent: None,
     }
 }
 
@@ -61,8 +75,14 @@ pub(super) async fn run(
     s: &mut Session,
     x: &mut Exchange,
     service: Arc<dyn Service>,
-    request: Box<ServiceRequest>,
+    mut request: Box<ServiceRequest>,
 ) -> Result<(), Fault> {
+    if let Some(sent) = &mut request.sent {
+        Box::pin(buffer::wait(s, x)).await?;
+        sent.body = x.peeked(s.client.input.data()).unwrap_or_default().to_vec();
+        let limit = s.thread.env.limits.max_head;
+        sent.whole = x.has_whole_body() && sent.body.len() <= limit;
+    }
     s.front.frontend.counters.local().intercepted.inc();
     x.record.service = Some(service.name());
     (x.record.cause, x.record.phase) = (b'L', b'R');
