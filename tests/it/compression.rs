@@ -101,8 +101,8 @@ fn responses_are_compressed_as_clients_accept() -> Result<()> {
         let count = |column| sluice.stats().count(service.0, service.1, column);
         if peer() == Peer::Sluice {
             assert_eq!(count("comp_in")?, taken);
+            assert_eq!(count("comp_out")?, given);
         }
-        assert_eq!(count("comp_out")?, given);
         assert_eq!(count("comp_rsp")?, if peer() == Peer::Haproxy { 5 } else { 10 });
         assert_eq!(count("comp_byp")?, 0);
     }

@@ -21,6 +21,7 @@ mod master;
 mod metrics;
 mod names;
 mod nginx;
+mod odd_messages;
 mod reload;
 mod stats_page;
 mod stick;

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proxy_config::compile::Stick;
-use proxy_config::model::{Balance, Config, ErrorSource, Proxy, TuneH2Side};
+use proxy_config::model::{self, Balance, Config, ErrorSource, Proxy, TuneH2Side};
 use proxy_http::h1::Limits;
 use proxy_rules::capture::CaptureSlot;
 use proxy_rules::ruleset::RuleSet;
 use proxy_rules::sample::{Expr, Place};
 use proxy_state::Registry;
-use proxy_stream::env::{Back, BalanceKey, Front, ServerChoice, StickRule};
+use proxy_stream::env::{
+    Back, BalanceKey, Forwarded, ForwardedPart, Front, Glitches, ServerChoice, StickRule,
+};
 use proxy_stream::log::Log;
 use proxy_stream::mux::h2::{Settings, Side};
 use proxy_stream::reply::{ErrorReplies, ErrorReply, Reply};
@@ -38,7 +40,14 @@ pub(crate) fn limits(config: &Config) -> Limits {
         max_head: tune.bufsize().saturating_sub(tune.maxrewrite()) as usize,
         max_headers: tune.http_maxhdr() as usize,
         relaxed: false,
+        any_payload: config.global.h1_accept_payload_with_any_method.is_some(),
+        keep_insecure: config.global.h1_do_not_close_on_insecure_transfer_encoding.is_some(),
     }
+}
+
+/// `tune.h1.*.glitches-threshold` (configuration manual, 3.2).
+pub(crate) fn glitches(config: &Config) -> [Glitches; 2] {
+    config.global.tune.h1_glitches.map(|limit| Glitches { threshold: limit.map_or(0, |l| l.value) })
 }
 
 /// How HTTP/2 is spoken, from `tune.h2.*` (configuration manual, 3.2). Windows start wider than HAProxy's, which
@@ -59,6 +68,7 @@ pub(crate) fn h2(config: &Config) -> Settings {
                 tune.max_concurrent_streams,
                 default.streams,
             ),
+            glitches: value(written.glitches, None, default.glitches),
             total_streams: value(written.max_total_streams, None, default.total_streams),
         }
     };
@@ -68,6 +78,8 @@ pub(crate) fn h2(config: &Config) -> Settings {
         back: side(&tune.back),
         header_table: tune.header_table_size.map_or(default.header_table, |v| v.value),
         frame: tune.max_frame_size.map_or(default.frame, |v| v.value),
+        websocket: config.global.h2_workaround_bogus_websocket_clients.is_none(),
+        log_errors: tune.log_errors.map_or(default.log_errors, |v| v.value),
     }
 }
 
@@ -141,6 +153,7 @@ pub(crate) fn services(
         let mut back = Back::new(backend.clone());
         back.balance_key = balance_key(proxy, rules.balance_key(proxy, diagnostics));
         back.choice = choice(proxy, rules, diagnostics);
+        back.forwarded = forwarded(proxy, rules, diagnostics).map(Box::new);
         // The rules of a `listen` section run once, on its frontend side.
         if !proxy.kind.is_frontend() {
             let compiled = rules.compile(config, proxy, diagnostics);
@@ -260,6 +273,27 @@ fn choice(proxy: &Proxy, rules: &Rules<'_>, diagnostics: &mut Diagnostics) -> Se
         rdp,
         sticks: compiled.sticks.into_iter().map(stick).collect(),
     }
+}
+
+/// `option forwarded`, in mode http.
+fn forwarded(proxy: &Proxy, rules: &Rules<'_>, diagnostics: &mut Diagnostics) -> Option<Forwarded> {
+    let http = proxy.settings.mode() == Mode::Http;
+    let option = proxy.settings.forwarded.as_ref().filter(|_| http)?;
+    let mut part = |part: &Option<model::ForwardedPart>| match part.as_ref()? {
+        model::ForwardedPart::Own => Some(ForwardedPart::Own),
+        model::ForwardedPart::Expr(text) => rules
+            .expression(proxy, text, Place::BeHttpRequest, diagnostics)
+            .map(ForwardedPart::Expr),
+    };
+    let written = &option.value;
+    Some(Forwarded {
+        proto: written.proto,
+        host: part(&written.host),
+        by: part(&written.by),
+        by_port: part(&written.by_port),
+        client: part(&written.client),
+        client_port: part(&written.client_port),
+    })
 }
 
 /// `tcp-request inspect-delay`; zero is none.

@@ -60,6 +60,7 @@ pub(crate) struct Assembled {
     /// `tune.bufsize`.
     pub(crate) bufsize: usize,
     pub(crate) limits: Limits,
+    pub(crate) glitches: [proxy_stream::env::Glitches; 2],
     /// `tune.h2.*`.
     pub(crate) h2: proxy_stream::mux::h2::Settings,
     pub(crate) compression: proxy_stream::compress::Settings,
@@ -192,6 +193,7 @@ pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
         backend_logs,
         bufsize: loaded.config.global.tune.bufsize() as usize,
         limits: engines::limits(&loaded.config),
+        glitches: engines::glitches(&loaded.config),
         h2: engines::h2(&loaded.config),
         compression: engines::compression(&loaded.config),
         spellings,

@@ -482,6 +482,7 @@ impl Assembled {
         if let Some(length) = config.global.tune.http_logurilen {
             env.log_uri_len = length.value as usize;
         }
+        env.glitches = self.glitches;
         env.h2 = self.h2;
         env.compression = self.compression;
         env.close_spread = match config.global.close_spread_time.map(|spread| spread.value) {

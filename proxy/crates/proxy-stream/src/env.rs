@@ -20,7 +20,7 @@ use rustc_hash::FxHashMap;
 use crate::log::Log;
 use crate::reply::ErrorReplies;
 use crate::service::{Service, Stats};
-pub use crate::stream::StickRule;
+pub use crate::stream::{Forwarded, ForwardedPart, StickRule};
 
 /// The worker's immutable surroundings.
 pub struct Env {
@@ -32,6 +32,8 @@ pub struct Env {
     pub utc_offset: i32,
     /// Bounds of heads: `tune.bufsize` less `tune.maxrewrite`, `tune.http.maxhdr`.
     pub limits: Limits,
+    /// `tune.h1.*.glitches-threshold`, of connections of clients and to servers.
+    pub glitches: [Glitches; 2],
     /// The pages of `http-errors` sections.
     pub http_errors: FxHashMap<Box<str>, ErrorReplies>,
     /// `h1-case-adjust`: names in lower case, and as HTTP/1 peers that insist get them.
@@ -54,6 +56,27 @@ pub struct Env {
     pub slots: Slots,
 }
 
+/// How many heads a connection may bring that only the relaxed rules take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Glitches {
+    /// 0 is no limit.
+    pub threshold: u32,
+}
+
+impl Glitches {
+    /// The connection is not to be used for more: three quarters are used up.
+    #[must_use]
+    pub fn worn(self, count: u32) -> bool {
+        self.threshold > 0 && u64::from(count) * 4 >= u64::from(self.threshold) * 3
+    }
+
+    /// The connection is to end at once.
+    #[must_use]
+    pub fn exhausted(self, count: u32) -> bool {
+        self.threshold > 0 && count >= self.threshold
+    }
+}
+
 /// When clients that could stay are let go at a soft stop.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CloseSpread {
@@ -74,6 +97,7 @@ impl Env {
             epoch,
             utc_offset: 0,
             limits: Limits::default(),
+            glitches: Default::default(),
             http_errors: FxHashMap::default(),
             spellings: FxHashMap::default(),
             compression: Default::default(),
@@ -174,6 +198,8 @@ pub struct Back {
     /// For the algorithms that hash something of the request.
     pub balance_key: Option<BalanceKey>,
     pub choice: ServerChoice,
+    /// `option forwarded`.
+    pub forwarded: Option<Box<Forwarded>>,
     pub tcp_content: RuleSet,
     /// `tcp-request inspect-delay` of the backend's own rules.
     pub inspect_delay: Option<Duration>,
@@ -230,6 +256,7 @@ impl Back {
             backend,
             balance_key: None,
             choice: ServerChoice::default(),
+            forwarded: None,
             tcp_content: RuleSet::new(),
             inspect_delay: None,
             http_request: RuleSet::new(),

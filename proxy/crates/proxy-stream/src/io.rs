@@ -161,6 +161,8 @@ pub struct Conn {
     pub shut: bool,
     /// [`Io::framed`] is there.
     pub framed: bool,
+    /// Heads that only the relaxed rules took.
+    pub glitches: u32,
 }
 
 /// What the callback of [`Conn::poll_process`] made of the bytes it was given.
@@ -175,7 +177,7 @@ impl Conn {
     #[must_use]
     pub fn new(mut io: Box<dyn Io>) -> Self {
         let framed = io.framed().is_some();
-        Self { io, input: Input::default(), eof: false, shut: false, framed }
+        Self { io, input: Input::default(), eof: false, shut: false, framed, glitches: 0 }
     }
 
     /// Stands in for a connection that went elsewhere.

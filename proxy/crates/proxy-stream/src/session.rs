@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use proxy_http::RequestHead;
 use proxy_http::h1::{Limits, ParseError, Progress, parse_request};
 use proxy_net::clock::Tick;
 use proxy_net::stop::JobGuard;
@@ -74,6 +75,8 @@ enum Next {
 
 /// How the wait for a request ended.
 enum HeadEnd {
+    /// Too many heads that only the relaxed rules took.
+    Killed,
     Complete,
     /// The client speaks HTTP/2.
     Preface,
@@ -358,7 +361,8 @@ impl Session {
                 && !self.front.frontend.options.disable_h2_upgrade
                 && self.proto.is_none();
             let carried = &mut self.carried;
-            let parse = |_: &mut Conn, data: &mut [u8], _: &mut Context<'_>| {
+            let glitches = thread.env.glitches[0];
+            let parse = |client: &mut Conn, data: &mut [u8], _: &mut Context<'_>| {
                 if data.is_empty() {
                     return Used { consumed: 0, value: Some(HeadEnd::Closed(exchange.is_some())) };
                 }
@@ -382,6 +386,15 @@ impl Session {
                     Ok(Progress::Incomplete) => Used { consumed: 0, value: None },
                     Ok(Progress::Complete { consumed }) => {
                         x.record.bytes_in = consumed as u64;
+                        if limits.relaxed && glitches.threshold > 0 {
+                            let strict = Limits { relaxed: false, ..*limits };
+                            let mut again = RequestHead::default();
+                            client.glitches +=
+                                u32::from(parse_request(data, &strict, &mut again).is_err());
+                            if glitches.exhausted(client.glitches) {
+                                return Used { consumed, value: Some(HeadEnd::Killed) };
+                            }
+                        }
                         Used { consumed, value: Some(HeadEnd::Complete) }
                     }
                     Err(error) => Used { consumed: 0, value: Some(HeadEnd::Bad(error)) },
@@ -411,6 +424,12 @@ impl Session {
         let options = &self.front.frontend.options;
         let fault = match end {
             HeadEnd::Complete | HeadEnd::Preface | HeadEnd::Drained => return,
+            HeadEnd::Killed => {
+                if let Some(exchange) = exchange {
+                    self.thread.recycle(exchange);
+                }
+                return;
+            }
             HeadEnd::Bad(error) => Fault::BadRequest { status: error.status },
             HeadEnd::Closed(true) => Fault::RequestAbort,
             HeadEnd::Timeout(true) => Fault::RequestTimeout,

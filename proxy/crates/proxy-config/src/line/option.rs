@@ -10,7 +10,8 @@ use crate::keyword::{On, Row, Shape, Table, find, inert, not_yet, removed, row, 
 use crate::lexer::Word;
 use crate::line::check;
 use crate::model::{
-    Except, Flag, ForwardFor, HttpConnectionMode, LogOption, Proxy, Redispatch, RestrictNames,
+    Except, Flag, ForwardFor, Forwarded, ForwardedPart, HttpConnectionMode, LogOption, Proxy,
+    Redispatch, RestrictNames,
 };
 use crate::place::{check_section, check_shape};
 
@@ -55,6 +56,16 @@ pub(crate) const OPTIONS: Table<Kind> = &[
             "adds the client's address",
             Kind::Parse(forwardfor),
         ),
+        row(
+            "forwarded",
+            On::DEF_BE,
+            "[proto] [host | host-expr <expr>] [by | by-expr <expr>] [by_port | by_port-expr <expr>] \
+             [for | for-expr <expr>] [for_port | for_port-expr <expr>]",
+            M,
+            "adds the Forwarded field of RFC 7239",
+            Kind::Parse(forwarded),
+        )
+        .negatable(),
         row(
             "http-keep-alive",
             On::ALL,
@@ -343,8 +354,15 @@ pub(crate) const OPTIONS: Table<Kind> = &[
         removed("tcpsplice", "1.5", "use 'option splice-auto'"),
         removed("transparent", "3.5", "use 'server <name> 0.0.0.0'"),
     ],
+    &[inert(
+        "use-small-buffers",
+        On::DEF_BE,
+        M,
+        Shape::Any,
+        "requests that wait take as much memory as they need",
+    )
+    .negatable()],
     &[inert("contstats", On::DEF_FE, M, Shape::None, "counters are always up to date").negatable()],
-    &not_yet(On::ALL, M, "HTTP", ["forwarded", "use-small-buffers"]),
     &not_yet(On::DEF_BE, M, "health checks", ["external-check", "spop-check"]),
 ];
 
@@ -466,6 +484,54 @@ fn forwardfor(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> P
 
 fn originalto(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
     proxy.settings.originalto = Some(address_header(cx, args)?);
+    Ok(())
+}
+
+fn forwarded(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
+    if args.polarity != Polarity::Set {
+        proxy.settings.forwarded = None;
+        return args.end(cx);
+    }
+    let span = args.span();
+    let mut value = Forwarded::default();
+    if args.peek().is_none() {
+        value.proto = true;
+        value.client = Some(ForwardedPart::Own);
+    }
+    while let Some(word) = args.optional() {
+        let (name, by_expression) = match word.value.strip_suffix("-expr") {
+            Some(name) => (name, true),
+            None => (word.value.as_str(), false),
+        };
+        let part = match name {
+            "proto" if !by_expression => {
+                value.proto = true;
+                continue;
+            }
+            "host" => &mut value.host,
+            "by" => &mut value.by,
+            "by_port" => &mut value.by_port,
+            "for" => &mut value.client,
+            "for_port" => &mut value.client_port,
+            _ => {
+                let names = ["proto", "host", "by", "by_port", "for", "for_port"];
+                let message = format!("'option forwarded' does not know '{}'", word.value);
+                let near = proxy_types::text::nearest(name, names);
+                return Err(cx.report(Diagnostic::alert(message).at(word.span).did_you_mean(near)));
+            }
+        };
+        *part = Some(match by_expression {
+            true => ForwardedPart::Expr(args.string(cx, "an expression")?),
+            false => ForwardedPart::Own,
+        });
+    }
+    let nodes = [("by", &value.by, &value.by_port), ("for", &value.client, &value.client_port)];
+    for (name, _, _) in nodes.into_iter().filter(|(_, node, port)| node.is_none() && port.is_some())
+    {
+        let text = format!("'{name}_port' ignored: neither '{name}' nor '{name}-expr' is there");
+        cx.warn(span, text);
+    }
+    proxy.settings.forwarded = Some(Spanned::new(value, span));
     Ok(())
 }
 

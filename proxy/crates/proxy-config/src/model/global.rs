@@ -13,6 +13,9 @@ pub struct Global {
     pub h1_case_adjust: Vec<(Spanned<String>, Spanned<String>)>,
     /// `h1-case-adjust-file`: names one pair a line, opened at start.
     pub h1_case_adjust_file: Option<Spanned<String>>,
+    pub h1_accept_payload_with_any_method: Option<Span>,
+    pub h1_do_not_close_on_insecure_transfer_encoding: Option<Span>,
+    pub h2_workaround_bogus_websocket_clients: Option<Span>,
     /// `set-var` and `set-var-fmt`, in order.
     pub set_vars: Vec<SetVar>,
     // 3.1, process management and security.
@@ -152,6 +155,8 @@ pub enum DefaultPath {
 /// `tune.h2.*` of one side, `fe` or `be`; what is not set comes from the common settings.
 #[derive(Clone, Debug, Default)]
 pub struct TuneH2Side {
+    /// `glitches-threshold`; 0 is no limit.
+    pub glitches: Option<Spanned<u32>>,
     /// `initial-window-size`, in bytes.
     pub initial_window_size: Option<Spanned<u32>>,
     /// `max-concurrent-streams`; 0 is no limit.
@@ -173,6 +178,8 @@ pub struct TuneH2 {
     pub initial_window_size: Option<Spanned<u32>>,
     /// `max-concurrent-streams` of both sides: 100 by default.
     pub max_concurrent_streams: Option<Spanned<u32>>,
+    /// `log-errors`: whether connections that cannot be understood are logged, as by default.
+    pub log_errors: Option<Spanned<bool>>,
     /// `max-frame-size`: 16,384 bytes by default.
     pub max_frame_size: Option<Spanned<u32>>,
 }
@@ -184,6 +191,8 @@ pub struct Tune {
     pub bufsize: Option<Spanned<u32>>,
     /// `tune.comp.maxlevel`: 0 to 9, 1 by default.
     pub compression_level: Option<Spanned<u32>>,
+    /// `tune.h1.fe.glitches-threshold` and `tune.h1.be.glitches-threshold`; 0 is no limit.
+    pub h1_glitches: [Option<Spanned<u32>>; 2],
     pub h2: TuneH2,
     /// `tune.http.logurilen`: 1024 bytes by default.
     pub http_logurilen: Option<Spanned<u32>>,

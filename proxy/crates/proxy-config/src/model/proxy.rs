@@ -6,9 +6,9 @@ use proxy_types::{Mode, Span, Spanned};
 
 use super::{
     AclLine, Affinity, Balance, Bind, CertLine, Checks, Compression, Condition, Cookie, Filters,
-    FlagSet, ForwardFor, HashType, HttpConnectionMode, HttpReuse, L4Mode, L4Policy, LogEntry,
-    LogOption, PersistRdp, PersistRule, Redispatch, RestrictNames, RuleLine, RuleSet, Server,
-    ServerOptions, SourceAddress, StatsPage, StickRule, StickTable, Timeouts, UseBackend,
+    FlagSet, ForwardFor, Forwarded, HashType, HttpConnectionMode, HttpReuse, L4Mode, L4Policy,
+    LogEntry, LogOption, PersistRdp, PersistRule, Redispatch, RestrictNames, RuleLine, RuleSet,
+    Server, ServerOptions, SourceAddress, StatsPage, StickRule, StickTable, Timeouts, UseBackend,
     UseServer,
 };
 use crate::lexer::Word;
@@ -172,6 +172,8 @@ pub struct Settings {
     pub fullconn: Option<Spanned<u32>>,
     /// `option forwardfor`.
     pub forwardfor: Option<Spanned<ForwardFor>>,
+    /// `option forwarded`.
+    pub forwarded: Option<Spanned<Forwarded>>,
     /// `hash-balance-factor`, in percent of the average load; 0 or more than 100.
     pub hash_balance_factor: Option<Spanned<u32>>,
     pub hash_preserve_affinity: Option<Spanned<Affinity>>,

@@ -79,6 +79,10 @@ fn needs_http(cx: &mut Context<'_>, proxy: &Proxy) {
         let text = format!("'option forwardfor' ignored for {label} as it requires HTTP mode");
         ignored(forwardfor.span, text);
     }
+    if let Some(forwarded) = settings.forwarded.as_ref().filter(|_| proxy.kind.is_backend()) {
+        let text = format!("'option forwarded' ignored for {label} as it requires HTTP mode");
+        ignored(forwarded.span, text);
+    }
     if let Some(cookie) = &settings.cookie
         && proxy.kind.is_backend()
     {

@@ -3,6 +3,7 @@
 use proxy_rules::jwt::PublicKeys;
 use proxy_rules::logformat::Use;
 use proxy_rules::pattern::PatternLists;
+use proxy_rules::sample::Place;
 use proxy_rules::sample::parse::Named;
 use proxy_rules::vars::VarNames;
 use proxy_types::{Diagnostic, Mode, Spanned, text};
@@ -77,6 +78,12 @@ pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
         let key = proxy.settings.balance.as_ref().map(|balance| balance.span);
         if key.is_some_and(|span| told.insert(span)) {
             compiler.balance_key(proxy);
+        }
+        let forwarded = proxy.settings.forwarded.as_ref().filter(|_| proxy.kind.is_backend());
+        for text in forwarded.into_iter().flat_map(|option| option.value.expressions()) {
+            if told.insert(text.span) {
+                compiler.expression(text, Place::BeHttpRequest);
+            }
         }
         compiler.error_rules(proxy);
         let refs = std::mem::take(&mut compiler.refs);

@@ -79,26 +79,7 @@ pub(crate) const GLOBAL: Table<Parse> = &[
             "tune.vars.txn-max-size",
         ],
     ),
-    &not_yet(
-        On::HERE,
-        "3.1",
-        "HTTP",
-        [
-            "h1-accept-payload-with-any-method",
-            "h1-do-not-close-on-insecure-transfer-encoding",
-            "h2-workaround-bogus-websocket-clients",
-            "http-err-codes",
-            "http-fail-codes",
-            "tune.h1.be.glitches-threshold",
-            "tune.h1.fe.glitches-threshold",
-        ],
-    ),
-    &not_yet(
-        On::HERE,
-        "3.2",
-        "HTTP/2",
-        ["tune.h2.be.glitches-threshold", "tune.h2.fe.glitches-threshold", "tune.h2.log-errors"],
-    ),
+    &not_yet(On::HERE, "3.1", "HTTP", ["http-err-codes", "http-fail-codes"]),
     &not_yet(
         On::HERE,
         "3.4",
@@ -242,6 +223,38 @@ const PROCESS: &[Row<Parse>] = &[
             args.end(cx)
         },
     ),
+    global(
+        "h1-accept-payload-with-any-method",
+        "",
+        "3.1",
+        "takes requests in HTTP/1.0 with a payload whatever their method",
+        |cx, g, args| {
+            g.h1_accept_payload_with_any_method = Some(args.span());
+            args.end(cx)
+        },
+    ),
+    global(
+        "h1-do-not-close-on-insecure-transfer-encoding",
+        "",
+        "3.1",
+        "keeps connections after messages with two lengths",
+        |cx, g, args| {
+            g.h1_do_not_close_on_insecure_transfer_encoding = Some(args.span());
+            args.end(cx)
+        },
+    ),
+    global(
+        "h2-workaround-bogus-websocket-clients",
+        "",
+        "3.1",
+        "does not tell clients that WebSocket works over HTTP/2",
+        |cx, g, args| {
+            let on = args.polarity == Polarity::Set;
+            g.h2_workaround_bogus_websocket_clients = on.then(|| args.span());
+            args.end(cx)
+        },
+    )
+    .negatable(),
     global("gid", "<number>", "3.1", "group number of the process", |cx, g, args| {
         g.gid = Some(args.number(cx, 0..=u32::MAX)?);
         args.end(cx)

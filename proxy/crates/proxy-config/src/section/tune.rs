@@ -314,6 +314,26 @@ pub(super) const TUNING: &[Row<Parse>] = &[
         g.tune.compression_level = Some(args.number(cx, 0..=9)?);
         args.end(cx)
     }),
+    global(
+        "tune.h1.be.glitches-threshold",
+        "<number>",
+        "3.2",
+        "odd responses after which a server's connection ends",
+        |cx, g, args| {
+            g.tune.h1_glitches[1] = Some(args.number(cx, 0..=COUNT_MAX)?);
+            args.end(cx)
+        },
+    ),
+    global(
+        "tune.h1.fe.glitches-threshold",
+        "<number>",
+        "3.2",
+        "odd requests after which a client's connection ends",
+        |cx, g, args| {
+            g.tune.h1_glitches[0] = Some(args.number(cx, 0..=COUNT_MAX)?);
+            args.end(cx)
+        },
+    ),
     global("tune.http.logurilen", "<number>", "3.2", "bytes of a URI in logs", |cx, g, args| {
         g.tune.http_logurilen = Some(args.number(cx, 1..=65535)?);
         args.end(cx)
@@ -394,6 +414,37 @@ const WINDOW_MAX: u32 = (1 << 31) - 1;
 /// HTTP/2, with clients (`fe`) and servers (`be`).
 pub(super) const H2: &[Row<Parse>] = &[
     global(
+        "tune.h2.be.glitches-threshold",
+        "<number>",
+        "3.2",
+        "mistakes after which a server's connection ends",
+        |cx, g, args| {
+            g.tune.h2.back.glitches = Some(args.number(cx, 0..=COUNT_MAX)?);
+            args.end(cx)
+        },
+    ),
+    global(
+        "tune.h2.fe.glitches-threshold",
+        "<number>",
+        "3.2",
+        "mistakes after which a client's connection ends",
+        |cx, g, args| {
+            g.tune.h2.front.glitches = Some(args.number(cx, 0..=COUNT_MAX)?);
+            args.end(cx)
+        },
+    ),
+    global(
+        "tune.h2.log-errors",
+        "{none|connection|stream}",
+        "3.2",
+        "which mistakes of clients are logged",
+        |cx, g, args| {
+            let choices = [("none", false), ("connection", true), ("stream", true)];
+            g.tune.h2.log_errors = Some(args.choice(cx, &choices)?);
+            args.end(cx)
+        },
+    ),
+    global(
         "tune.h2.be.initial-window-size",
         "<number>",
         "3.2",
@@ -435,16 +486,30 @@ pub(super) const H2: &[Row<Parse>] = &[
     ),
     global(
         "tune.h2.fe.max-concurrent-streams",
-        "<number> [rq-load ignore] [min <number>]",
+        "<number> [rq-load {<number>|auto|ignore}] [min <number>]",
         "3.2",
         "requests at once on a client's connection",
         |cx, g, args| {
             g.tune.h2.front.max_concurrent_streams = Some(args.number(cx, 0..=COUNT_MAX)?);
             while let Some(word) = args.optional() {
                 match word.value.as_str() {
-                    // A limit that follows the load is known, not carried yet.
-                    "rq-load" => args.choice(cx, &[("ignore", ())]).map(drop)?,
-                    "min" => args.number(cx, 1..=COUNT_MAX).map(drop)?,
+                    "rq-load" => match args.word(cx, "'ignore', 'auto' or a number")? {
+                        load if load.value == "ignore" => {}
+                        load if load.value == "auto" || load.value.parse::<u32>().is_ok() => {
+                            let message =
+                                "a limit that follows 'rq-load' is known, not carried yet";
+                            return Err(args.wrong(cx, load.span, message));
+                        }
+                        load => {
+                            let message = format!("expects a load, got '{}'", load.value);
+                            return Err(args.wrong(cx, load.span, message));
+                        }
+                    },
+                    // The least that a load leaves: without one, HAProxy makes nothing of it either.
+                    "min" => {
+                        let least = args.number(cx, 1..=COUNT_MAX)?;
+                        cx.warn(least.span, "'min' has no effect without 'rq-load'");
+                    }
                     other => {
                         let message = format!("expects 'rq-load' or 'min', got '{other}'");
                         return Err(args.wrong(cx, word.span, message));

@@ -3,7 +3,7 @@
 //! This is where request smuggling is prevented: a message whose length two parsers could read
 //! differently is refused or rewritten into one reading.
 
-use super::parse::Reject;
+use super::parse::{Limits, Reject};
 use crate::headers::HeaderList;
 use crate::message::{HeadFlags, Version};
 use crate::value;
@@ -89,13 +89,17 @@ impl Facts {
     }
 
     /// Checks what only the whole head tells, and rewrites ambiguous length fields.
-    pub(super) fn finish(&mut self, headers: &mut HeaderList) -> Result<HeadFlags, Reject> {
+    pub(super) fn finish(
+        &mut self,
+        headers: &mut HeaderList,
+        limits: &Limits,
+    ) -> Result<HeadFlags, Reject> {
         if self.codings > 0 && !self.chunked {
             return Err(Reject::BadTransferEncoding);
         }
         if self.chunked && self.length.take().is_some() {
             headers.remove(b"content-length");
-            self.flags.close_after = true;
+            self.flags.close_after = !limits.keep_insecure;
         } else if let (true, Some(length)) = (self.length_unclean, self.length) {
             headers.set(b"Content-Length", length.to_string().as_bytes());
         }

@@ -16,11 +16,21 @@ pub struct Limits {
     pub max_headers: usize,
     /// `option accept-unsafe-violations-in-http-request` (or `-response`).
     pub relaxed: bool,
+    /// `h1-accept-payload-with-any-method`: requests in HTTP/1.0 by methods that have no payload may have one.
+    pub any_payload: bool,
+    /// `h1-do-not-close-on-insecure-transfer-encoding`.
+    pub keep_insecure: bool,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_head: 16384 - 1024, max_headers: 101, relaxed: false }
+        Self {
+            max_head: 16384 - 1024,
+            max_headers: 101,
+            relaxed: false,
+            any_payload: false,
+            keep_insecure: false,
+        }
     }
 }
 
@@ -56,6 +66,8 @@ pub enum Reject {
     TooManyHeaders,
     #[error("head larger than tune.bufsize less tune.maxrewrite")]
     TooLarge,
+    #[error("a request in HTTP/1.0 by a method without payload has one")]
+    UnexpectedPayload,
     #[error("content-length is not a number")]
     BadContentLength,
     #[error("content-length fields disagree")]
@@ -99,6 +111,7 @@ pub fn parse_request(
     let outcome = request(input, limits, head);
     finish(outcome, input, limits, |reason| match reason {
         Reject::UnsupportedCoding => 422,
+        Reject::UnexpectedPayload => 413,
         _ => 400,
     })
 }
@@ -185,7 +198,7 @@ fn request(input: &[u8], limits: &Limits, head: &mut RequestHead) -> Step<usize>
 
 /// What only a whole request tells: framing, target form, host.
 fn check_request(head: &mut RequestHead, facts: &mut Facts, limits: &Limits) -> Result<(), Reject> {
-    head.flags = facts.finish(&mut head.headers)?;
+    head.flags = facts.finish(&mut head.headers, limits)?;
     // RFC 9112 section 6.1: the framing may have been read differently on the way here.
     head.flags.close_after |= facts.chunked && head.version == Version::Http10;
     if facts.other_codings {
@@ -196,6 +209,13 @@ fn check_request(head: &mut RequestHead, facts: &mut Facts, limits: &Limits) -> 
         Some(0) | None => BodyLen::None,
         Some(length) => BodyLen::Length(length),
     };
+    let old = head.version == Version::Http10 && head.body != BodyLen::None;
+    if old
+        && !limits.any_payload
+        && (matches!(head.known, Method::Get | Method::Head | Method::Delete))
+    {
+        return Err(Reject::UnexpectedPayload);
+    }
     if !limits.relaxed {
         facts.merge_hosts(&mut head.headers)?;
         check_target(head)?;
@@ -288,7 +308,7 @@ fn response(input: &[u8], limits: &Limits, method: Method, head: &mut ResponseHe
     {
         head.render_line();
     }
-    head.flags = facts.finish(&mut head.headers).map_err(|reason| Some((reason, skip)))?;
+    head.flags = facts.finish(&mut head.headers, limits).map_err(|reason| Some((reason, skip)))?;
     head.body = match status {
         _ if method == Method::Head => BodyLen::None,
         100..=199 | 204 | 304 => BodyLen::None,

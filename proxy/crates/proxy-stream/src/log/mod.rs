@@ -11,7 +11,7 @@ use proxy_rules::logformat::LogFormat;
 
 pub(crate) use line::{View, write};
 pub use record::Record;
-pub(crate) use refused::write as refused;
+pub(crate) use refused::{broken, write as refused};
 
 /// Takes finished lines. Called on the thread of the stream, so it must not wait.
 pub trait Sink: Send + Sync {

@@ -12,6 +12,16 @@ const ERR: u8 = 3;
 
 /// Writes it (configuration manual, 8.2.5).
 pub(crate) fn write(s: &Session) {
+    let error = usize::from(s.facts.connection.error);
+    line(s, ERRORS.get(error).map_or("", |(_, text)| *text));
+}
+
+/// The same for a connection whose HTTP/2 cannot be understood (`tune.h2.log-errors`).
+pub(crate) fn broken(s: &Session, error: &h2::Error) {
+    line(s, &format!("HTTP/2 error: {error}"));
+}
+
+fn line(s: &Session, message: &str) {
     let Some(log) = &s.front.log else { return };
     let severity = if s.front.frontend.options.log_separate_errors { ERR } else { INFO };
     let bump = s.thread.bump.borrow();
@@ -34,8 +44,6 @@ pub(crate) fn write(s: &Session) {
     match &log.error_format {
         Some(format) => log.sink.line(severity, format.render(&cx)),
         None => {
-            let message =
-                ERRORS.get(usize::from(s.facts.connection.error)).map_or("", |(_, text)| *text);
             let mut line = Vec::new_in(&bump);
             error_line(&mut line, &cx, message);
             log.sink.line(severity, &line);

@@ -11,6 +11,7 @@ mod buffer;
 mod compress;
 mod cookie;
 mod finish;
+mod forwarded;
 mod observe;
 mod persist;
 mod request;
@@ -34,6 +35,7 @@ use proxy_rules::track::Tracked;
 use proxy_rules::vars::StreamVars;
 use proxy_state::stick::data::id;
 
+pub use self::forwarded::{Forwarded, Part as ForwardedPart};
 pub(crate) use self::rules::with_balance_key;
 pub use self::stick::StickRule;
 pub(crate) use self::stick::store as store_server;

@@ -11,7 +11,7 @@ use proxy_net::clock::Tick;
 use proxy_rules::action::Cause;
 
 use super::rules::{self, Verdict};
-use super::{Exchange, answer, buffer, compress, persist, service};
+use super::{Exchange, answer, buffer, compress, forwarded, persist, service};
 use crate::backend::Attached;
 use crate::env::Back;
 use crate::mux::h1::Wire;
@@ -246,6 +246,7 @@ fn persists(s: &Session, x: &mut Exchange) -> bool {
 fn keeps_client(s: &Session, x: &mut Exchange) -> bool {
     persists(s, x)
         && s.front.frontend.options.http_connection != Some(HttpConnection::Close)
+        && !s.thread.env.glitches[0].worn(s.client.glitches)
         && !s.leaves()
 }
 
@@ -275,6 +276,7 @@ fn prepare(s: &Session, x: &mut Exchange, back: &Back) {
             break;
         }
     }
+    forwarded::add(s, x, back);
     x.keep_server &= !x.request.flags().close_after;
     if x.request.flags().te {
         restrict_te(&mut x.request);

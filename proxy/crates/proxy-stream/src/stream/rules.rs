@@ -341,6 +341,7 @@ pub(super) fn with_context<T>(
     cx.frontend = Some(&s.front.frontend);
     cx.backend = back.map(|back| &*back.backend);
     show_request(s, x, &mut cx);
+    cx.overrides = Some(&x.overrides);
     cx.vars = Some(&x.vars);
     cx.tracked = Some(&x.tracked);
     let value = then(&cx);

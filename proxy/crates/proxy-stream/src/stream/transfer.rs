@@ -6,6 +6,7 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
+use proxy_http::ResponseHead;
 use proxy_http::h1::{Limits, Progress, parse_response};
 
 use super::{Exchange, finish, response};
@@ -191,7 +192,8 @@ fn poll_response(
         return poll_framed_head(s, x, server, cx);
     }
     while !x.flow.head_done {
-        let read = server.poll_read_process(cx, |_, data, cx| take_head(s, x, data, cx));
+        let read =
+            server.poll_read_process(cx, |server, data, cx| take_head(s, x, server, data, cx));
         match read {
             Poll::Pending => return flush_interim(s, x, cx),
             Poll::Ready(Ok(outcome)) => outcome?,
@@ -268,6 +270,7 @@ fn flush_interim(s: &mut Session, x: &mut Exchange, cx: &mut Context<'_>) -> Res
 fn take_head(
     s: &mut Session,
     x: &mut Exchange,
+    server: &mut Conn,
     data: &mut [u8],
     cx: &mut Context<'_>,
 ) -> Used<Result<(), Fault>> {
@@ -287,6 +290,9 @@ fn take_head(
             Ok(Progress::Incomplete) => return Used { consumed: at, value: Ok(()) },
             Err(_) => return Used { consumed: at, value: Err(Fault::BadResponse) },
             Ok(Progress::Complete { consumed }) => {
+                if relaxed && !count_glitch(s, x, server, &data[at..]) {
+                    return Used { consumed: data.len(), value: Err(Fault::BadResponse) };
+                }
                 at += consumed;
                 x.record.response_in += consumed as u64;
             }
@@ -312,6 +318,20 @@ fn take_head(
         }
         Err(fault) => Used { consumed: data.len(), value: Err(body_fault(&fault)) },
     }
+}
+
+/// Takes note of a head that only the relaxed rules took; false when there were too many on this connection.
+fn count_glitch(s: &Session, x: &mut Exchange, server: &mut Conn, head: &[u8]) -> bool {
+    let glitches = s.thread.env.glitches[1];
+    if glitches.threshold == 0 {
+        return true;
+    }
+    let strict = Limits { relaxed: false, ..s.thread.env.limits };
+    let mut again = ResponseHead::default();
+    let parsed = parse_response(head, &strict, x.request.method(), &mut again);
+    server.glitches += u32::from(parsed.is_err());
+    x.keep_server &= !glitches.worn(server.glitches);
+    !glitches.exhausted(server.glitches)
 }
 
 /// Runs the timeout of the side that is waited for.

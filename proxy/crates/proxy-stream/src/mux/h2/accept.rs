@@ -13,6 +13,7 @@ use super::Settings;
 use super::stream::H2Stream;
 use super::transport::Transport;
 use crate::io::Conn;
+use crate::log;
 use crate::session::Session;
 
 /// Bytes of an answer that wait for the client, per stream.
@@ -51,8 +52,13 @@ fn handshake(settings: &Settings, max_head: usize, io: Conn) -> Handshake<Transp
         .initial_window_size(side.window)
         .max_frame_size(settings.frame)
         .max_header_list_size(u32::try_from(max_head).unwrap_or(u32::MAX))
-        .max_send_buffer_size(SEND_BUFFER)
-        .enable_connect_protocol();
+        .max_send_buffer_size(SEND_BUFFER);
+    if settings.websocket {
+        builder.enable_connect_protocol();
+    }
+    if side.glitches > 0 {
+        builder.max_local_error_reset_streams(Some(side.glitches as usize));
+    }
     if side.streams > 0 {
         builder.max_concurrent_streams(side.streams);
     }
@@ -125,7 +131,15 @@ fn next(
         connection.graceful_shutdown();
     }
     if let Poll::Ready(next) = connection.poll_accept(cx) {
-        return Poll::Ready(next.and_then(Result::ok));
+        return Poll::Ready(match next {
+            Some(Err(error)) => {
+                if error.is_library() && session.thread.env.h2.log_errors {
+                    log::broken(session, &error);
+                }
+                None
+            }
+            next => next.and_then(Result::ok),
+        });
     }
     *live.connection.borrow_mut() = Some(cx.waker().clone());
     if live.count.get() > 0 {

@@ -52,6 +52,9 @@ pub(crate) async fn dial(conn: Conn, settings: &Settings, max_head: usize) -> io
         .max_header_list_size(u32::try_from(max_head).unwrap_or(u32::MAX))
         .max_send_buffer_size(SEND_BUFFER)
         .enable_push(false);
+    if side.glitches > 0 {
+        builder.max_local_error_reset_streams(Some(side.glitches as usize));
+    }
     if settings.header_table != Settings::default().header_table {
         builder.header_table_size(settings.header_table);
     }

@@ -11,11 +11,19 @@ pub struct Side {
     pub streams: u32,
     /// `max-total-streams`: a connection is asked to end after so many; 0 is never.
     pub total_streams: u32,
+    /// `glitches-threshold`: streams that the peer may get reset by its mistakes on one connection; 0 is the library's bound.
+    pub glitches: u32,
 }
 
 impl Default for Side {
     fn default() -> Self {
-        Self { window: 65_536, connection_window: 1_600 * 1024, streams: 100, total_streams: 0 }
+        Self {
+            window: 65_536,
+            connection_window: 1_600 * 1024,
+            streams: 100,
+            total_streams: 0,
+            glitches: 0,
+        }
     }
 }
 
@@ -30,10 +38,21 @@ pub struct Settings {
     pub header_table: u32,
     /// `tune.h2.max-frame-size`, 16,384 bytes to 16 MB.
     pub frame: u32,
+    /// Not for `h2-workaround-bogus-websocket-clients`: clients learn that WebSocket works over HTTP/2.
+    pub websocket: bool,
+    /// `tune.h2.log-errors` other than `none`.
+    pub log_errors: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { front: Side::default(), back: Side::default(), header_table: 4096, frame: 16_384 }
+        Self {
+            front: Side::default(),
+            back: Side::default(),
+            header_table: 4096,
+            frame: 16_384,
+            websocket: true,
+            log_errors: true,
+        }
     }
 }
