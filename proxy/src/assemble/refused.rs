@@ -1,7 +1,7 @@
 //! What the configuration may say and this version does not do: said plainly instead of ignored.
 
 use proxy_config::model::{Config, Flag, Proxy, ServerOptions};
-use proxy_types::{DiagSink, Diagnostic, Diagnostics, Endpoint, PortSpec, Span};
+use proxy_types::{DiagSink, Diagnostic, Diagnostics, Endpoint, Host, PortSpec, Span};
 
 /// Reports every statement of the configuration that is known and not carried, or without effect.
 pub(super) fn report(config: &Config, diagnostics: &mut Diagnostics) {
@@ -52,6 +52,9 @@ fn section(proxy: &Proxy, diagnostics: &mut Diagnostics) {
             Endpoint::Inet { port, .. } => *port,
             _ => PortSpec::None,
         };
+        if matches!(source.value.address.endpoint, Endpoint::Inet { host: Host::Name(_), .. }) {
+            not_yet("a host name in 'source'", source.span, diagnostics);
+        }
         if matches!(ports, PortSpec::Range { .. }) {
             not_yet("a range of ports in 'source'", source.span, diagnostics);
         }

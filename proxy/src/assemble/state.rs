@@ -1,6 +1,7 @@
 //! The configuration as specs of live objects.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use proxy_config::model::{
@@ -21,8 +22,8 @@ use proxy_state::server::{self, AgentSpec, CheckSpec, PortMode, ServerSpec, Sour
 use proxy_state::stick::{Store, TableSpec, data};
 use proxy_state::{ListenerSpec, SockAddr, Timeouts};
 use proxy_types::{
-    DiagSink, Diagnostic, Diagnostics, Endpoint, Host, ListenerId, Mode, PortSpec, ProxyId,
-    ServerId, Spanned,
+    Address, DiagSink, Diagnostic, Diagnostics, Endpoint, Host, ListenerId, Mode, PortSpec,
+    ProxyId, ServerId, Spanned,
 };
 
 use super::addresses::Resolver;
@@ -200,7 +201,7 @@ fn listeners(
 
 /// The addresses one word of a `bind` line stands for, in the order of their ports.
 pub(crate) fn bind_addresses(
-    address: &Spanned<proxy_types::Address>,
+    address: &Spanned<Address>,
     overrides: &Overrides,
     diagnostics: &mut Diagnostics,
 ) -> Vec<SockAddr> {
@@ -418,7 +419,7 @@ fn server(
     spec.maxconn = options.maxconn.map_or(0, |limit| limit.value);
     spec.minconn = options.minconn.map_or(0, |limit| limit.value);
     spec.maxqueue = options.maxqueue.map_or(0, |limit| limit.value);
-    spec.check = options.is_checked().then(|| check(options));
+    spec.check = options.is_checked().then(|| check(options, overrides, diagnostics));
     spec.agent = agent(options, overrides, diagnostics);
     spec.track = options.track.as_ref().map(|target| match target.value.split_once('/') {
         Some((backend, server)) => (Some(backend.to_owned()), server.to_owned()),
@@ -470,25 +471,37 @@ fn agent(
 ) -> Option<AgentSpec> {
     let written = &options.agent;
     let port = written.port.filter(|_| options.has_agent())?.value;
-    let addr = written.addr.as_ref().and_then(|address| {
-        let Endpoint::Inet { family, host, .. } = &address.value.endpoint else { return None };
-        match overrides.resolver.host(host, *family) {
-            Ok(ip) => Some(ip),
-            Err(error) => {
-                diagnostics.push(Diagnostic::alert(error.to_string()).at(address.span));
-                None
-            }
-        }
-    });
+    let addr = resolved(written.addr.as_ref(), overrides, diagnostics);
     Some(AgentSpec {
         inter: written.inter.map_or(AGENT_INTER, |inter| inter.value),
-        addr: addr.or_else(|| check(options).addr),
+        addr: addr.or_else(|| resolved(options.check_addr.as_ref(), overrides, diagnostics)),
         port,
         send: written.send.as_ref().map(|text| text.value.clone()).unwrap_or_default(),
     })
 }
 
-fn check(options: &ServerOptions) -> CheckSpec {
+/// Where checks or an agent are asked, when that is not the server's own address.
+fn resolved(
+    address: Option<&Spanned<Address>>,
+    overrides: &Overrides,
+    diagnostics: &mut Diagnostics,
+) -> Option<IpAddr> {
+    let address = address?;
+    let Endpoint::Inet { family, host, .. } = &address.value.endpoint else { return None };
+    match overrides.resolver.host(host, *family) {
+        Ok(ip) => Some(ip),
+        Err(error) => {
+            diagnostics.push(Diagnostic::alert(error.to_string()).at(address.span));
+            None
+        }
+    }
+}
+
+fn check(
+    options: &ServerOptions,
+    overrides: &Overrides,
+    diagnostics: &mut Diagnostics,
+) -> CheckSpec {
     CheckSpec {
         inter: options.inter(),
         fastinter: options.fastinter.map(|value| value.value),
@@ -496,10 +509,7 @@ fn check(options: &ServerOptions) -> CheckSpec {
         rise: options.rise(),
         fall: options.fall(),
         port: options.check_port.map(|port| port.value),
-        addr: options.check_addr.as_ref().and_then(|address| match &address.value.endpoint {
-            Endpoint::Inet { host: Host::Ip(ip), .. } => Some(*ip),
-            _ => None,
-        }),
+        addr: resolved(options.check_addr.as_ref(), overrides, diagnostics),
         send_proxy: options.checks_send_proxy(),
         tls: options.checks_over_tls(),
         sni: options.probe.sni.as_ref().map(|name| name.value.clone()),

@@ -260,6 +260,18 @@ impl<'a> Args<'a> {
             })
     }
 
+    /// What follows is not read, as in HAProxy, and the user is told.
+    pub(crate) fn leave(&mut self, cx: &mut Context<'_>) -> Parsed {
+        if let Some(extra) = self.peek() {
+            let message =
+                format!("'{}' : '{}' and what follows is not read", self.name, extra.value);
+            let help = "put the argument in quotes when it has spaces";
+            cx.report(Diagnostic::notice(message).at(extra.span).help(help));
+            self.rest();
+        }
+        Ok(())
+    }
+
     /// Nothing may follow.
     pub(crate) fn end(&mut self, cx: &mut Context<'_>) -> Parsed {
         match self.peek() {

@@ -20,8 +20,8 @@ use proxy_types::{DiagSink, Diagnostic, Mode, Span, Spanned};
 
 use crate::lexer::Word;
 use crate::model::{
-    Balance, CheckOption, Config, ErrorSource, LogOption, Proxy, ProxyKind, RuleLine, RuleSet,
-    StickRule, StoreWhen,
+    Balance, CheckLine, CheckOption, Config, ErrorSource, LogOption, Proxy, ProxyKind, RuleLine,
+    RuleSet, StickRule, StoreWhen,
 };
 
 /// Where compiled things get their surroundings from.
@@ -200,7 +200,15 @@ impl Compiler<'_> {
     /// What is said on the connections of a backend's health checks; `None` when connecting is enough.
     pub fn check_script(&mut self, proxy: &Proxy) -> Option<Script> {
         let checks = &proxy.settings.checks;
-        let (kind, request, lines) = match &checks.option.as_ref()?.value {
+        let option = checks.option.as_ref().map(|option| &option.value);
+        // Rules that are not used may have mistakes, too.
+        if proxy.own_checks.http && !matches!(option, Some(CheckOption::Http { .. })) {
+            self.script(check::Kind::Http, RequestLine::default(), &checks.http);
+        }
+        if proxy.own_checks.tcp && option != Some(&CheckOption::Tcp) {
+            self.script(check::Kind::Tcp, RequestLine::default(), &checks.tcp);
+        }
+        let (kind, request, lines) = match option? {
             CheckOption::Protocol(protocol) => return Some(protocol.script()),
             CheckOption::Tcp => (check::Kind::Tcp, RequestLine::default(), &checks.tcp),
             CheckOption::Http { method, uri, version, host } => {
@@ -214,6 +222,10 @@ impl Compiler<'_> {
                 (check::Kind::Http, request, &checks.http)
             }
         };
+        Some(self.script(kind, request, lines))
+    }
+
+    fn script(&mut self, kind: check::Kind, request: RequestLine, lines: &[CheckLine]) -> Script {
         let lines: Vec<check::Line<'_>> =
             lines.iter().map(|line| (words_of(&line.words), line.span)).collect();
         // Their rules are about HTTP whatever the mode of the proxy.
@@ -224,7 +236,7 @@ impl Compiler<'_> {
         };
         let script = Script::parse(kind, &request, &lines, &mut self.parse(Place::Check), tell);
         self.mode = mode;
-        Some(script)
+        script
     }
 
     /// Opens the slots that lines of a frontend declare; its rules may add some.
@@ -328,6 +340,7 @@ impl Compiler<'_> {
                 // HTTP rules of a TCP proxy are ignored, with a warning of `resolve`.
                 Ok(_) if http && self.mode == Mode::Tcp && !switches => {}
                 Ok(rule) => {
+                    self.check_timeout(section, line);
                     self.warn_payload(section, rule.condition(), line.span);
                     if line.set == RuleSet::TcpRequestContent {
                         self.warn_tracking(section, line, rule.condition());
@@ -359,6 +372,26 @@ impl Compiler<'_> {
         }
     }
 
+    /// `set-timeout` for the side that the section is not.
+    fn check_timeout(&mut self, section: &Proxy, line: &RuleLine) {
+        let [action, which, ..] = line.words.as_slice() else { return };
+        if action.value != "set-timeout" || section.kind == ProxyKind::Defaults {
+            return;
+        }
+        let missing = match which.value.as_str() {
+            "client" if !section.kind.is_frontend() => "frontend",
+            "connect" | "queue" | "server" | "tunnel" if !section.kind.is_backend() => "backend",
+            _ => return,
+        };
+        let message = format!(
+            "error detected in {} while parsing '{} set-timeout' rule : proxy '{}' has no {missing} capability",
+            section.label(),
+            line.set.as_str(),
+            section.name
+        );
+        self.tell(Diagnostic::alert(message).at(which.span), line.span);
+    }
+
     /// Raw bytes are not to be had where HTTP is parsed.
     fn warn_payload(&mut self, section: &Proxy, condition: Option<&Condition>, span: Span) {
         let at_payload = |condition: &Condition| {
@@ -377,9 +410,11 @@ impl Compiler<'_> {
     /// `tcp-request content track-sc*` in a frontend: too early for what it looks at, or later than it could be.
     fn warn_tracking(&mut self, section: &Proxy, line: &RuleLine, condition: Option<&Condition>) {
         let [action, key, ..] = line.words.as_slice() else { return };
-        if !action.value.starts_with("track-sc") || !section.kind.is_frontend() {
+        let tracks = action.value.starts_with("track-sc");
+        if !(tracks || action.value == "capture") || !section.kind.is_frontend() {
             return;
         }
+        let rule = if tracks { "content track-sc*" } else { "capture" };
         let name = key.value.split(['(', ',']).next().unwrap_or_default();
         let Some(def) = fetch::find(name) else { return };
         let label = section.label();
@@ -387,14 +422,15 @@ impl Compiler<'_> {
             && !def.at.contains(Place::FeTcpSession)
         {
             let message = format!(
-                "{label} : a 'tcp-request content track-sc*' rule explicitly depending on request contents \
+                "{label} : a 'tcp-request {rule}' rule explicitly depending on request contents \
                  without any 'tcp-request inspect-delay' setting. This means that this rule will randomly \
                  find its contents. This can be fixed by setting the tcp-request inspect-delay."
             );
             self.tell(Diagnostic::warning(message), line.span);
         }
         let elsewhere = |def: &FetchDef| fetch::looks(def) == Looks::Elsewhere;
-        if self.mode == Mode::Http
+        if tracks
+            && self.mode == Mode::Http
             && elsewhere(def)
             && condition.is_none_or(|condition| condition.fetches().all(elsewhere))
         {

@@ -141,7 +141,6 @@ mod tests {
         check("a.pem x.org [alpn h2]", "options must stand before");
         check("[alpn h2]", "file name");
         check("a.pem !", "without a name");
-        check("a.pem [npn h2]", "not supported anymore");
         check("a.pem [crl-file]", "expects");
     }
 

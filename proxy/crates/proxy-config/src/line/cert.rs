@@ -6,8 +6,9 @@ use proxy_types::{Diagnostic, Spanned};
 use super::tls::{self, HasTls, Parse};
 use crate::args::Args;
 use crate::context::{Context, Parsed};
-use crate::keyword::{On, Row, Table, find, not_yet, row, suggest};
+use crate::keyword::{On, Row, Support, Table, find, not_yet, row, suggest};
 use crate::model::{CertLine, Proxy, TlsSettings};
+use crate::place::check_shape;
 
 const M: &str = "5.1";
 
@@ -101,8 +102,12 @@ pub(crate) fn options(cx: &mut Context<'_>, line: &mut CertLine, args: &mut Args
             return Err(cx.report(Diagnostic::alert(message).at(word.span).did_you_mean(near)));
         };
         args.rename(row.name);
-        let parse = cx.carried(row, "option", &format!("of '{keyword}'"), word.span)?;
-        parse(cx, line, args)?;
+        check_shape(cx, row, args, false)?;
+        match cx.carried(row, "option", &format!("of '{keyword}'"), word.span) {
+            Ok(parse) => parse(cx, line, args)?,
+            Err(_) if matches!(row.support, Support::NoEffect(_)) => {}
+            Err(reported) => return Err(reported),
+        }
     }
     Ok(())
 }

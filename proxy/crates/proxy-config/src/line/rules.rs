@@ -6,7 +6,7 @@ use crate::args::Args;
 use crate::context::{Context, Parsed};
 use crate::keyword::{On, Table, find, row, suggest};
 use crate::lexer::Word;
-use crate::model::{AclLine, Condition, Proxy, RuleLine, RuleSet, UseBackend};
+use crate::model::{AclLine, Condition, Proxy, ProxyKind, RuleLine, RuleSet, UseBackend};
 use crate::place::check_section;
 
 type Parse = fn(&mut Context<'_>, &mut Proxy, &mut Args<'_>) -> Parsed;
@@ -88,9 +88,27 @@ fn second(
         let near = suggest(table, &word.value);
         return Err(cx.report(Diagnostic::alert(message).at(word.span).did_you_mean(near)));
     };
+    wrong_side(cx, proxy, args, word)?;
     check_section(cx, row, proxy, args)?;
     let parse = cx.carried(row, &format!("'{first}' keyword"), "", word.span)?;
     parse(cx, proxy, args)
+}
+
+/// Rules of the other side are an error here, not a warning as with most keywords.
+fn wrong_side(cx: &mut Context<'_>, proxy: &Proxy, args: &Args<'_>, word: &Word) -> Parsed {
+    let missing = match args.name() {
+        "tcp-request connection" | "tcp-request session" if !proxy.kind.is_frontend() => "frontend",
+        "tcp-response content" | "tcp-response inspect-delay" if !proxy.kind.is_backend() => {
+            "backend"
+        }
+        _ => return Ok(()),
+    };
+    if proxy.kind == ProxyKind::Defaults {
+        return Ok(());
+    }
+    let message =
+        format!("{} is not allowed because {} is not a {missing}", args.name(), proxy.label());
+    Err(cx.alert(word.span, message))
 }
 
 pub(crate) fn tcp_request(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {

@@ -37,7 +37,7 @@ pub(crate) const OPTIONS: Table<Parse> = &[
             let address = args.address(cx, "an IP address")?;
             let fits = matches!(
                 address.endpoint,
-                Endpoint::Inet { host: Host::Ip(_), port: PortSpec::None | PortSpec::Port(_), .. }
+                Endpoint::Inet { port: PortSpec::None | PortSpec::Port(_), .. }
             );
             if !fits {
                 return Err(args.wrong(cx, address.span, "an IP address is expected"));

@@ -33,15 +33,15 @@ pub(crate) const STATS: Table<Parse> = &[&[
     row("auth", On::ALL, "<user>:<passwd>", M, "who may see the page", |cx, p, args| {
         let account = args.string(cx, "<user>:<password>")?;
         page(p, args).accounts.push(account);
-        args.end(cx)
+        args.leave(cx)
     }),
     row("enable", On::ALL, "", M, "switches the page on", |cx, p, args| {
         page(p, args);
-        args.end(cx)
+        args.leave(cx)
     }),
     row("hide-version", On::ALL, "", M, "keeps the version off the page", |cx, p, args| {
         page(p, args).show_version = false;
-        args.end(cx)
+        args.leave(cx)
     }),
     row(
         "http-request",
@@ -54,17 +54,17 @@ pub(crate) const STATS: Table<Parse> = &[&[
     row("realm", On::ALL, "<realm>", M, "what the browser asks a password for", |cx, p, args| {
         let realm = args.string(cx, "a realm")?;
         page(p, args).realm = Some(realm);
-        args.end(cx)
+        args.leave(cx)
     }),
     row("refresh", On::ALL, "<delay>", M, "loads the page again and again", |cx, p, args| {
         let delay = args.timer_in(cx, Unit::Second)?;
         page(p, args).refresh = Some(delay);
-        args.end(cx)
+        args.leave(cx)
     }),
     row("scope", On::ALL, "{ <name> | \".\" }", M, "a section that is shown", |cx, p, args| {
         let name = args.string(cx, "the name of a section, or '.'")?;
         page(p, args).scope.push(name.value);
-        args.end(cx)
+        args.leave(cx)
     }),
     row("show-desc", On::ALL, "[<desc>]", M, "shows a description", |cx, p, args| {
         let text = match args.peek() {
@@ -76,25 +76,25 @@ pub(crate) const STATS: Table<Parse> = &[&[
     }),
     row("show-legends", On::ALL, "", M, "shows addresses, ids and cookies", |cx, p, args| {
         page(p, args).legends = true;
-        args.end(cx)
+        args.leave(cx)
     }),
     row("show-modules", On::ALL, "", M, "shows the counters of modules", |cx, p, args| {
         page(p, args).modules = true;
-        args.end(cx)
+        args.leave(cx)
     }),
     row("show-node", On::ALL, "[<name>]", M, "shows the name of the node", |cx, p, args| {
         let name = args.optional().map(|word| word.value.clone());
         page(p, args).node = Some(name);
-        args.end(cx)
+        args.leave(cx)
     }),
     row("show-version", On::ALL, "", M, "shows the version", |cx, p, args| {
         page(p, args).show_version = true;
-        args.end(cx)
+        args.leave(cx)
     }),
     row("uri", On::ALL, "<prefix>", M, "where the page is", |cx, p, args| {
         let uri = args.string(cx, "the beginning of a URI")?;
         page(p, args).uri = Some(uri);
-        args.end(cx)
+        args.leave(cx)
     }),
 ]];
 

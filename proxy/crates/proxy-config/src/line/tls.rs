@@ -4,7 +4,7 @@ use proxy_types::Spanned;
 
 use crate::args::Args;
 use crate::context::{Context, Parsed};
-use crate::keyword::{On, Row, not_yet, removed, row};
+use crate::keyword::{On, Row, Shape, inert, not_yet, row};
 use crate::model::{Bind, CertSource, TlsSettings, TlsVerify, TlsVersion};
 
 /// A parse function of a line of kind `T`.
@@ -162,7 +162,13 @@ pub(crate) const fn settings<T: HasTls>(m: &'static str) -> [Row<Parse<T>>; 9] {
             line.tls().sigalgs = Some(args.string(cx, "a list of signature algorithms")?);
             Ok(())
         }),
-        removed("npn", "2.0", "use 'alpn'"),
+        inert(
+            "npn",
+            On::HERE,
+            m,
+            Shape::Word,
+            "ALPN has taken the place of NPN, which is not offered",
+        ),
     ]
 }
 

@@ -58,11 +58,14 @@ pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
             compiler.log_format(proxy);
         }
         let checks = proxy.settings.checks.option.as_ref().map(|option| option.span);
-        if checks.is_some()
-            && (proxy.own_checks != OwnChecks::default()
-                || checks.is_some_and(|span| told.insert(span)))
+        if proxy.own_checks != OwnChecks::default() || checks.is_some_and(|span| told.insert(span))
         {
             compiler.check_script(proxy);
+        }
+        for server in &proxy.servers {
+            if let Some(text) = &server.options.tls.sni {
+                compiler.expression(text, Place::ServerSource);
+            }
         }
         let formats = [
             (&proxy.settings.error_log_format, Use::Log),
@@ -87,7 +90,8 @@ pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
         }
         compiler.error_rules(proxy);
         let refs = std::mem::take(&mut compiler.refs);
-        for named in refs.into_iter().chain(error_sections(proxy)) {
+        let pages = error_sections(proxy).filter(|_| proxy.kind != ProxyKind::Defaults);
+        for named in refs.into_iter().chain(pages) {
             // Static targets of `use_backend` are checked with their mode.
             if !proxy.use_backends.iter().any(|rule| rule.target.span == named.span) {
                 reference(cx, config, proxy, &named);

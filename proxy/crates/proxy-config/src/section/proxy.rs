@@ -500,7 +500,7 @@ const CARRIED: &[Row<Parse>] = &[
     ),
     row(
         "tcp-response",
-        On::DEF_BE,
+        On::ALL,
         "content <action> ... | inspect-delay <timeout>",
         M,
         "rules on responses over TCP",

@@ -108,6 +108,19 @@ impl Body {
                     .expected(PAGES.map(|s| s.to_string()).join(", ")),
             )
         };
+        if let Some(content_type) = content_type
+            && !matches!(source, Some(Source::Payload(_)))
+        {
+            let why = match source {
+                None => "because neither errorfile nor payload defined",
+                Some(_) => "when used with an errorfile",
+            };
+            let message = format!(
+                "content-type '{}' ignored by the http reply {why}.",
+                show(content_type.value)
+            );
+            cx.diag.push(Diagnostic::warning(message).at(content_type.span));
+        }
         let unused = content_type.is_some() || !headers.is_empty();
         let kind = match source {
             None if denies && !unused && PAGES.contains(&status) => Kind::ErrorPage,

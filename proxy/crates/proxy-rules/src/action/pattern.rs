@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use proxy_types::Diagnostic;
+use proxy_types::{Diagnostic, Span};
 
 use super::def::{Act, ActionArgs, ActionDef, Sets};
 use super::env::{Flow, RuleEnv};
@@ -61,18 +61,30 @@ struct Change {
 fn change(args: &mut ActionArgs<'_, '_>, cx: &mut ParseCx<'_>, edit: Edit) -> Parsed<Box<dyn Act>> {
     let name = args.paren("the name of a list")?;
     let map = matches!(edit, Edit::Set | Edit::DeleteFromMap);
-    let list = cx.patterns.named(&show(name.value), map, cx.loader).map_err(|why| {
-        Box::new(
-            Diagnostic::alert(format!("failed to open pattern file <{}>: {why}", show(name.value)))
-                .at(name.span),
-        )
-    })?;
+    let text = show(name.value);
+    let list = match cx.patterns.named(&text, map, cx.loader) {
+        Ok(list) => list,
+        // Whoever reads the list needs its file; to change it none is needed.
+        Err(why) if !text.contains('@') => {
+            let empty = cx.patterns.named(&format!("opt@{text}"), map, cx.loader);
+            let list = empty.map_err(|_| failed(&text, &why, name.span))?;
+            let message = format!("pattern file <{text}>: {why}, it starts empty");
+            cx.diag.push(Diagnostic::notice(message).at(name.span));
+            list
+        }
+        Err(why) => return Err(failed(&text, &why, name.span)),
+    };
     let key = args.format("a format of the pattern", cx)?;
     let value = match edit {
         Edit::Set => Some(args.format("a format of the value", cx)?),
         _ => None,
     };
     Ok(Box::new(Change { edit, list, key, value }))
+}
+
+fn failed(name: &str, why: &str, span: Span) -> Box<Diagnostic> {
+    let message = format!("failed to open pattern file <{name}>: {why}");
+    Box::new(Diagnostic::alert(message).at(span))
 }
 
 impl Act for Change {

@@ -368,11 +368,6 @@ fn errors() {
         "invalid variable scope 'foo': it must be 'proc', 'sess', 'txn', 'req', 'res' or 'check'",
     );
     check_error(
-        TcpConnection,
-        "set-var(txn.x) src",
-        "'tcp-request connection set-var' can only use variables of scopes 'proc' and 'sess', not 'txn'",
-    );
-    check_error(
         TcpRequest,
         "accept(1)",
         "'tcp-request content accept' takes no argument in parentheses",

@@ -40,36 +40,37 @@ pub(super) const ACTIONS: &[ActionDef] = &[
 struct Target {
     var: VarRef,
     conditions: Vec<VarCondition>,
+    /// The variable belongs to a stream, and there is none yet.
+    early: bool,
 }
 
-fn target(args: &ActionArgs<'_, '_>, cx: &ParseCx<'_>) -> Parsed<Target> {
+fn target(args: &ActionArgs<'_, '_>, cx: &mut ParseCx<'_>) -> Parsed<Target> {
     let word = args.paren("<scope>.<name>")?;
     let text = show(word.value);
     let mut parts = text.split(',');
     let wrong = |why: String| Box::new(Diagnostic::alert(why).at(word.span));
     let var = cx.vars.parse(parts.next().unwrap_or_default().trim()).map_err(wrong)?;
-    let early = matches!(args.kind, SetKind::TcpConnection | SetKind::TcpSession);
-    if early && !matches!(var.scope, Scope::Proc | Scope::Sess) {
-        return fail(
-            Diagnostic::alert(format!(
-                "{} can only use variables of scopes 'proc' and 'sess', not '{}'",
-                args.what(),
-                var.scope.name()
-            ))
-            .at(word.span),
+    let early = matches!(args.kind, SetKind::TcpConnection | SetKind::TcpSession)
+        && !matches!(var.scope, Scope::Proc | Scope::Sess);
+    if early {
+        // HAProxy takes them; there is no stream yet that could have them.
+        let message = format!(
+            "{}: '{text}' has no effect, only variables of scopes 'proc' and 'sess' are there so early",
+            args.what()
         );
+        cx.diag.push(Diagnostic::notice(message).at(word.span));
     }
     let conditions = parts
         .map(|name| {
             VarCondition::find(name.trim()).ok_or_else(|| wrong(VarCondition::unknown(name)))
         })
         .collect::<Parsed<_>>()?;
-    Ok(Target { var, conditions })
+    Ok(Target { var, conditions, early })
 }
 
 impl Target {
     fn set(&self, value: Sample<'_>, cx: &EvalCtx<'_>) {
-        if self.conditions.iter().all(|c| c.holds(self.var, value, cx)) {
+        if !self.early && self.conditions.iter().all(|c| c.holds(self.var, value, cx)) {
             cx.set_var(self.var, value);
         }
     }

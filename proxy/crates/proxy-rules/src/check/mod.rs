@@ -256,17 +256,16 @@ fn integer<'a>(expr: &'a Expr, cx: &EvalCtx<'a>) -> Option<i64> {
     }
 }
 
-fn variable(text: &str, span: Span, cx: &ParseCx<'_>) -> Parsed<VarRef> {
+fn variable(text: &str, span: Span, cx: &mut ParseCx<'_>) -> Parsed<VarRef> {
     let var =
         cx.vars.parse(text.trim()).map_err(|why| Box::new(Diagnostic::alert(why).at(span)))?;
     if !matches!(var.scope, Scope::Check | Scope::Proc | Scope::Sess) {
-        return fail(
-            Diagnostic::alert(format!(
-                "checks can only set variables of scopes 'check', 'proc' and 'sess', not '{}'",
-                var.scope.name()
-            ))
-            .at(span),
+        // HAProxy takes them and has no stream to keep them.
+        let message = format!(
+            "'{}' has no effect, checks have variables of scopes 'check', 'proc' and 'sess'",
+            text.trim()
         );
+        cx.diag.push(Diagnostic::notice(message).at(span));
     }
     Ok(var)
 }
