@@ -7,8 +7,8 @@ use std::{
 
 use proxy_common::{
     Addr, CACHE_WAYS, CacheSet, CacheWay, Config, EpochLine, FlowEntry, FlowEvent, FlowKey,
-    HOOK_TC, Live, Port, RealEntry, Reason, ServiceEntry, Slot, SourceKey, SourceNet, SourceRuling,
-    Traffic, VipEntry, VipKey, maps::PREFILTER_WORDS,
+    HOOK_XDP, Live, Port, RealEntry, Reason, ServiceEntry, Slot, SourceKey, SourceNet,
+    SourceRuling, Traffic, VipEntry, VipKey, maps::PREFILTER_WORDS,
 };
 
 use crate::{
@@ -49,14 +49,39 @@ const EMPTY_SET: CacheSet = CacheSet {
     }; CACHE_WAYS],
 };
 
-/// A frame in a buffer, sent wherever it asks to be.
-pub(crate) struct HostFrame {
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) ingress: u32,
+/// What the host's frames find when they ask for a way.
+pub trait Routes {
+    /// As [`Frame::route`].
+    fn route(&self, path: &Path<'_>, hop: &mut Hop) -> Result<(), NoWay>;
 }
 
-impl Frame for HostFrame {
-    const HOOK: u8 = HOOK_TC;
+/// Every address is reached by the fallback.
+#[derive(Clone, Copy, Debug)]
+pub struct Anywhere;
+
+impl Routes for Anywhere {
+    fn route(&self, path: &Path<'_>, hop: &mut Hop) -> Result<(), NoWay> {
+        *hop = Hop { ifindex: path.fallback, data: path.dst.words, ..Hop::default() };
+        Ok(())
+    }
+}
+
+/// A frame in a buffer, at one of the hooks.
+pub struct HostFrame<const HOOK: u8, R> {
+    pub bytes: Vec<u8>,
+    ingress: u32,
+    routes: R,
+}
+
+impl<const HOOK: u8, R> HostFrame<HOOK, R> {
+    /// A frame that came in by an interface.
+    pub fn new(bytes: Vec<u8>, ingress: u32, routes: R) -> Self {
+        Self { bytes, ingress, routes }
+    }
+}
+
+impl<const HOOK: u8, R: Routes> Frame for HostFrame<HOOK, R> {
+    const HOOK: u8 = HOOK;
 
     fn load<H: Header>(&self, offset: usize) -> Option<H> {
         let bytes = self.bytes.get(offset..offset + size_of::<H>())?;
@@ -77,8 +102,7 @@ impl Frame for HostFrame {
     }
 
     fn route(&mut self, path: &Path<'_>, hop: &mut Hop) -> Result<(), NoWay> {
-        *hop = Hop { ifindex: path.fallback, data: path.dst.words, ..Hop::default() };
-        Ok(())
+        self.routes.route(path, hop)
     }
 
     fn store<H: Header>(&mut self, offset: usize, header: &H) -> bool {
@@ -103,42 +127,49 @@ impl Frame for HostFrame {
         self.fix_ip(offset, checksum::join(pseudo, plain))
     }
 
-    fn send(&mut self, _hop: &Hop) -> Verdict {
-        Verdict::Redirect
+    fn send(&mut self, hop: &Hop) -> Verdict {
+        if HOOK != HOOK_XDP {
+            return Verdict::Redirect;
+        }
+        let [a, b, c, _] = hop.data;
+        if !self.store(0, &[a, b]) || !self.store(8, &c) {
+            return Verdict::Drop;
+        }
+        if hop.ifindex == self.ingress { Verdict::Transmit } else { Verdict::Redirect }
     }
 }
 
 /// Tables in memory. Entries of flows are leaked, so that references outlive removal as they do in the
 /// kernel's maps.
-pub(crate) struct HostTables {
-    pub(crate) config: Config,
-    pub(crate) prefilter: Vec<u64>,
-    pub(crate) vips: HashMap<VipKey, VipEntry>,
-    pub(crate) services: Vec<ServiceEntry>,
-    pub(crate) ring: Vec<u32>,
-    pub(crate) reals: Vec<RealEntry>,
+pub struct HostTables {
+    pub config: Config,
+    pub prefilter: Vec<u64>,
+    pub vips: HashMap<VipKey, VipEntry>,
+    pub services: Vec<ServiceEntry>,
+    pub ring: Vec<u32>,
+    pub reals: Vec<RealEntry>,
     /// By the length of the prefix and its masked bits.
-    pub(crate) sources: HashMap<(u32, u32, u128), SourceRuling>,
-    pub(crate) rules: RefCell<HashMap<u32, u64>>,
-    pub(crate) flows: RefCell<HashMap<FlowKey, &'static FlowCell>>,
-    pub(crate) capacity: usize,
+    pub sources: HashMap<(u32, u32, u128), SourceRuling>,
+    pub rules: RefCell<HashMap<u32, u64>>,
+    pub flows: RefCell<HashMap<FlowKey, &'static FlowCell>>,
+    pub capacity: usize,
     epochs: Vec<EpochCell>,
     cache: RefCell<Vec<CacheSet>>,
-    pub(crate) service_live: LiveCell,
-    pub(crate) server_live: Vec<LiveCell>,
-    pub(crate) counters: RefCell<HashMap<Reason, u64>>,
-    pub(crate) traffic: RefCell<Traffic>,
-    pub(crate) server_traffic: RefCell<Vec<Traffic>>,
+    pub service_live: LiveCell,
+    pub server_live: Vec<LiveCell>,
+    pub counters: RefCell<HashMap<Reason, u64>>,
+    pub traffic: RefCell<Traffic>,
+    pub server_traffic: RefCell<Vec<Traffic>>,
     embryonic: RefCell<(usize, Vec<Slot>)>,
     closing: RefCell<(usize, Vec<Slot>)>,
-    pub(crate) events: RefCell<Vec<FlowEvent>>,
-    pub(crate) now: Cell<u64>,
+    pub events: RefCell<Vec<FlowEvent>>,
+    pub now: Cell<u64>,
     random: Cell<u32>,
 }
 
 impl HostTables {
     /// Empty tables for some servers, with so many places for half-open and for closed flows.
-    pub(crate) fn new(config: Config, reals: Vec<RealEntry>, slots: usize) -> Self {
+    pub fn new(config: Config, reals: Vec<RealEntry>, slots: usize) -> Self {
         Self {
             config,
             prefilter: vec![0; PREFILTER_WORDS as usize],
@@ -165,8 +196,20 @@ impl HostTables {
         }
     }
 
+    /// Changes the settings; caches are empty afterwards when they get another size.
+    pub fn set_config(&mut self, config: Config) {
+        if config.epoch_mask != self.config.epoch_mask {
+            let lines = 0..=config.epoch_mask;
+            self.epochs = lines.map(|_| EpochCell::new(EpochLine::default())).collect();
+        }
+        if config.cache_mask != self.config.cache_mask {
+            self.cache = RefCell::new(vec![EMPTY_SET; config.cache_mask as usize + 1]);
+        }
+        self.config = config;
+    }
+
     /// Forward entries and their keys.
-    pub(crate) fn connections(&self) -> Vec<(FlowKey, &'static FlowCell)> {
+    pub fn connections(&self) -> Vec<(FlowKey, &'static FlowCell)> {
         let flows = self.flows.borrow();
         flows
             .iter()

@@ -10,7 +10,7 @@
 //!
 //! Nothing here allocates, recurses or loops without a constant bound, since the kernel's verifier must
 //! follow every path; `inline(always)` because the 512-byte stack is shared by whatever is called.
-#![cfg_attr(not(test), no_std)]
+#![cfg_attr(not(any(test, feature = "host")), no_std)]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 pub mod atomic;
@@ -35,8 +35,8 @@ pub mod select;
 pub mod source;
 pub mod tables;
 
-#[cfg(test)]
-mod host;
+#[cfg(any(test, feature = "host"))]
+pub mod host;
 #[cfg(test)]
 mod model;
 

@@ -6,12 +6,12 @@
 
 use std::net::IpAddr;
 
-use proptest::prelude::*;
+use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use proxy_common::{
-    ABI_VERSION, Addr, Config, EndReason, ExpireRequest, FlowKey, FlowState, POLICY_HASH_FLOW,
-    POLICY_HASH_SOURCE, POLICY_LEASTCONN, POLICY_ROUNDROBIN, Port, REAL_DRAIN, REAL_UP, RealEntry,
-    SERVICE_FULLNAT, SERVICE_LOG, SERVICE_UP, SWEEP_ANY_TIME, ServiceEntry, VipEntry, VipKey, maps,
-    proto,
+    ABI_VERSION, Addr, Config, EndReason, ExpireRequest, FlowKey, FlowState, HOOK_TC,
+    POLICY_HASH_FLOW, POLICY_HASH_SOURCE, POLICY_LEASTCONN, POLICY_ROUNDROBIN, Port, REAL_DRAIN,
+    REAL_UP, RealEntry, SERVICE_FULLNAT, SERVICE_LOG, SERVICE_UP, SWEEP_ANY_TIME, ServiceEntry,
+    VipEntry, VipKey, maps, proto,
 };
 
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
     checksum::apply,
     expire::expire,
     headers::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, IPV4_L4, IPV6_L4, Tcp},
-    host::{HostFrame, HostTables},
+    host::{Anywhere, HostFrame, HostTables},
     process,
 };
 
@@ -255,7 +255,7 @@ impl World {
 
     fn run(&mut self, ends: Ends, flags: u8, ingress: u32) -> Option<Ends> {
         let before = frame(ends, flags, self.v6);
-        let mut frame = HostFrame { bytes: before.clone(), ingress };
+        let mut frame = HostFrame::<HOOK_TC, _>::new(before.clone(), ingress, Anywhere);
         match process(&mut frame, &self.tables, &mut self.scratch) {
             Verdict::Redirect => Some(read(&frame.bytes, self.v6)),
             Verdict::Pass => {
@@ -393,6 +393,30 @@ fn policy() -> impl Strategy<Value = u8> {
     ]
 }
 
+/// One long life of each kind of service: no connection to a living server moves in a million steps.
+#[test]
+#[ignore = "a minute of one core without optimisation; cargo test -p proxy-ebpf --lib -- --ignored"]
+fn connections_follow_the_model_for_a_million_steps() {
+    const STEPS: usize = 1_000_000;
+    let policies = [POLICY_ROUNDROBIN, POLICY_HASH_FLOW, POLICY_HASH_SOURCE, POLICY_LEASTCONN];
+    let kinds: Vec<_> = policies
+        .into_iter()
+        .flat_map(|policy| {
+            [(false, false), (false, true), (true, false), (true, true)]
+                .map(|(v6, fullnat)| (policy, v6, fullnat))
+        })
+        .collect();
+    let steps = step();
+    let mut runner = TestRunner::deterministic();
+    for (policy, v6, fullnat) in &kinds {
+        let mut world = World::new(*v6, *fullnat, *policy, 1024);
+        for _ in 0..STEPS / kinds.len() {
+            world.step(steps.new_tree(&mut runner).unwrap().current());
+            world.against_model();
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn connections_follow_the_model(
@@ -456,7 +480,7 @@ proptest! {
             bytes[14] = if kind < 3 { 0x45 } else { 0x60 };
             bytes[proto_at] = proto;
         }
-        let mut frame = HostFrame { bytes: bytes.clone(), ingress: 1 };
+        let mut frame = HostFrame::<HOOK_TC, _>::new(bytes.clone(), 1, Anywhere);
         prop_assert_eq!(process(&mut frame, &world.tables, &mut world.scratch), Verdict::Pass);
         prop_assert_eq!(frame.bytes, bytes);
     }

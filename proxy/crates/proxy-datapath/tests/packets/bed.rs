@@ -1,6 +1,7 @@
 //! A network namespace with a client's and a server's interface, and the programs loaded beside it.
 
 use std::{
+    cell::RefCell,
     fs,
     net::{IpAddr, SocketAddr},
     process::Command,
@@ -16,12 +17,15 @@ use aya::{
 };
 use proxy_common::{
     ABI_VERSION, Addr, Config, ExpireRequest, FlowEntry, FlowEvent, FlowKey, INTERFACE_XDP_OUT,
-    Live, REAL_UP, RealEntry, Reason, Ring, SERVICE_UP, ServiceEntry, SourceKey, SourceNet,
-    SourceRuling, Traffic, VipEntry, VipKey, expire_packet_len, maps,
+    Live, REAL_UP, RealEntry, Reason, Ring, SERVICE_UP, SWEEP_ANY_TIME, ServiceEntry, SourceKey,
+    SourceNet, SourceRuling, Traffic, VipEntry, VipKey, expire_packet_len, maps,
 };
 use proxy_datapath::object;
 
-use crate::frame::Mac;
+use crate::{
+    frame::Mac,
+    twin::{Network, Twin},
+};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Hook {
@@ -41,6 +45,7 @@ pub(crate) enum Outcome {
 
 pub(crate) struct Bed {
     ebpf: Ebpf,
+    twin: RefCell<Twin>,
     pub(crate) client_if: u32,
     pub(crate) server_if: u32,
     pub(crate) client_mac: Mac,
@@ -127,7 +132,9 @@ impl Bed {
             let tc: &mut SchedClassifier = ebpf.program_mut(name).unwrap().try_into().unwrap();
             load(|| tc.load());
         }
-        let mut bed = Self { ebpf, client_if, server_if, client_mac, server_mac };
+        let twin =
+            RefCell::new(Twin::new(Network { client_if, server_if, client_mac, server_mac }));
+        let mut bed = Self { ebpf, twin, client_if, server_if, client_mac, server_mac };
         bed.configure(|_| {});
         for interface in [client_if, server_if] {
             bed.set(maps::INTERFACES, interface, INTERFACE_XDP_OUT);
@@ -158,6 +165,11 @@ impl Bed {
     pub(crate) fn set<T: Pod>(&mut self, map: &str, index: u32, value: T) {
         let mut array: Array<&mut MapData, T> = self.ebpf.map_mut(map).unwrap().try_into().unwrap();
         array.set(index, value, 0).unwrap();
+        // SAFETY: `Pod`: every byte is initialised; the slice has its size and borrows it.
+        let bytes = unsafe {
+            std::slice::from_raw_parts(std::ptr::from_ref(&value).cast(), size_of::<T>())
+        };
+        self.twin.borrow_mut().set(map, index, bytes);
     }
 
     pub(crate) fn get<T: Pod>(&self, map: &str, index: u32) -> T {
@@ -206,6 +218,7 @@ impl Bed {
         let mut vips: HashMap<&mut MapData, VipKey, VipEntry> =
             self.ebpf.map_mut(maps::VIPS).unwrap().try_into().unwrap();
         vips.insert(VipKey::from(vip), VipEntry::default(), 0).unwrap();
+        self.twin.borrow_mut().vip(vip.into());
         let (word, bit) = maps::prefilter_vip(vip.port().into());
         let word_now: u64 = self.get(maps::PREFILTER, word);
         self.set(maps::PREFILTER, word, word_now | bit);
@@ -220,6 +233,9 @@ impl Bed {
         let mut sources: LpmTrie<&mut MapData, SourceNet, SourceRuling> =
             self.ebpf.map_mut(maps::SOURCES).unwrap().try_into().unwrap();
         sources.insert(&key, ruling, 0).unwrap();
+        let net = SourceNet { service, addr: addr.into() };
+        let key = SourceKey { prefix_len: SourceKey::SERVICE_BITS + len, net };
+        self.twin.borrow_mut().source(key, ruling);
     }
 
     /// SYNs that a rule of a service decided about.
@@ -232,6 +248,12 @@ impl Bed {
 
     /// Runs a hook's program on a frame that came in by an interface.
     pub(crate) fn run(&self, hook: Hook, interface: u32, frame: &[u8]) -> Outcome {
+        let outcome = self.run_in_kernel(hook, interface, frame);
+        self.twin.borrow_mut().run(hook, interface, frame, &outcome);
+        outcome
+    }
+
+    fn run_in_kernel(&self, hook: Hook, interface: u32, frame: &[u8]) -> Outcome {
         let mut out = vec![0; frame.len() + 256];
         match hook {
             Hook::Xdp => {
@@ -301,7 +323,31 @@ impl Bed {
         let program: &SchedClassifier =
             self.ebpf.program(maps::PROGRAM_EXPIRE).unwrap().try_into().unwrap();
         let options = TestRunOptions { data_in: Some(&packet), ..TestRunOptions::default() };
-        program.test_run(options).unwrap().return_value
+        let ended = program.test_run(options).unwrap().return_value;
+        self.twin.borrow_mut().expire(requests, ended);
+        ended
+    }
+
+    /// Ends every connection.
+    pub(crate) fn clear(&mut self) {
+        for (key, flow) in self.flows() {
+            if flow.direction == FlowEntry::FORWARD {
+                let request = ExpireRequest {
+                    key,
+                    created_ns: flow.created_ns,
+                    seen_until_ns: SWEEP_ANY_TIME,
+                    reason: 0,
+                    reserved: 0,
+                };
+                self.expire(&[request]);
+            }
+        }
+        assert!(self.flows().is_empty());
+    }
+
+    /// The host's core has counted what the kernel has.
+    pub(crate) fn agree(&self) {
+        self.twin.borrow().compare(self.flows().len(), |reason| self.counter(reason));
     }
 
     pub(crate) fn flows(&self) -> Vec<(FlowKey, FlowEntry)> {

@@ -74,17 +74,38 @@ impl Tcp {
 
 /// An ICMP error from `router` to the sender of `quoted`, which quotes the first 8 bytes of its payload.
 pub(crate) fn icmp_error(router: IpAddr, to: IpAddr, ttl: u8, quoted: &Tcp) -> Vec<u8> {
+    // Fragmentation needed, or packet too big; MTU 1400 in both.
+    let what = if router.is_ipv6() { (2, 0) } else { (3, 4) };
+    icmp(router, to, ttl, what, quoted, 8)
+}
+
+/// The same for any kind and code, and so many bytes quoted behind the IP header.
+pub(crate) fn icmp(
+    router: IpAddr,
+    to: IpAddr,
+    ttl: u8,
+    (kind, code): (u8, u8),
+    quoted: &Tcp,
+    length: usize,
+) -> Vec<u8> {
     let quoted = quoted.bytes();
     let v6 = router.is_ipv6();
     let ip_len = if v6 { 40 } else { 20 };
-    // Fragmentation needed, or packet too big; MTU 1400 in both.
-    let mut icmp = if v6 { vec![2, 0, 0, 0] } else { vec![3, 4, 0, 0] };
+    let mut icmp = vec![kind, code, 0, 0];
     icmp.extend(1400_u32.to_be_bytes());
-    icmp.extend(&quoted[14..14 + ip_len + 8]);
+    icmp.extend(&quoted[14..14 + ip_len + length]);
     let check = if v6 { l4_checksum(router, to, 58, &icmp) } else { checksum(&icmp) };
     icmp[2..4].copy_from_slice(&check);
     let macs = ([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]);
     ethernet(macs, router, to, if v6 { 58 } else { 1 }, ttl, &icmp)
+}
+
+/// Makes the checksum of an ICMP message right again.
+pub(crate) fn fix_icmp(frame: &mut [u8], from: IpAddr, to: IpAddr) {
+    let message = &mut frame[if from.is_ipv6() { 54 } else { 34 }..];
+    message[2..4].fill(0);
+    let check = if from.is_ipv6() { l4_checksum(from, to, 58, message) } else { checksum(message) };
+    message[2..4].copy_from_slice(&check);
 }
 
 /// RFC 1071.
@@ -106,7 +127,7 @@ fn octets(ip: IpAddr) -> Vec<u8> {
     }
 }
 
-fn l4_checksum(src: IpAddr, dst: IpAddr, proto: u8, segment: &[u8]) -> [u8; 2] {
+pub(crate) fn l4_checksum(src: IpAddr, dst: IpAddr, proto: u8, segment: &[u8]) -> [u8; 2] {
     let mut pseudo = [octets(src), octets(dst)].concat();
     pseudo.extend((segment.len() as u32).to_be_bytes());
     pseudo.extend([0, 0, 0, proto]);
