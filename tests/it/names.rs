@@ -10,7 +10,7 @@ use tests::net::free_port;
 use tests::peer::dns::DnsServer;
 use tests::peer::{HttpServer, ScriptServer};
 use tests::sluice::{Peer, peer};
-use tests::{PATIENCE, Sluice, eventually};
+use tests::{Client, PATIENCE, Sluice, eventually};
 
 /// A frontend, a section of resolvers with these lines, and a backend with these.
 fn config(listener: SocketAddr, resolvers: &str, backend: &str) -> String {
@@ -303,5 +303,54 @@ fn names_change_by_command() -> Result<()> {
         command("set server other/fixed fqdn web.test")?,
         "set server <b>/<s> fqdn failed because no resolution is configured."
     );
+    Ok(())
+}
+
+/// Requests go where the name in them is, each to its own place.
+#[test]
+fn requests_go_where_their_names_are() -> Result<()> {
+    let one = HttpServer::bind("one", "127.0.0.2:0")?;
+    let port = one.address().port();
+    let _two = HttpServer::bind("two", ("127.0.0.3", port))?;
+    let dns = DnsServer::start("host-record=one.test,127.0.0.2\nhost-record=two.test,127.0.0.3")?;
+    let (listener, tcp) = (loopback()?, loopback()?);
+    let nameserver = format!("nameserver d {}", dns.address());
+    let text = config(listener, &nameserver, "http-reuse always\nserver clear 0.0.0.0:0").replace(
+        "default_backend back",
+        &format!(
+            "http-request do-resolve(txn.ip,dns,ipv4) hdr(host),host_only
+    http-request return status 502 unless {{ var(txn.ip) -m found }}
+    http-request set-dst var(txn.ip)
+    http-request set-dst-port int({port})
+    default_backend back"
+        ),
+    );
+    let text = format!(
+        "{text}listen tcp
+    bind {tcp}
+    mode tcp
+    tcp-request inspect-delay 9s
+    tcp-request content do-resolve(sess.ip,dns,ipv4) str(TWO.test)
+    tcp-request content set-dst var(sess.ip)
+    server clear 0.0.0.0:{port}
+"
+    );
+    let _sluice = Sluice::config(text).start()?;
+    let mut client = Client::connect(listener)?;
+    for (host, expected) in
+        [("one.test", "one"), ("two.test:80", "two"), ("none.test", ""), ("one.test", "one")]
+    {
+        client.send(format!("GET / HTTP/1.1\r\nhost: {host}\r\n\r\n"))?;
+        let response = client.response()?;
+        if expected.is_empty() {
+            assert_eq!(response.status, 502, "{host}");
+        } else {
+            assert_eq!(response.text(), expected, "{host}");
+        }
+    }
+    assert_eq!(get(tcp, "/")?.text(), "two");
+    // The same name again is answered from what is known; HAProxy 2.6 was seen to ask anew.
+    let asked = dns.log().matches("query[A] one.test").count();
+    assert!(peer() == Peer::Haproxy || asked == 1, "{}", dns.log());
     Ok(())
 }

@@ -391,6 +391,10 @@ fn server(
     let mut spec = ServerSpec::new(server.name.value.clone(), id, addr);
     spec.forced_id = server.id.is_some();
     spec.unresolved = unresolved;
+    spec.transparent = matches!(
+        &server.address.value.endpoint,
+        Endpoint::Inet { host: Host::Ip(ip), .. } if ip.is_unspecified()
+    );
     spec.srv_record = server.srv_record().map(str::to_owned);
     if let Endpoint::Inet { host: Host::Name(name), .. } = &server.address.value.endpoint
         && spec.srv_record.is_none()
@@ -400,7 +404,7 @@ fn server(
     spec.port_mode = match server.address.value.port() {
         // The record has it.
         _ if spec.srv_record.is_some() => PortMode::Fixed,
-        PortSpec::None => PortMode::Client,
+        PortSpec::None | PortSpec::Port(0) => PortMode::Client,
         PortSpec::Offset(by) => PortMode::Offset(by),
         PortSpec::Port(_) | PortSpec::Range { .. } => PortMode::Fixed,
     };

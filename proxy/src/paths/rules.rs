@@ -153,8 +153,12 @@ fn no_rules(config: &Config, proxy: &Proxy) -> Result<(), Blocker> {
 fn plain_server(proxy: &Proxy, server: &Server) -> Result<(), Blocker> {
     let name = |what: &str| format!("server {} {what}", server.name.value);
     match &server.address.value.endpoint {
+        Endpoint::Inet { host: Host::Ip(ip), .. } if ip.is_unspecified() => {
+            let why = "it is where the client connected to";
+            return block(name("address"), why, server.address.span);
+        }
         Endpoint::Inet { port, .. } => match port {
-            PortSpec::Port(_) => {}
+            PortSpec::Port(1..) => {}
             PortSpec::None if single_port(proxy).is_some() => {}
             _ => return block(name("port"), "it follows the client's port", server.address.span),
         },

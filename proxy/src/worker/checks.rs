@@ -31,7 +31,14 @@ pub(super) struct Spread {
 }
 
 /// Starts the checks on this thread and tells every change of a server from here on.
-pub(super) fn start(env: &Arc<Env>, scripts: Scripts, stop: Stop, spread: Spread, logs: Arc<Logs>) {
+pub(super) fn start(
+    env: &Arc<Env>,
+    scripts: Scripts,
+    stop: Stop,
+    spread: Spread,
+    logs: Arc<Logs>,
+    unreachable: check::Told,
+) {
     let registry = &env.shared.registry;
     let epoch = env.epoch;
     let told = logs.clone();
@@ -48,6 +55,7 @@ pub(super) fn start(env: &Arc<Env>, scripts: Scripts, stop: Stop, spread: Spread
         spread_within: spread.within,
         stop,
         report: Box::new(move |server, line| report(&logs, server, line)),
+        unreachable,
         random: Box::new(move || next(&random)),
     };
     check::spawn(checker);

@@ -125,6 +125,8 @@ fn start(
         PROMETHEUS,
         assemble::metrics::service(assembled.registry.clone(), Box::new(assembled.desk.clone())),
     ));
+    let (asker, asks) = proxy_names::asker();
+    env.names = Some(asker);
     let env = Arc::new(env);
     let fronts = assembled.services.iter().map(|service| service.front());
     let sources = SourceRules::new(env.clone(), &assembled.decisions, fronts);
@@ -238,9 +240,9 @@ fn start(
             percent: config.global.spread_checks.map_or(0, |percent| percent.value),
             within: config.global.max_spread_checks.map(|limit| limit.value),
         };
-        let (_asker, asks) = proxy_names::asker();
         names.start(asks);
-        checks::start(&checked, assembled.check_scripts, stop.handle(), spread, logs);
+        let unreachable = Box::new(move |server: &Arc<_>| names.refresh(server));
+        checks::start(&checked, assembled.check_scripts, stop.handle(), spread, logs, unreachable);
         say_ready(args, link.as_deref(), predecessor, launcher);
         Ok(control.run(link).await)
     })?;

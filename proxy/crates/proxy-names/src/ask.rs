@@ -19,15 +19,15 @@ const KNOWN: usize = 10_000;
 /// A question of another thread.
 #[derive(Debug)]
 pub struct Ask {
-    section: usize,
+    section: Box<str>,
     name: String,
     prefer: Family,
     reply: oneshot::Sender<Option<IpAddr>>,
 }
 
 impl Ask {
-    pub(crate) fn section(&self) -> usize {
-        self.section
+    pub(crate) fn section(&self) -> &str {
+        &self.section
     }
 }
 
@@ -41,11 +41,11 @@ impl Asker {
         (Self(send), receive)
     }
 
-    /// An address of `name` by the section of this index; `None` when it has none, or too much is asked.
-    pub async fn ask(&self, section: usize, name: &str, prefer: Family) -> Option<IpAddr> {
+    /// An address of `name` by this section; `None` when it has none, or too much is asked.
+    pub async fn ask(&self, section: &str, name: &str, prefer: Family) -> Option<IpAddr> {
         let (reply, answer) = oneshot::channel();
         let name = name.trim_end_matches('.').to_ascii_lowercase();
-        self.0.try_send(Ask { section, name, prefer, reply }).ok()?;
+        self.0.try_send(Ask { section: section.into(), name, prefer, reply }).ok()?;
         answer.await.ok()?
     }
 }

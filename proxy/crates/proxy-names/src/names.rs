@@ -141,7 +141,7 @@ impl Names {
     /// Has another thread's questions answered.
     async fn serve(self: Rc<Self>, mut asks: mpsc::Receiver<Ask>) {
         while let Some(ask) = asks.recv().await {
-            if let Some(section) = self.sections.get(ask.section()) {
+            if let Some(section) = self.section_index(ask.section()).map(|i| &self.sections[i]) {
                 self.desk.take(section, ask);
             }
         }

@@ -12,6 +12,8 @@ use crate::spec::WatchSpec;
 use crate::wire::Service;
 use proxy_state::server::Admin;
 use proxy_state::{Backend, Server, SockAddr};
+use proxy_types::ServerId;
+use rustc_hash::FxHashMap;
 use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -82,51 +84,83 @@ impl Watched {
         self.server.set_unresolved(why, shared.now());
     }
 
-    /// Whether another server of the backend with the same name has this address. Of two that have one already, the
-    /// first keeps it.
-    fn is_taken(&self, backend: &Backend, ip: IpAddr) -> bool {
-        let name = self.server.fqdn();
-        let is_own = self.address() == Some(ip);
-        let servers = backend.servers();
-        let rivals = servers.iter().take_while(|s| !is_own || !Arc::ptr_eq(s, &self.server));
-        rivals.filter(|other| !Arc::ptr_eq(other, &self.server)).any(|other| {
-            other.addr().inet().is_some_and(|addr| addr.ip() == ip)
-                && !other.admin_state().contains(Admin::RESOLUTION_MAINT)
-                && other.fqdn() == name
-        })
-    }
-
     /// Takes the best of the addresses that are known.
-    fn take_address(&self, shared: &Shared, question: &Question, by: &str) -> bool {
-        let Some(backend) = self.server.backend() else { return false };
+    fn take_address(
+        &self,
+        shared: &Shared,
+        question: &Question,
+        holders: &mut Holders,
+        by: &str,
+    ) -> bool {
+        let own = self.address();
         let wishes = Wishes {
             prefer: self.spec.prefer,
             nets: &self.spec.nets,
             duplicates: self.spec.duplicates,
-            current: self.address(),
+            current: own,
         };
-        let chosen =
-            choose(question.addresses.borrow().iter(), &wishes, |ip| self.is_taken(&backend, ip));
-        match chosen {
-            Some(ip) => {
-                let back = self.server.admin_state().contains(Admin::RESOLUTION_MAINT);
-                let changed = self.set_address(shared, ip, None, by);
-                if self.server.spec.srv_record.is_none() {
-                    self.server.settle_fqdn();
-                }
-                if back {
-                    let line = format!(
-                        "Server {} administratively READY thanks to valid DNS answer.",
-                        self.label()
-                    );
-                    shared.report(&self.server, &line);
-                }
-                changed
+        let chosen = choose(question.addresses.borrow().iter(), &wishes, |ip| {
+            holders.others(ip, &self.server, own)
+        });
+        holders.moved(&self.server, own, chosen);
+        let Some(ip) = chosen else {
+            self.lose_address(shared, NO_ADDRESS);
+            return false;
+        };
+        let back = self.server.admin_state().contains(Admin::RESOLUTION_MAINT);
+        let changed = self.set_address(shared, ip, None, by);
+        if self.server.spec.srv_record.is_none() {
+            self.server.settle_fqdn();
+        }
+        if back {
+            let line = format!(
+                "Server {} administratively READY thanks to valid DNS answer.",
+                self.label()
+            );
+            shared.report(&self.server, &line);
+        }
+        changed
+    }
+}
+
+/// Which servers of a backend have which address of a name.
+struct Holders(FxHashMap<IpAddr, Vec<ServerId>>);
+
+impl Holders {
+    fn new(backend: &Backend, name: &str) -> Self {
+        let mut all = Self(FxHashMap::default());
+        for server in backend.servers().iter() {
+            let is_named = server
+                .fqdn()
+                .is_some_and(|own| own.trim_end_matches('.').eq_ignore_ascii_case(name));
+            if is_named
+                && !server.admin_state().contains(Admin::RESOLUTION_MAINT)
+                && let Some(addr) = server.addr().inet()
+            {
+                all.0.entry(addr.ip()).or_default().push(server.id);
             }
-            None => {
-                self.lose_address(shared, NO_ADDRESS);
-                false
-            }
+        }
+        all
+    }
+
+    /// Whether another server has this address. Of two that have one already, the first keeps it.
+    fn others(&self, ip: IpAddr, server: &Server, own: Option<IpAddr>) -> bool {
+        let Some(holders) = self.0.get(&ip) else { return false };
+        match own == Some(ip) {
+            true => holders.first().is_some_and(|first| *first != server.id),
+            false => !holders.is_empty(),
+        }
+    }
+
+    fn moved(&mut self, server: &Server, from: Option<IpAddr>, to: Option<IpAddr>) {
+        if from == to {
+            return;
+        }
+        if let Some(holders) = from.and_then(|ip| self.0.get_mut(&ip)) {
+            holders.retain(|id| *id != server.id);
+        }
+        if let Some(ip) = to {
+            self.0.entry(ip).or_default().push(server.id);
         }
     }
 }
@@ -143,10 +177,17 @@ fn addresses(names: &Rc<Names>, question: &Rc<Question>, nameserver: usize) {
     let by = question.section.label(nameserver);
     let mut updated = false;
     let watchers = question.watchers.borrow().clone();
-    for watched in watchers {
-        // The first says who answered; the others find it in what is known by then.
-        let by = if updated { "DNS cache" } else { &by };
-        updated |= watched.take_address(&names.shared, question, by);
+    // Watchers of one backend stand together.
+    for watchers in watchers.chunk_by(|a, b| a.spec.backend == b.spec.backend) {
+        let Some(backend) = watchers.first().and_then(|watched| watched.server.backend()) else {
+            continue;
+        };
+        let mut holders = Holders::new(&backend, &question.name);
+        for watched in watchers {
+            // The first says who answered; the others find it in what is known by then.
+            let by = if updated { "DNS cache" } else { &by };
+            updated |= watched.take_address(&names.shared, question, &mut holders, by);
+        }
     }
     if updated && let Some(nameserver) = question.section.nameservers.get(nameserver) {
         count(&nameserver.counters.update);

@@ -206,7 +206,7 @@ impl RuleSet {
             match rule.action.run(env) {
                 Flow::Next => *at += 1,
                 Flow::Wait => return Flow::Wait,
-                pause @ (Flow::Body { .. } | Flow::Pause { .. }) => {
+                pause @ (Flow::Body { .. } | Flow::Pause { .. } | Flow::Resolve(_)) => {
                     *at += 1;
                     return pause;
                 }

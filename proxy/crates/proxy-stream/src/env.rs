@@ -52,6 +52,8 @@ pub struct Env {
     pub backends: FxHashMap<Box<[u8]>, Arc<Back>>,
     /// Internal services by name, for `use-service`.
     pub services: Vec<(&'static str, Arc<dyn Service>)>,
+    /// Who resolves names for `do-resolve`.
+    pub names: Option<proxy_names::Asker>,
     /// Wakes the accept loops that wait for room.
     pub slots: Slots,
 }
@@ -107,6 +109,7 @@ impl Env {
             log_uri_len: 1024,
             backends: FxHashMap::default(),
             services: Vec::new(),
+            names: None,
             slots: Slots::new(),
         }
     }

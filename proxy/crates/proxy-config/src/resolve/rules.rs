@@ -123,6 +123,11 @@ fn reference(cx: &mut Context<'_>, config: &Config, user: &Proxy, named: &Spanne
             let sections = config.http_errors.iter();
             ("http-errors section", name, sections.map(|s| s.name.value.as_str()).collect())
         }
+        Named::Resolvers(name) => {
+            let sections = config.resolvers.iter().map(|r| r.name.value.as_str());
+            // It always exists (5.3.2).
+            ("resolvers section", name, sections.chain(["default"]).collect())
+        }
         Named::Server(backend, name) => {
             let owner = match backend {
                 Some(backend) => config.proxy(backend),

@@ -3,6 +3,7 @@
 use proxy_http::{RequestHead, ResponseHead};
 use proxy_state::options::Proto;
 
+use super::resolve::Resolve;
 use super::service::ServiceDef;
 use crate::logformat::LogFormat;
 use crate::sample::{EvalCtx, Expr, Sample};
@@ -27,6 +28,8 @@ pub enum Flow<'a> {
     /// On with the next rule once the body, or `at_least` bytes of it (when that is not 0), are there; after `ms` the
     /// client is told that it was too slow.
     Body { ms: u32, at_least: u64 },
+    /// On with the next rule once the name is resolved, or cannot be.
+    Resolve(Resolve<'a>),
 }
 
 /// How a connection is closed.

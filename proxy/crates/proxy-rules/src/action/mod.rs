@@ -11,6 +11,7 @@ mod normalize;
 mod pattern;
 pub(crate) mod redirect;
 mod reply;
+pub mod resolve;
 pub mod service;
 mod status;
 mod stick;
@@ -22,6 +23,7 @@ mod wait;
 
 pub use def::{Act, ActionArgs, ActionDef, SetKind, Sets};
 pub use env::{Cause, Close, Content, Effects, Flow, LogLevel, Reply, RuleEnv, SwitchMode};
+pub use resolve::Resolve;
 
 /// Every row.
 pub const ALL: &[&[ActionDef]] = &[
@@ -33,6 +35,7 @@ pub const ALL: &[&[ActionDef]] = &[
     pattern::ACTIONS,
     redirect::ACTIONS,
     reply::ACTIONS,
+    resolve::ACTIONS,
     service::ACTIONS,
     status::ACTIONS,
     stream::ACTIONS,

@@ -307,7 +307,21 @@ fn errors() {
         "set-haeder X y",
         "unknown action 'set-haeder' in 'http-request' rule; did you mean 'set-header' maybe ?",
     );
-    check_error(HttpRequest, "do-resolve x", "'http-request do-resolve' is not supported yet");
+    check_error(
+        HttpRequest,
+        "do-resolve x",
+        "'http-request do-resolve' expects <var>,<resolvers>[,ipv4|ipv6] in parentheses",
+    );
+    check_error(
+        TcpRequest,
+        "do-resolve(txn.ip) src",
+        "'tcp-request content do-resolve' expects the name of a 'resolvers' section",
+    );
+    check_error(
+        HttpRequest,
+        "do-resolve(txn.ip,dns,ipv5) src",
+        "'http-request do-resolve': unknown family 'ipv5'",
+    );
     check_error(
         TcpConnection,
         "deny",

@@ -34,6 +34,7 @@ pub enum Named {
     Backend(Box<str>),
     Frontend(Box<str>),
     HttpErrors(Box<str>),
+    Resolvers(Box<str>),
     /// A server of a backend, or of the proxy the rule is in.
     Server(Option<Box<str>>, Box<str>),
     Table(Box<str>),

@@ -93,6 +93,8 @@ pub struct ServerSpec {
     /// The name could not be resolved: the server waits in `MAINT (resolution)`.
     pub unresolved: bool,
     pub port_mode: PortMode,
+    /// The address is `0.0.0.0`, `*` or `::`: connections go where the client's did.
+    pub transparent: bool,
     pub hash_key: HashKey,
     /// 0 to 256.
     pub weight: u32,
@@ -153,6 +155,7 @@ impl ServerSpec {
             srv_record: None,
             unresolved: false,
             port_mode: PortMode::Fixed,
+            transparent: false,
             hash_key: HashKey::Id,
             weight: 1,
             backup: false,

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
+use std::hash::{Hash, Hasher};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -19,10 +20,10 @@ use proxy_state::lb::Hashes;
 use proxy_state::options::TcpProbes;
 use proxy_state::options::{HttpReuse, Proto};
 use proxy_state::queue::{Ticket, Turn};
-use proxy_state::server::PortMode;
-use proxy_state::server::UseClient;
+use proxy_state::server::{PortMode, ServerSpec, UseClient};
 use proxy_state::{Backend, ChooseInput, NoServer, Server, SockAddr};
 use proxy_types::{Mode, ServerId};
+use rustc_hash::FxHasher;
 
 use super::{Attached, Route, Shared};
 use crate::env::Back;
@@ -53,7 +54,11 @@ pub(crate) async fn attach(s: &mut Session, x: &mut Exchange) -> Result<(), Faul
         server.used_connections.inc();
         let addr = server.addr().clone();
         let opening = opening(s, x, &back, &server);
-        let key = opening.as_ref().map_or(0, Opening::key);
+        let mut key = opening.as_ref().map_or(0, Opening::key);
+        if server.spec.transparent {
+            // Connections of other destinations are none of this one.
+            key = key_of(&(key, x.overrides.dst.get().or(s.facts.dst)));
+        }
         let idle = match reuse(s, x, &back, &server, &addr, key) {
             Some(attached) => Some(attached),
             None => Box::pin(share(s, x, &back, &server, key)).await,
@@ -477,7 +482,7 @@ async fn open(
     addr: &SockAddr,
     opening: Option<Opening>,
 ) -> Result<Opened, Failure> {
-    let to = destination(addr, server.spec.port_mode, x.overrides.dst.get().or(s.facts.dst));
+    let to = destination(addr, &server.spec, x.overrides.dst.get().or(s.facts.dst));
     let client = x.overrides.src.get().or(s.facts.src);
     let mut options = connect_options(server, back, client);
     options.buffers = s.thread.env.server_buffers;
@@ -496,12 +501,25 @@ async fn open(
     .await
 }
 
-/// The address to connect to: a server without a port of its own takes the client's.
-fn destination(addr: &SockAddr, mode: PortMode, client_dst: Option<SocketAddr>) -> SockAddr {
+fn key_of(parts: &impl Hash) -> u64 {
+    let mut hasher = FxHasher::default();
+    parts.hash(&mut hasher);
+    hasher.finish() | 1
+}
+
+/// The address to connect to: a server without an address or a port of its own takes the client's.
+fn destination(addr: &SockAddr, spec: &ServerSpec, client_dst: Option<SocketAddr>) -> SockAddr {
     let mut addr = addr.clone();
     if let SockAddr::Inet(inet) = &mut addr {
+        // A command may have given it one.
+        if spec.transparent
+            && inet.ip().is_unspecified()
+            && let Some(dst) = client_dst
+        {
+            inet.set_ip(dst.ip());
+        }
         let client_port = client_dst.map_or(0, |a| a.port());
-        match mode {
+        match spec.port_mode {
             PortMode::Fixed => {}
             PortMode::Client => inet.set_port(client_port),
             PortMode::Offset(offset) => inet.set_port((i32::from(client_port) + offset) as u16),

@@ -16,4 +16,4 @@ mod run;
 pub mod schedule;
 mod script;
 
-pub use run::{Checker, Report, Scripts, spawn};
+pub use run::{Checker, Report, Scripts, Told, spawn};

@@ -22,6 +22,9 @@ use crate::env::Env;
 /// Takes the line of `option log-health-checks`, which has the severity `notice`.
 pub type Report = Box<dyn Fn(&Arc<Server>, &str)>;
 
+/// Told of a server.
+pub type Told = Box<dyn Fn(&Arc<Server>)>;
+
 /// What is said on the checks' connections of each backend, by its name; without one, connecting is enough.
 pub type Scripts = FxHashMap<Arc<str>, Arc<Script>>;
 
@@ -38,6 +41,8 @@ pub struct Checker {
     pub spread_within: Option<Duration>,
     pub stop: Stop,
     pub report: Report,
+    /// Told of a server that a check could not connect to in time: it may be somewhere else by now.
+    pub unreachable: Told,
     /// Random numbers for [`Checker::spread`].
     pub random: Box<dyn Fn() -> u32>,
 }
@@ -177,6 +182,9 @@ impl Checker {
             if before.last_check.status != result.status || before.health != health {
                 (self.report)(server, &line("Health", server, &result, health));
             }
+        }
+        if result.status == CheckStatus::L4Timeout {
+            (self.unreachable)(server);
         }
         server.report_check(result, now);
     }

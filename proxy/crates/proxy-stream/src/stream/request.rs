@@ -153,7 +153,7 @@ pub(super) fn apply(
         s.facts.listener.counters.local().denied_req.inc();
     };
     match verdict {
-        Verdict::Go | Verdict::Pause(_) | Verdict::Body { .. } => None,
+        Verdict::Go | Verdict::Pause(_) | Verdict::Body { .. } | Verdict::Resolve(_) => None,
         Verdict::Close(close) => {
             count_denied(s);
             super::close_connection(s, close);

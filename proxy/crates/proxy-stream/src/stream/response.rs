@@ -75,7 +75,11 @@ fn response_rules(s: &Session, x: &mut Exchange) -> Result<(), Fault> {
     ];
     for rules in sets.into_iter().flatten() {
         match rules::on_response(s, x, back.as_deref(), rules) {
-            Verdict::Go | Verdict::Pause(_) | Verdict::Body { .. } | Verdict::Service(_) => {}
+            Verdict::Go
+            | Verdict::Pause(_)
+            | Verdict::Body { .. }
+            | Verdict::Resolve(_)
+            | Verdict::Service(_) => {}
             Verdict::Close(close) => {
                 super::close_connection(s, close);
                 return Err(Fault::ResponseDenied);

@@ -1,15 +1,19 @@
 //! Running rule sets on the messages of a stream, and what follows from their verdicts.
 
 use proxy_http::{BodyLen, HeaderList, RequestHead, ResponseHead};
+use proxy_names::Family;
 use proxy_net::clock::Tick;
 use proxy_rules::action::service::ServiceDef;
-use proxy_rules::action::{Cause, Close, Content, Flow, Reply as RuleReply, RuleEnv};
+use proxy_rules::action::{Cause, Close, Content, Flow, Reply as RuleReply, Resolve, RuleEnv};
 use proxy_rules::capture::CaptureSlot;
 use proxy_rules::ruleset::{BackendChoice, RuleSet};
-use proxy_rules::sample::EvalCtx;
+use proxy_rules::sample::{EvalCtx, Sample};
+use proxy_rules::vars::VarRef;
 use proxy_state::lb::key;
 use std::cell::RefCell;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -36,6 +40,30 @@ pub(super) enum Verdict {
     Service(&'static ServiceDef),
     /// On with the next rule once the body, or `at_least` bytes of it, are there.
     Body { limit: Duration, at_least: u64 },
+    /// On with the next rule once a name is resolved, or cannot be.
+    Resolve(Box<Resolving>),
+}
+
+/// A name whose address goes to a variable.
+pub(super) struct Resolving {
+    section: String,
+    name: String,
+    prefer: Family,
+    var: VarRef,
+}
+
+impl Resolving {
+    fn new(wanted: &Resolve<'_>) -> Box<Self> {
+        Box::new(Self {
+            section: wanted.section.to_owned(),
+            name: wanted.name.to_owned(),
+            prefer: match wanted.prefer {
+                proxy_types::addr::Family::V4 => Family::V4,
+                proxy_types::addr::Family::Any | proxy_types::addr::Family::V6 => Family::V6,
+            },
+            var: wanted.var,
+        })
+    }
 }
 
 /// Runs rule sets of the request side in order, up to the first that decides something. Rules may wait.
@@ -51,6 +79,9 @@ pub(super) async fn first_verdict(
             match step(s, x, back, rules, &mut at) {
                 Verdict::Go => break,
                 Verdict::Pause(delay) => Box::pin(pause(s, delay)).await?,
+                Verdict::Resolve(wanted) => {
+                    Box::pin(resolve(s, x, back, &wanted, OnEof::Leave)).await?;
+                }
                 Verdict::Body { limit, at_least } => {
                     let until = s.thread.tick() + limit;
                     Box::pin(buffer::wait_until(s, x, Some(until), at_least)).await?;
@@ -81,6 +112,41 @@ async fn pause(s: &mut Session, delay: Duration) -> Result<(), Fault> {
     .await;
     s.server_timer.disarm();
     outcome
+}
+
+/// Waits for the address of a name, unless the client leaves, and sets the variable to it. The section's times bound
+/// how long that takes.
+pub(super) async fn resolve(
+    s: &mut Session,
+    x: &Exchange,
+    back: Option<&Back>,
+    wanted: &Resolving,
+    on_eof: OnEof,
+) -> Result<(), Fault> {
+    let Some(asker) = s.thread.env.names.clone() else { return Ok(()) };
+    s.client_timer.disarm();
+    let mut asking = pin!(asker.ask(&wanted.section, &wanted.name, wanted.prefer));
+    let found = poll_fn(|cx| {
+        if s.thread.stop.is_killed() {
+            return Poll::Ready(Err(Fault::Killed));
+        }
+        if let Poll::Ready(found) = asking.as_mut().poll(cx) {
+            return Poll::Ready(Ok(found));
+        }
+        match crate::backend::client_left(&mut s.client, cx, on_eof) {
+            true => Poll::Ready(Err(Fault::RequestAbort)),
+            false => Poll::Pending,
+        }
+    })
+    .await?;
+    if let Some(ip) = found {
+        let address = match ip {
+            IpAddr::V4(ip) => Sample::Ipv4(ip),
+            IpAddr::V6(ip) => Sample::Ipv6(ip),
+        };
+        with_context(s, x, back, |cx| cx.set_var(wanted.var, address));
+    }
+    Ok(())
 }
 
 /// Runs one rule set of the request side that does not wait.
@@ -183,6 +249,7 @@ fn run(
         Flow::Body { ms, at_least } => {
             Verdict::Body { limit: Duration::from_millis(u64::from(ms)), at_least }
         }
+        Flow::Resolve(wanted) => Verdict::Resolve(Resolving::new(&wanted)),
         Flow::Close(close) => Verdict::Close(close),
         Flow::Service(service) => Verdict::Service(service),
         Flow::Reply(answer) => match answer.content {
@@ -281,6 +348,7 @@ pub(super) fn on_content(
     let mut env = RuleEnv { base, request: None, response: None, effects: &mut x.effects };
     let verdict = match rules.run_from(at, &mut env) {
         Flow::Wait if !complete => None,
+        Flow::Resolve(wanted) => Some(Verdict::Resolve(Resolving::new(&wanted))),
         Flow::Close(close) => Some(Verdict::Close(close)),
         // No action of these rule sets answers.
         Flow::Next

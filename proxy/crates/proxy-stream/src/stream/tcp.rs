@@ -10,7 +10,7 @@ use proxy_types::Mode;
 
 use super::rules::{self, Verdict};
 use super::{Exchange, finish, persist, request, tunnel};
-use crate::backend;
+use crate::backend::{self, OnEof};
 use crate::env::Back;
 use crate::session::Session;
 use crate::term::Fault;
@@ -89,7 +89,13 @@ async fn inspect(
     s.client_timer.arm(s.front.frontend.timeouts.client);
     s.server_timer.arm(delay);
     let mut progress = Progress::default();
-    let verdict = poll_fn(|cx| poll_rules(s, x, back, rules, delay, &mut progress, cx)).await;
+    let verdict = loop {
+        let verdict = poll_fn(|cx| poll_rules(s, x, back, rules, delay, &mut progress, cx)).await;
+        let Ok(Verdict::Resolve(wanted)) = verdict else { break verdict };
+        Box::pin(rules::resolve(s, x, back, &wanted, OnEof::Stay)).await?;
+        s.client_timer.arm(s.front.frontend.timeouts.client);
+        progress.seen = None;
+    };
     s.client_timer.disarm();
     s.server_timer.disarm();
     Ok(request::apply(s, x, back, verdict?).is_none())

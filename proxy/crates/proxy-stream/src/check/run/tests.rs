@@ -73,6 +73,7 @@ impl Lines {
                 lines.borrow_mut().push(line.to_owned());
                 came.notify_one();
             }),
+            unreachable: Box::new(|_| {}),
             random: Box::new(|| 0),
         };
         spawn(checker);
