@@ -4,6 +4,7 @@ use anyhow::Result;
 use tests::client::get;
 use tests::net::free_port;
 use tests::peer::HttpServer;
+use tests::sluice::{Peer, peer};
 use tests::{PATIENCE, Sluice, eventually};
 
 fn start() -> Result<(Sluice, std::net::SocketAddr, HttpServer)> {
@@ -160,4 +161,89 @@ fn counters_are_cleared() -> Result<()> {
     get(address, "/")?;
     assert_eq!(sluice.stats().count("web", "FRONTEND", "req_tot")?, 1);
     Ok(())
+}
+
+#[test]
+fn streams_are_shown_and_ended() -> Result<()> {
+    let (sluice, address, server) = start()?;
+    let stats = sluice.stats();
+    let mine = |wanted: &str| -> Result<Option<String>> {
+        let list = stats.command("show sess")?;
+        let mut lines = list.lines().map(str::to_owned);
+        Ok(lines.find(|line| line.contains("fe=web") && line.contains(wanted)))
+    };
+    // A request whose body does not come keeps its stream, and its server.
+    let mut client = tests::Client::connect(address)?;
+    client.send("POST /held HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc")?;
+    let mut line = String::new();
+    eventually("the stream at its server", PATIENCE, || {
+        mine("be=app srv=s1").is_ok_and(|found| found.map(|text| line = text).is_some())
+    })?;
+    let port = client.stream().local_addr()?.port();
+    assert!(line.starts_with("0x") && line.contains("proto=tcpv4"), "{line}");
+    assert!(line.contains(&format!("src=127.0.0.1:{port}")), "{line}");
+    assert_eq!(stats.command("shutdown session 0x1")?, "No such session (use 'show sess').");
+    let id = line.split(':').next().unwrap_or_default();
+    stats.quiet(&format!("shutdown session {id}"))?;
+    assert!(client.is_closed());
+    eventually("the stream's end", PATIENCE, || mine("").is_ok_and(|found| found.is_none()))?;
+    assert_eq!(stats.command("show sess 0x12")?, "Session not found.");
+    eventually("its server free", PATIENCE, || {
+        stats.count("app", "s1", "scur").is_ok_and(|count| count == 0)
+    })?;
+    drop(server);
+    Ok(())
+}
+
+#[test]
+fn a_tcp_connection_is_ended_by_command() -> Result<()> {
+    let server = HttpServer::start("s1")?;
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let config = format!(
+        "
+defaults
+    mode tcp
+    timeout connect 5s
+    timeout client 20s
+    timeout server 20s
+frontend t
+    bind {address}
+    tcp-request content accept
+    default_backend tb
+backend tb
+    server s1 {}
+",
+        server.address()
+    );
+    let sluice = Sluice::config(config).start()?;
+    let mut client = tests::Client::connect(address)?;
+    let mut id = String::new();
+    eventually("the connection", PATIENCE, || {
+        let list = sluice.stats().command("show sess").unwrap_or_default();
+        let line = list.lines().find(|line| line.contains("fe=t be=tb srv=s1"));
+        line.map(|line| id = line.split(':').next().unwrap_or_default().to_owned()).is_some()
+    })?;
+    sluice.stats().quiet(&format!("shutdown session {id}"))?;
+    assert!(client.is_closed());
+    Ok(())
+}
+
+#[test]
+fn sessions_and_requests_are_counted_by_protocol() -> Result<()> {
+    if peer() == Peer::Haproxy {
+        return Ok(());
+    }
+    let (sluice, address, _server) = start()?;
+    get(address, "/")?;
+    let url = format!("http://{address}/");
+    // Not both at once: curl with prior knowledge does not use a connection again.
+    for _ in 0..2 {
+        tests::tools::curl(None, &format!("--http2-prior-knowledge {url}"))?;
+    }
+    let stats = sluice.stats();
+    eventually("one of each", PATIENCE, || {
+        let counts = ["h1sess", "h2sess", "h1req", "h2req", "sess_other", "req_other"]
+            .map(|column| stats.count("web", "FRONTEND", column).unwrap_or(99));
+        counts == [1, 2, 1, 2, 0, 0]
+    })
 }

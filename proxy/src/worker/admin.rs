@@ -12,15 +12,18 @@ use proxy_admin::{
 use proxy_config::model::{CliLevel, Config};
 use proxy_datapath::{Flow, TableStatus};
 use proxy_net::accept::{self, Acceptance, Accepted, Room, Slots, Switch};
+use proxy_net::clock::Tick;
 use proxy_net::listener::ListenSocket;
 use proxy_net::splice;
 use proxy_rules::sample::context::Shared;
-use proxy_state::Now;
+use proxy_state::{Now, Registry};
+use proxy_stream::{StreamRow, Thread};
 
 use super::control::Control;
 use super::listen::CliListener;
 use super::loading::Loaded;
 use super::show;
+use super::threads::Job;
 use crate::assemble::stats;
 use crate::messages;
 use crate::paths::Decision;
@@ -111,15 +114,84 @@ impl ProcessView for View {
     }
 
     fn sessions(&self) -> Later<Vec<SessionInfo>> {
-        Box::pin(std::future::ready(Vec::new()))
+        let Some(control) = self.control.upgrade() else {
+            return Box::pin(std::future::ready(Vec::new()));
+        };
+        let asked = ask_threads(&control, |thread: &Thread| thread.streams());
+        Box::pin(async move {
+            let threads = asked.await;
+            let (now, registry) = (proxy_net::clock::precise(), &control.registry);
+            let rows = (0..).zip(&threads);
+            rows.flat_map(|(thread, rows)| rows.iter().map(move |row| (thread, row)))
+                .map(|(thread, row)| session(registry, thread, row, now))
+                .collect()
+        })
     }
 
-    fn shutdown_session(&self, _id: u64) -> Later<bool> {
-        Box::pin(std::future::ready(false))
+    fn shutdown_session(&self, id: u64) -> Later<bool> {
+        let Some(control) = self.control.upgrade() else {
+            return Box::pin(std::future::ready(false));
+        };
+        let asked = ask_threads(&control, move |thread: &Thread| thread.kill_stream(id));
+        Box::pin(async move { asked.await.contains(&true) })
     }
 
     fn notice(&self, text: &str) {
         messages::warning(format_args!("{text}"));
+    }
+}
+
+/// What each worker thread says to a question, in order.
+fn ask_threads<T: Send + 'static>(
+    control: &Control,
+    question: impl Fn(&Thread) -> T + Clone + Send + 'static,
+) -> Later<Vec<T>> {
+    let mut answers = Vec::new();
+    for jobs in control.threads.get().into_iter().flatten() {
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        let question = question.clone();
+        let job: Job = Box::new(move |thread: &Thread| {
+            // Who asked may be gone.
+            let _ = answer.send(question(thread));
+        });
+        // A thread that is too busy to be asked is passed over.
+        if jobs.try_send(job).is_ok() {
+            answers.push(answered);
+        }
+    }
+    Box::pin(async move {
+        let mut out = Vec::with_capacity(answers.len());
+        for answered in answers {
+            out.extend(answered.await);
+        }
+        out
+    })
+}
+
+/// A stream as `show sess` tells of it.
+fn session(registry: &Registry, thread: u32, row: &StreamRow, now: Tick) -> SessionInfo {
+    let backend = row.backend.and_then(|id| registry.backend_by_id(id));
+    let server = row.server.and_then(|id| backend.as_ref()?.server_by_id(id));
+    let frontend = registry.frontend_by_id(row.frontend);
+    SessionInfo {
+        id: row.id,
+        proto: match row.src {
+            Some(std::net::SocketAddr::V4(_)) => "tcpv4",
+            Some(std::net::SocketAddr::V6(_)) => "tcpv6",
+            None => "unix_stream",
+        }
+        .into(),
+        source: row.src.map_or_else(|| "unix".into(), |src| src.to_string()),
+        frontend: frontend.map_or_else(String::new, |frontend| frontend.name.to_string()),
+        thread,
+        age_secs: now.since(row.since).as_secs(),
+        phase: match (&backend, &server) {
+            (None, _) => "request",
+            (Some(_), None) => "queue",
+            (Some(_), Some(_)) => "server",
+        },
+        backend: backend.map(|backend| backend.name.to_string()),
+        server: server.map(|server| server.name.to_string()),
     }
 }
 

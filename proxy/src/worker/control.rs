@@ -23,6 +23,7 @@ use super::handover::{self, Estate};
 use super::l4::{self, KernelPath};
 use super::link::{Link, Request};
 use super::listen::Listeners;
+use super::threads::Jobs;
 use crate::messages;
 
 /// Syslog severity of what an operator should read.
@@ -53,6 +54,8 @@ pub(crate) struct Control {
     pub(crate) switches: Vec<Switch>,
     /// The runtime API, once it is built.
     pub(crate) admin: std::cell::OnceCell<Rc<Admin>>,
+    /// Where to ask the worker threads.
+    pub(crate) threads: std::cell::OnceCell<Vec<Jobs>>,
     /// The master, when there is one.
     pub(crate) link: std::cell::OnceCell<Rc<Link>>,
     pub(crate) grace: Duration,

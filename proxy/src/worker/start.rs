@@ -182,6 +182,7 @@ fn start(
         listeners: std::cell::RefCell::new(listeners),
         switches,
         admin: std::cell::OnceCell::new(),
+        threads: std::cell::OnceCell::new(),
         link: std::cell::OnceCell::new(),
         grace: config.global.grace.map(|delay| delay.value).unwrap_or_default(),
         hard_stop_after: config.global.hard_stop_after.map(|limit| limit.value),
@@ -219,12 +220,14 @@ fn start(
         reject_privileged: config.global.reject_privileged_tcp.is_some_and(|on| on.value),
         plan: plan.clone(),
     };
-    let mut handles = Vec::with_capacity(threads);
+    let (mut handles, mut jobs) = (Vec::with_capacity(threads), Vec::with_capacity(threads));
     for (index, ports) in ports.into_iter().enumerate() {
         let handle = threads::spawn(index, ports, common.clone())
             .map_err(|error| messages::alert(format_args!("cannot start a thread: {error}")))?;
-        handles.push(handle);
+        handles.push(handle.0);
+        jobs.push(handle.1);
     }
+    let _ = control.threads.set(jobs);
     let local = tokio::task::LocalSet::new();
     let end = local.block_on(&runtime, async {
         let link = match control_socket.map(Link::new).transpose() {

@@ -15,6 +15,7 @@ use proxy_state::{Frontend, Listener, SockAddr};
 use proxy_stream::Thread;
 use proxy_stream::env::{self, Env};
 use proxy_stream::transport::Entrance;
+use tokio::sync::mpsc;
 
 use super::cpus::Plan;
 use super::serve::Service;
@@ -43,21 +44,36 @@ pub(crate) struct Common {
     pub(crate) plan: Arc<Plan>,
 }
 
+/// What a thread is asked to do between its tasks.
+pub(crate) type Job = Box<dyn FnOnce(&Thread) + Send>;
+
+/// Where to ask a thread.
+pub(crate) type Jobs = mpsc::Sender<Job>;
+
+/// Jobs of a thread that may wait.
+const JOBS: usize = 16;
+
 /// Starts a worker thread; it ends when the worker is drained or killed.
 ///
 /// # Errors
 /// Those of creating a thread or a runtime.
-pub(crate) fn spawn(index: usize, ports: Vec<Port>, common: Common) -> io::Result<JoinHandle<()>> {
+pub(crate) fn spawn(
+    index: usize,
+    ports: Vec<Port>,
+    common: Common,
+) -> io::Result<(JoinHandle<()>, Jobs)> {
+    let (jobs, mut asked) = mpsc::channel::<Job>(JOBS);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    std::thread::Builder::new().name(format!("worker/{index}")).spawn(move || {
+    let thread = std::thread::Builder::new().name(format!("worker/{index}")).spawn(move || {
         common.plan.pin(index);
         proxy_state::thread::register(index);
         let local = tokio::task::LocalSet::new();
-        local.block_on(&runtime, run(index, ports, common));
-    })
+        local.block_on(&runtime, run(index, ports, common, &mut asked));
+    })?;
+    Ok((thread, jobs))
 }
 
-async fn run(index: usize, ports: Vec<Port>, common: Common) {
+async fn run(index: usize, ports: Vec<Port>, common: Common, asked: &mut mpsc::Receiver<Job>) {
     let Common { env, stop, batch, reject_privileged, .. } = common;
     let slots = env.slots.clone();
     let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), index);
@@ -88,10 +104,22 @@ async fn run(index: usize, ports: Vec<Port>, common: Common) {
             }
         });
     }
-    stop.draining().await;
+    let end = async {
+        stop.draining().await;
+        tokio::select! {
+            () = stop.killed() => {}
+            () = stop.idle() => {}
+        }
+    };
+    let obey = async {
+        while let Some(job) = asked.recv().await {
+            job(&engine);
+        }
+        std::future::pending::<()>().await;
+    };
     tokio::select! {
-        () = stop.killed() => {}
-        () = stop.idle() => {}
+        () = end => {}
+        () = obey => {}
     }
     // The last lines of the last streams are flushed at the end of this turn.
     tokio::task::yield_now().await;

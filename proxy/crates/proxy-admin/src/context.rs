@@ -99,12 +99,8 @@ pub struct SessionInfo {
     /// Thread that runs it.
     pub thread: u32,
     pub age_secs: u64,
-    pub bytes_in: u64,
-    pub bytes_out: u64,
-    /// What it is doing.
-    pub phase: String,
-    /// Seconds until the next timeout.
-    pub expires_secs: Option<u64>,
+    /// What it waits for.
+    pub phase: &'static str,
 }
 
 /// What the worker tells and does for commands. All calls come from the control thread.

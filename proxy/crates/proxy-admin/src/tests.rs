@@ -55,7 +55,7 @@ impl ProcessView for World {
             proto: "tcpv4".into(),
             source: "127.0.0.1:5".into(),
             frontend: "fe".into(),
-            phase: "request".into(),
+            phase: "request",
             ..SessionInfo::default()
         };
         Box::pin(async { vec![session] })
@@ -391,7 +391,7 @@ fn answers_are_those_of_haproxy() {
         ("echo a\\;b c", "a;b c\n\n"),
         (
             "show sess",
-            "0x1f: proto=tcpv4 src=127.0.0.1:5 fe=fe be=<NONE> srv=<none> ts=00 age=0s st=request in=0 out=0 exp=\n\n",
+            "0x1f: proto=tcpv4 src=127.0.0.1:5 fe=fe be=<NONE> srv=<none> ts=00 age=0s st=request\n\n",
         ),
         ("show sess 0x12", "Session not found.\n\n"),
         (
@@ -406,6 +406,37 @@ fn answers_are_those_of_haproxy() {
         ),
         ("show l4 flows max 0", "\n"),
         ("show l4 flows client nobody", "Invalid address.\n\n"),
+        ("get var", "Missing process-wide variable identifier.\n\n"),
+        ("get var proc.x", "Variable not found.\n\n"),
+        ("set var proc.x int(7)", "This command is restricted to experimental mode only.\n\n"),
+        (
+            "experimental-mode on; set var proc.x",
+            "\nMissing either 'expr', 'fmt' or expression.\n\n",
+        ),
+        (
+            "experimental-mode on; set var sess.i str(abc)",
+            "\n'set var': cannot set variable 'sess.i', only scope 'proc' is permitted here.\n\n",
+        ),
+        (
+            "experimental-mode on; set var proc.i str(abc) if TRUE",
+            "\n'set var': arg type must be either 'expr' or 'fmt' but got 'str(abc)'.\n\n",
+        ),
+        (
+            "experimental-mode on; set var proc.i int(7); get var proc.i",
+            "\n\nproc.i: type=sint value=<7>\n\n",
+        ),
+        (
+            "experimental-mode on; set var proc.s expr str(abc),hex; get var proc.s",
+            "\n\nproc.s: type=str value=<616263>\n\n",
+        ),
+        (
+            "experimental-mode on; set var proc.y fmt abc%[int(4)]; get var proc.y",
+            "\n\nproc.y: type=str value=<abc4>\n\n",
+        ),
+        (
+            "experimental-mode on; set var proc.a ipv4(1.2.3.4); get var proc.a",
+            "\n\nproc.a: type=ipv4 value=<1.2.3.4>\n\n",
+        ),
         ("quit", ""),
     ];
     for (command, expected) in rows {

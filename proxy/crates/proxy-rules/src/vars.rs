@@ -49,6 +49,14 @@ pub struct VarRef {
 pub struct VarNames(Mutex<FxHashMap<Box<str>, u32>>);
 
 impl VarNames {
+    /// `scope.name`, when the configuration or a command named it before.
+    pub fn find(&self, text: &str) -> Option<VarRef> {
+        let (scope, name) = text.split_once('.')?;
+        let &(_, scope) = Scope::ROWS.iter().find(|(word, _)| *word == scope)?;
+        let names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        names.get(name).map(|&id| VarRef { scope, id })
+    }
+
     /// Reads `scope.name`.
     ///
     /// # Errors

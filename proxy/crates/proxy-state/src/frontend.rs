@@ -141,11 +141,11 @@ impl Frontend {
         self.session_rate.inc(now);
     }
 
-    /// Counts an HTTP/1 request.
-    pub fn count_request(&self, now: Now) {
+    /// Counts an HTTP request.
+    pub fn count_request(&self, now: Now, http2: bool) {
         let counters = self.counters.local();
         counters.req_tot.inc();
-        counters.h1_req.inc();
+        if http2 { &counters.h2_req } else { &counters.h1_req }.inc();
         self.request_rate.inc(now);
     }
 

@@ -44,4 +44,4 @@ mod thread;
 pub mod transport;
 
 pub use session::{serve, serve_tcp};
-pub use thread::Thread;
+pub use thread::{StreamRow, Thread};

@@ -47,7 +47,7 @@ pub(crate) struct Session {
     started: Tick,
     /// How long the entrance took: PROXY protocol and TLS (`%Th`).
     pub(crate) handshake_ms: u32,
-    key: Option<usize>,
+    pub(crate) key: Option<usize>,
     /// What the client speaks; `None` is HTTP/1 until it shows otherwise.
     proto: Option<Proto>,
     /// The stream that began in mode tcp, for the first request.
@@ -96,7 +96,6 @@ pub fn serve(
     io: Box<dyn Io>,
     accepted: Accepted,
 ) -> impl Future<Output = ()> {
-    front.frontend.counters.local().h1_sess.inc();
     let mut session = Session::new(thread, front, io, accepted);
     // By reference: a future that is given a value holds it twice.
     async move { run(&mut session).await }
@@ -139,7 +138,7 @@ async fn begin(session: &mut Session) -> bool {
 
 async fn run_tcp(session: &mut Session) {
     poll_fn(|cx| {
-        session.key = Some(session.thread.enter(cx.waker().clone()));
+        session.enter(cx);
         Poll::Ready(())
     })
     .await;
@@ -153,7 +152,6 @@ async fn run_tcp(session: &mut Session) {
         stream::tcp::Outcome::Done => session.thread.recycle(exchange),
         stream::tcp::Outcome::Http => {
             session.proto = exchange.effects.switch_mode.and_then(|mode| mode.proto);
-            session.front.frontend.counters.local().h1_sess.inc();
             exchange.upgrade();
             session.carried = Some(exchange);
             Box::pin(serve_http(session)).await;
@@ -175,8 +173,13 @@ async fn serve_http(session: &mut Session) {
     if session.proto == Some(Proto::H2) {
         return Box::pin(h2::serve(session)).await;
     }
+    let mut counted = false;
     loop {
-        let mut exchange = match session.next_request().await {
+        let next = session.next_request().await;
+        if !std::mem::replace(&mut counted, true) && !matches!(next, Next::Http2) {
+            session.front.frontend.counters.local().h1_sess.inc();
+        }
+        let mut exchange = match next {
             Next::Request(exchange) => exchange,
             Next::Http2 => return Box::pin(h2::serve(session)).await,
             Next::End => break,
@@ -288,8 +291,14 @@ impl Session {
     /// Has the task woken at a stop.
     pub(crate) fn enter(&mut self, cx: &Context<'_>) {
         if self.key.is_none() {
-            self.key = Some(self.thread.enter(cx.waker().clone()));
+            let (frontend, src) = (self.front.frontend.id, self.facts.src);
+            self.key = Some(self.thread.enter(cx.waker().clone(), frontend, src));
         }
+    }
+
+    /// Whether the stream is to end at once: the worker is killed, or an operator ended it.
+    pub(crate) fn is_killed(&self) -> bool {
+        self.thread.stop.is_killed() || self.thread.is_killed(self.key)
     }
 
     /// Whether the session, which could go on, is to end because the worker stops.

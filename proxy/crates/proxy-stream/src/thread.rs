@@ -1,6 +1,7 @@
 //! What the sessions of one worker thread share. Nothing here is locked, nothing leaves the thread.
 
 use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::Waker;
@@ -13,6 +14,7 @@ use proxy_net::timer;
 use proxy_rules::sample::EvalCtx;
 use proxy_rules::sample::context::Clock;
 use proxy_state::Now;
+use proxy_types::{ProxyId, ServerId};
 use slab::Slab;
 use tokio::sync::Notify;
 
@@ -33,7 +35,9 @@ pub struct Thread {
     pub(crate) pool: RefCell<Pool>,
     #[allow(clippy::vec_box, reason = "sessions hold the boxes; moving an exchange would copy it")]
     exchanges: RefCell<Vec<Box<Exchange>>>,
-    sessions: RefCell<Slab<Waker>>,
+    sessions: RefCell<Slab<Seat>>,
+    /// Streams that are to end and did not notice yet.
+    kills: Cell<u32>,
     random: Cell<u64>,
     /// Of [`PARTS`], how many are to leave once the worker drains.
     leaving: Cell<usize>,
@@ -43,6 +47,28 @@ pub struct Thread {
     /// Processor time of the thread when it was last looked at, and its share of the second before, in percent.
     busy: Cell<(Duration, u32)>,
     streams: Cell<u32>,
+}
+
+/// What the thread knows of a session.
+struct Seat {
+    waker: Waker,
+    /// Its stream is to end.
+    killed: bool,
+    row: StreamRow,
+}
+
+/// A stream, for those who look from outside.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamRow {
+    /// Told apart within the process; 0 while there is no stream.
+    pub id: u64,
+    pub src: Option<SocketAddr>,
+    pub frontend: ProxyId,
+    /// Once it was chosen.
+    pub backend: Option<ProxyId>,
+    /// Once it was chosen.
+    pub server: Option<ServerId>,
+    pub since: Tick,
 }
 
 /// Lets clients go at a soft stop, as `close-spread-time` wants it.
@@ -74,6 +100,7 @@ impl Thread {
             pool: RefCell::default(),
             exchanges: RefCell::default(),
             sessions: RefCell::default(),
+            kills: Cell::new(0),
             random: Cell::new(seed | 1),
             leaving: Cell::new(0),
             bump: RefCell::default(),
@@ -151,8 +178,63 @@ impl Thread {
     }
 
     /// Remembers whom to wake at a stop.
-    pub(crate) fn enter(&self, waker: Waker) -> usize {
-        self.sessions.borrow_mut().insert(waker)
+    pub(crate) fn enter(&self, waker: Waker, frontend: ProxyId, src: Option<SocketAddr>) -> usize {
+        let row =
+            StreamRow { id: 0, src, frontend, backend: None, server: None, since: Tick::default() };
+        self.sessions.borrow_mut().insert(Seat { waker, killed: false, row })
+    }
+
+    /// Notes that a session serves a stream from now on.
+    pub(crate) fn begin_stream(&self, key: Option<usize>, number: u32) {
+        let since = clock::coarse();
+        self.note(key, |row| {
+            // Not 0, and told apart from the numbers of other sessions that have the same stream number.
+            row.id = (u64::from(number) + 1) << 24 | key.unwrap_or(0) as u64 & 0xff_ffff;
+            (row.backend, row.server, row.since) = (None, None, since);
+        });
+    }
+
+    /// Notes that the stream of a session ended.
+    pub(crate) fn end_stream(&self, key: Option<usize>) {
+        let Some(key) = key else { return };
+        if let Some(seat) = self.sessions.borrow_mut().get_mut(key) {
+            seat.row.id = 0;
+            if std::mem::take(&mut seat.killed) {
+                self.kills.set(self.kills.get().saturating_sub(1));
+            }
+        }
+    }
+
+    /// Changes what is told of the stream of a session.
+    pub(crate) fn note(&self, key: Option<usize>, change: impl FnOnce(&mut StreamRow)) {
+        let Some(key) = key else { return };
+        if let Some(seat) = self.sessions.borrow_mut().get_mut(key) {
+            change(&mut seat.row);
+        }
+    }
+
+    /// Whether the stream of a session is to end.
+    pub(crate) fn is_killed(&self, key: Option<usize>) -> bool {
+        self.kills.get() > 0
+            && key.is_some_and(|key| self.sessions.borrow().get(key).is_some_and(|s| s.killed))
+    }
+
+    /// The streams that live now.
+    pub fn streams(&self) -> Vec<StreamRow> {
+        let sessions = self.sessions.borrow();
+        sessions.iter().map(|(_, seat)| seat.row).filter(|row| row.id != 0).collect()
+    }
+
+    /// Ends a stream; false when there is none of this id.
+    pub fn kill_stream(&self, id: u64) -> bool {
+        let mut sessions = self.sessions.borrow_mut();
+        let found = sessions.iter_mut().find(|(_, seat)| seat.row.id == id && id != 0);
+        let Some((_, seat)) = found else { return false };
+        if !std::mem::replace(&mut seat.killed, true) {
+            self.kills.set(self.kills.get() + 1);
+        }
+        seat.waker.wake_by_ref();
+        true
     }
 
     /// Whether a session that could go on is to end: the worker stops, and its turn has come.
@@ -163,15 +245,16 @@ impl Thread {
 
     /// Wakes the sessions of these parts.
     fn wake(&self, parts: std::ops::Range<usize>) {
-        for (key, waker) in self.sessions.borrow().iter() {
+        for (key, seat) in self.sessions.borrow().iter() {
             if parts.contains(&(key % PARTS)) {
-                waker.wake_by_ref();
+                seat.waker.wake_by_ref();
             }
         }
     }
 
     /// Forgets a session.
     pub(crate) fn leave(&self, key: usize) {
+        self.end_stream(Some(key));
         self.sessions.borrow_mut().remove(key);
     }
 
@@ -230,7 +313,7 @@ fn wake_on_shutdown(thread: &Rc<Thread>) -> impl Future<Output = ()> + use<> {
         loop {
             ended.notified().await;
             let Some(thread) = weak.upgrade() else { return };
-            thread.sessions.borrow().iter().for_each(|(_, waker)| waker.wake_by_ref());
+            thread.sessions.borrow().iter().for_each(|(_, seat)| seat.waker.wake_by_ref());
         }
     }
 }

@@ -15,6 +15,7 @@ mod show_sess;
 mod show_stat;
 mod ssl;
 mod table;
+mod var;
 
 use crate::command::{Call, Command, Reply};
 use proxy_state::{Backend, Frontend, Server};
@@ -37,6 +38,7 @@ pub static TABLES: &[&[Command]] = &[
     show_sess::COMMANDS,
     show_stat::COMMANDS,
     table::COMMANDS,
+    var::COMMANDS,
     ssl::COMMANDS,
     ssl::REVOKED,
 ];

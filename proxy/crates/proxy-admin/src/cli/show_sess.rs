@@ -66,9 +66,8 @@ fn parse_id(text: &str) -> Option<u64> {
 fn line(s: &SessionInfo) -> String {
     let name = |n: &Option<String>| n.clone().unwrap_or_else(|| "<NONE>".into());
     let server = s.server.clone().unwrap_or_else(|| "<none>".into());
-    let expires = s.expires_secs.map_or_else(String::new, |secs| format!("{secs}s"));
     format!(
-        "{:#x}: proto={} src={} fe={} be={} srv={server} ts={:02x} age={}s st={} in={} out={} exp={expires}\n",
+        "{:#x}: proto={} src={} fe={} be={} srv={server} ts={:02x} age={}s st={}\n",
         s.id,
         s.proto,
         s.source,
@@ -77,8 +76,6 @@ fn line(s: &SessionInfo) -> String {
         s.thread,
         s.age_secs,
         s.phase,
-        s.bytes_in,
-        s.bytes_out,
     )
 }
 

@@ -188,12 +188,13 @@ fn proto(addr: &SockAddr) -> &'static str {
     }
 }
 
-/// Sessions that are not HTTP/1.
+/// Sessions that are not HTTP.
 fn sess_other(o: &Object) -> Value {
     match &o.kind {
         Kind::Frontend(f) => {
             let all = f.counters.total(|c| &c.sess_tot);
-            all.saturating_sub(f.counters.total(|c| &c.h1_sess)).into()
+            let http = f.counters.total(|c| &c.h1_sess) + f.counters.total(|c| &c.h2_sess);
+            all.saturating_sub(http).into()
         }
         _ => Value::None,
     }
@@ -211,7 +212,8 @@ fn req_other(o: &Object) -> Value {
     match &o.kind {
         Kind::Frontend(f) => {
             let all = f.counters.total(|c| &c.req_tot);
-            all.saturating_sub(f.counters.total(|c| &c.h1_req)).into()
+            let http = f.counters.total(|c| &c.h1_req) + f.counters.total(|c| &c.h2_req);
+            all.saturating_sub(http).into()
         }
         _ => Value::None,
     }
@@ -595,11 +597,11 @@ pub static COLUMNS: &[Column] = &[
     col("srid", "MGPV", on!(S _s => 0_u32), "Revision of the server id"),
     col("sess_other", "MCPV", sess_other, "Sessions other than HTTP"),
     col("h1sess", "MCPV", count!(h1_sess, F), "HTTP/1 sessions"),
-    col("h2sess", "MCPV", |o| zero(o, "F"), "HTTP/2 sessions"),
+    col("h2sess", "MCPV", count!(h2_sess, F), "HTTP/2 sessions"),
     col("h3sess", "MCPV", |o| zero(o, "F"), "HTTP/3 sessions"),
     col("req_other", "MCPV", req_other, "Requests other than HTTP"),
     col("h1req", "MCPV", count!(h1_req, F), "HTTP/1 requests"),
-    col("h2req", "MCPV", |o| zero(o, "F"), "HTTP/2 requests"),
+    col("h2req", "MCPV", count!(h2_req, F), "HTTP/2 requests"),
     col("h3req", "MCPV", |o| zero(o, "F"), "HTTP/3 requests"),
     col("proto", "CGSV", on!(L l => proto(&l.addr)), "Protocol"),
     col("priv_idle_cur", "MGPV", on!(S _s => 0_u32), "Private idle connections"),

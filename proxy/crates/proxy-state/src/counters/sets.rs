@@ -37,8 +37,10 @@ counters! {
         req_tot,
         /// HTTP/1 requests (`h1req`).
         h1_req,
+        h2_req,
         /// HTTP/1 sessions (`h1sess`).
         h1_sess,
+        h2_sess,
         /// Responses by class; `hrsp_other` is for codes outside 100-599 (`hrsp_1xx` ...).
         hrsp_1xx, hrsp_2xx, hrsp_3xx, hrsp_4xx, hrsp_5xx, hrsp_other,
         /// Transfers aborted by the client.

@@ -51,6 +51,7 @@ pub(crate) async fn attach(s: &mut Session, x: &mut Exchange) -> Result<(), Faul
         };
         x.record.queue_done.get_or_insert_with(|| s.thread.tick());
         x.record.server = Some(server.clone());
+        s.thread.note(s.key, |row| row.server = Some(server.id));
         server.used_connections.inc();
         let addr = server.addr().clone();
         let opening = opening(s, x, &back, &server);
@@ -341,6 +342,7 @@ async fn wait(
         }
         if let Some(gone) = client_gone(s, cx, on_eof) {
             return Poll::Ready(Err(match gone {
+                Gone::Killed => Fault::Killed,
                 Gone::Left => Fault::QueueAbort,
                 Gone::Silent => Fault::QueueClientTimeout,
             }));
@@ -588,6 +590,8 @@ fn on_eof(back: &Back) -> OnEof {
 /// Why nobody waits for a server any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Gone {
+    /// An operator ended the stream.
+    Killed,
     Left,
     /// `timeout client`, which runs in mode tcp while the client may still send.
     Silent,
@@ -596,6 +600,7 @@ enum Gone {
 impl Gone {
     fn while_connecting(self) -> Fault {
         match self {
+            Self::Killed => Fault::Killed,
             Self::Left => Fault::ConnectAbort,
             Self::Silent => Fault::ConnectClientTimeout,
         }
@@ -604,6 +609,9 @@ impl Gone {
 
 fn client_gone(s: &mut Session, cx: &mut Context<'_>, on_eof: OnEof) -> Option<Gone> {
     let before = s.client.input.len();
+    if s.is_killed() {
+        return Some(Gone::Killed);
+    }
     if client_left(&mut s.client, cx, on_eof) {
         return Some(Gone::Left);
     }

@@ -234,13 +234,14 @@ pub(crate) async fn run(s: &mut Session, x: &mut Exchange) -> After {
     }
     let after = finish::after(s, x, outcome.err());
     finish::finish(s, x);
+    s.thread.end_stream(s.key);
     after
 }
 
 /// Answers a request that could not be read.
 pub(crate) async fn refuse(s: &mut Session, x: &mut Exchange, fault: Fault) {
     let now = s.thread.now(x.record.first_byte);
-    s.front.frontend.count_request(now);
+    s.front.frontend.count_request(now, s.client.framed);
     if matches!(fault, Fault::BadRequest { .. }) {
         s.facts.tracked.count(id::HTTP_REQ_CNT, id::HTTP_REQ_RATE, 1, now);
         s.facts.tracked.count(id::HTTP_ERR_CNT, id::HTTP_ERR_RATE, 1, now);

@@ -40,7 +40,8 @@ pub(super) async fn begin(s: &mut Session, x: &mut Exchange) -> Result<Next, Fau
     x.record.head_done = Some(tick);
     x.record.request_read = true;
     x.number = s.thread.next_stream();
-    s.front.frontend.count_request(now);
+    s.front.frontend.count_request(now, s.client.framed);
+    s.thread.begin_stream(s.key, x.number);
     s.facts.tracked.count(id::HTTP_REQ_CNT, id::HTTP_REQ_RATE, 1, now);
     s.thread.env.registry().process.counters.local().req_tot.inc();
     x.keep_client = keeps_client(s, x);
@@ -92,6 +93,7 @@ pub(super) async fn begin(s: &mut Session, x: &mut Exchange) -> Result<Next, Fau
     back.backend.begin_session(now);
     back.backend.counters.local().req_tot.inc();
     x.record.backend = Some(back.clone());
+    s.thread.note(s.key, |row| row.backend = Some(back.backend.id));
     if x.flow.has_body && back.backend.options.http_buffer_request {
         Box::pin(buffer::wait(s, x)).await?;
     }

@@ -98,7 +98,7 @@ async fn pause(s: &mut Session, delay: Duration) -> Result<(), Fault> {
     s.client_timer.disarm();
     s.server_timer.arm(Some(delay));
     let outcome = poll_fn(|cx| {
-        if s.thread.stop.is_killed() {
+        if s.is_killed() {
             return Poll::Ready(Err(Fault::Killed));
         }
         if s.server_timer.poll_expired(cx).is_ready() {

@@ -44,6 +44,7 @@ pub(crate) async fn run(s: &mut Session, x: &mut Exchange) -> Outcome {
 
 async fn process(s: &mut Session, x: &mut Exchange) -> Result<Outcome, Fault> {
     x.number = s.thread.next_stream();
+    s.thread.begin_stream(s.key, x.number);
     // No field fills the slots of a connection without messages: rules do.
     x.captured.request.borrow_mut().resize(s.front.request_captures.len(), None);
     rules::unique_id(s, x);
@@ -60,6 +61,7 @@ async fn process(s: &mut Session, x: &mut Exchange) -> Result<Outcome, Fault> {
     }
     back.backend.begin_session(s.thread.now(s.thread.tick()));
     x.record.backend = Some(back.clone());
+    s.thread.note(s.key, |row| row.backend = Some(back.backend.id));
     if !inspect(s, x, Some(&back), &back.tcp_content, back.inspect_delay).await? {
         return Ok(Outcome::Done);
     }
@@ -119,7 +121,7 @@ fn poll_rules(
     progress: &mut Progress,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Verdict, Fault>> {
-    if s.thread.stop.is_killed() {
+    if s.is_killed() {
         return Poll::Ready(Err(Fault::Killed));
     }
     let limit = s.thread.env.shared.bufsize;

@@ -50,6 +50,9 @@ pub(super) async fn run(s: &mut Session, x: &mut Exchange) -> Result<(), Fault> 
         if server.shutdowns() != shutdowns {
             return Poll::Ready(Err(Fault::ServerDown));
         }
+        if s.is_killed() {
+            return Poll::Ready(Err(Fault::Killed));
+        }
         poll(s, x, &mut attached.conn, cx)
     })
     .await;

@@ -63,7 +63,7 @@ async fn inspect(
     let limit = s.thread.env.shared.bufsize;
     let (mut seen, mut at) = (0, 0);
     let verdict = poll_fn(|cx| {
-        if s.thread.stop.is_killed() {
+        if s.is_killed() {
             return Poll::Ready(Err(Fault::Killed));
         }
         x.to_server.begin_poll();
@@ -119,10 +119,11 @@ async fn splice(
     };
     let mut pair = splice::Pair::new(client, server, from_client, from_server, &config);
     let (shutdowns, server) = (attached.shutdowns, &attached.server);
-    let stop = &s.thread.stop;
+    let (thread, key) = (&s.thread, s.key);
+    let killed = || thread.stop.is_killed() || thread.is_killed(key);
     let end = pair
         .run(|_| {
-            let ended = server.shutdowns() != shutdowns || stop.is_killed();
+            let ended = server.shutdowns() != shutdowns || killed();
             if ended { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
@@ -139,7 +140,7 @@ async fn splice(
         splice::End::ServerAbort => Err(Fault::DataServerAbort),
         splice::End::ClientTimeout => Err(Fault::DataClientTimeout),
         splice::End::ServerTimeout => Err(Fault::DataServerTimeout),
-        splice::End::Interrupted if stop.is_killed() => Err(Fault::Killed),
+        splice::End::Interrupted if killed() => Err(Fault::Killed),
         splice::End::Interrupted => Err(Fault::DataServerDown),
     }
 }
@@ -159,7 +160,7 @@ async fn copy(
         if server.shutdowns() != shutdowns {
             return Poll::Ready(Err(Fault::DataServerDown));
         }
-        if s.thread.stop.is_killed() {
+        if s.is_killed() {
             return Poll::Ready(Err(Fault::Killed));
         }
         poll(s, x, &mut attached.conn, timeouts, cx)

@@ -70,6 +70,7 @@ fn handshake(settings: &Settings, max_head: usize, io: Conn) -> Handshake<Transp
 
 /// Serves the connection of `session` to its end.
 pub(crate) async fn serve(session: &mut Session) {
+    session.front.frontend.counters.local().h2_sess.inc();
     let client = std::mem::replace(&mut session.client, Conn::gone());
     let tls = client.io.is_tls();
     let env = session.thread.env.clone();
