@@ -393,7 +393,7 @@ fn checks_begin_as_their_lines_and_rules_say() -> Result<()> {
     mode http
     timeout client 9s
 frontend told
-    bind {tls} ssl crt {crt}
+    bind {tls} ssl crt {crt} alpn h2,http/1.1
     bind {proxied} accept-proxy
     http-request return status 200 content-type text/plain lf-string \
 \"[%[ssl_fc_sni] %[ssl_fc_alpn] %[req.ver]]\"
@@ -439,11 +439,11 @@ frontend told
         "default-server ssl verify none port {}\noption tcp-check\ntcp-check connect default",
         tls.port()
     );
-    rows.push((&elsewhere, tls, "succeeded, reason: Layer4 check passed"));
+    rows.push((&elsewhere, tls, "succeeded, reason: Layer4 check passed, info: \"(tcp-check)\""));
     rows.push((
         "default-server verify none\noption tcp-check\ntcp-check connect ssl sni a.test",
         tls,
-        "succeeded, reason: Layer6 check passed",
+        "succeeded, reason: Layer6 check passed, info: \"(tcp-check)\"",
     ));
     let header = "option httpchk\ndefault-server check-send-proxy";
     let rule = "option httpchk\nhttp-check connect send-proxy";
@@ -508,5 +508,190 @@ listen denied
     let _sluice = Sluice::config(config).start()?;
     assert_eq!(get(address, "/")?.body, b"ok");
     assert_eq!(get(denied, "/")?.status, 503);
+    Ok(())
+}
+
+/// `option external-check`: what the program is told, and what its end means.
+#[test]
+fn programs_can_check() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let told = folder.path().join("told");
+    let program = folder.path().join("check");
+    let script = format!(
+        "#!/bin/sh
+case $HAPROXY_SERVER_NAME in
+bad) exit 3;;
+slow) exec /bin/sleep 30;;
+esac
+{{ echo \"$@\"; /usr/bin/env; }} > {0}.new
+/bin/mv {0}.new {0}
+",
+        told.display()
+    );
+    std::fs::write(&program, script)?;
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    let port = free_port()?;
+    let config = format!(
+        "global
+    external-check
+    insecure-fork-wanted
+defaults
+    mode http
+    timeout connect 2s
+    timeout client 9s
+    timeout server 9s
+    option log-health-checks
+    default-server check inter 500ms fall 1 rise 1
+    option external-check
+    external-check command {}
+    external-check path /bin
+listen web
+    bind 127.0.0.1:{port}
+    server good 10.0.0.1:8080 maxconn 7 id 5
+backend other
+    server bad 10.0.0.1:8080
+    server slow 10.0.0.1:8080
+",
+        program.display()
+    );
+    let mut sluice = Sluice::config(config).start()?;
+    let program = sluice.program();
+    for (server, expected) in [
+        ("web/good", "succeeded, reason: External check passed, code: 0"),
+        ("other/bad", "failed, reason: External check error, code: 3"),
+        ("other/slow", "failed, reason: External check timeout, code: 0"),
+    ] {
+        let start = format!("Health check for server {server} ");
+        let at = program.wait_line(&start, PATIENCE)?;
+        let line = program.lines().swap_remove(at);
+        assert!(line.contains(&format!("{server} {expected}, check duration")), "{line}");
+    }
+    let told = std::fs::read_to_string(told)?;
+    let mut lines: Vec<_> = told.lines().collect();
+    assert_eq!(lines.remove(0), format!("127.0.0.1 {port} 10.0.0.1 8080"));
+    // What the shell adds of its own.
+    lines.retain(|line| {
+        !["_=", "PWD=", "SHLVL=", "OLDPWD="].iter().any(|own| line.starts_with(own))
+    });
+    lines.sort_unstable();
+    let expected = [
+        "HAPROXY_PROXY_ADDR=127.0.0.1".to_owned(),
+        "HAPROXY_PROXY_ID=2".to_owned(),
+        "HAPROXY_PROXY_NAME=web".to_owned(),
+        format!("HAPROXY_PROXY_PORT={port}"),
+        "HAPROXY_SERVER_ADDR=10.0.0.1".to_owned(),
+        "HAPROXY_SERVER_CURCONN=0".to_owned(),
+        "HAPROXY_SERVER_ID=5".to_owned(),
+        "HAPROXY_SERVER_MAXCONN=7".to_owned(),
+        "HAPROXY_SERVER_NAME=good".to_owned(),
+        "HAPROXY_SERVER_PORT=8080".to_owned(),
+        "HAPROXY_SERVER_PROTO=h1".to_owned(),
+        "HAPROXY_SERVER_SSL=0".to_owned(),
+        "PATH=/bin".to_owned(),
+    ];
+    assert_eq!(lines, expected);
+    Ok(())
+}
+
+/// `slowstart` and `init-state`, as statistics show them.
+#[test]
+fn servers_begin_as_asked_for_and_come_back_slowly() -> Result<()> {
+    let server = http("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")?;
+    let mut config = format!(
+        "defaults
+    mode http
+    timeout connect 2s
+    timeout client 9s
+    timeout server 9s
+backend web
+    balance roundrobin
+    server slow {0} weight 100 slowstart 60s check inter 50ms rise 1 fall 1
+",
+        server.address()
+    );
+    if peer() == Peer::Sluice {
+        // Later than Debian's.
+        config += &format!(
+            "    server down {0} init-state fully-down check inter 60s rise 2\n",
+            server.address()
+        );
+    }
+    let sluice = Sluice::config(config).start()?;
+    let stats = sluice.stats();
+    let slow = |column: &str| stats.stat("web", "slow", column).unwrap_or_default();
+    eventually("the first check", PATIENCE, || slow("check_status") == "L4OK")?;
+    assert_eq!(slow("throttle"), "");
+    stats.command("set server web/slow state maint")?;
+    stats.command("set server web/slow state ready")?;
+    eventually("a small share", PATIENCE, || {
+        let weight: u32 = slow("weight").parse().unwrap_or(0);
+        let throttle: u32 = slow("throttle").parse().unwrap_or(0);
+        (1..20).contains(&weight) && (1..20).contains(&throttle)
+    })?;
+    if peer() == Peer::Sluice {
+        eventually("one check", PATIENCE, || {
+            stats.stat("web", "down", "status").is_ok_and(|text| text == "DOWN 1/2")
+        })?;
+    }
+    Ok(())
+}
+
+/// A `healthcheck` section in place of what the backend has.
+#[test]
+fn servers_may_be_checked_in_their_own_way() -> Result<()> {
+    if peer() == Peer::Haproxy {
+        return Ok(());
+    }
+    let ok = http("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello")?;
+    let config = format!(
+        "defaults
+    mode http
+    timeout connect 2s
+    timeout client 9s
+    timeout server 9s
+    option log-health-checks
+healthcheck hello
+    type httpchk GET /
+    http-check expect string hello
+healthcheck redis
+    type redis-check
+backend web
+    option httpchk
+    http-check expect string nope
+    default-server check inter 500ms fall 1 rise 1
+    server own {0} healthcheck hello
+    server other {0} healthcheck redis
+    server plain {0}
+",
+        ok.address()
+    );
+    let mut sluice = Sluice::config(config).start()?;
+    let program = sluice.program();
+    for (server, expected) in [
+        ("own", "succeeded, reason: Layer7 check passed, code: 200"),
+        ("other", "failed, reason: Layer7"),
+        (
+            "plain",
+            "failed, reason: Layer7 invalid response, info: \"HTTP content check did not match",
+        ),
+    ] {
+        let start = format!("Health check for server web/{server} ");
+        let at = program.wait_line(&start, PATIENCE)?;
+        let line = program.lines().swap_remove(at);
+        assert!(line.contains(expected), "{line}");
+    }
+    let wrong = [
+        ("healthcheck a\n", "has no 'type'"),
+        ("healthcheck a\n type redis-check\n tcp-check send x\n", "none of this health-checks"),
+        (
+            "backend b\n server s 127.0.0.1:1 check healthcheck x\n",
+            "unable to find healthcheck section 'x'",
+        ),
+    ];
+    for (text, expected) in wrong {
+        let output = Sluice::config(text.to_owned()).arg("-c").run()?;
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(told.contains(expected), "{told}");
+    }
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 pub(crate) mod addresses;
 mod base;
+mod checks;
 mod engines;
 pub(crate) mod logs;
 pub(crate) mod metrics;
@@ -25,7 +26,7 @@ use proxy_state::Registry;
 use proxy_stream::log::Sink;
 use proxy_types::{DiagSink, Diagnostic};
 
-use proxy_stream::check::Scripts;
+use proxy_stream::check::Methods;
 
 use crate::args::Args;
 use crate::paths::{self, Decision};
@@ -52,7 +53,7 @@ pub(crate) struct Assembled {
     pub(crate) services: Vec<Service>,
     pub(crate) backends: engines::Backends,
     /// What health checks say, by backend.
-    pub(crate) check_scripts: Scripts,
+    pub(crate) check_methods: Methods,
     /// Where messages of the process go, beside standard error.
     pub(crate) process_log: Option<Arc<dyn Sink>>,
     /// Where changes of each backend's servers are told.
@@ -118,7 +119,7 @@ pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
     let global_vars = rules.global_vars(&loaded.config, &mut diagnostics);
     let mut process_log = None;
     let mut backend_logs = HashMap::new();
-    let mut check_scripts = Scripts::default();
+    let mut check_methods = Methods::default();
     let (desk, clerk) = desk::open();
     let http_errors = engines::error_sections(&loaded.config, &mut diagnostics);
     let (services, backends) = registry
@@ -127,10 +128,15 @@ pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
             let logs = Logs { config: &loaded.config, resolver: overrides.resolver, registry };
             process_log = logs.of_process(&mut diagnostics);
             for proxy in loaded.config.backends() {
-                if let Some(backend) = registry.backend(&proxy.name.value)
-                    && let Some(script) = rules.check_script(proxy, &mut diagnostics)
-                {
-                    check_scripts.insert(backend.name.clone(), Arc::new(script));
+                if let Some(backend) = registry.backend(&proxy.name.value) {
+                    checks::methods(
+                        &loaded.config,
+                        proxy,
+                        backend,
+                        &rules,
+                        &mut check_methods,
+                        &mut diagnostics,
+                    );
                 }
                 if let Some(backend) = registry.backend(&proxy.name.value)
                     && let Some(sink) = logs.of_proxy(proxy, &mut diagnostics)
@@ -188,7 +194,7 @@ pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
         decisions,
         services,
         backends,
-        check_scripts,
+        check_methods,
         process_log,
         backend_logs,
         bufsize: loaded.config.global.tune.bufsize() as usize,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use proxy_config::Sources;
 use proxy_config::compile::{CompiledProxy, Compiler, GlobalVar, ServerChoice};
-use proxy_config::model::{Config, Proxy};
+use proxy_config::model::{Checks, Config, OwnChecks, Proxy};
 use proxy_rules::check::Script;
 use proxy_rules::jwt::PublicKeys;
 use proxy_rules::logformat::LogFormat;
@@ -69,9 +69,12 @@ impl Rules<'_> {
     pub(super) fn check_script(
         &self,
         proxy: &Proxy,
+        checks: &Checks,
+        own: OwnChecks,
         diagnostics: &mut Diagnostics,
     ) -> Option<Script> {
-        self.compiler(&proxy.name.value, proxy.settings.mode(), diagnostics).check_script(proxy)
+        self.compiler(&proxy.name.value, proxy.settings.mode(), diagnostics)
+            .check_script(checks, own)
     }
 
     /// What the algorithm of a backend hashes, where that is the value of an expression.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use proxy_config::model::{
     self, Affinity, Balance, CompressionAlgorithm, CompressionDirection, Config, CookieMode,
-    FilterKind, Flag, FlagSet, HashFunction, HashKey, HttpConnectionMode, InitAddr, Observe,
-    OnError, Proxy, Server, ServerOptions, Settings, SourceAddress, UseSource,
+    FilterKind, Flag, FlagSet, HashFunction, HashKey, HttpConnectionMode, InitAddr, InitState,
+    Observe, OnError, Proxy, Server, ServerOptions, Settings, SourceAddress, UseSource,
 };
 use proxy_state::backend::BackendSpec;
 use proxy_state::cookie::{self, CookieSpec};
@@ -222,6 +222,18 @@ pub(crate) fn bind_addresses(
     }
 }
 
+/// The address of a listener as it was written, with the first of its ports; host names have none yet.
+pub(super) fn first_address(address: &Address) -> Option<SockAddr> {
+    match &address.endpoint {
+        Endpoint::Inet { host: Host::Ip(ip), port, .. } => {
+            let (port, _) = port.range()?;
+            Some(std::net::SocketAddr::new(*ip, port).into())
+        }
+        Endpoint::Unix(path) => Some(SockAddr::Unix(path.into())),
+        _ => None,
+    }
+}
+
 fn backend(
     proxy: &Proxy,
     id: ProxyId,
@@ -425,6 +437,14 @@ fn server(
     spec.maxqueue = options.maxqueue.map_or(0, |limit| limit.value);
     spec.check = options.is_checked().then(|| check(options, overrides, diagnostics));
     spec.agent = agent(options, overrides, diagnostics);
+    spec.transport_is_tls = options.tls.is_on();
+    spec.init_state = match options.init_state.map(|state| state.value) {
+        Some(InitState::FullyDown) => server::InitState::FullyDown,
+        Some(InitState::Down) => server::InitState::Down,
+        Some(InitState::Up) | None => server::InitState::Up,
+        Some(InitState::FullyUp) => server::InitState::FullyUp,
+    };
+    spec.slowstart = options.slowstart.map_or(Duration::ZERO, |time| time.value);
     spec.track = options.track.as_ref().map(|target| match target.value.split_once('/') {
         Some((backend, server)) => (Some(backend.to_owned()), server.to_owned()),
         None => (None, target.value.clone()),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use proxy_net::stop::Stop;
 use proxy_state::server::{Cause, Change, Transition};
 use proxy_state::{Backend, Registry, Server};
-use proxy_stream::check::{self, Checker, Scripts};
+use proxy_stream::check::{self, Checker, Methods};
 use proxy_stream::env::Env;
 use proxy_stream::log::Sink;
 
@@ -33,7 +33,7 @@ pub(super) struct Spread {
 /// Starts the checks on this thread and tells every change of a server from here on.
 pub(super) fn start(
     env: &Arc<Env>,
-    scripts: Scripts,
+    methods: Methods,
     stop: Stop,
     spread: Spread,
     logs: Arc<Logs>,
@@ -49,7 +49,7 @@ pub(super) fn start(
     let checker = Checker {
         registry: registry.clone(),
         env: env.clone(),
-        scripts,
+        methods,
         epoch,
         spread: spread.percent,
         spread_within: spread.within,

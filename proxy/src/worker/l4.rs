@@ -140,7 +140,7 @@ impl KernelPath {
         shared.retain(|(_, name), _| *name != *server.name);
         let change = ServerChange {
             usable: usable(server),
-            weight: u16::try_from(server.weight()).unwrap_or(u16::MAX),
+            weight: u16::try_from(server.effective_weight()).unwrap_or(u16::MAX),
             maxconn: server.maxconn(),
         };
         let address = server.addr().inet();
@@ -231,7 +231,7 @@ impl KernelPath {
             let change = ServerChange {
                 // No limit says "none"; with a flow there already, one says it.
                 usable: if left == 0 && *here == 0 { state.min(Usable::Drain) } else { state },
-                weight: u16::try_from(server.weight()).unwrap_or(u16::MAX),
+                weight: u16::try_from(server.effective_weight()).unwrap_or(u16::MAX),
                 maxconn: if server.maxconn() == 0 { 0 } else { left.max(1) },
             };
             let key = ((*service).to_owned(), server.name.to_string());

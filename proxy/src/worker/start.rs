@@ -245,7 +245,7 @@ fn start(
         };
         names.start(asks);
         let unreachable = Box::new(move |server: &Arc<_>| names.refresh(server));
-        checks::start(&checked, assembled.check_scripts, stop.handle(), spread, logs, unreachable);
+        checks::start(&checked, assembled.check_methods, stop.handle(), spread, logs, unreachable);
         say_ready(args, link.as_deref(), predecessor, launcher);
         Ok(control.run(link).await)
     })?;

@@ -20,8 +20,8 @@ use proxy_types::{DiagSink, Diagnostic, Mode, Span, Spanned};
 
 use crate::lexer::Word;
 use crate::model::{
-    Balance, CheckLine, CheckOption, Config, ErrorSource, LogOption, Proxy, ProxyKind, RuleLine,
-    RuleSet, StickRule, StoreWhen,
+    Balance, CheckLine, CheckOption, Checks, Config, ErrorSource, LogOption, OwnChecks, Proxy,
+    ProxyKind, RuleLine, RuleSet, StickRule, StoreWhen,
 };
 
 /// Where compiled things get their surroundings from.
@@ -197,19 +197,20 @@ impl Compiler<'_> {
         out
     }
 
-    /// What is said on the connections of a backend's health checks; `None` when connecting is enough.
-    pub fn check_script(&mut self, proxy: &Proxy) -> Option<Script> {
-        let checks = &proxy.settings.checks;
+    /// What is said on the connections of health checks; `None` when connecting is enough, or a program is asked.
+    /// `own` says which rules the section has itself.
+    pub fn check_script(&mut self, checks: &Checks, own: OwnChecks) -> Option<Script> {
         let option = checks.option.as_ref().map(|option| &option.value);
         // Rules that are not used may have mistakes, too.
-        if proxy.own_checks.http && !matches!(option, Some(CheckOption::Http { .. })) {
+        if own.http && !matches!(option, Some(CheckOption::Http { .. })) {
             self.script(check::Kind::Http, RequestLine::default(), &checks.http);
         }
-        if proxy.own_checks.tcp && option != Some(&CheckOption::Tcp) {
+        if own.tcp && option != Some(&CheckOption::Tcp) {
             self.script(check::Kind::Tcp, RequestLine::default(), &checks.tcp);
         }
         let (kind, request, lines) = match option? {
             CheckOption::Protocol(protocol) => return Some(protocol.script()),
+            CheckOption::External => return None,
             CheckOption::Tcp => (check::Kind::Tcp, RequestLine::default(), &checks.tcp),
             CheckOption::Http { method, uri, version, host } => {
                 let text = |word: &Option<Word>| word.as_ref().map(|word| word.value.clone());

@@ -11,9 +11,9 @@ use crate::lexer::{self, Variables, Word, sub_span};
 use crate::line::error_page;
 use crate::line::server::is_name_char;
 use crate::model::{
-    Config, CrtStore, DefaultsId, HttpErrors, Proxy, ProxyKind, Resolvers, Userlist,
+    Config, CrtStore, DefaultsId, HealthCheck, HttpErrors, Proxy, ProxyKind, Resolvers, Userlist,
 };
-use crate::section::{crt_store, global, other, proxy, resolvers, userlist};
+use crate::section::{crt_store, global, healthcheck, other, proxy, resolvers, userlist};
 use crate::source::{Source, Sources};
 
 /// The section that lines belong to.
@@ -28,6 +28,7 @@ enum Current {
     Resolvers(Box<Resolvers>),
     Userlist(Userlist),
     CrtStore(CrtStore),
+    HealthCheck(HealthCheck),
 }
 
 /// Every section that has a table here.
@@ -41,7 +42,7 @@ const PROXY_SECTIONS: &[(&str, ProxyKind)] = &[
 /// Names of all sections, for "did you mean".
 pub(crate) fn section_names() -> impl Iterator<Item = &'static str> {
     let proxies = PROXY_SECTIONS.iter().map(|(name, _)| *name);
-    let own = ["crt-store", "global", "http-errors", "resolvers", "userlist"];
+    let own = ["crt-store", "global", "healthcheck", "http-errors", "resolvers", "userlist"];
     proxies.chain(own).chain(other::SECTIONS.iter().map(|s| s.name))
 }
 
@@ -96,6 +97,7 @@ impl Reader<'_, '_> {
                 Current::Resolvers(section) => section.name.value.as_str(),
                 Current::Userlist(list) => list.name.value.as_str(),
                 Current::CrtStore(_) => "crt-store",
+                Current::HealthCheck(section) => section.name.value.as_str(),
             };
             let variables =
                 LineVariables { env: &self.cx.env, source: &source.name, line: number, section };
@@ -143,6 +145,10 @@ impl Reader<'_, '_> {
                 self.config.userlists.push(list);
             }
             Current::CrtStore(store) => self.config.crt_stores.push(store),
+            Current::HealthCheck(section) => {
+                healthcheck::check(self.cx, &section);
+                self.config.healthchecks.push(section);
+            }
             Current::Global | Current::None | Current::Other(_) => {}
         }
     }
@@ -169,6 +175,7 @@ impl Reader<'_, '_> {
             Current::Resolvers(section) => resolvers::line(self.cx, section, &mut args),
             Current::Userlist(list) => userlist::line(self.cx, list, &mut args),
             Current::CrtStore(store) => crt_store::line(self.cx, store, &mut args),
+            Current::HealthCheck(section) => healthcheck::line(self.cx, section, &mut args),
             Current::HttpErrors(section) => error_page::section_line(self.cx, section, &mut args),
             Current::Other(_) => Ok(()),
             Current::None => {
@@ -273,6 +280,17 @@ impl Reader<'_, '_> {
                 self.cx.report(diagnostic);
             }
             self.current = Current::Resolvers(Box::new(section));
+            return true;
+        }
+        if name == "healthcheck" {
+            self.close_section();
+            let section = healthcheck::open(self.cx, &mut Args::new(words));
+            let mut known = self.config.healthchecks.iter();
+            if known.any(|known| known.name.value == section.name.value) {
+                let message = format!("healthcheck section '{}' exists already", section.name);
+                self.cx.alert(section.name.span, message);
+            }
+            self.current = Current::HealthCheck(section);
             return true;
         }
         if name == "userlist" {

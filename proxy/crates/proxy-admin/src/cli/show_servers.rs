@@ -90,11 +90,10 @@ fn state_line(backend: &Backend, server: &Arc<Server>, now: Now) -> String {
         }
         flags
     });
-    // Servers without a check rest at rise+fall-1 of a check with rise 1 and fall 1 in HAProxy 3, but at 2 in
-    // the files that tools compare; both read any value.
+    // Servers without a check have all the health of one with a rise and a fall of 1.
     let health = match check {
         None if state.admin.is_maint() => 0,
-        None => 2,
+        None => 1,
         Some(_) => state.health.value(),
     };
     format!(

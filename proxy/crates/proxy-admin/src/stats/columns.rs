@@ -4,7 +4,7 @@ use super::{Kind, Object, Tags, Value};
 use proxy_state::SockAddr;
 use proxy_state::counters::{Average, Gauge, Rate};
 use proxy_state::frontend::FrontendState;
-use proxy_state::server::{AgentView, CheckStatus, StateView};
+use proxy_state::server::{AgentView, CheckStatus, StateView, WEIGHT_SCALE};
 use std::net::SocketAddr;
 
 /// A row of [`COLUMNS`].
@@ -273,7 +273,7 @@ pub static COLUMNS: &[Column] = &[
     col(
         "weight",
         "MaPV",
-        on!(S s => s.weight(), B b => b.farm().weight),
+        on!(S s => s.effective_weight().div_ceil(WEIGHT_SCALE), B b => b.farm().weight),
         "Effective weight, total for a backend",
     ),
     col(
@@ -350,7 +350,12 @@ pub static COLUMNS: &[Column] = &[
     col("pid", "KGPV", |_| 1_u32.into(), "Relative worker process number"),
     col("iid", "KGSV", |o| o.proxy_id().into(), "Proxy id"),
     col("sid", "KGSV", |o| o.id().into(), "Server or listener id"),
-    col("throttle", "MaPV", |_| Value::None, "Percentage of the weight while starting slowly"),
+    col(
+        "throttle",
+        "MaPV",
+        on!(S s => s.throttle()),
+        "Percentage of the weight while starting slowly",
+    ),
     col("lbtot", "MCPV", count!(lb_tot, S B), "Times a server was picked by balancing"),
     col(
         "tracked",

@@ -5,14 +5,14 @@ use proxy_types::{Diagnostic, Spanned};
 
 use crate::args::{Args, Polarity};
 use crate::context::{Context, Parsed};
-use crate::model::{CheckLine, CheckOption, MySqlForm, MySqlUser, Protocol, Proxy};
+use crate::model::{CheckLine, CheckOption, Checks, MySqlForm, MySqlUser, Protocol, Proxy};
 
 /// `option httpchk [<method>] [<uri> [<version> [<host>]]]`; one word is the URI.
-pub(crate) fn httpchk(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
+pub(crate) fn httpchk(cx: &mut Context<'_>, checks: &mut Checks, args: &mut Args<'_>) -> Parsed {
     let span = args.span();
     let is_http = |option: &CheckOption| matches!(option, CheckOption::Http { .. });
     if args.polarity != Polarity::Set {
-        return switch_off(cx, proxy, args, is_http);
+        return switch_off(cx, checks, args, is_http);
     }
     let mut words = args.rest().iter().cloned();
     let first = words.next();
@@ -35,29 +35,29 @@ pub(crate) fn httpchk(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'
         ));
     }
     let option = CheckOption::Http { method, uri, version, host };
-    proxy.settings.checks.option = Some(Spanned::new(option, span));
+    checks.option = Some(Spanned::new(option, span));
     Ok(())
 }
 
-pub(crate) fn tcp_check(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
+pub(crate) fn tcp_check(cx: &mut Context<'_>, checks: &mut Checks, args: &mut Args<'_>) -> Parsed {
     if args.polarity != Polarity::Set {
-        return switch_off(cx, proxy, args, |option| *option == CheckOption::Tcp);
+        return switch_off(cx, checks, args, |option| *option == CheckOption::Tcp);
     }
     args.end(cx)?;
-    proxy.settings.checks.option = Some(Spanned::new(CheckOption::Tcp, args.span()));
+    checks.option = Some(Spanned::new(CheckOption::Tcp, args.span()));
     Ok(())
 }
 
 /// An option that makes checks speak a protocol.
 fn protocol(
     cx: &mut Context<'_>,
-    proxy: &mut Proxy,
+    checks: &mut Checks,
     args: &mut Args<'_>,
     is_it: impl Fn(&Protocol) -> bool,
     parse: impl FnOnce(&mut Context<'_>, &mut Args<'_>) -> Parsed<Protocol>,
 ) -> Parsed {
     if args.polarity != Polarity::Set {
-        return switch_off(cx, proxy, args, |option| match option {
+        return switch_off(cx, checks, args, |option| match option {
             CheckOption::Protocol(protocol) => is_it(protocol),
             _ => false,
         });
@@ -65,40 +65,69 @@ fn protocol(
     let span = args.span();
     let protocol = parse(cx, args)?;
     args.end(cx)?;
-    proxy.settings.checks.option = Some(Spanned::new(CheckOption::Protocol(protocol), span));
+    checks.option = Some(Spanned::new(CheckOption::Protocol(protocol), span));
     Ok(())
 }
 
-pub(crate) fn ldap(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
-    protocol(cx, proxy, args, |p| *p == Protocol::Ldap, |_, _| Ok(Protocol::Ldap))
+pub(crate) fn ldap(cx: &mut Context<'_>, checks: &mut Checks, args: &mut Args<'_>) -> Parsed {
+    protocol(cx, checks, args, |p| *p == Protocol::Ldap, |_, _| Ok(Protocol::Ldap))
 }
 
-pub(crate) fn redis(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
-    protocol(cx, proxy, args, |p| *p == Protocol::Redis, |_, _| Ok(Protocol::Redis))
+pub(crate) fn spop(cx: &mut Context<'_>, checks: &mut Checks, args: &mut Args<'_>) -> Parsed {
+    protocol(cx, checks, args, |p| *p == Protocol::Spop, |_, _| Ok(Protocol::Spop))
 }
 
-pub(crate) fn ssl_hello(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
-    protocol(cx, proxy, args, |p| *p == Protocol::SslHello, |_, _| Ok(Protocol::SslHello))
+pub(crate) fn external(cx: &mut Context<'_>, checks: &mut Checks, args: &mut Args<'_>) -> Parsed {
+    if args.polarity != Polarity::Set {
+        return switch_off(cx, checks, args, |option| *option == CheckOption::External);
+    }
+    args.end(cx)?;
+    checks.option = Some(Spanned::new(CheckOption::External, args.span()));
+    Ok(())
+}
+
+/// `external-check command <command>` and `external-check path <path>`.
+pub(crate) fn external_line(
+    cx: &mut Context<'_>,
+    proxy: &mut Proxy,
+    args: &mut Args<'_>,
+) -> Parsed {
+    let is_command = args.choice(cx, &[("command", true), ("path", false)])?.value;
+    let checks = &mut proxy.settings.checks;
+    if is_command {
+        checks.command = Some(args.string(cx, "a command")?);
+    } else {
+        checks.path = Some(args.string(cx, "a list of directories")?);
+    }
+    args.end(cx)
+}
+
+pub(crate) fn redis(cx: &mut Context<'_>, checks: &mut Checks, args: &mut Args<'_>) -> Parsed {
+    protocol(cx, checks, args, |p| *p == Protocol::Redis, |_, _| Ok(Protocol::Redis))
+}
+
+pub(crate) fn ssl_hello(cx: &mut Context<'_>, checks: &mut Checks, args: &mut Args<'_>) -> Parsed {
+    protocol(cx, checks, args, |p| *p == Protocol::SslHello, |_, _| Ok(Protocol::SslHello))
 }
 
 /// `option pgsql-check user <username>`
-pub(crate) fn pgsql(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
+pub(crate) fn pgsql(cx: &mut Context<'_>, checks: &mut Checks, args: &mut Args<'_>) -> Parsed {
     let is_it = |protocol: &Protocol| matches!(protocol, Protocol::PgSql(_));
-    protocol(cx, proxy, args, is_it, |cx, args| {
+    protocol(cx, checks, args, is_it, |cx, args| {
         args.choice(cx, &[("user", ())])?;
         Ok(Protocol::PgSql(args.string(cx, "a user name")?.value))
     })
 }
 
 /// `option mysql-check [user <username> [post-41|pre-41|post-80]]`
-pub(crate) fn mysql(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
+pub(crate) fn mysql(cx: &mut Context<'_>, checks: &mut Checks, args: &mut Args<'_>) -> Parsed {
     const FORMS: &[(&str, MySqlForm)] = &[
         ("post-41", MySqlForm::Post41),
         ("post-80", MySqlForm::Post80),
         ("pre-41", MySqlForm::Pre41),
     ];
     let is_it = |protocol: &Protocol| matches!(protocol, Protocol::MySql(_));
-    protocol(cx, proxy, args, is_it, |cx, args| {
+    protocol(cx, checks, args, is_it, |cx, args| {
         if args.peek().is_none() {
             return Ok(Protocol::MySql(None));
         }
@@ -113,9 +142,9 @@ pub(crate) fn mysql(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>
 }
 
 /// `option smtpchk [<hello> <domain>]`
-pub(crate) fn smtp(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
+pub(crate) fn smtp(cx: &mut Context<'_>, checks: &mut Checks, args: &mut Args<'_>) -> Parsed {
     let is_it = |protocol: &Protocol| matches!(protocol, Protocol::Smtp { .. });
-    protocol(cx, proxy, args, is_it, |_, args| {
+    protocol(cx, checks, args, is_it, |_, args| {
         let hello = args.optional().map(|word| word.value.to_ascii_uppercase());
         // A command without a domain is not used, as in HAProxy.
         let (hello, domain) = match (hello.as_deref(), args.optional()) {
@@ -130,12 +159,12 @@ pub(crate) fn smtp(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>)
 /// `no option`: only what is in force can be taken back.
 fn switch_off(
     cx: &mut Context<'_>,
-    proxy: &mut Proxy,
+    checks: &mut Checks,
     args: &mut Args<'_>,
     is_it: impl Fn(&CheckOption) -> bool,
 ) -> Parsed {
     args.end(cx)?;
-    let option = &mut proxy.settings.checks.option;
+    let option = &mut checks.option;
     if option.as_ref().is_some_and(|option| is_it(&option.value)) {
         *option = None;
     }

@@ -6,7 +6,7 @@ use proxy_types::{Diagnostic, Spanned};
 
 use crate::args::{Args, Polarity};
 use crate::context::{Context, Parsed};
-use crate::keyword::{On, Row, Shape, Table, find, inert, not_yet, removed, row, suggest};
+use crate::keyword::{On, Row, Shape, Table, find, inert, removed, row, suggest};
 use crate::lexer::Word;
 use crate::line::check;
 use crate::model::{
@@ -293,18 +293,43 @@ pub(crate) const OPTIONS: Table<Kind> = &[
             "[<method>] [<uri> [<version> [<host>]]]",
             M,
             "checks by HTTP requests",
-            Kind::Parse(check::httpchk),
+            Kind::Parse(|cx, p, args| check::httpchk(cx, &mut p.settings.checks, args)),
         )
         .negatable(),
-        row("ldap-check", On::DEF_BE, "", M, "checks by LDAP", Kind::Parse(check::ldap))
-            .negatable(),
+        row(
+            "external-check",
+            On::DEF_BE,
+            "",
+            M,
+            "checks by a program",
+            Kind::Parse(|cx, p, args| check::external(cx, &mut p.settings.checks, args)),
+        )
+        .negatable(),
+        row(
+            "spop-check",
+            On::DEF_BE,
+            "",
+            M,
+            "checks by SPOP",
+            Kind::Parse(|cx, p, args| check::spop(cx, &mut p.settings.checks, args)),
+        )
+        .negatable(),
+        row(
+            "ldap-check",
+            On::DEF_BE,
+            "",
+            M,
+            "checks by LDAP",
+            Kind::Parse(|cx, p, args| check::ldap(cx, &mut p.settings.checks, args)),
+        )
+        .negatable(),
         row(
             "mysql-check",
             On::DEF_BE,
             "[user <username> [post-41|pre-41|post-80]]",
             M,
             "checks by MySQL",
-            Kind::Parse(check::mysql),
+            Kind::Parse(|cx, p, args| check::mysql(cx, &mut p.settings.checks, args)),
         )
         .negatable(),
         row(
@@ -313,18 +338,25 @@ pub(crate) const OPTIONS: Table<Kind> = &[
             "user <username>",
             M,
             "checks by PostgreSQL",
-            Kind::Parse(check::pgsql),
+            Kind::Parse(|cx, p, args| check::pgsql(cx, &mut p.settings.checks, args)),
         )
         .negatable(),
-        row("redis-check", On::DEF_BE, "", M, "checks by Redis", Kind::Parse(check::redis))
-            .negatable(),
+        row(
+            "redis-check",
+            On::DEF_BE,
+            "",
+            M,
+            "checks by Redis",
+            Kind::Parse(|cx, p, args| check::redis(cx, &mut p.settings.checks, args)),
+        )
+        .negatable(),
         row(
             "smtpchk",
             On::DEF_BE,
             "[<hello> <domain>]",
             M,
             "checks by SMTP",
-            Kind::Parse(check::smtp),
+            Kind::Parse(|cx, p, args| check::smtp(cx, &mut p.settings.checks, args)),
         )
         .negatable(),
         row(
@@ -333,11 +365,18 @@ pub(crate) const OPTIONS: Table<Kind> = &[
             "",
             M,
             "checks by a hello of SSL 3.0",
-            Kind::Parse(check::ssl_hello),
+            Kind::Parse(|cx, p, args| check::ssl_hello(cx, &mut p.settings.checks, args)),
         )
         .negatable(),
-        row("tcp-check", On::DEF_BE, "", M, "checks by scripts", Kind::Parse(check::tcp_check))
-            .negatable(),
+        row(
+            "tcp-check",
+            On::DEF_BE,
+            "",
+            M,
+            "checks by scripts",
+            Kind::Parse(|cx, p, args| check::tcp_check(cx, &mut p.settings.checks, args)),
+        )
+        .negatable(),
         flag("tcp-smart-accept", On::DEF_FE, "spares an ACK when accepting", Flag::TcpSmartAccept),
         flag(
             "tcp-smart-connect",
@@ -363,7 +402,6 @@ pub(crate) const OPTIONS: Table<Kind> = &[
     )
     .negatable()],
     &[inert("contstats", On::DEF_FE, M, Shape::None, "counters are always up to date").negatable()],
-    &not_yet(On::DEF_BE, M, "health checks", ["external-check", "spop-check"]),
 ];
 
 pub(crate) fn option(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {

@@ -9,7 +9,7 @@ use crate::lexer::sub_span;
 use crate::line::bind::{guid, interface, proto};
 use crate::line::{names, server_check, tls_server};
 use crate::model::{
-    HashKey, Observe, OnError, OnMarkedDown, OnMarkedUp, Proxy, Server, ServerOptions,
+    HashKey, InitState, Observe, OnError, OnMarkedDown, OnMarkedUp, Proxy, Server, ServerOptions,
     SourceAddress, UseSource,
 };
 use crate::place::check_shape;
@@ -74,6 +74,48 @@ pub(crate) const OPTIONS: Table<Parse> = &[
             s.options.agent.check = here(args, false);
             Ok(())
         }),
+        row(
+            "healthcheck",
+            On::HERE,
+            "<name>",
+            M,
+            "the section that says how it is checked",
+            |cx, s, args| {
+                s.options.healthcheck =
+                    Some(args.string(cx, "the name of a 'healthcheck' section")?);
+                Ok(())
+            },
+        ),
+        row(
+            "init-state",
+            On::HERE,
+            "{ fully-up | up | down | fully-down | none }",
+            M,
+            "the state before the first check",
+            |cx, s, args| {
+                const STATES: &[(&str, Option<InitState>)] = &[
+                    ("down", Some(InitState::Down)),
+                    ("fully-down", Some(InitState::FullyDown)),
+                    ("fully-up", Some(InitState::FullyUp)),
+                    ("none", None),
+                    ("up", Some(InitState::Up)),
+                ];
+                let state = args.choice(cx, STATES)?;
+                s.options.init_state = state.value.map(|value| Spanned::new(value, state.span));
+                Ok(())
+            },
+        ),
+        row(
+            "slowstart",
+            On::HERE,
+            "<delay>",
+            M,
+            "how long a server that came back gets less",
+            |cx, s, args| {
+                s.options.slowstart = Some(args.timer(cx)?);
+                Ok(())
+            },
+        ),
         row(
             "socks4",
             On::HERE,
@@ -399,14 +441,7 @@ pub(crate) const OPTIONS: Table<Parse> = &[
         On::HERE,
         M,
         "health checks",
-        [
-            "check-pool-conn-name",
-            "check-reuse-pool",
-            "healthcheck",
-            "init-state",
-            "no-check-reuse-pool",
-            "slowstart",
-        ],
+        ["check-pool-conn-name", "check-reuse-pool", "no-check-reuse-pool"],
     ),
     &not_yet(On::HERE, M, "persistence and queueing", ["shard", "stick", "strict-maxconn"]),
     &not_yet(

@@ -15,6 +15,8 @@ pub enum CheckOption {
     Protocol(Protocol),
     /// `option tcp-check`.
     Tcp,
+    /// `option external-check`.
+    External,
 }
 
 /// The checks of a section.
@@ -25,6 +27,17 @@ pub struct Checks {
     pub http: Vec<CheckLine>,
     /// `tcp-check` rules; used with `option tcp-check`.
     pub tcp: Vec<CheckLine>,
+    /// `external-check command`; used with `option external-check`.
+    pub command: Option<Spanned<String>>,
+    /// `external-check path`: the command's PATH.
+    pub path: Option<Spanned<String>>,
+}
+
+/// A `healthcheck` section (configuration manual, 12.9).
+#[derive(Clone, Debug)]
+pub struct HealthCheck {
+    pub name: Spanned<String>,
+    pub checks: Checks,
 }
 
 /// One rule: the words behind the keyword.

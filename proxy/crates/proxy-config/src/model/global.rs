@@ -36,6 +36,8 @@ pub struct Global {
     pub gid: Option<Spanned<u32>>,
     /// `harden.reject-privileged-ports.tcp`: off by default.
     pub reject_privileged_tcp: Option<Spanned<bool>>,
+    /// `external-check`, and whether its programs keep the environment.
+    pub external_check: Option<Spanned<bool>>,
     /// `insecure-fork-wanted`: the process may start others.
     pub insecure_fork_wanted: Option<Span>,
     /// `insecure-setuid-wanted`: programs that it starts may gain rights.

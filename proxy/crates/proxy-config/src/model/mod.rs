@@ -32,7 +32,7 @@ mod users;
 
 pub use balance::{Affinity, Balance, HashFunction, HashKey, HashType};
 pub use bind::{Bind, CliLevel, SeverityOutput, Shards, UnixAccess};
-pub use check::{CheckLine, CheckOption, Checks, MySqlForm, MySqlUser, Protocol};
+pub use check::{CheckLine, CheckOption, Checks, HealthCheck, MySqlForm, MySqlUser, Protocol};
 pub use filter::{
     Compression, CompressionAlgorithm, CompressionDirection, FilterKind, FilterLine, Filters,
 };
@@ -55,8 +55,8 @@ pub use resolvers::{
 };
 pub use rule::{AclLine, Condition, RuleLine, RuleSet, Scope, UseBackend};
 pub use server::{
-    AgentOptions, InitAddr, Observe, OnError, OnMarkedDown, OnMarkedUp, ProbeOptions, Server,
-    ServerOptions, SourceAddress, UseSource,
+    AgentOptions, InitAddr, InitState, Observe, OnError, OnMarkedDown, OnMarkedUp, ProbeOptions,
+    Server, ServerOptions, SourceAddress, UseSource,
 };
 pub use stats::StatsPage;
 pub use stick::{StickRule, StickTable, StoreWhen};
@@ -80,6 +80,8 @@ pub struct Config {
     pub defaults: Vec<Proxy>,
     /// `frontend`, `backend` and `listen` sections in the order of the sources.
     pub proxies: Vec<Proxy>,
+    /// `healthcheck` sections.
+    pub healthchecks: Vec<HealthCheck>,
     /// `crt-store` sections.
     pub crt_stores: Vec<CrtStore>,
     /// `resolvers` sections.

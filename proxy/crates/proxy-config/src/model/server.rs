@@ -40,6 +40,11 @@ pub struct ServerOptions {
     /// `track`: a server, perhaps with its backend in front.
     pub track: Option<Spanned<String>>,
     pub agent: AgentOptions,
+    /// The section that says how the server is checked.
+    pub healthcheck: Option<Spanned<String>>,
+    /// `init-state`; `None` is its `none`.
+    pub init_state: Option<Spanned<InitState>>,
+    pub slowstart: Option<Spanned<Duration>>,
     /// How connections of checks differ.
     pub probe: ProbeOptions,
     /// `socks4`: the proxy on the way.
@@ -191,6 +196,15 @@ impl ServerOptions {
     pub fn fall(&self) -> u32 {
         self.fall.map_or(3, |v| v.value)
     }
+}
+
+/// `init-state`: the state before the first check, and when maintenance ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InitState {
+    Down,
+    FullyDown,
+    FullyUp,
+    Up,
 }
 
 /// One step of `init-addr`.

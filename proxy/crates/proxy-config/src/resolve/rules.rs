@@ -32,6 +32,9 @@ pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
         refs: Vec::new(),
     };
     compiler.global_vars(config);
+    for section in &config.healthchecks {
+        compiler.check_script(&section.checks, OwnChecks::default());
+    }
     for proxy in config.defaults.iter().chain(&config.proxies) {
         let mut compiler = Compiler {
             vars: &vars,
@@ -60,7 +63,7 @@ pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
         let checks = proxy.settings.checks.option.as_ref().map(|option| option.span);
         if proxy.own_checks != OwnChecks::default() || checks.is_some_and(|span| told.insert(span))
         {
-            compiler.check_script(proxy);
+            compiler.check_script(&proxy.settings.checks, proxy.own_checks);
         }
         for server in &proxy.servers {
             if let Some(text) = &server.options.tls.sni {

@@ -13,6 +13,8 @@ pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
             check_port(cx, proxy, server);
             agent_port(cx, proxy, server);
             via_socks4(cx, proxy, server);
+            own_check(cx, config, proxy, server);
+            initial(cx, proxy, server);
             tracked(cx, config, proxy, server);
             resolvers(cx, config, proxy, server);
         }
@@ -143,6 +145,32 @@ fn tracked(cx: &mut Context<'_>, config: &Config, proxy: &Proxy, server: &Server
 /// Whether anything but the administrator changes the state of the server.
 fn has_state(options: &ServerOptions) -> bool {
     options.is_checked() || options.has_agent() || options.track.is_some()
+}
+
+/// The section that a server names has to exist.
+fn own_check(cx: &mut Context<'_>, config: &Config, proxy: &Proxy, server: &Server) {
+    let Some(name) = &server.options.healthcheck else { return };
+    if !config.healthchecks.iter().any(|section| section.name.value == name.value) {
+        let names = config.healthchecks.iter().map(|section| section.name.value.as_str());
+        let near = proxy_types::text::nearest(&name.value, names).map(str::to_owned);
+        let message = format!(
+            "'server {}/{}' : unable to find healthcheck section '{name}'",
+            proxy.name, server.name
+        );
+        let diagnostic = Diagnostic::alert(message).at(name.span);
+        cx.report(diagnostic.did_you_mean(near.as_deref()));
+    }
+}
+
+/// A server that tracks another has that one's state from the start.
+fn initial(cx: &mut Context<'_>, proxy: &Proxy, server: &Server) {
+    if let (Some(state), Some(track)) = (server.options.init_state, &server.options.track) {
+        let message = format!(
+            "'server {}/{}' : 'init-state' cannot be used with 'track'",
+            proxy.name, server.name
+        );
+        cx.report(Diagnostic::alert(message).at(state.span).label(track.span, "it tracks here"));
+    }
 }
 
 /// Checks can take the way of a proxy only where there is one.

@@ -50,7 +50,6 @@ pub(crate) const GLOBAL: Table<Parse> = &[
         [
             "anonkey",
             "cluster-secret",
-            "external-check",
             "pp2-never-send-local",
             "shm-stats-file",
             "shm-stats-file-max-objects",

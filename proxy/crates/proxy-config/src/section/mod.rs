@@ -4,6 +4,7 @@ mod cpus;
 pub(crate) mod crt_store;
 mod environment;
 pub(crate) mod global;
+pub(crate) mod healthcheck;
 pub(crate) mod other;
 pub(crate) mod proxy;
 pub(crate) mod resolvers;

@@ -79,7 +79,6 @@ pub(crate) const SECTIONS: &[OtherSection] = &[
             ],
         )],
     ),
-    section("healthcheck", "12.9", &[&not_yet(On::HERE, "12.9", "health checks", ["type"])]),
     section(
         "log-forward",
         "12.6",

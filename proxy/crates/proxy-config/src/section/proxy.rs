@@ -23,7 +23,6 @@ pub(crate) const PROXY: Table<Parse> = &[
     stick::STICK,
     super::sluice::PROXY,
     REMOVED,
-    &not_yet(On::DEF_BE, M, "health checks", ["external-check"]),
     &not_yet(On::DEF_BE, M, "load balancing", ["retry-on"]),
     &not_yet(On::BE, M, "load balancing", ["be-unpublished"]),
     &not_yet(On::FE, M, "load balancing", ["force-be-switch"]),
@@ -259,6 +258,14 @@ const CARRIED: &[Row<Parse>] = &[
         M,
         "rules on every response",
         |cx, p, args| rules::rule(cx, p, args, RuleSet::HttpAfterResponse),
+    ),
+    row(
+        "external-check",
+        On::DEF_BE,
+        "{command|path} <value>",
+        M,
+        "the program of 'option external-check'",
+        check::external_line,
     ),
     row(
         "http-check",

@@ -43,6 +43,12 @@ pub(super) const SECURITY: &[Row<Parse>] = &[
             args.end(cx)
         },
     ),
+    global("external-check", "[preserve-env]", M, "lets programs check servers", |cx, g, args| {
+        let span = args.span();
+        let keeps = args.accept("preserve-env").is_some();
+        g.external_check = Some(Spanned::new(keeps, span));
+        args.end(cx)
+    }),
     global("insecure-fork-wanted", "", M, "lets the process start others", |cx, g, args| {
         g.insecure_fork_wanted = (args.polarity == Polarity::Set).then(|| args.span());
         args.end(cx)

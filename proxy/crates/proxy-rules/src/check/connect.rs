@@ -1,6 +1,6 @@
 //! `connect`: where a check connects to, and how.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use proxy_types::Diagnostic;
 
@@ -81,7 +81,13 @@ impl Connect {
                 }
                 b"addr" => {
                     let addr = words.next("an address")?;
-                    let ip = show(addr.value).trim_matches(['[', ']']).parse();
+                    let text = show(addr.value);
+                    if let Ok(both) = text.parse::<SocketAddr>() {
+                        connect.addr = Some(both.ip());
+                        connect.port = connect.port.or(Some(Port::Fixed(both.port())));
+                        continue;
+                    }
+                    let ip = text.trim_matches(['[', ']']).parse();
                     connect.addr = Some(ip.map_err(|_| {
                         Box::new(
                             Diagnostic::alert(format!(

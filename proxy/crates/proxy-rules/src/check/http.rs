@@ -112,7 +112,9 @@ impl HttpRequest {
         let mut out = Vec::with_capacity(256);
         out.extend_from_slice(self.method.as_bytes());
         out.push(b' ');
-        out.extend_from_slice(self.uri.bytes(cx));
+        // A format may make nothing.
+        let uri = Some(self.uri.bytes(cx)).filter(|uri| !uri.is_empty());
+        out.extend_from_slice(uri.unwrap_or(b"/"));
         out.push(b' ');
         out.extend_from_slice(self.version.as_bytes());
         out.extend_from_slice(b"\r\n");

@@ -6,6 +6,7 @@ mod expect;
 mod http;
 pub mod protocol;
 mod send;
+mod spop;
 
 use proxy_types::{Diagnostic, Span};
 

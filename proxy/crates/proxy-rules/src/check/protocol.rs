@@ -1,5 +1,6 @@
 //! Checks that speak a protocol (configuration manual, 4.2 `option smtpchk` and its kin): scripts that need no rules.
 
+use super::spop;
 use super::{Act, Kind, Script, Send, Status, Step, Verdict};
 
 /// A protocol that servers can be asked in.
@@ -15,6 +16,8 @@ pub enum Protocol {
     Redis,
     /// `option smtpchk`: a greeting, hello, QUIT (RFC 5321).
     Smtp { hello: String, domain: String },
+    /// `option spop-check`: the hello of the Stream Processing Offload Protocol (its 3.2.4).
+    Spop,
     /// `option ssl-hello-chk`: a hello of SSL 3.0 (RFC 6101, 5.6.1.2); any record that answers it will do.
     SslHello,
 }
@@ -46,6 +49,7 @@ pub enum Reply {
     PgSql,
     Redis,
     Smtp,
+    Spop,
     Ssl,
 }
 
@@ -85,6 +89,10 @@ impl Protocol {
                 acts.push(Act::Reply(Reply::Smtp));
                 acts.push(bytes(b"QUIT\r\n"));
                 acts.push(Act::Reply(Reply::Smtp));
+            }
+            Self::Spop => {
+                acts.push(bytes(&spop::hello()));
+                acts.push(Act::Reply(Reply::Spop));
             }
             Self::SslHello => {
                 acts.push(bytes(&ssl_hello()));
@@ -188,6 +196,7 @@ impl Reply {
             Self::PgSql => pgsql(data),
             Self::Redis => redis(data),
             Self::Smtp => smtp(data),
+            Self::Spop => spop::judge(data),
             Self::Ssl => Some(match data[0] {
                 0x15 | 0x16 => passed(Status::L6Ok, None, ""),
                 _ => failed(broken, None, "TCPCHK did not match content (binary regex)"),
@@ -201,11 +210,11 @@ impl Reply {
     }
 }
 
-fn passed(status: Status, code: Option<u32>, info: impl Into<String>) -> Verdict {
+pub(super) fn passed(status: Status, code: Option<u32>, info: impl Into<String>) -> Verdict {
     Verdict::Passed { status, code, info: info.into() }
 }
 
-fn failed(status: Status, code: Option<u32>, info: impl Into<String>) -> Verdict {
+pub(super) fn failed(status: Status, code: Option<u32>, info: impl Into<String>) -> Verdict {
     Verdict::Failed { status, code, info: info.into() }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{ChooseInput, Hashes, LbSpec, NoServer, Pick, PickCtx, Slot, hash};
 use crate::Server;
+use crate::server::WEIGHT_SCALE;
 use arc_swap::ArcSwap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -101,11 +102,16 @@ impl Balancer {
             (0, false) => eligible(true).take(1).collect(),
             _ => eligible(false).collect(),
         };
-        let weight_of =
-            |s: &Arc<Server>| if spec.is_dynamic() { s.weight() } else { s.spec.weight.max(1) };
+        let weight_of = |s: &Arc<Server>| {
+            if spec.is_dynamic() {
+                s.effective_weight()
+            } else {
+                s.spec.weight.max(1) * WEIGHT_SCALE
+            }
+        };
         let slots: Vec<Slot> =
             chosen.into_iter().map(|s| Slot { server: s.clone(), weight: weight_of(s) }).collect();
-        farm.weight = slots.iter().map(|s| s.weight).sum();
+        farm.weight = slots.iter().map(|s| s.weight.div_ceil(WEIGHT_SCALE)).sum();
         let fallback =
             (spec.algorithm.hashes == Hashes::Key).then(|| super::sequence::build(spec, &slots));
         let pick = (spec.algorithm.build)(spec, &slots);

@@ -1,6 +1,7 @@
 //! Algorithms that hash: `source`, `uri`, `hdr` and the others, over `hash-type map-based|consistent`.
 
 use super::{Affinity, LbSpec, Pick, PickCtx, Slot, sequence};
+use crate::server::WEIGHT_SCALE;
 use crate::server::{HashKey, WEIGHT_MAX};
 use crate::{Server, SockAddr};
 use std::net::IpAddr;
@@ -216,7 +217,8 @@ impl Ring {
             // Points depend on this key alone, so that every balancer with the same keys has the same ring.
             let base = first_point(&slot.server);
             points.extend(
-                (0..slot.weight * POINTS).map(|k| (avalanche(base.wrapping_add(k)), index)),
+                (0..slot.weight * POINTS / WEIGHT_SCALE)
+                    .map(|k| (avalanche(base.wrapping_add(k)), index)),
             );
         }
         points.sort_unstable();

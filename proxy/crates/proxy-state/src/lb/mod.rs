@@ -189,6 +189,7 @@ pub enum NoServer {
 /// An eligible server with its weight in the table.
 struct Slot {
     server: Arc<Server>,
+    /// In units of 1/[`WEIGHT_SCALE`](crate::server::WEIGHT_SCALE).
     weight: u32,
 }
 

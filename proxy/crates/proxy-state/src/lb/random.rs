@@ -1,6 +1,7 @@
 //! `random(<draws>)`: draws servers at random by weight and takes the least loaded of them.
 
 use super::{LbSpec, Pick, PickCtx, Slot, avalanche};
+use crate::server::WEIGHT_SCALE;
 use std::cmp::Ordering;
 
 /// Running sums of the weights.
@@ -49,7 +50,7 @@ fn is_better(ctx: &PickCtx<'_>, a: usize, b: usize) -> bool {
     let (a, b) = (&ctx.slots[a], &ctx.slots[b]);
     let load = |slot: &Slot| {
         let sessions = slot.server.sessions.get().saturating_add(slot.server.queued.get());
-        u64::from(sessions) * 256 / u64::from(slot.weight.max(1))
+        u64::from(sessions) * 256 * u64::from(WEIGHT_SCALE) / u64::from(slot.weight.max(1))
     };
     let rate = |slot: &Slot| slot.server.session_rate.get(ctx.now);
     match load(a).cmp(&load(b)) {

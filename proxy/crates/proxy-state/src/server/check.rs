@@ -119,12 +119,24 @@ statuses! {
     L7Ok = 15, "L7OK", "Layer7 check passed";
     L7OkConditional = 16, "L7OKC", "Layer7 check conditionally passed";
     L7Status = 17, "L7STS", "Layer7 wrong status";
+    /// The program said no.
+    ProcessError = 18, "PROCERR", "External check error";
+    ProcessTimeout = 19, "PROCTOUT", "External check timeout";
+    ProcessOk = 20, "PROCOK", "External check passed";
 }
 
 impl CheckStatus {
     /// Whether the code of the result is an answer of the server's application.
     pub fn has_code(self) -> bool {
-        matches!(self, Self::L7Ok | Self::L7OkConditional | Self::L7Status)
+        matches!(
+            self,
+            Self::L7Ok
+                | Self::L7OkConditional
+                | Self::L7Status
+                | Self::ProcessOk
+                | Self::ProcessError
+                | Self::ProcessTimeout
+        )
     }
 
     /// Whether the server answered as wanted.
@@ -132,7 +144,7 @@ impl CheckStatus {
         match self {
             Self::Unknown | Self::Initializing => CheckVerdict::Unknown,
             Self::Checked => CheckVerdict::Neutral,
-            Self::L4Ok | Self::L6Ok | Self::L7Ok => CheckVerdict::Passed,
+            Self::L4Ok | Self::L6Ok | Self::L7Ok | Self::ProcessOk => CheckVerdict::Passed,
             Self::L7OkConditional => CheckVerdict::Conditional,
             Self::Observed
             | Self::SocketError
@@ -142,7 +154,9 @@ impl CheckStatus {
             | Self::L6Response
             | Self::L7Timeout
             | Self::L7Response
-            | Self::L7Status => CheckVerdict::Failed,
+            | Self::L7Status
+            | Self::ProcessError
+            | Self::ProcessTimeout => CheckVerdict::Failed,
         }
     }
 }

@@ -205,12 +205,12 @@ impl Server {
                 return Some(tell(Change::EnterMaint(None)));
             }
             if before.is_maint() && !after.is_maint() {
-                if inner.check_enabled {
-                    inner.health.reset();
-                } else {
+                inner.health.reset(self.spec.init_state);
+                if !inner.check_enabled && inner.health.is_up() {
                     inner.health.force_up();
                 }
-                let own = if inner.is_held_down() { OpState::Stopped } else { OpState::Running };
+                let up = inner.health.is_up() && !inner.is_held_down();
+                let own = if up { OpState::Running } else { OpState::Stopped };
                 inner.op = tracked_op.unwrap_or(own);
                 return Some(tell(Change::LeaveMaint {
                     forced: before.contains(Admin::FORCED_MAINT),
@@ -364,10 +364,16 @@ impl Server {
                 }
                 inner.last_change = now;
             }
+            if !self.spec.slowstart.is_zero() {
+                inner.starts_slowly(change.as_ref(), now);
+                let warmth = inner.warmth(self.spec.slowstart, now);
+                self.warmth.store(warmth, Ordering::Relaxed);
+            }
             self.op.store(inner.op as u8, Ordering::Relaxed);
             self.admin.store(inner.admin.0, Ordering::Relaxed);
             self.weight.store(inner.weight, Ordering::Relaxed);
-            (change, weight_before != inner.weight)
+            let cooled = std::mem::take(&mut inner.cooled);
+            (change, weight_before != inner.weight || cooled)
         };
         if change.is_none() && !reweighed {
             return None;
@@ -391,7 +397,11 @@ impl Server {
         if transition.is_down() && self.spec.shutdown_sessions_on_down {
             self.shutdown_sessions();
         }
-        if self.spec.shutdown_backup_sessions_on_up && matches!(transition.change, Change::Up(_)) {
+        let takes_back = self.spec.shutdown_backup_sessions_on_up
+            && !self.spec.backup
+            && self.is_eligible()
+            && matches!(transition.change, Change::Up(_));
+        if takes_back {
             for server in backend.servers().iter().filter(|s| s.spec.backup) {
                 server.shutdown_sessions();
             }

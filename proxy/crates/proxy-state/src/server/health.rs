@@ -7,6 +7,8 @@
 //! A success adds one, and a success at or above `rise` jumps to the top: the server is up with all its credit. A failure takes
 //! one away, and the failure at `rise` drops to 0: the server is down and has to earn `rise` successes in a row.
 
+use super::InitState;
+
 /// Health of a server between 0 and `rise + fall - 1`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Health {
@@ -102,9 +104,14 @@ impl Health {
         self.value = 0;
     }
 
-    /// Up until the first failure.
-    pub fn reset(&mut self) {
-        self.value = self.rise;
+    /// The state that a server begins with.
+    pub fn reset(&mut self, state: InitState) {
+        self.value = match state {
+            InitState::FullyDown => 0,
+            InitState::Down => self.rise - 1,
+            InitState::Up => self.rise,
+            InitState::FullyUp => self.top(),
+        };
     }
 
     /// The next failure takes the server down: `on-error sudden-death`.

@@ -7,6 +7,7 @@ mod agent;
 mod check;
 mod control;
 mod health;
+mod slowstart;
 mod spec;
 mod states;
 #[cfg(test)]
@@ -17,7 +18,8 @@ pub use agent::{AgentAnswer, AgentMode, AgentTarget, AgentView, MaxconnError};
 pub use check::{AgentSpec, CheckResult, CheckSpec, CheckStatus, CheckVerdict};
 pub use control::{AddrChange, WeightError};
 pub use health::{Health, HealthChange};
-pub use spec::{HashKey, Observe, OnError, PortMode, ServerSpec, Source, UseClient};
+pub use slowstart::WEIGHT_SCALE;
+pub use spec::{HashKey, InitState, Observe, OnError, PortMode, ServerSpec, Source, UseClient};
 pub use states::{Admin, OpState, Status};
 pub use transition::{Cause, Change, Transition};
 
@@ -62,6 +64,8 @@ pub struct Server {
     op: AtomicU8,
     admin: AtomicU8,
     weight: AtomicU32,
+    /// The part of its share that the server gets, of [`slowstart::WARM`].
+    warmth: AtomicU32,
     maxconn: AtomicU32,
     check_enabled: AtomicBool,
     shutdowns: AtomicU64,
@@ -87,6 +91,10 @@ struct Inner {
     downtime_ms: u64,
     observed_errors: u32,
     agent: Option<agent::Agent>,
+    /// Since when the server starts slowly.
+    warming_since: Option<Now>,
+    /// The share of the server is to be looked at again.
+    cooled: bool,
 }
 
 impl Inner {
@@ -124,11 +132,13 @@ impl Server {
         if spec.unresolved {
             admin = admin.with(Admin::RESOLUTION_MAINT);
         }
-        let op = if admin.is_maint() { OpState::Stopped } else { OpState::Running };
         let mut health = Health::new(check.rise, check.fall);
-        if spec.check.is_none() {
+        health.reset(spec.init_state);
+        if spec.check.is_none() && health.is_up() {
             health.force_up();
         }
+        let up = health.is_up() && !admin.is_maint();
+        let op = if up { OpState::Running } else { OpState::Stopped };
         if admin.is_maint() {
             health.force_down();
         }
@@ -144,6 +154,8 @@ impl Server {
             downtime_ms: 0,
             observed_errors: 0,
             agent: spec.agent.as_ref().map(agent::Agent::new),
+            warming_since: None,
+            cooled: false,
         };
         Self {
             id: spec.id,
@@ -163,6 +175,7 @@ impl Server {
             op: AtomicU8::new(op as u8),
             admin: AtomicU8::new(admin.0),
             weight: AtomicU32::new(inner.weight),
+            warmth: AtomicU32::new(slowstart::WARM),
             maxconn: AtomicU32::new(spec.maxconn),
             check_enabled: AtomicBool::new(inner.check_enabled),
             shutdowns: AtomicU64::new(0),
@@ -253,15 +266,15 @@ impl Server {
         let maxconn = self.maxconn();
         let minconn = self.spec.minconn;
         if minconn == 0 || minconn >= maxconn {
-            return maxconn;
+            return self.part_of(maxconn);
         }
         let Some(backend) = self.backend() else { return maxconn };
         let (load, full) = (backend.sessions.get(), backend.fullconn);
         if load >= full {
-            return maxconn;
+            return self.part_of(maxconn);
         }
         let share = u64::from(maxconn) * u64::from(load) / u64::from(full);
-        u32::try_from(share).unwrap_or(maxconn).max(minconn)
+        self.part_of(u32::try_from(share).unwrap_or(maxconn).max(minconn))
     }
 
     /// Whether a session would have to wait for a slot.

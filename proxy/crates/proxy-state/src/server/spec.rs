@@ -76,6 +76,20 @@ pub enum OnError {
     MarkDown,
 }
 
+/// `init-state`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum InitState {
+    /// Down until every check of `rise` passed.
+    FullyDown,
+    /// Down until a check passes.
+    Down,
+    /// Up until a check fails.
+    #[default]
+    Up,
+    /// Up until every check of `fall` failed.
+    FullyUp,
+}
+
 /// What a [`Server`](super::Server) is built from: a `server` line with its defaults resolved.
 #[derive(Clone, Debug)]
 pub struct ServerSpec {
@@ -112,6 +126,10 @@ pub struct ServerSpec {
     pub check: Option<CheckSpec>,
     /// `agent-check`.
     pub agent: Option<AgentSpec>,
+    /// The state before the first check, and when maintenance ends.
+    pub init_state: InitState,
+    /// `slowstart`: how long a server that came back gets less than its share.
+    pub slowstart: Duration,
     /// `track [backend/]server`.
     pub track: Option<(Option<String>, String)>,
     pub observe: Option<Observe>,
@@ -119,6 +137,8 @@ pub struct ServerSpec {
     pub shutdown_backup_sessions_on_up: bool,
     /// What stands between the socket and the bytes for the server; `None` is nothing.
     pub transport: Option<Transport>,
+    /// `ssl`.
+    pub transport_is_tls: bool,
     /// How TLS is spoken by checks, where they may want it.
     pub check_tls: Option<Transport>,
     /// `socks4`: the proxy that connections go through.
@@ -167,11 +187,14 @@ impl ServerSpec {
             non_stick: false,
             check: None,
             agent: None,
+            init_state: InitState::Up,
+            slowstart: Duration::ZERO,
             track: None,
             observe: None,
             shutdown_sessions_on_down: false,
             shutdown_backup_sessions_on_up: false,
             transport: None,
+            transport_is_tls: false,
             check_tls: None,
             socks4: None,
             source: None,

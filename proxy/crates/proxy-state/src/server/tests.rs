@@ -394,3 +394,82 @@ fn names_without_address() {
     assert_eq!(s1.admin_state(), Admin::FQDN_CHANGED);
     assert_eq!(world.log.lock()[0], "Server be/s1 ('a.test') is UP/READY (resolves again).");
 }
+
+/// A registry of one backend with these servers.
+fn farm(servers: Vec<ServerSpec>) -> Arc<Registry> {
+    let backend = BackendSpec { name: "be".into(), servers, ..BackendSpec::default() };
+    Registry::new(RegistrySpec { backends: vec![backend], ..RegistrySpec::default() }).unwrap()
+}
+
+#[test]
+fn a_server_that_comes_back_starts_slowly() {
+    let addr = SockAddr::Inet(SocketAddr::from(([127, 0, 0, 1], 8000)));
+    let slow = ServerSpec {
+        check: Some(CheckSpec { rise: 1, fall: 1, ..CheckSpec::default() }),
+        slowstart: std::time::Duration::from_secs(10),
+        weight: 2,
+        maxconn: 50,
+        ..ServerSpec::new("s1", ServerId(1), addr.clone())
+    };
+    let registry = farm(vec![slow, ServerSpec::new("s2", ServerId(2), addr)]);
+    let backend = registry.backend("be").unwrap();
+    let s1 = backend.server("s1").unwrap();
+    let report = |status, ms| {
+        s1.report_check(CheckResult { status, ..CheckResult::default() }, Now(ms));
+    };
+    let shares = || (s1.throttle(), s1.effective_weight(), s1.limit(), backend.farm().weight);
+    // Never at the start.
+    report(CheckStatus::L4Ok, 1);
+    assert_eq!(shares(), (None, 32, 50, 3));
+    report(CheckStatus::L4Connection, 2);
+    assert_eq!(backend.farm().weight, 1);
+    report(CheckStatus::L4Ok, 1000);
+    assert_eq!(shares(), (Some(1), 1, 1, 2));
+    assert!(s1.warm_up(Now(3500)));
+    assert_eq!(shares(), (Some(25), 8, 13, 2));
+    assert!(s1.warm_up(Now(8500)));
+    assert_eq!(shares(), (Some(75), 24, 38, 3));
+    // A share of 24 to 16.
+    let picks = (0..50).map(|random| {
+        let input = crate::ChooseInput { random, ..crate::ChooseInput::default() };
+        let server = backend.choose(&input).unwrap();
+        usize::from(*server.name == *"s1")
+    });
+    assert_eq!(picks.sum::<usize>(), 30);
+    assert!(!s1.warm_up(Now(11_000)));
+    assert_eq!(shares(), (None, 32, 50, 3));
+    s1.set_maint(Now(12_000));
+    s1.set_ready(Now(13_000));
+    assert_eq!(s1.throttle(), Some(1));
+    s1.set_maint(Now(14_000));
+    assert_eq!(s1.throttle(), None);
+}
+
+#[test]
+fn the_first_state_is_as_asked_for() {
+    use super::InitState;
+    let check = |init_state, expected: &str| {
+        let addr = SockAddr::Inet(SocketAddr::from(([127, 0, 0, 1], 8000)));
+        let check = Some(CheckSpec::default());
+        let spec = ServerSpec { check, init_state, ..ServerSpec::new("s1", ServerId(1), addr) };
+        let registry = farm(vec![spec]);
+        let s1 = registry.backend("be").unwrap().server("s1").unwrap();
+        let report = |status| {
+            s1.report_check(CheckResult { status, ..CheckResult::default() }, Now(1));
+        };
+        let mut seen = vec![s1.status().to_string()];
+        report(CheckStatus::L4Ok);
+        seen.push(s1.status().to_string());
+        report(CheckStatus::L4Ok);
+        s1.set_maint(Now(2));
+        s1.set_ready(Now(3));
+        seen.push(s1.status().to_string());
+        report(CheckStatus::L4Connection);
+        seen.push(s1.status().to_string());
+        assert_eq!(seen.join(", "), expected, "{init_state:?}");
+    };
+    check(InitState::Up, "UP 1/3, UP, UP 1/3, DOWN");
+    check(InitState::FullyUp, "UP, UP, UP, UP 2/3");
+    check(InitState::Down, "DOWN 1/2, UP, DOWN 1/2, DOWN");
+    check(InitState::FullyDown, "DOWN, DOWN 1/2, DOWN, DOWN");
+}

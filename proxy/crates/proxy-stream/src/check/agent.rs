@@ -25,7 +25,7 @@ pub(super) async fn ask(
     let timer = Timer::new();
     timer.arm(Some(limit));
     let to = probe::destination(&server.addr(), &spec);
-    let mut socket = probe::socket(server, &to, limit).await?;
+    let mut socket = probe::socket(server, &to, limit, !target.send.is_empty()).await?;
     let mut received = Vec::new();
     let talk = async {
         if !target.send.is_empty() {

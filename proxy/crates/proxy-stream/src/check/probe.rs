@@ -29,7 +29,7 @@ pub(super) struct Failed {
 pub(super) async fn connection(subject: &Subject<'_>) -> CheckResult {
     let start = clock::precise();
     let by_server = Connect { by_server: true, ..Connect::default() };
-    let outcome = open(subject, subject.spec, &by_server, subject.connect_limit).await;
+    let outcome = open(subject, subject.spec, &by_server, subject.connect_limit, true).await;
     let duration_ms = u64::try_from(clock::precise().since(start).as_millis()).unwrap_or(u64::MAX);
     let (status, info) = match outcome {
         Ok((io, over_tls)) => {
@@ -44,12 +44,13 @@ pub(super) async fn connection(subject: &Subject<'_>) -> CheckResult {
     CheckResult { status, code: None, duration_ms, info }
 }
 
-/// Connects as the check wants it; whether TLS protects the connection.
+/// Connects as the check wants it; whether TLS protects the connection. `speaks` is as in [`socket`].
 pub(super) async fn open(
     subject: &Subject<'_>,
     spec: &CheckSpec,
     rule: &Connect,
     limit: Duration,
+    speaks: bool,
 ) -> Result<(Box<dyn Io>, bool), Failed> {
     let server = subject.server;
     let to = destination(&server.addr(), spec);
@@ -58,14 +59,14 @@ pub(super) async fn open(
     let proxy = server.spec.socks4.filter(|_| rule.via_socks4 || rule.by_server && spec.via_socks4);
     let mut opening = opening(subject, spec, rule)?;
     let socket = match proxy {
-        None => socket(server, &to, limit).await?,
+        None => socket(server, &to, limit, speaks || !opening.is_nothing()).await?,
         Some(proxy) => {
             let request = to.inet().and_then(Socks4Request::new).ok_or_else(|| Failed {
                 status: CheckStatus::SocketError,
                 info: "SOCKS4 knows IPv4 addresses only".to_owned(),
             })?;
             opening.socks4 = Some(request);
-            socket(server, &proxy.into(), limit).await?
+            socket(server, &proxy.into(), limit, true).await?
         }
     };
     if opening.is_nothing() {
@@ -126,18 +127,20 @@ fn opening(subject: &Subject<'_>, spec: &CheckSpec, rule: &Connect) -> Result<Op
     Ok(opening)
 }
 
-/// A connection of a check of the server.
+/// A connection of a check of the server; `speaks` when the check says the first word, or none at all.
 pub(super) async fn socket(
     server: &Server,
     to: &SockAddr,
     limit: Duration,
+    speaks: bool,
 ) -> Result<Stream, Failed> {
     let source = server.spec.source.as_ref();
     let options = ConnectOptions {
         source: source.and_then(|s| s.addr),
         interface: source.and_then(|s| s.interface.clone()),
-        // The handshake's last ACK and the reset behind it are then one packet less on the wire.
-        smart_connect: true,
+        // The handshake's last ACK and what follows it are then one packet less on the wire. Where the server is to
+        // speak first it would wait for that ACK.
+        smart_connect: speaks,
         namespace: server.spec.namespace.clone(),
         ..ConnectOptions::default()
     };

@@ -16,7 +16,7 @@ use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
 use super::script::{self, Subject};
-use super::{agent, probe, schedule};
+use super::{Program, agent, external, probe, schedule, warmup};
 use crate::env::Env;
 
 /// Takes the line of `option log-health-checks`, which has the severity `notice`.
@@ -25,14 +25,34 @@ pub type Report = Box<dyn Fn(&Arc<Server>, &str)>;
 /// Told of a server.
 pub type Told = Box<dyn Fn(&Arc<Server>)>;
 
-/// What is said on the checks' connections of each backend, by its name; without one, connecting is enough.
-pub type Scripts = FxHashMap<Arc<str>, Arc<Script>>;
+/// How servers are checked when connecting is not enough.
+#[derive(Clone, Debug)]
+pub enum Method {
+    /// Something is said.
+    Script(Arc<Script>),
+    /// A program is asked.
+    Program(Arc<Program>),
+}
+
+/// The methods of backends by their names, and of servers that have one of their own by both names.
+#[derive(Debug, Default)]
+pub struct Methods {
+    pub backends: FxHashMap<Arc<str>, Method>,
+    pub servers: FxHashMap<(Arc<str>, Box<str>), Method>,
+}
+
+impl Methods {
+    fn of(&self, server: &Server) -> Option<Method> {
+        let own = (server.backend_name.clone(), (*server.name).into());
+        self.servers.get(&own).or_else(|| self.backends.get(&server.backend_name)).cloned()
+    }
+}
 
 /// What all checks share.
 pub struct Checker {
     pub registry: Arc<Registry>,
     pub env: Arc<Env>,
-    pub scripts: Scripts,
+    pub methods: Methods,
     /// The instant that [`Now`] counts from.
     pub epoch: Tick,
     /// `spread-checks`, in percent.
@@ -51,11 +71,16 @@ pub struct Checker {
 /// end at the soft stop, as HAProxy was seen to end them.
 pub fn spawn(checker: Checker) {
     let checker = Rc::new(checker);
+    warmup::watch(&checker);
     let mut checked = Vec::new();
     for backend in checker.registry.backends().iter().filter(|b| !b.disabled) {
         for server in backend.servers().iter() {
             if let Some(spec) = &server.spec.check {
-                checked.push((backend.clone(), server.clone(), Who::Server(spec.clone())));
+                checked.push((
+                    backend.clone(),
+                    server.clone(),
+                    Who::Server(spec.clone(), checker.methods.of(server)),
+                ));
             }
             if let Some(spec) = &server.spec.agent {
                 checked.push((backend.clone(), server.clone(), Who::Agent(spec.clone())));
@@ -88,14 +113,14 @@ pub fn spawn(checker: Checker) {
 
 /// Who is asked.
 enum Who {
-    Server(CheckSpec),
+    Server(CheckSpec, Option<Method>),
     Agent(AgentSpec),
 }
 
 impl Who {
     fn inter(&self) -> Duration {
         match self {
-            Self::Server(spec) => spec.inter,
+            Self::Server(spec, _) => spec.inter,
             Self::Agent(spec) => spec.inter,
         }
     }
@@ -104,14 +129,14 @@ impl Who {
     /// asked for, only after `disable agent`.
     fn is_paused(&self, server: &Server) -> bool {
         match self {
-            Self::Server(_) => !server.check_enabled() || server.admin_state().is_maint(),
+            Self::Server(..) => !server.check_enabled() || server.admin_state().is_maint(),
             Self::Agent(_) => !server.agent_enabled(),
         }
     }
 }
 
 impl Checker {
-    fn now(&self) -> Now {
+    pub(super) fn now(&self) -> Now {
         let ms = clock::precise().since(self.epoch).as_millis();
         Now(u64::try_from(ms).unwrap_or(u64::MAX))
     }
@@ -139,8 +164,8 @@ impl Checker {
             }
             let start = clock::precise();
             let pause = match &who {
-                Who::Server(spec) => {
-                    self.once(&backend, &server, spec).await;
+                Who::Server(spec, method) => {
+                    self.once(&backend, &server, spec, method.as_ref()).await;
                     schedule::pause(spec, server.state(self.now()).health)
                 }
                 Who::Agent(spec) => {
@@ -154,7 +179,13 @@ impl Checker {
         }
     }
 
-    async fn once(&self, backend: &Backend, server: &Arc<Server>, spec: &CheckSpec) {
+    async fn once(
+        &self,
+        backend: &Backend,
+        server: &Arc<Server>,
+        spec: &CheckSpec,
+        method: Option<&Method>,
+    ) {
         let timeouts = &backend.timeouts;
         let limit = schedule::connect_limit(spec, timeouts.connect, timeouts.check);
         server.check_started();
@@ -163,15 +194,19 @@ impl Checker {
             backend,
             server,
             spec,
-            script: self.scripts.get(&backend.name).map(|script| &**script),
+            script: match method {
+                Some(Method::Script(script)) => Some(script),
+                _ => None,
+            },
             connect_limit: limit,
             check_limit: timeouts.check,
             total_limit: spec.inter.max(limit),
             now: self.now(),
         };
-        let result = match subject.script {
+        let result = match method {
             None => probe::connection(&subject).await,
-            Some(script) => script::run(&subject, script).await,
+            Some(Method::Script(script)) => script::run(&subject, script).await,
+            Some(Method::Program(program)) => external::run(&subject, program).await,
         };
         let now = self.now();
         if backend.options.log_health_checks {

@@ -192,9 +192,20 @@ impl Talk<'_> {
         Ok(last)
     }
 
+    /// Whether the check says the first word on a connection of this rule, or none at all.
+    fn speaks(&self, connect: Option<&Step>) -> bool {
+        let steps = &self.script.steps;
+        let own = connect.and_then(|own| steps.iter().position(|step| std::ptr::eq(step, own)));
+        let next = steps[own.map_or(0, |own| own + 1)..]
+            .iter()
+            .find(|step| !matches!(step.act, Act::Set(_) | Act::Unset(_)));
+        !next.is_some_and(|step| matches!(step.act, Act::Expect(_) | Act::Reply(_)))
+    }
+
     /// What a connection alone is worth.
     fn connected(&self) -> End {
-        End::new(if self.over_tls { CheckStatus::L6Ok } else { CheckStatus::L4Ok }, "")
+        let status = if self.over_tls { CheckStatus::L6Ok } else { CheckStatus::L4Ok };
+        End::new(status, if self.script.kind == Kind::Tcp { "(tcp-check)" } else { "" })
     }
 
     async fn connect(&mut self, connect: &Connect, step: Option<&Step>) -> Result<(), End> {
@@ -206,7 +217,7 @@ impl Talk<'_> {
         }
         spec.addr = connect.addr.or(spec.addr);
         let limit = subject.connect_limit.min(self.left());
-        let opened = probe::open(subject, &spec, connect, limit).await;
+        let opened = probe::open(subject, &spec, connect, limit, self.speaks(step)).await;
         match opened {
             Ok((io, over_tls)) => {
                 let forced = match connect.proto {

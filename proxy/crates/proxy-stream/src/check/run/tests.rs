@@ -64,7 +64,7 @@ impl Lines {
         let checker = Checker {
             registry: registry.clone(),
             env: env(registry),
-            scripts: Scripts::default(),
+            methods: Methods::default(),
             epoch: clock::precise(),
             spread: 0,
             spread_within: None,
