@@ -9,6 +9,7 @@ mod checks;
 mod cli;
 mod compression;
 mod config;
+mod corpus;
 mod datapath;
 mod degrade;
 mod expressions;

@@ -42,8 +42,8 @@ pub use global::{
 pub use l4::{L4Hook, L4Mode, L4Policy};
 pub use log::{Facility, LogDestination, LogEntry, LogFormat, LogLevel, LogSample, LogTarget};
 pub use option::{
-    Except, Flag, FlagSet, ForwardFor, Forwarded, ForwardedPart, HttpConnectionMode, HttpReuse,
-    LogOption, Proto, Redispatch, RestrictNames,
+    Except, Flag, FlagSet, ForwardFor, Forwarded, ForwardedPart, HTTP_FLAGS, HttpConnectionMode,
+    HttpReuse, LogOption, Proto, Redispatch, RestrictNames, Sides,
 };
 pub use persist::{Cookie, CookieMode, PersistRdp, PersistRule, UseServer};
 pub use proxy::{

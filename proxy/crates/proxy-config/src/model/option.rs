@@ -40,6 +40,31 @@ pub enum Flag {
     TcpSmartConnect,
 }
 
+/// Flags that mean something in mode http only, by the sides that have them.
+pub const HTTP_FLAGS: &[(Flag, &str, Sides)] = &[
+    (Flag::AcceptUnsafeRequest, "accept-unsafe-violations-in-http-request", Sides::Frontend),
+    (Flag::AcceptUnsafeResponse, "accept-unsafe-violations-in-http-response", Sides::Backend),
+    (Flag::CheckCache, "checkcache", Sides::Backend),
+    (Flag::DisableH2Upgrade, "disable-h2-upgrade", Sides::Frontend),
+    (Flag::HttpBufferRequest, "http-buffer-request", Sides::Both),
+    (Flag::HttpDropRequestTrailers, "http-drop-request-trailers", Sides::Backend),
+    (Flag::HttpDropResponseTrailers, "http-drop-response-trailers", Sides::Frontend),
+    (Flag::HttpIgnoreProbes, "http-ignore-probes", Sides::Frontend),
+    (Flag::HttpNoDelay, "http-no-delay", Sides::Both),
+    (Flag::HttpPretendKeepalive, "http-pretend-keepalive", Sides::Backend),
+    (Flag::HttpUseProxyHeader, "http-use-proxy-header", Sides::Frontend),
+    (Flag::IdleCloseOnResponse, "idle-close-on-response", Sides::Frontend),
+    (Flag::PreferLastServer, "prefer-last-server", Sides::Backend),
+];
+
+/// Sections that an option is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sides {
+    Backend,
+    Both,
+    Frontend,
+}
+
 /// The flags that were written, in a section or in the `defaults` it uses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FlagSet {

@@ -10,6 +10,7 @@ mod rules;
 mod servers;
 mod targets;
 mod timeouts;
+mod tls;
 
 use proxy_types::Diagnostic;
 
@@ -31,6 +32,7 @@ pub(crate) fn resolve(cx: &mut Context<'_>, sources: &Sources, config: &mut Conf
             timeouts::check(cx, proxy);
         }
     }
+    tls::check(cx, config);
     modes::check(cx, config);
     filters::check(cx, config);
     order::check(cx, config);

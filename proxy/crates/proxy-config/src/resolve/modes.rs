@@ -3,7 +3,7 @@
 use proxy_types::{Diagnostic, Mode, Span, Spanned};
 
 use crate::context::Context;
-use crate::model::{Balance, Config, LogOption, Proxy, RuleSet};
+use crate::model::{Balance, Config, HTTP_FLAGS, LogOption, Proxy, RuleSet, Sides};
 
 pub(super) fn check(cx: &mut Context<'_>, config: &mut Config) {
     for proxy in &config.proxies {
@@ -74,6 +74,17 @@ fn needs_http(cx: &mut Context<'_>, proxy: &Proxy) {
             span,
             format!("'option httplog' not usable with {label} (needs 'mode http'). {text}"),
         );
+    }
+    for &(flag, name, sides) in HTTP_FLAGS {
+        let here = match sides {
+            Sides::Backend => proxy.kind.is_backend(),
+            Sides::Both => true,
+            Sides::Frontend => proxy.kind.is_frontend(),
+        };
+        if let Some(set) = settings.flags.get(flag).filter(|set| here && set.value) {
+            let text = format!("'option {name}' ignored for {label} as it requires HTTP mode.");
+            ignored(set.span, text);
+        }
     }
     if let Some(forwardfor) = &settings.forwardfor {
         let text = format!("'option forwardfor' ignored for {label} as it requires HTTP mode");

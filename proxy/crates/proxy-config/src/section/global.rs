@@ -313,12 +313,16 @@ const PROCESS: &[Row<Parse>] = &[
     }),
     global(
         "master-worker",
-        "[exit-on-failure|no-exit-on-failure]",
+        "{exit-on-failure|no-exit-on-failure}",
         "3.1",
         "a master supervises the worker",
         |cx, g, args| {
             let exit_on_failure = match args.peek() {
-                None => false,
+                None => {
+                    let message = "'master-worker' without an argument is not supported anymore since version 3.5";
+                    let help = "start the process with -W or -Ws instead";
+                    return Err(cx.report(Diagnostic::alert(message).at(args.span()).help(help)));
+                }
                 Some(_) => {
                     args.choice(cx, &[("exit-on-failure", true), ("no-exit-on-failure", false)])?
                         .value
