@@ -22,6 +22,7 @@ mod master;
 mod metrics;
 mod names;
 mod nginx;
+mod ocsp;
 mod odd_messages;
 mod reload;
 mod stats_page;

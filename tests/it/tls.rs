@@ -240,9 +240,9 @@ fn servers_are_verified_by_name_and_authority() -> Result<()> {
         assert!(answer.starts_with(expected), "{words}: {answer:.40}");
         Ok(())
     };
-    check("verify none", "HTTP/1.1 200")?;
-    check(&format!("verify required ca-file {}", ca.ca()), "HTTP/1.1 200")?;
-    check(&format!("verify required ca-file {} sni str(a.test)", ca.ca()), "HTTP/1.1 200")?;
+    check("verify none", "HTTP/1.0 200")?;
+    check(&format!("verify required ca-file {}", ca.ca()), "HTTP/1.0 200")?;
+    check(&format!("verify required ca-file {} sni str(a.test)", ca.ca()), "HTTP/1.0 200")?;
     check(&format!("verify required ca-file {} sni str(b.test)", ca.ca()), "HTTP/1.1 503")?;
     check(&format!("verify required ca-file {} verifyhost b.test", ca.ca()), "HTTP/1.1 503")?;
     check(&format!("verify required ca-file {}", other.ca()), "HTTP/1.1 503")?;

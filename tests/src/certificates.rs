@@ -36,9 +36,14 @@ impl Authority {
     /// A certificate with its key for `name` (a wildcard, too), signed; returns its path. It is good for `days`; negative is one that
     /// has expired.
     pub fn issue(&self, file: &str, name: &str, days: i32) -> Result<String> {
+        self.issue_with(file, name, days, "")
+    }
+
+    /// The same with more extensions, a line each.
+    pub fn issue_with(&self, file: &str, name: &str, days: i32, more: &str) -> Result<String> {
         self.key("leaf.key")?;
         self.openssl(&format!("req -new -key leaf.key -subj /CN={name} -out leaf.csr"))?;
-        self.files.write("leaf.ext", &format!("subjectAltName=DNS:{name}\n"))?;
+        self.files.write("leaf.ext", &format!("subjectAltName=DNS:{name}\n{more}"))?;
         // The `x509` command of OpenSSL 3.0 cannot set dates; `ca` can.
         if days < 0 {
             self.register()?;
@@ -57,6 +62,23 @@ impl Authority {
         };
         let both = read("leaf.pem")? + &read("leaf.key")?;
         Ok(self.files.write(file, &both)?.display().to_string())
+    }
+
+    /// Writes what OCSP says about a certificate.
+    pub fn ocsp(&self, certificate: &str, response: &str) -> Result<()> {
+        self.register()?;
+        self.openssl(&format!(
+            "ocsp -index index.txt -rsigner ca.pem -rkey ca.key -CA ca.pem -issuer ca.pem -cert {certificate} \
+             -ndays 7 -no_nonce -respout {response}"
+        ))
+    }
+
+    /// The books of the `ca` command know a certificate.
+    pub fn enter(&self, certificate: &str) -> Result<()> {
+        self.register()?;
+        self.openssl(&format!(
+            "ca -config ca.cnf -cert ca.pem -keyfile ca.key -valid {certificate}"
+        ))
     }
 
     /// Writes a list of the certificates that were revoked.

@@ -18,10 +18,12 @@ use proxy_net::splice;
 use proxy_rules::sample::context::Shared;
 use proxy_state::{Now, Registry};
 use proxy_stream::{StreamRow, Thread};
+use proxy_tls::live::{self, Course};
 
 use super::control::Control;
 use super::listen::CliListener;
 use super::loading::Loaded;
+use super::ocsp::Updater;
 use super::show;
 use super::threads::Job;
 use crate::assemble::stats;
@@ -45,18 +47,18 @@ pub(crate) struct Fixed {
 pub(crate) fn admin(
     control: &Rc<Control>,
     shared: Arc<Shared>,
-    certificates: Arc<proxy_tls::live::Store>,
     names: Rc<proxy_names::Names>,
+    updater: Rc<Updater>,
     fixed: Fixed,
 ) -> Rc<Admin> {
     let fixed = Rc::new(fixed);
     Rc::new(Admin {
         registry: control.registry.clone(),
         shared,
-        certificates,
         names: Some(names),
+        certificates: updater.store.clone(),
         product: stats::product(),
-        process: Box::new(View { control: Rc::downgrade(control), fixed: fixed.clone() }),
+        process: Box::new(View { control: Rc::downgrade(control), fixed: fixed.clone(), updater }),
         l4: Some(Box::new(Paths { control: Rc::downgrade(control), fixed })),
     })
 }
@@ -70,6 +72,7 @@ pub(crate) fn timeout(config: &Config) -> Option<Duration> {
 struct View {
     control: Weak<Control>,
     fixed: Rc<Fixed>,
+    updater: Rc<Updater>,
 }
 
 impl ProcessView for View {
@@ -107,6 +110,11 @@ impl ProcessView for View {
 
     fn startup_logs(&self) -> String {
         String::from_utf8_lossy(&messages::startup_log()).into_owned()
+    }
+
+    fn update_ocsp(&self, job: live::Job) -> Later<Option<Course>> {
+        let updater = self.updater.clone();
+        Box::pin(async move { Some(updater.update(&job).await) })
     }
 
     fn cli_sockets(&self) -> Vec<CliSocket> {

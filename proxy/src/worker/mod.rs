@@ -15,6 +15,7 @@ mod listen;
 pub(crate) mod loading;
 mod message;
 mod names;
+mod ocsp;
 pub(crate) mod serve;
 mod show;
 mod sources;

@@ -21,6 +21,7 @@ use proxy_rules::sample::{EvalCtx, Sample};
 use proxy_rules::users::{Password, User, Userlist};
 use proxy_rules::vars::ProcVars;
 use proxy_stream::env::{CloseSpread, Env};
+use proxy_tls::live::Delays;
 use proxy_types::Spanned;
 
 use super::admin::{self, Fixed};
@@ -34,6 +35,7 @@ use super::link::Link;
 use super::listen::{self, BindContext, Listeners};
 use super::loading::{self, Loaded};
 use super::names;
+use super::ocsp::Updater;
 use super::sources::SourceRules;
 use super::threads::{self, Common, Port};
 use super::{Ready, listen::local};
@@ -189,11 +191,20 @@ fn start(
     });
     let logs = Arc::new(assembled.backend_logs);
     let names = names::names(&control, assembled.names, &logs);
+    let ocsp = &config.global.tls.ocsp;
+    let (min, max) = ocsp.delays();
+    let updater = Rc::new(Updater {
+        store: assembled.certificates.clone(),
+        delays: Delays { min: min.into(), max: max.into() },
+        proxy: ocsp.http_proxy.as_ref().map(|proxy| proxy.value.clone()),
+        disabled: ocsp.disable.is_some_and(|off| off.value),
+        log: assembled.process_log.clone(),
+    });
     let admin = admin::admin(
         &control,
         env.shared.clone(),
-        assembled.certificates.clone(),
         names.clone(),
+        updater.clone(),
         Fixed {
             threads: u32::try_from(threads).unwrap_or(u32::MAX),
             sockets: admin::describe(&control.listeners.borrow().cli),
@@ -246,6 +257,8 @@ fn start(
         names.start(asks);
         let unreachable = Box::new(move |server: &Arc<_>| names.refresh(server));
         checks::start(&checked, assembled.check_methods, stop.handle(), spread, logs, unreachable);
+        checks::start(&checked, assembled.check_scripts, stop.handle(), spread, logs, unreachable);
+        tokio::task::spawn_local(updater.run());
         say_ready(args, link.as_deref(), predecessor, launcher);
         Ok(control.run(link).await)
     })?;

@@ -135,6 +135,9 @@ pub trait ProcessView {
 
     /// A change made by a command, for the log.
     fn notice(&self, text: &str);
+
+    /// Asks a responder for an OCSP response; `None` when the process is leaving.
+    fn update_ocsp(&self, job: proxy_tls::live::Job) -> Later<Option<proxy_tls::live::Course>>;
 }
 
 /// How one listener is carried.

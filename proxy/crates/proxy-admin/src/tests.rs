@@ -63,6 +63,9 @@ impl ProcessView for World {
     fn shutdown_session(&self, id: u64) -> Later<bool> {
         Box::pin(async move { id == 0x1f })
     }
+    fn update_ocsp(&self, _: proxy_tls::live::Job) -> Later<Option<proxy_tls::live::Course>> {
+        Box::pin(async { None })
+    }
     fn notice(&self, text: &str) {
         NOTICES.with_borrow_mut(|n| n.push(text.into()));
     }

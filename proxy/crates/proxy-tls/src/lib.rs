@@ -17,6 +17,7 @@ pub mod listener;
 pub mod live;
 pub mod material;
 pub mod names;
+pub mod ocsp;
 pub mod settings;
 pub mod ticket;
 pub mod verify;

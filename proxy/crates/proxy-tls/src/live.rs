@@ -4,6 +4,7 @@
 //! Connections keep what they were made with.
 
 mod files;
+mod ocsp;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,8 +16,10 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use crate::client::Client;
 use crate::listener::{Entry, Filter, Listener, Profile, Slot};
 use crate::material::{self, Certificate, MaterialError, Parts};
+use crate::ocsp::{Id, OcspError, Response};
 use crate::verify::{Authorities, Change, Revoked, Trust};
 use files::Files;
+pub use ocsp::{Course, Delays, Job, OcspView, Outcome};
 
 /// A listener and where it is.
 #[derive(Clone, Debug)]
@@ -32,7 +35,14 @@ pub struct Bound {
 #[derive(Clone)]
 pub struct Maker(pub Arc<MakeProfile>);
 
-type MakeProfile = dyn Fn(&str) -> Result<Arc<Profile>, String> + Send + Sync;
+/// What the options of a line ask for.
+pub struct Made {
+    pub profile: Arc<Profile>,
+    /// `ocsp-update on`.
+    pub ocsp_update: bool,
+}
+
+type MakeProfile = dyn Fn(&str) -> Result<Made, String> + Send + Sync;
 
 impl fmt::Debug for Maker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -62,6 +72,8 @@ pub enum LiveError {
     OtherLines(Vec<usize>),
     #[error("it is in use")]
     InUse,
+    #[error("no responder or issuer of it is known")]
+    NoResponder,
     /// Created, and never filled.
     #[error("it is empty")]
     Empty,
@@ -81,6 +93,8 @@ struct Draft {
     key: Option<PrivateKeyDer<'static>>,
     issuer: Option<CertificateDer<'static>>,
     ocsp: Option<Vec<u8>>,
+    /// The response came with the transaction.
+    own_ocsp: bool,
 }
 
 impl Draft {
@@ -98,7 +112,14 @@ impl Draft {
     fn build(&self) -> Result<Certificate, MaterialError> {
         let key = self.key.as_ref().map(PrivateKeyDer::clone_key);
         let own = Parts::new(self.chain.clone(), key);
-        Certificate::new(own, None, self.issuer.clone(), self.ocsp.clone())
+        let certificate = Certificate::new(own, None, self.issuer.clone())?;
+        let Some(response) = &self.ocsp else { return Ok(certificate) };
+        let id = Response::parse(response)?.id;
+        if certificate.ocsp_id.as_ref() == Some(&id) {
+            return Ok(certificate.with_ocsp(Some(response.clone()), true));
+        }
+        // The response of the former certificate is of no use for another one.
+        if self.own_ocsp { Err(OcspError::OtherCertificate.into()) } else { Ok(certificate) }
     }
 }
 
@@ -123,6 +144,10 @@ struct Inner {
     draft: Option<Draft>,
     authorities: Files<Authorities>,
     revoked: Files<Revoked>,
+    /// Certificates with `ocsp-update on`, and the order they were named in.
+    ocsp_updated: BTreeMap<String, usize>,
+    /// How updates of responses went.
+    courses: BTreeMap<Id, Course>,
     /// Names whose file for the key replaces `.crt` by `.key`.
     del_ext: bool,
 }
@@ -386,6 +411,7 @@ impl Store {
         };
         let of_list = |entry: &&Entry| entry.line.as_ref().is_some_and(|line| *line.list == *list);
         let mut new = Vec::new();
+        let mut ocsp_update = false;
         for bound in &bounds {
             let (profile, last) = bound.listener.with_entries(|entries| {
                 let lines = || entries.iter().filter(of_list);
@@ -396,11 +422,10 @@ impl Store {
                 (profile, lines().filter_map(|entry| Some(entry.line.as_ref()?.number)).max())
             });
             let Some(last) = last else { continue };
-            let profile = match profile {
-                Some(profile) => profile,
-                None if options.is_empty() => bound.listener.profile(),
-                None => (bound.maker.0)(options).map_err(LiveError::Text)?,
-            };
+            let made = (bound.maker.0)(options).map_err(LiveError::Text)?;
+            ocsp_update |= made.ocsp_update;
+            let own = || options.is_empty().then(|| bound.listener.profile());
+            let profile = profile.or_else(own).unwrap_or(made.profile);
             let line = crate::listener::Line {
                 list: list.into(),
                 number: last + 1,
@@ -420,6 +445,9 @@ impl Store {
         }
         for (bound, entry) in new {
             bound.listener.update(|entries| entries.push(entry));
+        }
+        if ocsp_update {
+            self.update_ocsp_of(certificate);
         }
         Ok(())
     }
@@ -744,10 +772,10 @@ fn change(draft: &mut Draft, part: Part, text: &[u8]) -> Result<(), LiveError> {
     if part == Part::Ocsp {
         let text: Vec<u8> =
             text.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
-        draft.ocsp =
-            Some(decode(&text).ok_or_else(|| {
-                LiveError::Text("an OCSP response is expected in base64".to_owned())
-            })?);
+        let response = decode(&text)
+            .ok_or_else(|| LiveError::Text("an OCSP response is expected in base64".to_owned()))?;
+        Response::parse(&response).map_err(MaterialError::Ocsp)?;
+        (draft.ocsp, draft.own_ocsp) = (Some(response), true);
         return Ok(());
     }
     let parts = Parts::parse(text)?;
@@ -804,7 +832,12 @@ mod tests {
             listener: listener.clone(),
             maker: Maker(Arc::new(|options| match options {
                 "alpn x" => Err("no".to_owned()),
-                _ => Ok(Arc::new(Profile::new(&Options::default(), &Shared::default()).unwrap())),
+                _ => Ok(Made {
+                    profile: Arc::new(
+                        Profile::new(&Options::default(), &Shared::default()).unwrap(),
+                    ),
+                    ocsp_update: false,
+                }),
             })),
         });
         Lab { store, listener }

@@ -8,6 +8,7 @@ use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKey
 use rustls::sign::{CertifiedKey, SigningKey};
 
 use crate::names;
+use crate::ocsp::{self, OcspError};
 
 /// Why text is no certificate or key.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +29,8 @@ pub enum MaterialError {
     Certificate(String),
     #[error("no certificate revocation list in it")]
     NoCrl,
+    #[error(transparent)]
+    Ocsp(#[from] OcspError),
 }
 
 /// What PEM text holds, beside parts that are of no use here (DH parameters, EC parameters).
@@ -121,8 +124,15 @@ pub struct Certificate {
     pub names: Vec<Box<str>>,
     /// A DER response of the issuer's OCSP responder.
     pub ocsp: Option<Vec<u8>>,
+    /// Until when the response is good, in seconds since 1970.
+    pub ocsp_expires: Option<i64>,
+    stapled: bool,
     /// The certificate that signed it, when known: of the chain or of an `.issuer` file.
     pub issuer: Option<CertificateDer<'static>>,
+    /// What responses about it are known by; needs its issuer.
+    pub ocsp_id: Option<ocsp::Id>,
+    /// Where responses about it can be had.
+    pub responder: Option<String>,
 }
 
 impl Certificate {
@@ -134,7 +144,6 @@ impl Certificate {
         own: Parts,
         key: Option<Parts>,
         issuer: Option<CertificateDer<'static>>,
-        ocsp: Option<Vec<u8>>,
     ) -> Result<Self, MaterialError> {
         let key_parts = key.as_ref().filter(|parts| parts.key.is_some() || parts.encrypted);
         let encrypted = own.encrypted || key_parts.is_some_and(|parts| parts.encrypted);
@@ -163,10 +172,61 @@ impl Certificate {
             SignatureAlgorithm::ECDSA => KeyKind::Ecdsa,
             _ => KeyKind::Other,
         };
-        let issuer = own.certificates.get(1).cloned().or(issuer);
-        let ocsp = ocsp.filter(|response| !response.is_empty());
-        let der = own.certificates.first().map_or(&[][..], |der| der.as_ref()).into();
-        Ok(Self { der, chain: own.certificates, key, key_der, kind, names, ocsp, issuer })
+        let of_chain = own.certificates.iter().skip(1).find(|der| names::is_issuer(der, leaf));
+        let issuer = issuer.or_else(|| of_chain.cloned());
+        let ocsp_id = issuer.as_ref().and_then(|issuer| ocsp::Id::of(leaf, issuer));
+        Ok(Self {
+            der: leaf.as_ref().into(),
+            responder: ocsp::responder(leaf),
+            chain: own.certificates,
+            key,
+            key_der,
+            kind,
+            names,
+            ocsp: None,
+            ocsp_expires: None,
+            stapled: false,
+            issuer,
+            ocsp_id,
+        })
+    }
+
+    /// The same with another OCSP response, shown to clients if it is `stapled`.
+    #[must_use]
+    pub fn with_ocsp(&self, response: Option<Vec<u8>>, stapled: bool) -> Self {
+        let parsed = response.as_deref().and_then(|data| ocsp::Response::parse(data).ok());
+        Self {
+            chain: self.chain.clone(),
+            der: self.der.clone(),
+            key: self.key.clone(),
+            key_der: self.key_der.clone_key(),
+            kind: self.kind,
+            names: self.names.clone(),
+            ocsp_expires: parsed.and_then(|response| response.next_update),
+            stapled,
+            ocsp: response,
+            issuer: self.issuer.clone(),
+            ocsp_id: self.ocsp_id.clone(),
+            responder: self.responder.clone(),
+        }
+    }
+
+    /// Whether an OCSP response is about this certificate and good at `now`, in seconds since 1970.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn judge_ocsp(&self, response: &[u8], now: i64) -> Result<(), OcspError> {
+        let response = ocsp::Response::parse(response)?;
+        if self.ocsp_id.as_ref() != Some(&response.id) {
+            return Err(OcspError::OtherCertificate);
+        }
+        response.expires(now).map(drop)
+    }
+
+    /// Whether clients are shown its OCSP response.
+    #[must_use]
+    pub fn is_stapled(&self) -> bool {
+        self.stapled && self.ocsp.is_some()
     }
 
     /// Its key, itself and its issuers, as PEM.
@@ -186,7 +246,7 @@ impl Certificate {
     #[must_use]
     pub fn certified(&self, key: Arc<dyn SigningKey>) -> Arc<CertifiedKey> {
         let mut certified = CertifiedKey::new(self.chain.clone(), key);
-        certified.ocsp.clone_from(&self.ocsp);
+        certified.ocsp = self.ocsp.clone().filter(|_| self.stapled);
         Arc::new(certified)
     }
 }
@@ -221,19 +281,19 @@ pub(crate) mod tests {
     pub(crate) fn certificate(cn: &str, sans: &[&str]) -> Certificate {
         let (cert, key) = make(cn, sans);
         let own = Parts::parse((cert + &key).as_bytes()).unwrap();
-        Certificate::new(own, None, None, None).unwrap()
+        Certificate::new(own, None, None).unwrap()
     }
 
     #[test]
     fn certificate_and_key_may_be_one_text_or_two() {
         let (cert, key) = make("Example.ORG", &["www.example.org", "*.example.org"]);
         let one = Parts::parse(format!("{key}{cert}").as_bytes()).unwrap();
-        let one = Certificate::new(one, None, None, None).unwrap();
+        let one = Certificate::new(one, None, None).unwrap();
         assert_eq!(one.kind, KeyKind::Ecdsa);
         let names: Vec<&str> = one.names.iter().map(|name| &**name).collect();
         assert_eq!(names, ["example.org", "www.example.org", "*.example.org"]);
         let own = Parts::parse(cert.as_bytes()).unwrap();
-        let two = Certificate::new(own, Some(Parts::parse(key.as_bytes()).unwrap()), None, None);
+        let two = Certificate::new(own, Some(Parts::parse(key.as_bytes()).unwrap()), None);
         assert_eq!(two.unwrap().chain, one.chain);
     }
 
@@ -241,8 +301,7 @@ pub(crate) mod tests {
     fn what_does_not_fit_together_is_refused() {
         let (cert, _) = make("a", &[]);
         let (_, key) = make("b", &[]);
-        let of =
-            |text: &str| Certificate::new(Parts::parse(text.as_bytes()).unwrap(), None, None, None);
+        let of = |text: &str| Certificate::new(Parts::parse(text.as_bytes()).unwrap(), None, None);
         assert!(matches!(of(&format!("{cert}{key}")), Err(MaterialError::Mismatch)));
         assert!(matches!(of(&cert), Err(MaterialError::NoKey)));
         assert!(matches!(of(&key), Err(MaterialError::NoCertificate)));

@@ -17,6 +17,7 @@ use x509_parser::certificate::X509Certificate;
 
 use crate::{findings, names};
 use crl::Crl;
+pub(crate) use plain::is_valid_signature;
 
 /// `X509_V_ERR_*` numbers of OpenSSL that are told here.
 pub mod code {
@@ -294,6 +295,12 @@ fn validity_of(certificate: &X509Certificate<'_>) -> (u64, u64) {
 
 fn valid_at(der: &CertificateDer<'_>, now: UnixTime) -> Result<(), u8> {
     within(validity(der).ok_or(code::UNSPECIFIED)?, now)
+}
+
+/// Whether a certificate is valid at a time in seconds since 1970.
+pub(crate) fn is_within(certificate: &X509Certificate<'_>, now: i64) -> bool {
+    let now = std::time::Duration::from_secs(u64::try_from(now).unwrap_or(0));
+    within(validity_of(certificate), UnixTime::since_unix_epoch(now)).is_ok()
 }
 
 fn within((from, to): (u64, u64), now: UnixTime) -> Result<(), u8> {

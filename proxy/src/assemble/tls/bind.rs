@@ -75,7 +75,11 @@ impl Tls<'_> {
                 }
                 continue;
             }
-            match self.store.certificates(&name.value) {
+            let slots = self.store.certificates(&name.value);
+            let slots = slots.and_then(|slots| {
+                slots.iter().try_for_each(|slot| self.store.updates(slot, None)).map(|()| slots)
+            });
+            match slots {
                 Ok(slots) => {
                     let directory = std::path::Path::new(&name.value).is_dir();
                     entries.extend(slots.into_iter().enumerate().map(|(index, slot)| Entry {
@@ -103,7 +107,8 @@ impl Tls<'_> {
         for note in std::mem::take(&mut self.store.notes) {
             diagnostics.push(Diagnostic::warning(note).at(bind.span));
         }
-        let strict = bind.tls.strict_sni.or(self.config.global.tls.bind.strict_sni);
+        let strict =
+            bind.tls.strict_sni.or_else(|| self.config.global.tls.bind_at(bind.span).strict_sni);
         let strict = strict.is_some_and(|strict| strict.value);
         if entries.is_empty() && !failed && !strict {
             let message = "no SSL certificate specified: use 'crt' or 'ssl-f-use'";
@@ -251,6 +256,9 @@ impl Tls<'_> {
         diagnostics: &mut Diagnostics,
     ) -> Result<Vec<Entry>, Option<String>> {
         let slots = self.store.listed(&line.certificate, &line.files).map_err(Some)?;
+        for slot in &slots {
+            self.store.updates(slot, line.ocsp_update).map_err(Some)?;
+        }
         let profile = if line.tls == BindTls::default() {
             profile.clone()
         } else {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use proxy_config::crt_list;
 use proxy_config::model::{Bind, BindTls, Proxy, TlsGlobal, TlsSettings, TlsVerify};
 use proxy_tls::listener::{Options, Profile, Shared, Verify};
-use proxy_tls::live::{self, Maker};
+use proxy_tls::live::{self, Made, Maker};
 use proxy_tls::verify::{Ignored, Trust};
 use proxy_types::{Mode, Span, Spanned};
 
@@ -19,6 +19,8 @@ pub(super) struct Base {
     ca_base: Option<Spanned<String>>,
     /// Mode http agrees on protocols of its own accord.
     http: bool,
+    /// `ocsp-update.mode`.
+    ocsp_mode: bool,
     shared: Shared,
 }
 
@@ -47,9 +49,10 @@ impl Base {
     pub(super) fn new(global: &TlsGlobal, proxy: &Proxy, bind: &Bind, shared: Shared) -> Self {
         Self {
             bind: bind.tls.clone(),
-            global: global.bind.clone(),
+            global: global.bind_at(bind.span),
             ca_base: global.ca_base.clone(),
             http: proxy.settings.mode() == Mode::Http,
+            ocsp_mode: global.ocsp.mode.is_some_and(|mode| mode.value),
             shared,
         }
     }
@@ -124,7 +127,7 @@ impl Base {
         Maker(Arc::new(move |options| base.at_runtime(options, &live)))
     }
 
-    fn at_runtime(&self, options: &str, live: &Weak<live::Store>) -> Result<Arc<Profile>, String> {
+    fn at_runtime(&self, options: &str, live: &Weak<live::Store>) -> Result<Made, String> {
         let line = crt_list::line(1, &format!("x [{options}]"), &mut Vec::new())?;
         let trusted = |files: &[&Spanned<String>], crl: Option<&Spanned<String>>| {
             let live = live.upgrade().ok_or_else(|| Fault::from("leaving".to_owned()))?;
@@ -136,7 +139,9 @@ impl Base {
             let names: Vec<String> = files.iter().copied().map(name).collect();
             live.trust(&names, crl.map(name).as_deref()).map(Arc::new).map_err(Fault::from)
         };
-        self.profile(&line.tls, trusted).map(Arc::new).map_err(|fault| fault.message)
+        let profile = self.profile(&line.tls, trusted).map_err(|fault| fault.message)?;
+        let ocsp_update = line.ocsp_update.unwrap_or(self.ocsp_mode);
+        Ok(Made { profile: Arc::new(profile), ocsp_update })
     }
 }
 

@@ -101,22 +101,20 @@ impl Tls<'_> {
     /// What a server is told, and how its certificate is judged.
     fn client(&mut self, server: &Server, diagnostics: &mut Diagnostics) -> Option<Arc<Client>> {
         let global = &self.config.global.tls;
+        let defaults = global.server_at(server.span).settings;
         let written = &server.options.tls;
         let own = &written.settings;
         let verify = own.verify.or(global.server_verify).map(|verify| verify.value);
         let required = verify != Some(TlsVerify::None);
         let mut options = Options {
-            settings: settings(own, &global.server.settings, None),
+            settings: settings(own, &defaults, None),
             host: written
                 .verifyhost
                 .as_ref()
                 .map(|host| host.value.clone())
                 .filter(|host| !host.is_empty()),
             reuse: written.reuse.is_none_or(|reuse| reuse.value),
-            tickets: own
-                .tickets
-                .or(global.server.settings.tickets)
-                .is_none_or(|tickets| tickets.value),
+            tickets: own.tickets.or(defaults.tickets).is_none_or(|tickets| tickets.value),
             ..Options::default()
         };
         if required {

@@ -1,6 +1,6 @@
 //! The store of certificates: each file is read once, whatever number of lines name it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -28,11 +28,23 @@ pub(super) struct Store<'a> {
     chains: Option<Vec<Vec<CertificateDer<'static>>>>,
     /// What is worth a warning.
     pub(super) notes: Vec<String>,
+    /// Whether `ocsp-update` is on for a certificate, as the first that used it said.
+    updated: HashMap<Arc<str>, bool>,
+    /// Certificates for which a `crt-store` says that.
+    declared: HashSet<Arc<str>>,
 }
 
 impl<'a> Store<'a> {
     pub(super) fn new(global: &'a TlsGlobal, live: Arc<live::Store>) -> Self {
-        Self { global, live, slots: HashMap::new(), chains: None, notes: Vec::new() }
+        Self {
+            global,
+            live,
+            slots: HashMap::new(),
+            chains: None,
+            notes: Vec::new(),
+            updated: HashMap::new(),
+            declared: HashSet::new(),
+        }
     }
 
     /// What `crt` names: a file, a bundle of files, a directory of files, or a certificate of a `crt-store`.
@@ -122,6 +134,10 @@ impl<'a> Store<'a> {
         let certificate = self.load(&path, &extra)?;
         let slot = Arc::new(Slot::new(name.as_str(), Arc::new(certificate)));
         self.live.insert(slot.clone());
+        if let Some(update) = load.ocsp_update {
+            self.declared.insert(slot.name.clone());
+            self.updates(&slot, Some(update.value))?;
+        }
         self.slots.insert(format!("@{store}/{written}"), slot.clone());
         if store.is_empty() {
             self.slots.insert(path, slot.clone());
@@ -168,9 +184,10 @@ impl<'a> Store<'a> {
             None => None,
         };
         let issuer = issuer.and_then(|parts| parts.certificates.into_iter().next());
+        let beside = format!("{path}.ocsp");
         let ocsp = match &extra.ocsp {
-            Some(name) => Some(files::read(name)?),
-            None if kinds.ocsp => files::read_optional(&format!("{path}.ocsp"))?,
+            Some(name) => Some((name, files::read(name)?)),
+            None if kinds.ocsp => files::read_optional(&beside)?.map(|data| (&beside, data)),
             None => None,
         };
         if kinds.sctl && Path::new(&format!("{path}.sctl")).exists() {
@@ -182,7 +199,57 @@ impl<'a> Store<'a> {
             let chain = self.chain_of(&own.certificates[0])?;
             own.certificates.extend(chain);
         }
-        Certificate::new(own, key, issuer, ocsp).map_err(|error| format!("'{path}': {error}"))
+        let certificate =
+            Certificate::new(own, key, issuer).map_err(|error| format!("'{path}': {error}"))?;
+        let Some((name, response)) = ocsp.filter(|(_, data)| !data.is_empty()) else {
+            return Ok(certificate);
+        };
+        if certificate.ocsp_id.is_none() {
+            return Err(format!(
+                "'{name}' is present and activates OCSP but it is impossible to compute the OCSP \
+                 certificate ID (maybe the issuer could not be found)"
+            ));
+        }
+        if let Err(error) = certificate.judge_ocsp(&response, now()) {
+            self.notes.push(format!("'{name}': {error}. Content will be ignored."));
+            return Ok(certificate);
+        }
+        Ok(certificate.with_ocsp(Some(response), true))
+    }
+
+    /// Notes what `ocsp-update` says about a certificate; the global mode counts when it is not there.
+    ///
+    /// # Errors
+    /// It said something else elsewhere.
+    pub(super) fn updates(&mut self, slot: &Arc<Slot>, said: Option<bool>) -> Result<(), String> {
+        let known = self.updated.get(&slot.name).copied();
+        // What a 'crt-store' says holds wherever nothing else is said.
+        let stored = known.filter(|_| self.declared.contains(&slot.name));
+        let mode = self.global.ocsp.mode.is_some_and(|mode| mode.value);
+        let on = said.or(stored).unwrap_or(mode);
+        match known {
+            Some(known) if known != on => {
+                return Err(format!(
+                    "certificate '{}' has 'ocsp-update {}' here and '{}' elsewhere",
+                    slot.name,
+                    if on { "on" } else { "off" },
+                    if known { "on" } else { "off" }
+                ));
+            }
+            Some(_) => {}
+            None => drop(self.updated.insert(slot.name.clone(), on)),
+        }
+        let certificate = slot.certificate();
+        if on && certificate.responder.is_some() && certificate.ocsp_id.is_none() {
+            return Err(format!(
+                "certificate '{}' has 'ocsp-update on', and its issuer, which a request needs, was not found",
+                slot.name
+            ));
+        }
+        if on {
+            self.live.update_ocsp_of(&slot.name);
+        }
+        Ok(())
     }
 
     /// The certificates above one, from `issuers-chain-path`.
@@ -204,4 +271,10 @@ impl<'a> Store<'a> {
         });
         Ok(fitting.next().cloned().unwrap_or_default())
     }
+}
+
+/// Seconds since 1970.
+fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }

@@ -41,6 +41,7 @@ pub static TABLES: &[&[Command]] = &[
     var::COMMANDS,
     ssl::COMMANDS,
     ssl::REVOKED,
+    ssl::OCSP,
 ];
 
 /// The frontend an argument names.

@@ -1,6 +1,7 @@
 //! Certificates: show, change by transactions, add to and take from lists (management manual, 9.3).
 
 mod crl;
+mod ocsp;
 
 use crate::Level;
 use crate::command::{Answer, Call, Command, Reply};
@@ -22,10 +23,19 @@ fn show_cert(call: &mut Call<'_>) -> Answer {
         store.names().iter().for_each(|name| text.extend([name, "\n"]));
         return Ok(Reply::Text(text));
     }
-    let view = match name.strip_prefix('*') {
+    let find = |name: &str| match name.strip_prefix('*') {
         Some(name) => store.view_draft(name),
         None => store.view(name.strip_prefix('\\').unwrap_or(name)),
     };
+    let view = find(name);
+    // The response of a certificate is shown by the name of its file.
+    if let (None, Some(of)) = (&view, name.strip_suffix(".ocsp")) {
+        let certificate = find(of).and_then(|view| view.certificate);
+        let text = certificate.as_ref().and_then(|c| ocsp::text(c.ocsp.as_deref()?));
+        return text.map(Reply::Text).ok_or_else(|| {
+            Reply::line("Can't display the certificate: Not found or the certificate is a bundle!")
+        });
+    }
     let shown = name.strip_prefix('\\').unwrap_or(name);
     let view = view.ok_or_else(|| {
         Reply::line("Can't display the certificate: Not found or the certificate is a bundle!")
@@ -40,7 +50,10 @@ fn details(name: &str, view: &View) -> String {
         (Some(_), false) => "Unused",
     };
     let mut text = format!("Filename: {name}\nStatus: {status}\n");
-    let Some(certificate) = &view.certificate else { return text };
+    let Some(certificate) = &view.certificate else {
+        text.push_str("OCSP Response Key: \n");
+        return text;
+    };
     fields(&mut text, &certificate.der);
     for (index, der) in certificate.chain.iter().skip(1).enumerate() {
         let subject = x509::parse(der).and_then(|c| x509::name(c.subject(), NameForm::OneLine));
@@ -51,7 +64,29 @@ fn details(name: &str, view: &View) -> String {
         let _ = writeln!(text, "Chain Subject: {}", subject.unwrap_or_default());
         let _ = writeln!(text, "Chain Issuer: {}", issuer.unwrap_or_default());
     }
+    let key = certificate.ocsp.as_ref().and(certificate.ocsp_id.as_ref());
+    let _ =
+        writeln!(text, "OCSP Response Key: {}", key.map(ToString::to_string).unwrap_or_default());
     text
+}
+
+/// Seconds since 1970.
+fn seconds(call: &Call<'_>) -> i64 {
+    let wall = call.admin.process.wall().duration_since(std::time::UNIX_EPOCH);
+    wall.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+}
+
+/// Base64, in any number of lines.
+fn decode(text: &str) -> Option<Vec<u8>> {
+    use base64::Engine;
+    let text: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    let bytes = base64::engine::general_purpose::STANDARD.decode(text).ok()?;
+    (!bytes.is_empty()).then_some(bytes)
+}
+
+fn base64(bytes: &[u8]) -> String {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
 /// What HAProxy shows of a certificate, a line each.
@@ -457,8 +492,7 @@ fn show_sni(call: &mut Call<'_>) -> Answer {
     if let Some(name) = &frontend {
         super::frontend(call, name)?;
     }
-    let wall = call.admin.process.wall().duration_since(std::time::UNIX_EPOCH);
-    let wall = wall.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX));
+    let wall = seconds(call);
     let mut text = String::from(
         "# Frontend/Bind\tSNI\tNegative Filter\tType\tFilename\tNotAfter\tNotBefore\n",
     );
@@ -504,6 +538,9 @@ const fn admin(
 
 /// Those of revocation lists.
 pub(super) static REVOKED: &[Command] = crl::COMMANDS;
+
+/// Those of OCSP responses.
+pub(super) static OCSP: &[Command] = ocsp::COMMANDS;
 
 pub(super) static COMMANDS: &[Command] = &[
     admin(

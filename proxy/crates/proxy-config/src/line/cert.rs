@@ -49,9 +49,6 @@ const FILES: &[Row<Parse<CertLine>>] = &[
     }),
     own("ocsp-update", "{on|off}", "keeps the OCSP response fresh", |cx, line, args| {
         let on = args.choice(cx, &[("off", false), ("on", true)])?;
-        if on.value {
-            return Err(cx.alert(on.span, "'ocsp-update on': known, not carried yet"));
-        }
         line.ocsp_update = Some(on.value);
         Ok(())
     }),

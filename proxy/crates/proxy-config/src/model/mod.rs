@@ -65,8 +65,8 @@ pub use threads::{
 };
 pub use timeout::Timeouts;
 pub use tls::{
-    BindTls, CertFiles, CertLine, CertLoad, CertSource, CrtStore, LoadExtra, ServerProxy,
-    ServerTls, TlsGlobal, TlsSettings, TlsVerify, TlsVersion,
+    BindTls, CertFiles, CertLine, CertLoad, CertSource, CrtStore, LoadExtra, OcspGlobal,
+    ServerProxy, ServerTls, TlsGlobal, TlsSettings, TlsVerify, TlsVersion,
 };
 pub use users::{Group, Password, User, Userlist};
 

@@ -157,10 +157,12 @@ pub struct TlsGlobal {
     pub ca_base: Option<Spanned<String>>,
     pub crt_base: Option<Spanned<String>>,
     pub key_base: Option<Spanned<String>>,
-    /// `ssl-default-bind-*`.
+    /// `ssl-default-bind-*`, as of the end of the configuration.
     pub bind: BindTls,
-    /// `ssl-default-server-*`.
+    /// `ssl-default-server-*`, as of the end of the configuration.
     pub server: ServerTls,
+    /// What they were from a line on: they count for the lines behind it.
+    pub steps: Vec<(Span, BindTls, ServerTls)>,
     /// `ssl-server-verify`.
     pub server_verify: Option<Spanned<TlsVerify>>,
     /// `ssl-load-extra-files`; all but bundles by default.
@@ -174,6 +176,53 @@ pub struct TlsGlobal {
     /// `tune.ssl.capture-buffer-size`, in bytes.
     pub capture: Option<Spanned<u32>>,
     pub keylog: Option<Spanned<bool>>,
+    pub ocsp: OcspGlobal,
+}
+
+impl TlsGlobal {
+    /// Notes what the defaults are from a line on.
+    pub fn step(&mut self, span: Span) {
+        self.steps.push((span, self.bind.clone(), self.server.clone()));
+    }
+
+    fn at(&self, span: Span) -> Option<&(Span, BindTls, ServerTls)> {
+        let before = |step: &Span| (step.file, step.line) <= (span.file, span.line);
+        self.steps.iter().rev().find(|(step, _, _)| before(step))
+    }
+
+    /// The defaults of a `bind` line.
+    pub fn bind_at(&self, span: Span) -> BindTls {
+        self.at(span).map(|(_, bind, _)| bind.clone()).unwrap_or_default()
+    }
+
+    /// The defaults of a `server` line.
+    pub fn server_at(&self, span: Span) -> ServerTls {
+        self.at(span).map(|(_, _, server)| server.clone()).unwrap_or_default()
+    }
+}
+
+/// `ocsp-update.*`.
+#[derive(Clone, Debug, Default)]
+pub struct OcspGlobal {
+    pub disable: Option<Spanned<bool>>,
+    /// Address, and a port unless it is 80.
+    pub http_proxy: Option<Spanned<String>>,
+    /// Seconds: 3600 by default.
+    pub max_delay: Option<Spanned<u32>>,
+    /// Seconds: 300 by default.
+    pub min_delay: Option<Spanned<u32>>,
+    /// `ocsp-update` of certificates that do not say.
+    pub mode: Option<Spanned<bool>>,
+}
+
+impl OcspGlobal {
+    /// Seconds between two requests, at least and at most.
+    pub fn delays(&self) -> (u32, u32) {
+        (
+            self.min_delay.map_or(300, |delay| delay.value),
+            self.max_delay.map_or(3600, |delay| delay.value),
+        )
+    }
 }
 
 /// `ssl-load-extra-files`: which files beside a certificate are looked for.
@@ -213,4 +262,5 @@ pub struct CertLoad {
     pub ocsp: Option<Spanned<String>>,
     pub issuer: Option<Spanned<String>>,
     pub alias: Option<Spanned<String>>,
+    pub ocsp_update: Option<Spanned<bool>>,
 }

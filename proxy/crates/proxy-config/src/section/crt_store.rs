@@ -33,7 +33,11 @@ fn load(cx: &mut Context<'_>, store: &mut CrtStore, args: &mut Args<'_>) -> Pars
             "ocsp" => &mut load.ocsp,
             "issuer" => &mut load.issuer,
             "alias" => &mut load.alias,
-            "ocsp-update" | "jwt" | "generate-dummy" => {
+            "ocsp-update" => {
+                load.ocsp_update = Some(args.choice(cx, &[("off", false), ("on", true)])?);
+                continue;
+            }
+            "jwt" | "generate-dummy" => {
                 let on = args.choice(cx, &[("off", false), ("on", true)])?;
                 if on.value {
                     let message = format!("'load' : '{} on': known, not carried yet", word.value);

@@ -477,5 +477,9 @@ pub(crate) fn line(cx: &mut Context<'_>, global: &mut Global, args: &mut Args<'_
     let span = args.keyword_span();
     check_shape(cx, row, args, true)?;
     let parse = cx.carried(row, "keyword", place, span)?;
-    parse(cx, global, args)
+    parse(cx, global, args)?;
+    if args.name().starts_with("ssl-default-") {
+        global.tls.step(args.span());
+    }
+    Ok(())
 }

@@ -20,15 +20,8 @@ pub(crate) const NOT_YET: &[Row<Parse>] = &not_yet(
         "acme.scheduler",
         "jwt.decrypt_alg_list",
         "jwt.decrypt_enc_list",
-        "ocsp-update.disable",
-        "ocsp-update.httpproxy",
-        "ocsp-update.maxdelay",
-        "ocsp-update.mindelay",
-        "ocsp-update.mode",
         "ssl-passphrase-cmd",
         "tune.ssl.certificate-compression",
-        "tune.ssl.ocsp-update.maxdelay",
-        "tune.ssl.ocsp-update.mindelay",
     ],
 );
 
@@ -75,6 +68,58 @@ pub(crate) const GLOBAL: &[Row<Parse>] = &[
         g.tls.key_base = text(cx, args, "a directory")?;
         Ok(())
     }),
+    global("ocsp-update.disable", "[on|off]", M, "asks for no OCSP response", |cx, g, args| {
+        g.tls.ocsp.disable = Some(on_off(cx, args)?);
+        Ok(())
+    }),
+    global(
+        "ocsp-update.httpproxy",
+        "<address>[:port]",
+        M,
+        "proxy for requests of OCSP responses",
+        |cx, g, args| {
+            g.tls.ocsp.http_proxy = text(cx, args, "an address")?;
+            Ok(())
+        },
+    ),
+    global(
+        "ocsp-update.maxdelay",
+        "<number>",
+        M,
+        "longest time between two updates of an OCSP response",
+        max_delay,
+    ),
+    global(
+        "ocsp-update.mindelay",
+        "<number>",
+        M,
+        "shortest time between two updates of an OCSP response",
+        min_delay,
+    ),
+    global(
+        "ocsp-update.mode",
+        "[on|off]",
+        M,
+        "'ocsp-update' of all certificates",
+        |cx, g, args| {
+            g.tls.ocsp.mode = Some(on_off(cx, args)?);
+            Ok(())
+        },
+    ),
+    global(
+        "tune.ssl.ocsp-update.maxdelay",
+        "<number>",
+        "3.2",
+        "former name of ocsp-update.maxdelay",
+        max_delay,
+    ),
+    global(
+        "tune.ssl.ocsp-update.mindelay",
+        "<number>",
+        "3.2",
+        "former name of ocsp-update.mindelay",
+        min_delay,
+    ),
     global(
         "ssl-default-bind-ciphers",
         "<ciphers>",
@@ -253,6 +298,35 @@ fn options<T>(
         parse(cx, line, args)?;
     }
     Ok(())
+}
+
+fn on_off(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<Spanned<bool>> {
+    let on = args.choice(cx, &[("on", true), ("off", false)])?;
+    args.end(cx)?;
+    Ok(on)
+}
+
+fn max_delay(cx: &mut Context<'_>, g: &mut Global, args: &mut Args<'_>) -> Parsed {
+    g.tls.ocsp.max_delay = Some(args.number(cx, 1..=i32::MAX as u32)?);
+    args.end(cx)?;
+    delays(cx, g, args)
+}
+
+fn min_delay(cx: &mut Context<'_>, g: &mut Global, args: &mut Args<'_>) -> Parsed {
+    g.tls.ocsp.min_delay = Some(args.number(cx, 1..=i32::MAX as u32)?);
+    args.end(cx)?;
+    delays(cx, g, args)
+}
+
+/// The shortest delay must be the shorter one, as far as both are known.
+fn delays(cx: &mut Context<'_>, g: &Global, args: &Args<'_>) -> Parsed {
+    let ocsp = &g.tls.ocsp;
+    let (Some(min), Some(max)) = (ocsp.min_delay, ocsp.max_delay) else { return Ok(()) };
+    if min.value <= max.value {
+        return Ok(());
+    }
+    let message = format!("mindelay ({}) is longer than maxdelay ({})", min.value, max.value);
+    Err(args.wrong(cx, args.keyword_span(), message))
 }
 
 fn bind_options(cx: &mut Context<'_>, g: &mut Global, args: &mut Args<'_>) -> Parsed {

@@ -36,7 +36,7 @@ pub fn text(der: &[u8]) -> Option<String> {
 }
 
 /// OpenSSL has two names for signatures by RSA; lists show the long one.
-fn long(name: &str) -> String {
+pub(super) fn long(name: &str) -> String {
     match name.strip_prefix("RSA-") {
         Some(hash) => format!("{}WithRSAEncryption", hash.to_ascii_lowercase()),
         None => name.to_owned(),

@@ -24,6 +24,8 @@ pub enum NameForm {
     OneLine,
     /// `CN=x,C=FR` (RFC 2253).
     Rfc2253,
+    /// `C = FR, CN = x`, as OCSP responses are told.
+    Spaced,
 }
 
 /// The short name of a kind of attribute.
@@ -80,8 +82,19 @@ pub fn name(name: &X509Name<'_>, form: NameForm) -> Option<String> {
             parts.reverse();
             parts.join(",")
         }
+        NameForm::Spaced => {
+            let parts: Vec<String> =
+                parts.map(|(kind, value)| format!("{kind} = {value}")).collect();
+            parts.join(", ")
+        }
     };
     Some(text).filter(|text| !text.is_empty())
+}
+
+/// A name that stands alone, as DER.
+pub fn name_of_der(der: &[u8], form: NameForm) -> Option<String> {
+    let (_, parsed) = X509Name::from_der(der).ok()?;
+    name(&parsed, form)
 }
 
 /// RFC 2253, 2.4.
@@ -116,6 +129,11 @@ pub fn attribute(name: &X509Name<'_>, kind: &str, occurrence: i64) -> Option<Str
 /// The algorithm of the certificate's signature: `RSA-SHA256`.
 pub fn signature_algorithm(certificate: &X509Certificate<'_>) -> String {
     algorithm_name(&certificate.signature_algorithm.algorithm)
+}
+
+/// The long name of an algorithm of signatures, of the content of its object identifier.
+pub fn algorithm_of_content(oid: &[u8]) -> String {
+    crl::long(&algorithm_name(&Oid::new(oid.into())))
 }
 
 /// The name of an algorithm of signatures.
@@ -186,6 +204,22 @@ pub fn readable_time(time: &x509_parser::time::ASN1Time) -> String {
     let month = MONTHS[usize::from(u8::from(t.month())) - 1];
     let (hour, minute, second) = (t.hour(), t.minute(), t.second());
     format!("{month} {:>2} {hour:02}:{minute:02}:{second:02} {} GMT", t.day(), t.year())
+}
+
+/// Seconds since 1970, as OpenSSL prints them.
+pub fn readable_seconds(seconds: i64) -> String {
+    x509_parser::time::ASN1Time::from_timestamp(seconds)
+        .map_or_else(|_| "Bad time value".to_owned(), |time| readable_time(&time))
+}
+
+/// Seconds since 1970 as log lines have them: `30/Jan/2023:00:08:09 +0000`.
+pub fn log_seconds(seconds: i64) -> String {
+    let text = readable_seconds(seconds);
+    // `Jan 30 00:08:09 2023 GMT`
+    match text.split_whitespace().collect::<Vec<_>>().as_slice() {
+        [month, day, time, year, _] => format!("{day:0>2}/{month}/{year}:{time} +0000"),
+        _ => text,
+    }
 }
 
 /// The alternative names, as OpenSSL prints them.

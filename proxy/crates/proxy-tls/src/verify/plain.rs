@@ -26,18 +26,38 @@ fn is_signed_by(
     issuer: &X509Certificate<'_>,
     algorithms: WebPkiSupportedAlgorithms,
 ) -> bool {
-    let key = spki(issuer);
+    let algorithm = certificate.signature_algorithm.algorithm.as_bytes();
+    let (tbs, signature) =
+        (certificate.tbs_certificate.as_ref(), certificate.signature_value.as_ref());
+    is_signature(issuer, algorithm, algorithms, tbs, signature)
+}
+
+/// Whether the key of a certificate signed a message, by an algorithm of this object identifier.
+pub(crate) fn is_valid_signature(
+    signer: &X509Certificate<'_>,
+    algorithm: &[u8],
+    message: &[u8],
+    signature: &[u8],
+) -> bool {
+    let all = rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms;
+    is_signature(signer, algorithm, all, message, signature)
+}
+
+fn is_signature(
+    signer: &X509Certificate<'_>,
+    oid: &[u8],
+    algorithms: WebPkiSupportedAlgorithms,
+    message: &[u8],
+    signature: &[u8],
+) -> bool {
+    let key = spki(signer);
     let Ok(key) = RawPublicKeyEntity::try_from(&key) else { return false };
-    let oid = certificate.signature_algorithm.algorithm.as_bytes();
     // DER of an object identifier: its type, its length, itself.
     let is = |algorithm: &&&'static dyn SignatureVerificationAlgorithm| {
         algorithm.signature_alg_id().as_ref().get(2..2 + oid.len()) == Some(oid)
     };
-    algorithms.all.iter().filter(is).any(|algorithm| {
-        let (tbs, signature) =
-            (certificate.tbs_certificate.as_ref(), certificate.signature_value.as_ref());
-        key.verify_signature(*algorithm, tbs, signature).is_ok()
-    })
+    let mut fitting = algorithms.all.iter().filter(is);
+    fitting.any(|algorithm| key.verify_signature(*algorithm, message, signature).is_ok())
 }
 
 /// Signatures that are checked for one certificate: a peer chooses how many certificates it sends.
