@@ -13,6 +13,7 @@ mod corpus;
 mod datapath;
 mod degrade;
 mod expressions;
+mod h2_floods;
 mod http;
 mod kernel;
 mod limits;

@@ -626,3 +626,109 @@ fn revoked_certificates_change_at_runtime() -> Result<()> {
     assert!(ask(address, "a.test", &with).is_err());
     Ok(())
 }
+
+#[test]
+fn ticket_keys_rotate_at_runtime() -> Result<()> {
+    let ca = Authority::new()?;
+    let crt = ca.issue("a.pem", "a.test", 30)?;
+    let key = |seed: u8| {
+        use std::fmt::Write as _;
+        // 48 bytes are 64 letters of base64, without padding.
+        (0..64u8).fold(String::new(), |mut text, at| {
+            let _ = write!(text, "{}", char::from(b'A' + (seed + at) % 26));
+            text
+        })
+    };
+    let file = ca.path("tickets");
+    std::fs::write(&file, format!("{}\n{}\n{}\n", key(1), key(2), key(3)))?;
+    let (sluice, address) = telling(&format!("ssl crt {crt} tls-ticket-keys {file}"))?;
+    let cli = sluice.stats();
+    let check = |command: &str, expected: &str| -> Result<()> {
+        assert_eq!(cli.command(command)?.trim(), expected, "{command}");
+        Ok(())
+    };
+    let session = ca.path("session.pem");
+    let connect = |how: &str| -> Result<bool> {
+        let out = Command::new("openssl")
+            .args(["s_client", "-tls1_2", "-connect", &address.to_string(), how, &session])
+            .stdin(Stdio::null())
+            .output()?;
+        let text = String::from_utf8_lossy(&out.stdout).into_owned();
+        Ok(text.contains("\nReused, "))
+    };
+    check("show tls-keys", &format!("# id (file)\n0 ({file})"))?;
+    let secrets = |keys: [u8; 3]| {
+        let lines = keys.iter().enumerate().map(|(n, seed)| format!("\n0.{n} {}", key(*seed)));
+        format!("# id secret\n# 0 ({file}){}", lines.collect::<String>())
+    };
+    check(&format!("show tls-keys {file}"), &secrets([1, 2, 3]))?;
+    assert!(!connect("-sess_out")?);
+    assert!(connect("-sess_in")?);
+    check(&format!("set ssl tls-key #0 {}", key(4)), "TLS ticket key updated!")?;
+    check("show tls-keys #0", &secrets([2, 3, 4]))?;
+    assert!(connect("-sess_in")?, "the second key is still known");
+    check(&format!("set ssl tls-key {file} {}", key(5)), "TLS ticket key updated!")?;
+    assert!(!connect("-sess_in")?, "the second key is gone");
+    check("set ssl tls-key #0 !", "'set ssl tls-key' received invalid base64 encoded TLS key.")?;
+    check("set ssl tls-key #0 AAAA", "'set ssl tls-key' received a key of wrong size.")?;
+    check("set ssl tls-key #1 AAAA", "'set ssl tls-key' unable to locate referenced filename")?;
+    check("show tls-keys none", "'show tls-keys' unable to locate referenced filename")?;
+    Ok(())
+}
+
+/// Listeners without `ssl` route by what the client says first.
+#[test]
+fn hellos_are_routed_without_being_answered() -> Result<()> {
+    let ca = Authority::new()?;
+    let crt = ca.issue("a.pem", "a.test", 30)?;
+    let (front, one, two) = (loopback()?, loopback()?, loopback()?);
+    let rest = if peer() == Peer::Haproxy {
+        // Fetches of HAProxy 2.9 and newer.
+        ""
+    } else {
+        "
+    tcp-request content reject unless { req.ssl_cipherlist,hex -m sub 1301 }
+    tcp-request content reject unless { req.ssl_supported_groups,hex -m sub 001D }
+    tcp-request content reject unless { req.ssl_keyshare_groups,hex -m found }
+    tcp-request content reject unless { req.ssl_sigalgs,hex -m sub 0403 }"
+    };
+    let config = format!(
+        "{DEFAULTS}
+frontend sni
+    bind {front}
+    mode tcp
+    tcp-request inspect-delay 5s
+    tcp-request content reject unless {{ req.ssl_hello_type 1 }}
+    tcp-request content reject unless {{ req.ssl_ec_ext 1 }}
+    tcp-request content reject unless {{ req.ssl_st_ext 0 1 }}{rest}
+    use_backend one if {{ req.ssl_alpn acme-tls/1 }}
+    use_backend two if {{ req.ssl_sni -m end .two.test }}
+    default_backend one
+backend one
+    mode tcp
+    server s {one}
+backend two
+    mode tcp
+    server s {two}
+frontend fone
+    bind {one} ssl crt {crt} alpn acme-tls/1,http/1.1
+    http-request return status 200 content-type text/plain lf-string one:%[ssl_fc_sni]:%[ssl_fc_alpn]
+frontend ftwo
+    bind {two} ssl crt {crt} alpn h2,http/1.1
+    http-request return status 200 content-type text/plain lf-string two:%[ssl_fc_sni]:%[ssl_fc_alpn]
+"
+    );
+    let _sluice = Sluice::config(config).start()?;
+    assert_eq!(ask(front, "x.two.test", "-k")?, "two:x.two.test:h2");
+    assert_eq!(ask(front, "one.test", "-k --http1.1")?, "one:one.test:http/1.1");
+    let out = Command::new("openssl")
+        .args(["s_client", "-connect", &front.to_string(), "-alpn", "acme-tls/1"])
+        .args(["-servername", "x.two.test"])
+        .stdin(Stdio::null())
+        .output()?;
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(text.contains("ALPN protocol: acme-tls/1"), "{text:.400}");
+    // What is no hello is not passed on.
+    assert_eq!(raw(front, "GET / HTTP/1.0\r\n\r\n").unwrap_or_default(), "");
+    Ok(())
+}

@@ -241,6 +241,7 @@ fn start(
     let _ = control.threads.set(jobs);
     let local = tokio::task::LocalSet::new();
     let end = local.block_on(&runtime, async {
+        tokio::task::spawn_local(updater.run());
         let link = match control_socket.map(Link::new).transpose() {
             Ok(link) => link.map(Rc::new),
             Err(error) => {
@@ -257,8 +258,6 @@ fn start(
         names.start(asks);
         let unreachable = Box::new(move |server: &Arc<_>| names.refresh(server));
         checks::start(&checked, assembled.check_methods, stop.handle(), spread, logs, unreachable);
-        checks::start(&checked, assembled.check_scripts, stop.handle(), spread, logs, unreachable);
-        tokio::task::spawn_local(updater.run());
         say_ready(args, link.as_deref(), predecessor, launcher);
         Ok(control.run(link).await)
     })?;

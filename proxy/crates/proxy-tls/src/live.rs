@@ -17,6 +17,7 @@ use crate::client::Client;
 use crate::listener::{Entry, Filter, Listener, Profile, Slot};
 use crate::material::{self, Certificate, MaterialError, Parts};
 use crate::ocsp::{Id, OcspError, Response};
+use crate::ticket::TicketKeys;
 use crate::verify::{Authorities, Change, Revoked, Trust};
 use files::Files;
 pub use ocsp::{Course, Delays, Job, OcspView, Outcome};
@@ -148,6 +149,9 @@ struct Inner {
     ocsp_updated: BTreeMap<String, usize>,
     /// How updates of responses went.
     courses: BTreeMap<Id, Course>,
+    ticket_keys: Vec<(String, Arc<TicketKeys>)>,
+    /// `crt-base`.
+    base: Option<String>,
     /// Names whose file for the key replaces `.crt` by `.key`.
     del_ext: bool,
 }
@@ -208,6 +212,28 @@ impl Store {
     /// Adds what a server is shown.
     pub fn add_client(&self, client: Arc<Client>) {
         self.inner.lock().clients.push(client);
+    }
+
+    /// Adds the keys of a `tls-ticket-keys` file.
+    pub fn insert_ticket_keys(&self, file: &str, keys: Arc<TicketKeys>) {
+        self.inner.lock().ticket_keys.push((file.to_owned(), keys));
+    }
+
+    /// The keys of every `tls-ticket-keys` file, in the order of the configuration.
+    #[must_use]
+    pub fn ticket_keys(&self) -> Vec<(String, Arc<TicketKeys>)> {
+        self.inner.lock().ticket_keys.clone()
+    }
+
+    /// `crt-base`.
+    pub fn set_base(&self, directory: &str) {
+        self.inner.lock().base = Some(directory.trim_end_matches('/').to_owned());
+    }
+
+    /// Whether a certificate is in use with another `ocsp-update`.
+    fn updates_differ(&self, slot: &Arc<Slot>, on: bool) -> bool {
+        let inner = self.inner.lock();
+        inner.is_used(slot) && inner.ocsp_updated.contains_key(&*slot.name) != on
     }
 
     /// `ssl-load-extra-del-ext`.
@@ -406,7 +432,7 @@ impl Store {
     ) -> Result<(), LiveError> {
         let (slot, bounds) = {
             let inner = self.inner.lock();
-            let slot = inner.slots.get(certificate).ok_or(LiveError::Unknown)?;
+            let slot = inner.named(certificate).ok_or(LiveError::Unknown)?;
             (slot.clone().ok_or(LiveError::Empty)?, inner.listeners.clone())
         };
         let of_list = |entry: &&Entry| entry.line.as_ref().is_some_and(|line| *line.list == *list);
@@ -423,6 +449,12 @@ impl Store {
             });
             let Some(last) = last else { continue };
             let made = (bound.maker.0)(options).map_err(LiveError::Text)?;
+            if slot.certificate().responder.is_some()
+                && self.updates_differ(&slot, made.ocsp_update)
+            {
+                let text = "certificate has different parameter 'ocsp-update' elsewhere";
+                return Err(LiveError::Text(text.to_owned()));
+            }
             ocsp_update |= made.ocsp_update;
             let own = || options.is_empty().then(|| bound.listener.profile());
             let profile = profile.or_else(own).unwrap_or(made.profile);
@@ -447,7 +479,7 @@ impl Store {
             bound.listener.update(|entries| entries.push(entry));
         }
         if ocsp_update {
-            self.update_ocsp_of(certificate);
+            self.update_ocsp_of(&slot.name);
         }
         Ok(())
     }
@@ -462,7 +494,8 @@ impl Store {
         certificate: &str,
         number: Option<usize>,
     ) -> Result<(), LiveError> {
-        let inner = self.inner.lock();
+        let mut guard = self.inner.lock();
+        let inner = &mut *guard;
         let mut numbers = Vec::new();
         let mut known = false;
         for bound in &inner.listeners {
@@ -505,8 +538,16 @@ impl Store {
         if !defaults.is_empty() {
             return Err(LiveError::Default(defaults));
         }
+        let mut gone = Vec::new();
         for bound in all() {
-            bound.listener.update(|entries| entries.retain(|entry| !is(entry)));
+            bound.listener.update(|entries| {
+                gone.extend(entries.iter().filter(|entry| is(entry)).map(|e| e.slot.clone()));
+                entries.retain(|entry| !is(entry));
+            });
+        }
+        gone.retain(|slot| !inner.is_used(slot));
+        for slot in &gone {
+            inner.ocsp_updated.remove(&*slot.name);
         }
         Ok(())
     }
@@ -750,6 +791,12 @@ impl Inner {
         self.listeners.iter().any(|bound| {
             bound.listener.with_entries(|list| list.iter().any(|e| Arc::ptr_eq(&e.slot, slot)))
         }) || self.clients.iter().any(|client| client.shows(slot))
+    }
+
+    /// The certificate of this name, which may be one below `crt-base`.
+    fn named(&self, name: &str) -> Option<&Option<Arc<Slot>>> {
+        let below = || self.slots.get(&format!("{}/{name}", self.base.as_ref()?));
+        self.slots.get(name).or_else(below)
     }
 
     /// The certificate that a file name belongs to.

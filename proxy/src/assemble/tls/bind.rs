@@ -135,7 +135,11 @@ impl Tls<'_> {
         if let Some(file) = &tls.ticket_keys {
             if !self.ticket_keys.contains_key(&file.value) {
                 let keys = match ticket_keys(&file.value) {
-                    Ok(keys) => Some(Arc::new(keys)),
+                    Ok(keys) => {
+                        let keys = Arc::new(keys);
+                        self.live.insert_ticket_keys(&file.value, keys.clone());
+                        Some(keys)
+                    }
                     Err(error) => {
                         diagnostics.push(Diagnostic::alert(error).at(file.span));
                         None

@@ -40,6 +40,9 @@ impl<'a> Tls<'a> {
         if config.global.tls.load_extra_del_ext.is_some() {
             live.set_del_ext();
         }
+        if let Some(base) = &config.global.tls.crt_base {
+            live.set_base(&base.value);
+        }
         let mut tls = Self {
             config,
             rules,

@@ -42,6 +42,7 @@ pub static TABLES: &[&[Command]] = &[
     ssl::COMMANDS,
     ssl::REVOKED,
     ssl::OCSP,
+    ssl::TICKETS,
 ];
 
 /// The frontend an argument names.

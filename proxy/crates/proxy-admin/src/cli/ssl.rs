@@ -2,6 +2,7 @@
 
 mod crl;
 mod ocsp;
+mod tickets;
 
 use crate::Level;
 use crate::command::{Answer, Call, Command, Reply};
@@ -538,6 +539,9 @@ const fn admin(
 
 /// Those of revocation lists.
 pub(super) static REVOKED: &[Command] = crl::COMMANDS;
+
+/// Those of keys of session tickets.
+pub(super) static TICKETS: &[Command] = tickets::COMMANDS;
 
 /// Those of OCSP responses.
 pub(super) static OCSP: &[Command] = ocsp::COMMANDS;

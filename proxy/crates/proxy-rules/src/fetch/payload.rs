@@ -1,6 +1,6 @@
 //! Raw bytes held in the buffers (configuration manual, 7.3.5).
 
-use super::hello::{self, ClientHello, Hello};
+use super::hello::{self, ClientHello, Hello, Kind};
 use crate::sample::args::{Arg, ArgDef, ArgKind, opt, req};
 use crate::sample::{Args, Cursor, EvalCtx, FetchDef, Sample, Type, Validity};
 
@@ -29,6 +29,15 @@ pub(super) const FETCHES: &[FetchDef] = &[
     )
     .check(check_lv)
     .eg(&[("payload_lv(0,1)", None)]),
+    FetchDef::new(
+        "rep_ssl_hello_type",
+        &[],
+        Type::Sint,
+        Validity::of("...........YYYYYYY.Y.."),
+        res_hello_type,
+        "Same as `res.ssl_hello_type`.",
+    )
+    .eg(&[("rep_ssl_hello_type", None)]),
     FetchDef::new(
         "req.len",
         &[],
@@ -68,6 +77,33 @@ pub(super) const FETCHES: &[FetchDef] = &[
     )
     .eg(&[("req.proto_http", Some("1"))]),
     FetchDef::new(
+        "req.ssl_alpn",
+        &[],
+        Type::Str,
+        Validity::of("..YYYYYYYYY..........."),
+        ssl_alpn,
+        "First protocol of a ClientHello's ALPN.",
+    )
+    .eg(&[("req.ssl_alpn", None)]),
+    FetchDef::new(
+        "req.ssl_cipherlist",
+        &[],
+        Type::Bin,
+        Validity::of("YYYYYYYYYYYYYYYYYYYY.."),
+        ssl_ciphers,
+        "Cipher suites of a ClientHello.",
+    )
+    .eg(&[("req.ssl_cipherlist", None)]),
+    FetchDef::new(
+        "req.ssl_ec_ext",
+        &[],
+        Type::Bool,
+        Validity::of("..YYYYYYYYY..........."),
+        ssl_ec_ext,
+        "True when a ClientHello tells of elliptic curves.",
+    )
+    .eg(&[("req.ssl_ec_ext", None)]),
+    FetchDef::new(
         "req.ssl_hello_type",
         &[],
         Type::Sint,
@@ -77,6 +113,24 @@ pub(super) const FETCHES: &[FetchDef] = &[
     )
     .eg(&[("req.ssl_hello_type", None)]),
     FetchDef::new(
+        "req.ssl_keyshare_groups",
+        &[],
+        Type::Bin,
+        Validity::of("YYYYYYYYYYYYYYYYYYYY.."),
+        ssl_key_shares,
+        "Groups that a ClientHello has key shares of.",
+    )
+    .eg(&[("req.ssl_keyshare_groups", None)]),
+    FetchDef::new(
+        "req.ssl_sigalgs",
+        &[],
+        Type::Bin,
+        Validity::of("YYYYYYYYYYYYYYYYYYYY.."),
+        ssl_sigalgs,
+        "Signature algorithms of a ClientHello.",
+    )
+    .eg(&[("req.ssl_sigalgs", None)]),
+    FetchDef::new(
         "req.ssl_sni",
         &[],
         Type::Str,
@@ -85,6 +139,24 @@ pub(super) const FETCHES: &[FetchDef] = &[
         "Server name of a TLS ClientHello.",
     )
     .eg(&[("req.ssl_sni", None)]),
+    FetchDef::new(
+        "req.ssl_st_ext",
+        &[],
+        Type::Sint,
+        Validity::of("..YYYYYYYYY..........."),
+        ssl_st_ext,
+        "Session ticket of a ClientHello: 0 not known, 1 none, 2 there is one.",
+    )
+    .eg(&[("req.ssl_st_ext", None)]),
+    FetchDef::new(
+        "req.ssl_supported_groups",
+        &[],
+        Type::Bin,
+        Validity::of("YYYYYYYYYYYYYYYYYYYY.."),
+        ssl_groups,
+        "Groups of the key exchange of a ClientHello.",
+    )
+    .eg(&[("req.ssl_supported_groups", None)]),
     FetchDef::new(
         "req.ssl_ver",
         &[],
@@ -168,6 +240,15 @@ pub(super) const FETCHES: &[FetchDef] = &[
     )
     .check(check_lv)
     .eg(&[("res.payload_lv(0,1)", None)]),
+    FetchDef::new(
+        "res.ssl_hello_type",
+        &[],
+        Type::Sint,
+        Validity::of("...........YYYYYYY.Y.."),
+        res_hello_type,
+        "2 when a whole TLS ServerHello was received.",
+    )
+    .eg(&[("res.ssl_hello_type", None)]),
 ];
 
 /// Raw bytes exist in TCP only: an HTTP message is held in its own form.
@@ -252,7 +333,47 @@ fn hello_type<'a>(cx: &EvalCtx<'a>, _: &'a Args, cursor: &mut Cursor) -> Option<
 }
 
 fn ssl_sni<'a>(cx: &EvalCtx<'a>, _: &'a Args, cursor: &mut Cursor) -> Option<Sample<'a>> {
-    client_hello(cx, cursor)?.server_name.map(Sample::Str)
+    client_hello(cx, cursor)?.server_name().map(Sample::Str)
+}
+
+fn ssl_alpn<'a>(cx: &EvalCtx<'a>, _: &'a Args, cursor: &mut Cursor) -> Option<Sample<'a>> {
+    client_hello(cx, cursor)?.alpn().map(Sample::Str)
+}
+
+fn ssl_ciphers<'a>(cx: &EvalCtx<'a>, _: &'a Args, cursor: &mut Cursor) -> Option<Sample<'a>> {
+    Some(Sample::Bin(client_hello(cx, cursor)?.ciphers))
+}
+
+fn ssl_ec_ext<'a>(cx: &EvalCtx<'a>, _: &'a Args, cursor: &mut Cursor) -> Option<Sample<'a>> {
+    Some(Sample::Bool(client_hello(cx, cursor)?.has_curves()))
+}
+
+fn ssl_groups<'a>(cx: &EvalCtx<'a>, _: &'a Args, cursor: &mut Cursor) -> Option<Sample<'a>> {
+    client_hello(cx, cursor)?.groups().map(Sample::Bin)
+}
+
+fn ssl_key_shares<'a>(cx: &EvalCtx<'a>, _: &'a Args, cursor: &mut Cursor) -> Option<Sample<'a>> {
+    let hello = client_hello(cx, cursor)?;
+    let mut out = crate::sample::def::out(cx.scratch, 16);
+    hello.key_shares()?.for_each(|group| out.extend_from_slice(group));
+    Some(Sample::Bin(out.into_bump_slice()))
+}
+
+fn ssl_sigalgs<'a>(cx: &EvalCtx<'a>, _: &'a Args, cursor: &mut Cursor) -> Option<Sample<'a>> {
+    client_hello(cx, cursor)?.signatures().map(Sample::Bin)
+}
+
+fn ssl_st_ext<'a>(cx: &EvalCtx<'a>, _: &'a Args, cursor: &mut Cursor) -> Option<Sample<'a>> {
+    Some(Sample::Int(client_hello(cx, cursor)?.ticket()))
+}
+
+fn res_hello_type<'a>(cx: &EvalCtx<'a>, _: &'a Args, cursor: &mut Cursor) -> Option<Sample<'a>> {
+    match hello::kind(raw(cx.res_data, cx.response.is_some())?) {
+        Kind::Hello(kind) => Some(Sample::Int(i64::from(kind))),
+        Kind::Other => None,
+        Kind::Partial if cx.complete => None,
+        Kind::Partial => cursor.wait(),
+    }
 }
 
 fn ssl_ver<'a>(cx: &EvalCtx<'a>, _: &'a Args, cursor: &mut Cursor) -> Option<Sample<'a>> {

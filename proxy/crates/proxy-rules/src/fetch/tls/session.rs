@@ -77,6 +77,15 @@ pub(in crate::fetch) const FETCHES: &[FetchDef] = &[
     )
     .eg(&[("ssl_bc_is_resumed", Some("0"))]),
     FetchDef::new(
+        "ssl_bc_npn",
+        &[],
+        Type::Str,
+        Validity::of("...........YYYYYYYYY.."),
+        npn,
+        "Protocol by NPN, which no version of TLS has that is offered.",
+    )
+    .eg(&[("ssl_bc_npn", None)]),
+    FetchDef::new(
         "ssl_bc_protocol",
         &[],
         Type::Str,
@@ -248,6 +257,15 @@ pub(in crate::fetch) const FETCHES: &[FetchDef] = &[
     )
     .eg(&[("ssl_fc_is_resumed", Some("0"))]),
     FetchDef::new(
+        "ssl_fc_npn",
+        &[],
+        Type::Str,
+        Validity::of(".YYYYYYYYYYYYYYYYYY..."),
+        npn,
+        "Protocol by NPN, which no version of TLS has that is offered.",
+    )
+    .eg(&[("ssl_fc_npn", None)]),
+    FetchDef::new(
         "ssl_fc_protocol",
         &[],
         Type::Str,
@@ -288,6 +306,10 @@ fn bits<'a, S: Side>(cx: &EvalCtx<'a>, _: &'a Args, _: &mut Cursor) -> Option<Sa
 
 fn alpn<'a, S: Side>(cx: &EvalCtx<'a>, _: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {
     S::tls(cx)?.alpn.as_deref().map(Sample::Str)
+}
+
+fn npn<'a>(_: &EvalCtx<'a>, _: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {
+    None
 }
 
 /// A text that is empty until it is known.
