@@ -56,7 +56,7 @@ pub(crate) fn run(args: &Args) -> Result<Discovered, ()> {
             error.error
         ));
     })?;
-    let options = Options { program: loading::program() };
+    let options = Options { program: loading::program(), ..Options::default() };
     let (found, diagnostics) =
         proxy_config::discovery::discover(&sources, &Environment::from_process(), &options);
     if diagnostics.has_alert() {

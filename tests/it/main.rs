@@ -25,6 +25,7 @@ mod names;
 mod nginx;
 mod ocsp;
 mod odd_messages;
+mod peers;
 mod reload;
 mod stats_page;
 mod stick;

@@ -88,6 +88,7 @@ pub struct Builder<'a> {
     environment: Vec<(OsString, OsString)>,
     master: bool,
     netns: Option<&'a NetNs>,
+    program: Option<Peer>,
 }
 
 /// A running load balancer, in a directory of its own, stopped and removed on drop.
@@ -139,6 +140,7 @@ impl Sluice {
             environment: Vec::new(),
             master: false,
             netns: None,
+            program: None,
         }
     }
 
@@ -218,6 +220,12 @@ impl<'a> Builder<'a> {
         self
     }
 
+    /// Runs this program, whatever `SLUICE_PEER` says: to talk with the one under test.
+    pub fn program(mut self, program: Peer) -> Self {
+        self.program = Some(program);
+        self
+    }
+
     /// Runs inside a namespace.
     pub fn netns(mut self, netns: &'a NetNs) -> Self {
         self.netns = Some(netns);
@@ -237,7 +245,10 @@ impl<'a> Builder<'a> {
     }
 
     fn command(&self, files: &Files) -> Result<Command> {
-        let binary = binary()?;
+        let binary = match self.program {
+            Some(Peer::Haproxy) => "/usr/sbin/haproxy".into(),
+            Some(Peer::Sluice) | None => binary()?,
+        };
         let mut command = match self.netns {
             Some(netns) => netns.command(&binary),
             None => Command::new(&binary),

@@ -8,6 +8,7 @@ mod engines;
 pub(crate) mod logs;
 pub(crate) mod metrics;
 pub(crate) mod names;
+pub(crate) mod peers;
 mod refused;
 mod rules;
 pub(crate) mod state;
@@ -54,6 +55,8 @@ pub(crate) struct Assembled {
     pub(crate) backends: engines::Backends,
     /// What health checks say, by backend.
     pub(crate) check_methods: Methods,
+    /// `peers` sections that exchange something.
+    pub(crate) peers: Vec<peers::Section>,
     /// Where messages of the process go, beside standard error.
     pub(crate) process_log: Option<Arc<dyn Sink>>,
     /// Where changes of each backend's servers are told.
@@ -121,12 +124,21 @@ pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
     let mut backend_logs = HashMap::new();
     let mut check_methods = Methods::default();
     let (desk, clerk) = desk::open();
+    let mut peers = Vec::new();
     let http_errors = engines::error_sections(&loaded.config, &mut diagnostics);
     let (services, backends) = registry
         .as_ref()
         .map(|registry| {
             let logs = Logs { config: &loaded.config, resolver: overrides.resolver, registry };
             process_log = logs.of_process(&mut diagnostics);
+            peers = peers::sections(
+                &loaded.config,
+                registry,
+                &overrides,
+                &logs,
+                &mut tls,
+                &mut diagnostics,
+            );
             for proxy in loaded.config.backends() {
                 if let Some(backend) = registry.backend(&proxy.name.value) {
                     checks::methods(
@@ -195,6 +207,7 @@ pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
         services,
         backends,
         check_methods,
+        peers,
         process_log,
         backend_logs,
         bufsize: loaded.config.global.tune.bufsize() as usize,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use proxy_config::model::{
     self, Affinity, Balance, CompressionAlgorithm, CompressionDirection, Config, CookieMode,
     FilterKind, Flag, FlagSet, HashFunction, HashKey, HttpConnectionMode, InitAddr, InitState,
-    Observe, OnError, Proxy, Server, ServerOptions, Settings, SourceAddress, UseSource,
+    Observe, OnError, Proxy, Server, ServerOptions, Settings, SourceAddress, StickTable, UseSource,
 };
 use proxy_state::backend::BackendSpec;
 use proxy_state::cookie::{self, CookieSpec};
@@ -27,6 +27,7 @@ use proxy_types::{
 };
 
 use super::addresses::Resolver;
+use super::peers;
 use super::tls::Tls;
 
 /// The first id that is given to a section without one; 1 is the runtime API's own proxy.
@@ -295,15 +296,17 @@ fn tables(config: &Config) -> Vec<TableSpec> {
             })
         })
     };
-    let spec = |proxy: &Proxy| {
-        let table = proxy.stick_table.as_ref()?;
+    let spec = |name: String, table: &StickTable| {
         let mut stores = table.stores.clone();
-        if by_rules(&proxy.name.value) {
+        if by_rules(&name) {
             let server = ["server_id", "server_key"].into_iter().filter_map(data::find);
             stores.extend(server.map(|kind| Store { kind, count: 1, period: Duration::ZERO }));
         }
-        Some(TableSpec {
-            name: proxy.name.value.clone(),
+        let peers = table.peers.as_ref();
+        let peers =
+            peers.and_then(|name| peers::active(config).find(|s| s.name.value == name.value));
+        TableSpec {
+            name,
             key: table.key,
             size: usize::try_from(table.size.value).unwrap_or(usize::MAX),
             expire: table.expire,
@@ -311,9 +314,20 @@ fn tables(config: &Config) -> Vec<TableSpec> {
             server_key: table.server_key,
             stores,
             brates_factor: table.brates_factor,
-        })
+            shared: peers.is_some(),
+            recv_only: table.recv_only,
+            write_to: table.write_to.as_ref().map(|name| name.value.clone()),
+            shards: peers.and_then(|section| section.shards).map_or(0, |shards| shards.value),
+        }
     };
-    config.proxies.iter().filter_map(spec).collect()
+    let of_proxies = config
+        .proxies
+        .iter()
+        .filter_map(|proxy| Some(spec(proxy.name.value.clone(), proxy.stick_table.as_ref()?)));
+    let of_peers = config.peers.iter().flat_map(|section| {
+        section.tables.iter().map(|(name, table)| spec(section.table_name(&name.value), table))
+    });
+    of_proxies.chain(of_peers).collect()
 }
 
 /// `cookie`, in mode http only.
@@ -548,7 +562,7 @@ fn check(
     }
 }
 
-fn source(source: &SourceAddress) -> Source {
+pub(crate) fn source(source: &SourceAddress) -> Source {
     let (ip, ports) = match &source.address.endpoint {
         Endpoint::Inet { host: Host::Ip(ip), port, .. } => (Some(*ip), port.range()),
         _ => (None, None),

@@ -17,6 +17,7 @@ use proxy_net::listener::ListenSocket;
 use proxy_net::splice;
 use proxy_rules::sample::context::Shared;
 use proxy_state::{Now, Registry};
+use proxy_stream::peers::section::{Link, Peer};
 use proxy_stream::{StreamRow, Thread};
 use proxy_tls::live::{self, Course};
 
@@ -41,6 +42,7 @@ pub(crate) struct Fixed {
     pub(crate) sockets: Vec<CliSocket>,
     pub(crate) loaded: Rc<Loaded>,
     pub(crate) decisions: Vec<Decision>,
+    pub(crate) peers: Vec<Arc<proxy_stream::peers::section::Section>>,
 }
 
 /// Builds what every session shares.
@@ -53,6 +55,7 @@ pub(crate) fn admin(
 ) -> Rc<Admin> {
     let fixed = Rc::new(fixed);
     Rc::new(Admin {
+        peers: fixed.peers.clone(),
         registry: control.registry.clone(),
         shared,
         names: Some(names),
@@ -99,6 +102,10 @@ impl ProcessView for View {
             idle_percent: 100,
             ..ProcessFacts::default()
         };
+        for link in self.fixed.peers.iter().flat_map(|section| &section.peers).map(Peer::link) {
+            facts.active_peers += u64::from(link == Link::Established);
+            facts.connected_peers += u64::from(matches!(link, Link::Handshake | Link::Established));
+        }
         if let Some(control) = self.control.upgrade() {
             facts.stopping = control.stop.handle().is_draining();
             facts.listeners = control.listeners.borrow().count() as u64;

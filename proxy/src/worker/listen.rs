@@ -13,6 +13,7 @@ use proxy_state::{Frontend, Listener, Registry, SockAddr};
 use proxy_types::{Diagnostics, Endpoint, Transport};
 
 use super::cpus::Plan;
+use crate::assemble::peers;
 use crate::assemble::state::{Overrides, bind_addresses};
 use crate::messages;
 
@@ -34,11 +35,21 @@ pub(crate) struct CliListener {
     pub(crate) name: String,
 }
 
+/// A socket of a `peers` section.
+pub(crate) struct PeersListener {
+    /// The section among those that exchange something.
+    pub(crate) section: usize,
+    /// Its `bind` line.
+    pub(crate) bind: usize,
+    pub(crate) bound: Bound,
+}
+
 /// Everything this worker listens on.
 #[derive(Default)]
 pub(crate) struct Listeners {
     pub(crate) frontends: Vec<FrontendListener>,
     pub(crate) cli: Vec<CliListener>,
+    pub(crate) peers: Vec<PeersListener>,
 }
 
 /// How to bind.
@@ -92,6 +103,19 @@ impl Listeners {
                 }
             }
         }
+        for (section, peers) in peers::active(config).enumerate() {
+            for (number, bind) in peers.proxy.binds.iter().enumerate() {
+                for (addr, transport) in addresses(bind, context.overrides) {
+                    let options = options(&peers.proxy, bind, transport, context.no_reuse_port);
+                    match listener::bind(&ListenSpec { addr, options }, 1, inherited) {
+                        Ok(bound) => {
+                            out.peers.push(PeersListener { section, bind: number, bound });
+                        }
+                        Err(error) => errors.push((bind.span, error)),
+                    }
+                }
+            }
+        }
         for bind in &config.global.stats.sockets {
             for (addr, _) in addresses(bind, context.overrides) {
                 let options =
@@ -120,22 +144,25 @@ impl Listeners {
     pub(crate) fn publish(&mut self) -> Result<(), BindError> {
         let frontends = self.frontends.iter_mut().map(|listener| &mut listener.bound);
         let cli = self.cli.iter_mut().map(|listener| &mut listener.bound);
-        frontends.chain(cli).try_for_each(Bound::publish)
+        let peers = self.peers.iter_mut().map(|listener| &mut listener.bound);
+        frontends.chain(cli).chain(peers).try_for_each(Bound::publish)
     }
 
     /// Duplicates of all sockets, for the next worker.
     pub(crate) fn duplicates(&self) -> Vec<(Identity, OwnedFd)> {
         let frontends = self.frontends.iter().map(|listener| &listener.bound);
         let cli = self.cli.iter().map(|listener| &listener.bound);
+        let peers = self.peers.iter().map(|listener| &listener.bound);
         frontends
             .chain(cli)
+            .chain(peers)
             .flat_map(|bound| bound.sockets().iter().map(|fd| (bound.identity.clone(), fd)))
             .filter_map(|(identity, fd)| Some((identity, fd.try_clone().ok()?)))
             .collect()
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.frontends.len() + self.cli.len()
+        self.frontends.len() + self.cli.len() + self.peers.len()
     }
 }
 

@@ -56,7 +56,7 @@ pub(crate) fn load(args: &Args) -> Result<Loaded, ()> {
             error.error
         ));
     })?;
-    let options = Options { program: program() };
+    let options = Options { program: program(), has_local_peer: args.local_peer.is_some() };
     let (config, diagnostics) =
         proxy_config::load(&sources, &Environment::from_process(), &options);
     say(args, &diagnostics, &sources);

@@ -16,6 +16,7 @@ pub(crate) mod loading;
 mod message;
 mod names;
 mod ocsp;
+mod peers;
 pub(crate) mod serve;
 mod show;
 mod sources;

@@ -38,7 +38,7 @@ use super::names;
 use super::ocsp::Updater;
 use super::sources::SourceRules;
 use super::threads::{self, Common, Port};
-use super::{Ready, listen::local};
+use super::{Ready, listen::local, peers};
 use crate::args::{Args, StopStyle};
 use crate::assemble::{self, Assembled, stats};
 use crate::privileges::{Identity, raise_descriptor_limit};
@@ -200,6 +200,15 @@ fn start(
         disabled: ocsp.disable.is_some_and(|off| off.value),
         log: assembled.process_log.clone(),
     });
+    let most = config.global.tune.peers_max_updates.map_or(200, |most| most.value as usize);
+    let places = peers::places(
+        assembled.peers,
+        &control.listeners.borrow(),
+        predecessor.is_some() || !args.old_pids.is_empty(),
+        env.now(clock::precise()),
+    )
+    .map_err(|error| messages::alert(format_args!("cannot share listening sockets: {error}")))?;
+    let sections = places.iter().map(|place| place.section.clone()).collect();
     let admin = admin::admin(
         &control,
         env.shared.clone(),
@@ -210,6 +219,7 @@ fn start(
             sockets: admin::describe(&control.listeners.borrow().cli),
             decisions: assembled.decisions.clone(),
             loaded: loaded.clone(),
+            peers: sections,
         },
     );
     let _ = control.admin.set(admin.clone());
@@ -239,6 +249,9 @@ fn start(
         jobs.push(handle.1);
     }
     let _ = control.threads.set(jobs);
+    let exchange = peers::spawn(places, checked.clone(), stop.handle(), most)
+        .map_err(|error| messages::alert(format_args!("cannot start a thread: {error}")))?;
+    handles.extend(exchange);
     let local = tokio::task::LocalSet::new();
     let end = local.block_on(&runtime, async {
         tokio::task::spawn_local(updater.run());

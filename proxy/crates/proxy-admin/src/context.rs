@@ -4,6 +4,7 @@ use crate::Level;
 use proxy_names::Names;
 use proxy_rules::sample::context::Shared;
 use proxy_state::{Now, Registry};
+use proxy_stream::peers::section::Section as PeersSection;
 use proxy_tls::live::Store as CertificateStore;
 use std::future::Future;
 use std::pin::Pin;
@@ -33,6 +34,8 @@ pub struct Admin {
     pub certificates: Arc<CertificateStore>,
     /// Names resolved at run time; `None` where nothing resolves.
     pub names: Option<Rc<Names>>,
+    /// The `peers` sections that exchange something.
+    pub peers: Vec<Arc<PeersSection>>,
     pub product: Product,
     pub process: Box<dyn ProcessView>,
     /// `None` when the kernel data path is compiled out or switched off.
@@ -75,6 +78,9 @@ pub struct ProcessFacts {
     pub unstoppable_jobs: u64,
     /// Listening sockets.
     pub listeners: u64,
+    /// Peers that are connected and known (`ActivePeers`), and those that are connected (`ConnectedPeers`).
+    pub active_peers: u64,
+    pub connected_peers: u64,
 }
 
 /// A command socket, for `show cli sockets`.

@@ -170,6 +170,7 @@ fn admin() -> Rc<Admin> {
     })
     .unwrap();
     Rc::new(Admin {
+        peers: Vec::new(),
         certificates: Default::default(),
         shared: shared(registry.clone()),
         registry,

@@ -20,6 +20,8 @@ pub(crate) struct Context<'a> {
     pub(crate) options: &'a Options,
     /// How many log targets `global` has so far.
     pub(crate) global_logs: usize,
+    /// A `peers` section was read: the local name is settled.
+    pub(crate) peers_seen: bool,
     told: FxHashSet<&'static str>,
     alerts: usize,
 }
@@ -31,6 +33,7 @@ impl<'a> Context<'a> {
             env,
             options,
             global_logs: 0,
+            peers_seen: false,
             told: FxHashSet::default(),
             alerts: 0,
         }

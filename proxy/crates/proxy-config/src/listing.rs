@@ -8,7 +8,7 @@ use crate::keyword::{self, Row, Support, Table};
 use crate::line::{
     balance, bind, cert, error_page, filter, option, rules, server, stats, timeout, tls,
 };
-use crate::section::{crt_store, global, healthcheck, other, proxy, resolvers, userlist};
+use crate::section::{crt_store, global, healthcheck, other, peers, proxy, resolvers, userlist};
 
 /// One keyword of one table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +54,7 @@ pub fn entries() -> Vec<Entry> {
     add(&mut all, "crt-store", "", crt_store::CRT_STORE);
     add(&mut all, "resolvers", "", resolvers::RESOLVERS);
     add(&mut all, "healthcheck", "", healthcheck::HEALTHCHECK);
+    add(&mut all, "peers", "", peers::PEERS);
     add(&mut all, "userlist", "", userlist::USERLIST);
     for section in other::SECTIONS {
         add(&mut all, section.name, "", section.keywords);

@@ -33,4 +33,6 @@ impl Default for Program {
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     pub program: Program,
+    /// `-L` was given: `localpeer` is ignored.
+    pub has_local_peer: bool,
 }

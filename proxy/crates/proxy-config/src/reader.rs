@@ -11,9 +11,10 @@ use crate::lexer::{self, Variables, Word, sub_span};
 use crate::line::error_page;
 use crate::line::server::is_name_char;
 use crate::model::{
-    Config, CrtStore, DefaultsId, HealthCheck, HttpErrors, Proxy, ProxyKind, Resolvers, Userlist,
+    Config, CrtStore, DefaultsId, HealthCheck, HttpErrors, Peers, Proxy, ProxyKind, Resolvers,
+    Userlist,
 };
-use crate::section::{crt_store, global, healthcheck, other, proxy, resolvers, userlist};
+use crate::section::{crt_store, global, healthcheck, other, peers, proxy, resolvers, userlist};
 use crate::source::{Source, Sources};
 
 /// The section that lines belong to.
@@ -24,6 +25,7 @@ enum Current {
     None,
     /// Known, not carried: its lines are skipped, the section itself was reported.
     Other(&'static str),
+    Peers(Box<Peers>),
     Proxy(Box<Proxy>),
     Resolvers(Box<Resolvers>),
     Userlist(Userlist),
@@ -42,7 +44,8 @@ const PROXY_SECTIONS: &[(&str, ProxyKind)] = &[
 /// Names of all sections, for "did you mean".
 pub(crate) fn section_names() -> impl Iterator<Item = &'static str> {
     let proxies = PROXY_SECTIONS.iter().map(|(name, _)| *name);
-    let own = ["crt-store", "global", "healthcheck", "http-errors", "resolvers", "userlist"];
+    let own =
+        ["crt-store", "global", "healthcheck", "http-errors", "peers", "resolvers", "userlist"];
     proxies.chain(own).chain(other::SECTIONS.iter().map(|s| s.name))
 }
 
@@ -92,6 +95,7 @@ impl Reader<'_, '_> {
                 Current::HttpErrors(section) => section.name.value.as_str(),
                 Current::None => "",
                 Current::Other(name) => name,
+                Current::Peers(section) => section.name.value.as_str(),
                 Current::Proxy(p) if p.name.value.is_empty() => p.kind.as_str(),
                 Current::Proxy(p) => p.name.value.as_str(),
                 Current::Resolvers(section) => section.name.value.as_str(),
@@ -149,6 +153,10 @@ impl Reader<'_, '_> {
                 healthcheck::check(self.cx, &section);
                 self.config.healthchecks.push(section);
             }
+            Current::Peers(mut section) => {
+                peers::close(self.cx, &mut section);
+                self.config.peers.push(*section);
+            }
             Current::Global | Current::None | Current::Other(_) => {}
         }
     }
@@ -174,6 +182,7 @@ impl Reader<'_, '_> {
             }
             Current::Resolvers(section) => resolvers::line(self.cx, section, &mut args),
             Current::Userlist(list) => userlist::line(self.cx, list, &mut args),
+            Current::Peers(section) => peers::line(self.cx, section, &mut args),
             Current::CrtStore(store) => crt_store::line(self.cx, store, &mut args),
             Current::HealthCheck(section) => healthcheck::line(self.cx, section, &mut args),
             Current::HttpErrors(section) => error_page::section_line(self.cx, section, &mut args),
@@ -291,6 +300,19 @@ impl Reader<'_, '_> {
                 self.cx.alert(section.name.span, message);
             }
             self.current = Current::HealthCheck(section);
+            return true;
+        }
+        if name == "peers" {
+            self.close_section();
+            let section = peers::open(self.cx, &mut Args::new(words));
+            if let Some(known) =
+                self.config.peers.iter().find(|s| s.name.value == section.name.value)
+            {
+                let message = format!("peers section '{}' exists already", section.name.value);
+                let diagnostic = Diagnostic::alert(message).at(section.name.span);
+                self.cx.report(diagnostic.label(known.name.span, "first declared here"));
+            }
+            self.current = Current::Peers(Box::new(section));
             return true;
         }
         if name == "userlist" {

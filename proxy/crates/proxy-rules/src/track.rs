@@ -163,21 +163,21 @@ pub(crate) fn apply(
     let shown = slot.or(rate)?;
     let entry = if increments { table.get_or_make(key, now) } else { table.get(key, now) };
     let Some(entry) = entry else { return Some(0) };
-    Some(entry.with(|values| match op {
-        Op::CLEAR => {
+    Some(match op {
+        Op::CLEAR => table.update(&entry, |values| {
             let before = values.get(shown, now);
             values.set(shown, 0, now);
             before
-        }
-        Op::INCREMENT => {
+        }),
+        Op::INCREMENT => table.update(&entry, |values| {
             for slot in [slot, rate].into_iter().flatten() {
                 values.add(slot, 1, now);
             }
             values.get(shown, now)
-        }
-        Op::KILO => values.get(shown, now) >> 10,
+        }),
+        Op::KILO => entry.read(|values| values.get(shown, now)) >> 10,
         _ => {
-            let value = values.get(shown, now);
+            let value = entry.read(|values| values.get(shown, now));
             match kind {
                 id::BYTES_IN_RATE | id::BYTES_OUT_RATE => {
                     value * u64::from(table.spec.brates_factor)
@@ -185,7 +185,7 @@ pub(crate) fn apply(
                 _ => value,
             }
         }
-    }))
+    })
 }
 
 /// The rate that goes with a counter.

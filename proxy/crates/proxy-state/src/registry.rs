@@ -72,6 +72,12 @@ pub enum BuildError {
     UnknownTracked { backend: String, server: String, target: String },
     #[error("server {backend}/{server} cannot track {target}: that would be a circle")]
     TrackCircle { backend: String, server: String, target: String },
+    #[error("stick table '{table}' cannot write to '{target}': there is no such other table")]
+    UnknownTable { table: String, target: String },
+    #[error(
+        "stick table '{table}' cannot write to '{target}': their keys are not of the same kind"
+    )]
+    OtherKeys { table: String, target: String },
 }
 
 /// Every live object of a worker.
@@ -105,6 +111,7 @@ impl Registry {
             hooks,
         };
         registry.link_tracking()?;
+        registry.link_tables()?;
         Ok(Arc::new(registry))
     }
 
@@ -128,6 +135,25 @@ impl Registry {
         }
         for backend in &self.backends {
             backend.rebuild();
+        }
+        Ok(())
+    }
+
+    /// Tables of `write-to`.
+    fn link_tables(&self) -> Result<(), BuildError> {
+        for table in &self.tables {
+            let Some(name) = &table.spec.write_to else { continue };
+            let names = || (table.spec.name.clone(), name.clone());
+            let target = self.table(name).filter(|target| !Arc::ptr_eq(target, table));
+            let target = target.ok_or_else(|| {
+                let (table, target) = names();
+                BuildError::UnknownTable { table, target }
+            })?;
+            if target.spec.key != table.spec.key {
+                let (table, target) = names();
+                return Err(BuildError::OtherKeys { table, target });
+            }
+            table.set_write_to(target.clone());
         }
         Ok(())
     }

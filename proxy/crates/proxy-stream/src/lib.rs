@@ -34,6 +34,7 @@ pub mod env;
 pub mod io;
 pub mod log;
 pub mod mux;
+pub mod peers;
 pub mod reply;
 pub mod scratch;
 pub mod service;

@@ -5,6 +5,7 @@ mod frontend;
 mod l4;
 mod limits;
 mod pattern;
+mod peers;
 mod resolvers;
 mod server;
 mod session;
@@ -30,6 +31,7 @@ pub static TABLES: &[&[Command]] = &[
     limits::COMMANDS,
     pattern::COMMANDS,
     resolvers::COMMANDS,
+    peers::COMMANDS,
     server::COMMANDS,
     session::COMMANDS,
     show_info::COMMANDS,

@@ -26,13 +26,14 @@ fn pointer(entry: &Arc<Entry>) -> String {
 
 fn line(table: &Table, entry: &Arc<Entry>, now: Now) -> String {
     let mut text = format!(
-        "{}: key={} use={} exp={}",
+        "{}: key={} use={} exp={} shard={}",
         pointer(entry),
         table.show_key(&entry.key),
         entry.trackers(),
-        table.expires_in(entry, now)
+        table.expires_in(entry, now),
+        table.shard_of(&entry.key)
     );
-    entry.with(|values| {
+    entry.read(|values| {
         for store in table.layout.stores() {
             if store.kind.form == Form::Server {
                 let _ = write!(
@@ -148,7 +149,7 @@ fn meets(which: &Which, entry: &Arc<Entry>, now: Now) -> bool {
         Which::All | Which::Key(_) => true,
         Which::Pointer(wanted) => pointer(entry) == *wanted,
         Which::Data(filters) => {
-            entry.with(|values| filters.iter().all(|f| (f.holds)(values.get(f.slot, now), f.value)))
+            entry.read(|values| filters.iter().all(|f| (f.holds)(values.get(f.slot, now), f.value)))
         }
     }
 }
@@ -230,7 +231,7 @@ fn set(call: &mut Call<'_>) -> Answer {
         }
         _ => return Err(Reply::line("Required arguments: key <key> or ptr <ptr>")),
     };
-    entry.with(|all| values.iter().for_each(|(slot, value)| all.set(*slot, *value, now)));
+    table.update(&entry, |all| values.iter().for_each(|(slot, value)| all.set(*slot, *value, now)));
     table.touch(&entry, now);
     Ok(Reply::done())
 }

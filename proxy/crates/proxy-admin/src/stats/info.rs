@@ -153,8 +153,8 @@ fields! {
     53 "Jobs" "MGPV" |r| Value::u32(r.facts.jobs), "Connections and listeners that keep the worker alive";
     54 "Unstoppable Jobs" "MGPV" |r| Value::u32(r.facts.unstoppable_jobs), "Jobs that a stop does not wait for";
     55 "Listeners" "MGPV" |r| Value::u32(r.facts.listeners), "Listening sockets";
-    56 "ActivePeers" "MGPV" zero, "Peers connected and verified";
-    57 "ConnectedPeers" "MGPV" zero, "Peers connected";
+    56 "ActivePeers" "MGPV" |r| Value::u32(r.facts.active_peers), "Peers connected and verified";
+    57 "ConnectedPeers" "MGPV" |r| Value::u32(r.facts.connected_peers), "Peers connected";
     58 "DroppedLogs" "MGPV" |r| Value::u32(r.process().counters.total(|c| &c.dropped_logs)), "Log lines that could not be sent";
     59 "BusyPolling" "MGPV" zero, "1 while polling without waiting";
     60 "FailedResolutions" "MGPV" zero, "Failed name resolutions";

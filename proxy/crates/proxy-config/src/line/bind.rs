@@ -316,11 +316,41 @@ pub(crate) fn interface(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<Spa
 
 /// Reads addresses and options. `place` completes messages: `in 'frontend' section`.
 pub(crate) fn bind(cx: &mut Context<'_>, args: &mut Args<'_>, place: &str) -> Parsed<Bind> {
+    bind_from(cx, args, place, Bind::default())
+}
+
+/// The same, with what `base` says already.
+pub(crate) fn bind_from(
+    cx: &mut Context<'_>,
+    args: &mut Args<'_>,
+    place: &str,
+    base: Bind,
+) -> Parsed<Bind> {
     let word =
         args.word(cx, "{<path>|[addr1]:port1[-end1]}{,[addr]:port[-end]}... as arguments")?;
-    let mut bind = Bind { span: args.span(), ..Bind::default() };
+    let mut bind = Bind { span: args.span(), ..base };
     // A wrong address does not keep the options from being looked at.
     let addresses = addresses(cx, args, word);
+    let result = options(cx, &mut bind, args, place);
+    bind.addresses = addresses?;
+    result.map(|()| bind)
+}
+
+/// Reads options without an address, on top of those of `base`.
+pub(crate) fn default_bind(
+    cx: &mut Context<'_>,
+    args: &mut Args<'_>,
+    place: &str,
+    mut base: Bind,
+) -> Parsed<Bind> {
+    if args.peek().is_none() {
+        return Err(args.missing(cx, "options of 'bind'"));
+    }
+    options(cx, &mut base, args, place).map(|()| base)
+}
+
+/// Options up to the end of the line, all looked at even when one is wrong.
+fn options(cx: &mut Context<'_>, bind: &mut Bind, args: &mut Args<'_>, place: &str) -> Parsed {
     let mut result = Ok(());
     let name = args.name().to_owned();
     while let Some(word) = args.optional() {
@@ -338,7 +368,7 @@ pub(crate) fn bind(cx: &mut Context<'_>, args: &mut Args<'_>, place: &str) -> Pa
         let inert = matches!(row.support, Support::NoEffect(_));
         let parsed = check_shape(cx, row, args, false)
             .and_then(|()| cx.carried(row, &format!("'{name}' option"), place, word.span))
-            .and_then(|parse| parse(cx, &mut bind, args));
+            .and_then(|parse| parse(cx, bind, args));
         if let Err(reported) = parsed
             && !inert
         {
@@ -347,8 +377,7 @@ pub(crate) fn bind(cx: &mut Context<'_>, args: &mut Args<'_>, place: &str) -> Pa
             result = Err(reported);
         }
     }
-    bind.addresses = addresses?;
-    result.map(|()| bind)
+    result
 }
 
 fn addresses(cx: &mut Context<'_>, args: &Args<'_>, word: &Word) -> Parsed<Vec<Spanned<Address>>> {

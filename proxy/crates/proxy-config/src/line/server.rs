@@ -9,8 +9,8 @@ use crate::lexer::sub_span;
 use crate::line::bind::{guid, interface, proto};
 use crate::line::{names, server_check, tls_server};
 use crate::model::{
-    HashKey, InitState, Observe, OnError, OnMarkedDown, OnMarkedUp, Proxy, Server, ServerOptions,
-    SourceAddress, UseSource,
+    HashKey, InitState, Observe, OnError, OnMarkedDown, OnMarkedUp, Peer, Proxy, ProxyKind, Server,
+    ServerOptions, SourceAddress, UseSource,
 };
 use crate::place::check_shape;
 
@@ -20,6 +20,8 @@ pub(crate) struct Draft {
     id: Option<Spanned<u32>>,
     guid: Option<Spanned<String>>,
     is_default: bool,
+    /// In a `peers` section.
+    is_peer: bool,
 }
 
 pub(crate) type Parse = fn(&mut Context<'_>, &mut Draft, &mut Args<'_>) -> Parsed;
@@ -361,6 +363,21 @@ pub(crate) const OPTIONS: Table<Parse> = &[
             s.options.proto = Some(proto(cx, args)?);
             Ok(())
         }),
+        row(
+            "shard",
+            On::HERE,
+            "<shard>",
+            M,
+            "in 'peers': the part of the keys that the peer is told of",
+            |cx, s, args| {
+                if !s.is_peer {
+                    let text = "only possible in 'peers' sections";
+                    return Err(args.wrong(cx, args.keyword_span(), text));
+                }
+                s.options.shard = Some(args.number(cx, 0..=i32::MAX as u32)?);
+                Ok(())
+            },
+        ),
         row("rise", On::HERE, "<count>", M, "successes that make a server up", |cx, s, args| {
             s.options.rise = Some(args.number(cx, 1..=i32::MAX as u32)?);
             Ok(())
@@ -443,7 +460,7 @@ pub(crate) const OPTIONS: Table<Parse> = &[
         "health checks",
         ["check-pool-conn-name", "check-reuse-pool", "no-check-reuse-pool"],
     ),
-    &not_yet(On::HERE, M, "persistence and queueing", ["shard", "stick", "strict-maxconn"]),
+    &not_yet(On::HERE, M, "persistence and queueing", ["stick", "strict-maxconn"]),
     &not_yet(
         On::HERE,
         M,
@@ -466,6 +483,17 @@ pub(crate) const OPTIONS: Table<Parse> = &[
     tls_server::TLS_NOT_YET,
     tls_server::TLS_LIBRARY,
     tls_server::PROXY,
+];
+
+/// What peers and servers have in common, beside TLS.
+const OF_PEERS: &[&str] =
+    &["cc", "namespace", "no-tfo", "shard", "socks4", "source", "tcp-md5sig", "tcp-ut", "tfo"];
+const TLS_OPTIONS: Table<Parse> = &[
+    tls_server::VERSIONS,
+    tls_server::SETTINGS,
+    tls_server::TLS,
+    tls_server::TLS_NOT_YET,
+    tls_server::TLS_LIBRARY,
 ];
 
 /// A check interval: zero would be a busy loop.
@@ -546,6 +574,16 @@ fn options(cx: &mut Context<'_>, draft: &mut Draft, args: &mut Args<'_>, name: &
             continue;
         };
         args.rename(format!("{name}' : '{}", row.name));
+        if draft.is_peer
+            && !matches!(row.support, Support::Removed { .. })
+            && !OF_PEERS.contains(&row.name)
+            && find(TLS_OPTIONS, row.name).is_none()
+        {
+            let message = format!("'{name}' : '{}' is not possible in 'peers' sections", row.name);
+            result = Err(cx.alert(word.span, message));
+            args.rest();
+            continue;
+        }
         let inert = matches!(row.support, Support::NoEffect(_));
         let parsed = check_shape(cx, row, args, false)
             .and_then(|()| cx.carried(row, &format!("'{name}' : option"), "", word.span))
@@ -644,6 +682,7 @@ fn one(
         id: None,
         guid: None,
         is_default: false,
+        is_peer: false,
     };
     let parsed = options(cx, &mut draft, args, &label);
     result?;
@@ -652,6 +691,44 @@ fn one(
     let span = args.span();
     let Draft { options, id, guid, .. } = draft;
     Ok(Server { span, name, address, id, guid, options })
+}
+
+/// A `peer` line; that of the process `local` need not have an address.
+pub(crate) fn peer(
+    cx: &mut Context<'_>,
+    proxy: &Proxy,
+    args: &mut Args<'_>,
+    local: &str,
+) -> Parsed<Peer> {
+    let name = args.string(cx, "<peername> and <addr>:<port> as arguments")?;
+    let is_option = |word: &Spanned<String>| find(OPTIONS, &word.value).is_some();
+    let is_local = name.value == local;
+    let address = if is_local && args.peek().is_none_or(is_option) {
+        None
+    } else {
+        let word = args.word(cx, "<addr>:<port> behind the name of a peer")?;
+        let address = args.parse_address(cx, word, 0, &word.value)?;
+        let misfit = misfit(&address).filter(|_| !is_local).or(match &address.value.endpoint {
+            Endpoint::Inet { port: PortSpec::Port(1..), .. } => None,
+            Endpoint::Inet { .. } => Some("missing port specification"),
+            _ => None,
+        });
+        if let Some(text) = misfit {
+            return Err(args.wrong(cx, address.span, format!("{text} in '{}'", word.value)));
+        }
+        Some(address)
+    };
+    let label = format!("peer {}/{}", proxy.name.value, name.value);
+    args.rename(label.clone());
+    let mut draft = Draft {
+        options: proxy.settings.default_server.clone(),
+        id: None,
+        guid: None,
+        is_default: false,
+        is_peer: true,
+    };
+    options(cx, &mut draft, args, &label)?;
+    Ok(Peer { span: args.span(), name, address, options: draft.options })
 }
 
 pub(crate) fn default_server(
@@ -663,7 +740,9 @@ pub(crate) fn default_server(
         return Err(args.missing(cx, "options of 'server'"));
     }
     let options_before = proxy.settings.default_server.clone();
-    let mut draft = Draft { options: options_before, id: None, guid: None, is_default: true };
+    let is_peer = proxy.kind == ProxyKind::Peers;
+    let mut draft =
+        Draft { options: options_before, id: None, guid: None, is_default: true, is_peer };
     let name = args.name().to_owned();
     options(cx, &mut draft, args, &name)?;
     proxy.settings.default_server = draft.options;

@@ -50,7 +50,7 @@ fn stick_table(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> 
 }
 
 /// The settings of a table.
-fn table(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<StickTable> {
+pub(crate) fn table(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<StickTable> {
     const WORDS: [&str; 11] = [
         "type",
         "size",
@@ -75,6 +75,9 @@ fn table(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<StickTable> {
         server_key: ServerKey::Name,
         stores: Vec::new(),
         brates_factor: 1,
+        peers: None,
+        recv_only: false,
+        write_to: None,
     };
     while let Some(word) = args.optional() {
         match word.value.as_str() {
@@ -108,11 +111,9 @@ fn table(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<StickTable> {
                 stores(cx, args, list, &mut table.stores)?;
             }
             "brates-factor" => table.brates_factor = args.number(cx, 1..=1024u32)?.value,
-            "peers" | "recv-only" | "write-to" => {
-                let message =
-                    format!("'{}' option '{}': known, not carried yet", args.name(), word.value);
-                return Err(cx.alert(word.span, message));
-            }
+            "peers" => table.peers = Some(args.string(cx, "the name of a 'peers' section")?),
+            "recv-only" => table.recv_only = true,
+            "write-to" => table.write_to = Some(args.string(cx, "the name of a table")?),
             other => {
                 let near = text::nearest(other, WORDS);
                 let message = format!("'{}' : unknown argument '{other}'", args.name());
@@ -154,7 +155,8 @@ fn key_type(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<KeyType> {
         ("ip", KeyType::Ipv4),
         ("ipv4", KeyType::Ipv4),
         ("ipv6", KeyType::Ipv6),
-        ("string", KeyType::Str(32)),
+        // 32 with the end, which counts where peers compare the lengths of keys.
+        ("string", KeyType::Str(31)),
     ];
     let key = args.choice(cx, TYPES)?.value;
     let has_length = matches!(key, KeyType::Binary(_) | KeyType::Str(_));

@@ -214,6 +214,8 @@ pub struct Tune {
     pub notsent_lowat_client: Option<Spanned<u32>>,
     /// `tune.notsent-lowat.server`.
     pub notsent_lowat_server: Option<Spanned<u32>>,
+    /// `tune.peers.max-updates-at-once`: 200 by default.
+    pub peers_max_updates: Option<Spanned<u32>>,
     /// `tune.pipesize`, in bytes.
     pub pipesize: Option<Spanned<u32>>,
     /// `tune.rcvbuf.client`, in bytes: SO_RCVBUF of client connections.

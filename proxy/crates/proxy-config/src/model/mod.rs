@@ -18,6 +18,7 @@ mod global;
 mod l4;
 mod log;
 mod option;
+mod peers;
 mod persist;
 mod proxy;
 mod resolvers;
@@ -45,6 +46,7 @@ pub use option::{
     Except, Flag, FlagSet, ForwardFor, Forwarded, ForwardedPart, HTTP_FLAGS, HttpConnectionMode,
     HttpReuse, LogOption, Proto, Redispatch, RestrictNames, Sides,
 };
+pub use peers::{Peer, Peers};
 pub use persist::{Cookie, CookieMode, PersistRdp, PersistRule, UseServer};
 pub use proxy::{
     CaptureCookie, CaptureLine, DefaultsId, ErrorPage, ErrorSource, HttpErrors, OwnChecks, Proxy,
@@ -86,6 +88,8 @@ pub struct Config {
     pub crt_stores: Vec<CrtStore>,
     /// `resolvers` sections.
     pub resolvers: Vec<Resolvers>,
+    /// `peers` sections in the order of the sources.
+    pub peers: Vec<Peers>,
     /// `userlist` sections.
     pub userlists: Vec<Userlist>,
     /// `http-errors` sections in the order of the sources.

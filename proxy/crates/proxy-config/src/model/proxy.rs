@@ -19,6 +19,8 @@ pub enum ProxyKind {
     Defaults,
     Frontend,
     Listen,
+    /// The listeners and servers of a `peers` section.
+    Peers,
 }
 
 impl ProxyKind {
@@ -29,6 +31,7 @@ impl ProxyKind {
             Self::Defaults => "defaults",
             Self::Frontend => "frontend",
             Self::Listen => "listen",
+            Self::Peers => "peers",
         }
     }
 

@@ -92,6 +92,8 @@ pub struct ServerOptions {
     pub tfo: Option<Spanned<bool>>,
     /// TCP_USER_TIMEOUT.
     pub tcp_ut: Option<Spanned<Duration>>,
+    /// In `peers` sections: the part of the keys that the peer is told of.
+    pub shard: Option<Spanned<u32>>,
     pub tls: ServerTls,
     /// The PROXY protocol header that opens connections.
     pub proxy: ServerProxy,

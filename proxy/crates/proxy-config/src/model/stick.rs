@@ -20,6 +20,12 @@ pub struct StickTable {
     pub server_key: ServerKey,
     pub stores: Vec<Store>,
     pub brates_factor: u32,
+    /// The section whose peers share it.
+    pub peers: Option<Spanned<String>>,
+    /// `conn_cur` is learned, too.
+    pub recv_only: bool,
+    /// The table that gets tags and servers of what peers tell.
+    pub write_to: Option<Spanned<String>>,
 }
 
 /// `stick on|match|store-request|store-response`.

@@ -7,7 +7,8 @@ use crate::model::{Config, UnixAccess};
 pub(super) fn complete(config: &mut Config) {
     let defaults = config.global.unix_bind.clone();
     let prefix = config.global.unix_bind_prefix.as_ref().map(|prefix| prefix.value.clone());
-    for bind in config.proxies.iter_mut().flat_map(|proxy| &mut proxy.binds) {
+    let of_peers = config.peers.iter_mut().map(|section| &mut section.proxy);
+    for bind in config.proxies.iter_mut().chain(of_peers).flat_map(|proxy| &mut proxy.binds) {
         inherit(&mut bind.unix, &defaults);
         let Some(prefix) = &prefix else { continue };
         for address in &mut bind.addresses {

@@ -25,6 +25,8 @@ pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
             ProxyKind::Listen => refuse(
                 "a listen section cannot inherit from a defaults section defining TCP/HTTP rules",
             ),
+            // Such a section has no defaults.
+            ProxyKind::Peers => {}
             ProxyKind::Frontend | ProxyKind::Backend => {
                 if users[id.0].is_some_and(|first| first.kind != proxy.kind) {
                     refuse(

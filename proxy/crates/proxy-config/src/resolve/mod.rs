@@ -6,6 +6,7 @@ mod filters;
 mod identity;
 mod modes;
 mod order;
+mod peers;
 mod rules;
 mod servers;
 mod targets;
@@ -37,6 +38,7 @@ pub(crate) fn resolve(cx: &mut Context<'_>, sources: &Sources, config: &mut Conf
     filters::check(cx, config);
     order::check(cx, config);
     rules::check(cx, config);
+    peers::check(cx, config);
 }
 
 fn binds(cx: &mut Context<'_>, proxy: &Proxy) {

@@ -115,6 +115,7 @@ fn error_sections(proxy: &Proxy) -> impl Iterator<Item = Spanned<Named>> {
 
 /// A section that an expression names must exist.
 fn reference(cx: &mut Context<'_>, config: &Config, user: &Proxy, named: &Spanned<Named>) {
+    let tables;
     let (kind, name, candidates): (&str, &str, Vec<&str>) = match &named.value {
         Named::Backend(name) => {
             ("backend", name, config.backends().map(|p| p.name.value.as_str()).collect())
@@ -140,8 +141,8 @@ fn reference(cx: &mut Context<'_>, config: &Config, user: &Proxy, named: &Spanne
             ("server", name, servers.iter().map(|s| s.name.value.as_str()).collect())
         }
         Named::Table(name) => {
-            let tables = config.proxies.iter().filter(|p| p.stick_table.is_some());
-            ("stick table", name, tables.map(|p| p.name.value.as_str()).collect())
+            tables = super::peers::table_names(config);
+            ("stick table", name, tables.iter().map(String::as_str).collect())
         }
         Named::Userlist(name) => {
             ("userlist", name, config.userlists.iter().map(|l| l.name.value.as_str()).collect())

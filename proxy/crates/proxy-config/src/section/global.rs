@@ -272,6 +272,14 @@ const PROCESS: &[Row<Parse>] = &[
     }),
     global("localpeer", "<name>", "3.1", "name of this peer", |cx, g, args| {
         let name = last_string(cx, args, "a name")?;
+        if cx.options.has_local_peer || cx.peers_seen {
+            let why = match cx.peers_seen {
+                true => "a 'peers' section stands before it",
+                false => "the command line has '-L'",
+            };
+            cx.warn(name.span, format!("'localpeer' ignored: {why}"));
+            return Ok(());
+        }
         cx.env.set("HAPROXY_LOCALPEER", name.value.clone());
         g.localpeer = Some(name);
         Ok(())

@@ -6,6 +6,7 @@ mod environment;
 pub(crate) mod global;
 pub(crate) mod healthcheck;
 pub(crate) mod other;
+pub(crate) mod peers;
 pub(crate) mod proxy;
 pub(crate) mod resolvers;
 mod security;

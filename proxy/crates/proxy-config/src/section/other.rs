@@ -92,27 +92,6 @@ pub(crate) const SECTIONS: &[OtherSection] = &[
     section("log-profile", "8.3.5", &[&not_yet(On::HERE, "8.3.5", "logs", ["log-tag", "on"])]),
     section("mailers", "12.3", &[&not_yet(On::HERE, "12.3", "mail", ["mailer", "timeout"])]),
     section(
-        "peers",
-        "11.2",
-        &[&not_yet(
-            On::HERE,
-            "11.2",
-            "stick tables",
-            [
-                "bind",
-                "default-bind",
-                "default-server",
-                "disabled",
-                "enabled",
-                "log",
-                "peer",
-                "server",
-                "shards",
-                "table",
-            ],
-        )],
-    ),
-    section(
         "program",
         "",
         &[&[removed("command", "3.3", "run the program from the service manager")]],

@@ -573,7 +573,7 @@ const REMOVED: &[Row<Parse>] = &[
     removed("transparent", "3.5", "use 'server <name> 0.0.0.0'"),
 ];
 
-fn log_line(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
+pub(crate) fn log_line(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
     if args.polarity != Polarity::Set {
         args.end(cx)?;
         proxy.settings.logs.clear();

@@ -148,11 +148,6 @@ pub(super) const NO_EFFECT: &[Row<Parse>] = &[
         "patterns are looked up in indexes, without a cache",
     ),
     idle(
-        "tune.peers.max-updates-at-once",
-        Shape::Number(0, COUNT),
-        "a peer's connection yields by itself",
-    ),
-    idle(
         "tune.pool-high-fd-ratio",
         Shape::Number(1, 100),
         "idle connections are bounded by 'pool-max-conn'",
@@ -342,6 +337,16 @@ pub(super) const TUNING: &[Row<Parse>] = &[
         g.tune.http_maxhdr = Some(args.number(cx, 1..=32767)?);
         args.end(cx)
     }),
+    global(
+        "tune.peers.max-updates-at-once",
+        "<number>",
+        "3.2",
+        "updates made for a peer before others have their turn",
+        |cx, g, args| {
+            g.tune.peers_max_updates = Some(args.number(cx, 1..=i32::MAX as u32)?);
+            args.end(cx)
+        },
+    ),
     global("tune.maxaccept", "<number>", "3.2", "connections accepted in a row", |cx, g, args| {
         g.tune.maxaccept = Some(args.number(cx, -1..=i32::MAX)?);
         args.end(cx)

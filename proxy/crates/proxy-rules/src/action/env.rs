@@ -138,7 +138,7 @@ impl<'a> RuleEnv<'_, 'a> {
     /// The context of an evaluation at this moment.
     pub fn cx(&self) -> EvalCtx<'_> {
         EvalCtx {
-            request: self.request.as_deref(),
+            request: self.request.as_deref().or(self.base.request),
             response: self.response.as_deref(),
             ..self.base
         }

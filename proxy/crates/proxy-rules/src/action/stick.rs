@@ -9,6 +9,7 @@ use proxy_types::Diagnostic;
 use super::def::{Act, ActionArgs, ActionDef, SetKind, Sets};
 use super::env::{Flow, RuleEnv};
 use crate::sample::args::TableRef;
+use crate::sample::def::Cursor;
 use crate::sample::parse::{fail, show};
 use crate::sample::{EvalCtx, Expr, ParseCx, Parsed};
 use crate::track::{self, COUNTERS, Life};
@@ -178,13 +179,13 @@ impl Act for Change {
         match &self.value {
             Value::Set(amount) => {
                 if let (Some(slot), Some(n)) = (slot, amount.value(&cx)) {
-                    held.entry.with(|values| values.set(slot, u64::from(n), now));
+                    held.table.update(&held.entry, |values| values.set(slot, u64::from(n), now));
                 }
             }
             Value::Add(amount) => {
                 let rate = track::rate_of(self.kind).and_then(|k| held.table.slot(k, self.index));
                 if let Some(n) = amount.value(&cx) {
-                    held.entry.with(|values| {
+                    held.table.update(&held.entry, |values| {
                         for slot in [slot, rate].into_iter().flatten() {
                             values.add(slot, u64::from(n), now);
                         }
@@ -203,6 +204,8 @@ struct Track {
     life: Life,
     /// The request counts, too.
     http: bool,
+    /// Content that is not there yet is waited for.
+    waits: bool,
     key: Expr,
     table: TableRef,
 }
@@ -222,7 +225,8 @@ fn track(set: u8, args: &mut ActionArgs<'_, '_>, cx: &mut ParseCx<'_>) -> Parsed
         SetKind::TcpConnection | SetKind::TcpSession => (Life::Session, false),
         _ => (Life::Stream, true),
     };
-    Ok(Box::new(Track { set, life, http, key, table }))
+    let waits = matches!(args.kind, SetKind::TcpRequest | SetKind::TcpResponse);
+    Ok(Box::new(Track { set, life, http, waits, key, table }))
 }
 
 impl Act for Track {
@@ -231,7 +235,11 @@ impl Act for Track {
         let cx = env.cx();
         let Some(table) = self.table.get(&cx) else { return Flow::Next };
         let table: &Arc<Table> = table;
-        let Some(value) = self.key.eval(&cx) else { return Flow::Next };
+        let mut cursor = Cursor::default();
+        let Some(value) = self.key.next(&cx, &mut cursor) else {
+            let later = self.waits && cursor.may_change && !cx.complete;
+            return if later { Flow::Wait } else { Flow::Next };
+        };
         if track::track(&cx, self.life, self.set, table, value)
             && self.http
             && has_request

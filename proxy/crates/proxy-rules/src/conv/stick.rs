@@ -143,7 +143,7 @@ fn table_expire<'a>(cx: &EvalCtx<'a>, args: &'a Args, value: Sample<'a>) -> Opti
 fn table_idle<'a>(cx: &EvalCtx<'a>, args: &'a Args, value: Sample<'a>) -> Option<Sample<'a>> {
     let table = args.table(0, cx)?;
     let key = track::key(table, value, cx.scratch)?;
-    let idle = table.get(&key, cx.clock.now).map(|e| cx.clock.now.ms_since(e.touched()) as i64);
+    let idle = table.get(&key, cx.clock.now).map(|e| e.idle_ms(cx.clock.now) as i64);
     idle.or_else(|| args.int(1)).map(Sample::Int)
 }
 

@@ -9,7 +9,7 @@ use bumpalo::Bump;
 use proxy_http::{Method, RequestHead, ResponseHead, h1};
 use proxy_state::registry::RegistrySpec;
 use proxy_state::stick::data::{self, id};
-use proxy_state::stick::{KeyType, ServerKey, Store, TableSpec};
+use proxy_state::stick::{KeyType, Store, TableSpec};
 use proxy_state::{
     Backend, BackendSpec, Frontend, FrontendSpec, ListenerSpec, Now, Registry, Server, ServerSpec,
 };
@@ -234,16 +234,11 @@ fn facts() -> LogFacts<'static> {
 fn table() -> TableSpec {
     let stores = data::TYPES.iter().filter(|kind| !kind.is_array);
     TableSpec {
-        name: "fe".to_owned(),
-        key: KeyType::Ipv4,
-        size: 10,
         expire: Some(Duration::from_secs(30)),
-        nopurge: false,
-        server_key: ServerKey::Name,
         stores: stores
             .map(|kind| Store { kind, count: 1, period: Duration::from_secs(10) })
             .collect(),
-        brates_factor: 1,
+        ..TableSpec::new("fe", KeyType::Ipv4, 10)
     }
 }
 
@@ -257,7 +252,7 @@ fn track_client(traffic: &Traffic) {
         held.count(id::HTTP_REQ_CNT, id::HTTP_REQ_RATE, 1, CLOCK.now);
         held.count_bytes(2048, 0, CLOCK.now);
         if let Some(slot) = table.slot(id::GPC0, 0) {
-            held.entry.with(|values| values.set(slot, 7, CLOCK.now));
+            held.table.update(&held.entry, |values| values.set(slot, 7, CLOCK.now));
         }
     }
 }

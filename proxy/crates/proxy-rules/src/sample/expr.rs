@@ -6,6 +6,7 @@ use super::args::{self, Args};
 use super::context::EvalCtx;
 use super::def::{ConvDef, Cursor, FetchDef};
 use super::parse::{ParseCx, Parsed, Word, fail, show};
+use super::place::Validity;
 use super::value::{Sample, Type};
 use crate::pattern::Matcher;
 use crate::{conv, fetch, known};
@@ -160,12 +161,27 @@ impl Expr {
     /// The next value of a walk, or the only one; see [`Cursor`].
     pub fn next<'a>(&'a self, cx: &EvalCtx<'a>, cursor: &mut Cursor) -> Option<Sample<'a>> {
         cursor.more = false;
-        let mut value = (self.fetch.run)(cx, &self.args, cursor)?;
+        let Some(mut value) = (self.fetch.run)(cx, &self.args, cursor) else {
+            cursor.may_change |= self.waits_for_request(cx);
+            return None;
+        };
         for conv in &self.convs {
             value = value.cast(conv.def.input, cx.scratch)?;
             value = (conv.def.run)(cx, &conv.args, value)?;
         }
         Some(value)
+    }
+}
+
+impl Expr {
+    /// Whether a request in mode tcp may still tell: nothing came yet, or the beginning of one.
+    fn waits_for_request(&self, cx: &EvalCtx<'_>) -> bool {
+        let of_request = matches!(self.fetch.at, Validity::REQUEST | Validity::REQUEST_KEPT);
+        let may_come = || {
+            let first = cx.req_data.and_then(<[u8]>::first);
+            first.is_none_or(u8::is_ascii_uppercase)
+        };
+        of_request && cx.request.is_none() && !cx.complete && may_come()
     }
 }
 

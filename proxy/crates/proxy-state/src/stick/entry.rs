@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use smallvec::SmallVec;
@@ -12,16 +13,45 @@ use crate::Now;
 /// The key as it is compared: addresses and numbers in network order, texts as they are.
 pub type Key = SmallVec<[u8; 16]>;
 
+/// A moment that may be long before the start of the worker: entries that another process tells of are older.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Stamp(u64);
+
+/// A century.
+const BEFORE: u64 = 1 << 42;
+
+impl Stamp {
+    pub(super) fn of(now: Now) -> Self {
+        Self(now.0.saturating_add(BEFORE))
+    }
+
+    /// So long before.
+    pub(super) fn minus(self, ms: u64) -> Self {
+        Self(self.0.saturating_sub(ms))
+    }
+
+    /// So long after, as milliseconds from `now` on; 0 when that is past.
+    pub(super) fn left(self, after: Duration, now: Now) -> u64 {
+        let after = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+        self.0.saturating_add(after).saturating_sub(Self::of(now).0)
+    }
+}
+
 /// An entry.
 #[derive(Debug)]
 pub struct Entry {
     pub key: Key,
-    /// When it was last used, in milliseconds of [`Now`].
+    /// When it was last used, in milliseconds of [`Stamp`].
     touched: AtomicU64,
     /// Sessions and streams that track it.
     trackers: AtomicU32,
+    /// Its number in the journal of the table; 0 when it has none, [`GONE`] when it has left the table.
+    queued: AtomicU64,
     values: Mutex<Values>,
 }
+
+/// No change of such an entry is told any more.
+const GONE: u64 = u64::MAX;
 
 /// The numbers of an entry.
 #[derive(Debug)]
@@ -32,25 +62,31 @@ pub struct Values {
 }
 
 impl Entry {
-    pub(super) fn new(key: Key, words: usize, now: Now) -> Self {
+    pub(super) fn new(key: Key, words: usize, touched: Stamp) -> Self {
         Self {
             key,
-            touched: AtomicU64::new(now.0),
+            touched: AtomicU64::new(touched.0),
             trackers: AtomicU32::new(0),
+            queued: AtomicU64::new(0),
             values: Mutex::new(Values { words: vec![0; words].into(), server: None }),
         }
     }
 
-    pub fn touched(&self) -> Now {
-        Now(self.touched.load(Ordering::Relaxed))
+    /// Milliseconds since it was last used.
+    pub fn idle_ms(&self, now: Now) -> u64 {
+        Stamp::of(now).0.saturating_sub(self.touched().0)
+    }
+
+    pub(super) fn touched(&self) -> Stamp {
+        Stamp(self.touched.load(Ordering::Relaxed))
     }
 
     pub(super) fn touch(&self, now: Now) {
-        self.touched.fetch_max(now.0, Ordering::Relaxed);
+        self.touched.fetch_max(Stamp::of(now).0, Ordering::Relaxed);
     }
 
     /// As if it was last used then.
-    pub(super) fn set_touched(&self, at: Now) {
+    pub(super) fn set_touched(&self, at: Stamp) {
         self.touched.store(at.0, Ordering::Relaxed);
     }
 
@@ -67,9 +103,29 @@ impl Entry {
         self.trackers.fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// Looks at or changes several numbers at once.
-    pub fn with<T>(&self, then: impl FnOnce(&mut Values) -> T) -> T {
+    /// Looks at several numbers at once.
+    pub fn read<T>(&self, then: impl FnOnce(&Values) -> T) -> T {
+        then(&self.values.lock())
+    }
+
+    /// Changes several numbers at once. Peers are not told; see [`super::Table::update`].
+    pub(super) fn with<T>(&self, then: impl FnOnce(&mut Values) -> T) -> T {
         then(&mut self.values.lock())
+    }
+
+    pub(super) fn queued(&self) -> u64 {
+        self.queued.load(Ordering::Relaxed)
+    }
+
+    /// Only under the lock of the journal.
+    pub(super) fn set_queued(&self, number: u64) {
+        // An entry may leave its table meanwhile.
+        let free = |now: u64| (now != GONE).then_some(number);
+        let _ = self.queued.fetch_update(Ordering::Relaxed, Ordering::Relaxed, free);
+    }
+
+    pub(super) fn set_gone(&self) {
+        self.queued.store(GONE, Ordering::Relaxed);
     }
 }
 
@@ -165,7 +221,6 @@ fn rate(start: u32, current: u32, before: u32, period: u32, now: u32) -> u64 {
 mod tests {
     use super::super::data::{self, Layout, Store, id};
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn rates_over_a_period() {
@@ -176,7 +231,7 @@ mod tests {
         };
         let layout = Layout::new(&[store]);
         let slot = layout.slot(id::CONN_RATE, 0).unwrap();
-        let entry = Entry::new(Key::new(), layout.words, Now(0));
+        let entry = Entry::new(Key::new(), layout.words, Stamp::of(Now(0)));
         let at = |ms| entry.with(|v| v.get(slot, Now(ms)));
         assert_eq!(at(5_000), 0);
         for i in 0..10 {
@@ -200,7 +255,7 @@ mod tests {
             Store { kind: data::find("bytes_in_cnt").unwrap(), count: 1, period: Duration::ZERO };
         let layout = Layout::new(&[store]);
         let slot = layout.slot(id::BYTES_IN_CNT, 0).unwrap();
-        let entry = Entry::new(Key::new(), layout.words, Now(0));
+        let entry = Entry::new(Key::new(), layout.words, Stamp::of(Now(0)));
         entry.with(|v| v.add(slot, u64::from(u32::MAX), Now(0)));
         assert_eq!(entry.with(|v| v.add(slot, 2, Now(0))), u64::from(u32::MAX) + 2);
         entry.with(|v| v.set(slot, 0, Now(0)));

@@ -5,21 +5,25 @@
 
 pub mod data;
 mod entry;
+mod journal;
 
 pub use data::{DataType, Form, Layout, Slot, Store};
 pub use entry::{Entry, Key, Values};
+pub use journal::Journal;
 
 use crate::Now;
 use data::id;
+use entry::Stamp;
 use hashbrown::HashTable;
 use parking_lot::{Mutex, MutexGuard};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use xxhash_rust::xxh64::xxh64;
 
 /// Shards of tables that are large enough to be shared by threads.
 const SHARDS: usize = 64;
@@ -84,6 +88,34 @@ pub struct TableSpec {
     pub stores: Vec<Store>,
     /// Bytes that one count of a rate of bytes stands for.
     pub brates_factor: u32,
+    /// `peers`: changes are told to others.
+    pub shared: bool,
+    /// `recv-only`: what peers tell of connections is taken, too.
+    pub recv_only: bool,
+    /// `write-to`: the table that gets tags and servers of what peers tell.
+    pub write_to: Option<String>,
+    /// `shards`: parts of the keys that go to different peers; 0 when all get all.
+    pub shards: u32,
+}
+
+impl TableSpec {
+    /// A table of such keys, with everything else as it is when nothing is said.
+    pub fn new(name: impl Into<String>, key: KeyType, size: usize) -> Self {
+        Self {
+            name: name.into(),
+            key,
+            size,
+            expire: None,
+            nopurge: false,
+            server_key: ServerKey::Name,
+            stores: Vec::new(),
+            brates_factor: 1,
+            shared: false,
+            recv_only: false,
+            write_to: None,
+            shards: 0,
+        }
+    }
 }
 
 /// A stick table.
@@ -94,6 +126,10 @@ pub struct Table {
     shards: Box<[Mutex<Shard>]>,
     used: AtomicUsize,
     hasher: RandomState,
+    journal: Option<Journal>,
+    write_to: OnceLock<Arc<Self>>,
+    /// Of [`Table::shard_of`].
+    seed: u64,
 }
 
 /// Entries, and when each is to be looked at: never after it may go.
@@ -105,7 +141,7 @@ struct Shard {
 
 #[derive(Debug)]
 struct Due {
-    touched: Now,
+    touched: Stamp,
     entry: Arc<Entry>,
 }
 
@@ -132,13 +168,71 @@ impl Ord for Due {
 impl Table {
     pub fn new(spec: TableSpec) -> Arc<Self> {
         let shards = if spec.size <= SMALL { 1 } else { SHARDS };
+        let seed = xxh64(spec.name.as_bytes(), 0);
+        let journal = spec.shared.then(Journal::default);
         Arc::new(Self {
             layout: Layout::new(&spec.stores),
             spec,
             shards: (0..shards).map(|_| Mutex::default()).collect(),
             used: AtomicUsize::new(0),
             hasher: RandomState::new(),
+            journal,
+            write_to: OnceLock::new(),
+            seed,
         })
+    }
+
+    /// The changes, of a table that is shared with peers.
+    pub fn journal(&self) -> Option<&Journal> {
+        self.journal.as_ref()
+    }
+
+    /// The table of `write-to`.
+    pub fn write_to(&self) -> Option<&Arc<Self>> {
+        self.write_to.get()
+    }
+
+    pub(crate) fn set_write_to(&self, table: Arc<Self>) {
+        let _ = self.write_to.set(table);
+    }
+
+    /// The part that a key belongs to, from 1 on; 0 when there are no parts.
+    pub fn shard_of(&self, key: &[u8]) -> u32 {
+        match self.spec.shards {
+            0 => 0,
+            shards => (xxh64(key, self.seed) % u64::from(shards)) as u32 + 1,
+        }
+    }
+
+    fn note(&self, entry: &Arc<Entry>) {
+        if let Some(journal) = &self.journal {
+            journal.note(entry);
+        }
+    }
+
+    /// Changes several numbers of an entry at once; peers will be told.
+    pub fn update<T>(&self, entry: &Arc<Entry>, change: impl FnOnce(&mut Values) -> T) -> T {
+        let outcome = entry.with(change);
+        self.note(entry);
+        outcome
+    }
+
+    /// Takes over what a peer tells of a key, which lives for `expires_in` milliseconds from now, or as long as any other.
+    /// This is told to nobody. `None` when there is no room.
+    pub fn learn(
+        &self,
+        key: &[u8],
+        expires_in: Option<u64>,
+        now: Now,
+        change: impl FnOnce(&mut Values),
+    ) -> Option<Arc<Entry>> {
+        let touched = expires_in.map(|ms| self.touched_for(ms, now));
+        let entry = self.obtain(key, now, false, touched)?;
+        entry.with(change);
+        if let Some(touched) = touched {
+            entry.set_touched(touched);
+        }
+        Some(entry)
     }
 
     /// Entries there are.
@@ -201,12 +295,12 @@ impl Table {
 
     fn expired(&self, entry: &Entry, now: Now) -> bool {
         let Some(expire) = self.spec.expire else { return false };
-        entry.trackers() == 0 && entry.touched() + expire <= now
+        entry.trackers() == 0 && entry.touched().left(expire, now) == 0
     }
 
     /// Milliseconds until the entry expires; 0 when it never does.
     pub fn expires_in(&self, entry: &Entry, now: Now) -> u64 {
-        self.spec.expire.map_or(0, |expire| (entry.touched() + expire).ms_since(now))
+        self.spec.expire.map_or(0, |expire| entry.touched().left(expire, now))
     }
 
     /// The entry of a key. This does not refresh it.
@@ -218,10 +312,19 @@ impl Table {
 
     /// The entry of a key, made if there is none, and refreshed. `None` when there is no room.
     pub fn get_or_make(&self, key: &[u8], now: Now) -> Option<Arc<Entry>> {
-        self.obtain(key, now, false)
+        let entry = self.obtain(key, now, false, None)?;
+        self.note(&entry);
+        Some(entry)
     }
 
-    fn obtain(&self, key: &[u8], now: Now, hold: bool) -> Option<Arc<Entry>> {
+    /// Finds or makes an entry, which is then as if it was used last at `touched`, or else now.
+    fn obtain(
+        &self,
+        key: &[u8],
+        now: Now,
+        hold: bool,
+        touched: Option<Stamp>,
+    ) -> Option<Arc<Entry>> {
         let hash = self.hasher.hash_one(key);
         let mut shard = self.shard(hash);
         if let Some(entry) = shard.entries.find(hash, |e| *e.key == *key) {
@@ -241,32 +344,42 @@ impl Table {
         {
             return None;
         }
-        let entry = Arc::new(Entry::new(Key::from_slice(key), self.layout.words, now));
+        let touched = touched.unwrap_or_else(|| Stamp::of(now));
+        let entry = Arc::new(Entry::new(Key::from_slice(key), self.layout.words, touched));
         if hold {
             entry.hold();
         }
         shard.entries.insert_unique(hash, entry.clone(), |e| self.hasher.hash_one(&*e.key));
-        shard.due.push(Reverse(Due { touched: now, entry: entry.clone() }));
+        shard.due.push(Reverse(Due { touched, entry: entry.clone() }));
         self.used.fetch_add(1, Ordering::Relaxed);
         Some(entry)
     }
 
     /// Refreshes an entry.
-    pub fn touch(&self, entry: &Entry, now: Now) {
+    pub fn touch(&self, entry: &Arc<Entry>, now: Now) {
         entry.touch(now);
+        self.note(entry);
     }
 
     /// Makes an entry expire after so many milliseconds.
     pub fn set_expiry(&self, entry: &Entry, ms: u64, now: Now) {
-        let Some(expire) = self.spec.expire else { return };
+        if self.spec.expire.is_some() {
+            entry.set_touched(self.touched_for(ms, now));
+        }
+    }
+
+    /// When an entry was used last that expires after so many milliseconds.
+    fn touched_for(&self, ms: u64, now: Now) -> Stamp {
+        let expire = self.spec.expire.unwrap_or_default();
         let expire = u64::try_from(expire.as_millis()).unwrap_or(u64::MAX);
-        entry.set_touched(Now(now.0.saturating_sub(expire.saturating_sub(ms))));
+        Stamp::of(now).minus(expire.saturating_sub(ms))
     }
 
     /// Finds the entry of a key or makes one, and holds it.
     pub fn track(self: &Arc<Self>, key: &[u8], now: Now) -> Option<Held> {
         // Held before the shard is left: nothing can take it away between.
-        let entry = self.obtain(key, now, true)?;
+        let entry = self.obtain(key, now, true, None)?;
+        self.note(&entry);
         Some(Held { table: self.clone(), entry, counted: AtomicBool::new(false) })
     }
 
@@ -275,6 +388,7 @@ impl Table {
         match shard.entries.find_entry(hash, |e| Arc::ptr_eq(e, entry)) {
             Ok(found) => {
                 found.remove();
+                entry.set_gone();
                 self.used.fetch_sub(1, Ordering::Relaxed);
                 true
             }
@@ -287,7 +401,9 @@ impl Table {
         if let Some(expire) = self.spec.expire {
             for _ in 0..8 {
                 match shard.due.peek() {
-                    Some(Reverse(due)) if due.touched + expire <= now => self.settle(shard, now),
+                    Some(Reverse(due)) if due.touched.left(expire, now) == 0 => {
+                        self.settle(shard, now)
+                    }
                     _ => return,
                 };
             }
@@ -309,7 +425,7 @@ impl Table {
         let entry = due.entry;
         let hash = self.hasher.hash_one(&*entry.key);
         if shard.entries.find(hash, |e| Arc::ptr_eq(e, &entry)).is_some() {
-            let touched = if entry.trackers() > 0 { now } else { entry.touched() };
+            let touched = if entry.trackers() > 0 { Stamp::of(now) } else { entry.touched() };
             shard.due.push(Reverse(Due { touched, entry }));
         }
     }
@@ -350,7 +466,10 @@ impl Table {
                 let mut more = 0;
                 // The lock is let go between bites.
                 while more < 256
-                    && shard.due.peek().is_some_and(|Reverse(due)| due.touched + expire <= now)
+                    && shard
+                        .due
+                        .peek()
+                        .is_some_and(|Reverse(due)| due.touched.left(expire, now) == 0)
                 {
                     self.settle(&mut shard, now);
                     more += 1;
@@ -404,7 +523,7 @@ impl Held {
     pub fn count(&self, counter: usize, rate: usize, n: u64, now: Now) {
         let slots = [self.table.slot(counter, 0), self.table.slot(rate, 0)];
         if slots.iter().any(Option::is_some) {
-            self.entry.with(|values| {
+            self.table.update(&self.entry, |values| {
                 for slot in slots.into_iter().flatten() {
                     values.add(slot, n, now);
                 }
@@ -423,7 +542,7 @@ impl Held {
         ];
         let slot = |(kind, n)| Some((self.table.slot(kind, 0)?, n));
         if all.into_iter().any(|row| slot(row).is_some()) {
-            self.entry.with(|values| {
+            self.table.update(&self.entry, |values| {
                 for (slot, n) in all.into_iter().filter_map(slot) {
                     values.add(slot, n, now);
                 }
@@ -434,7 +553,7 @@ impl Held {
     /// Counts the connection that begins to track.
     pub fn begin(&self, now: Now) {
         let kinds = [id::CONN_CNT, id::CONN_CUR, id::CONN_RATE];
-        self.entry.with(|values| {
+        self.table.update(&self.entry, |values| {
             for slot in kinds.into_iter().filter_map(|kind| self.table.slot(kind, 0)) {
                 values.add(slot, 1, now);
             }
@@ -453,7 +572,7 @@ impl Drop for Held {
         if *self.counted.get_mut()
             && let Some(slot) = self.table.slot(id::CONN_CUR, 0)
         {
-            self.entry.with(|values| values.take(slot, Now(0)));
+            self.table.update(&self.entry, |values| values.take(slot, Now(0)));
         }
         self.entry.release();
     }
@@ -470,14 +589,10 @@ mod tests {
             period: Duration::from_secs(10),
         };
         Table::new(TableSpec {
-            name: "t".into(),
-            key: KeyType::Str(8),
-            size,
             expire: expire.map(Duration::from_millis),
-            nopurge: false,
-            server_key: ServerKey::Name,
             stores: vec![store("gpc0"), store("conn_cur"), store("conn_rate")],
-            brates_factor: 1,
+            shared: true,
+            ..TableSpec::new("t", KeyType::Str(8), size)
         })
     }
 
@@ -532,6 +647,23 @@ mod tests {
         assert_eq!(binary.show_key(&binary.parse_key("0aff").unwrap()), "0AFF00");
         let integer = of(KeyType::Integer);
         assert_eq!(integer.show_key(&integer.parse_key("4000000000").unwrap()), "4000000000");
+    }
+
+    #[test]
+    fn what_peers_tell_is_told_to_nobody() {
+        let table = table(10, Some(1000));
+        let slot = table.slot(id::GPC0, 0).unwrap();
+        let learned = table.learn(b"a", Some(300), Now(0), |values| values.set(slot, 7, Now(0)));
+        assert_eq!(table.expires_in(&learned.unwrap(), Now(100)), 200);
+        let journal = table.journal().unwrap();
+        assert!(journal.is_empty());
+        let own = table.get_or_make(b"a", Now(100)).unwrap();
+        assert_eq!(table.update(&own, |values| values.add(slot, 1, Now(100))), 8);
+        assert_eq!((journal.len(), table.expires_in(&own, Now(100))), (1, 1000));
+        table.remove(&own);
+        let mut taken = Vec::new();
+        journal.take(0, 10, &mut taken);
+        assert!(taken.is_empty());
     }
 
     #[test]

@@ -81,6 +81,8 @@ pub(crate) struct Exchange {
     pub(crate) compress: compress::State,
     /// The request body, where it is looked at before it is sent.
     peeked: Option<Box<buffer::Peeked>>,
+    /// In mode tcp: the client's bytes begin with a request, which `request` shows to rules.
+    sniffed: bool,
     /// `tcp-request content` rules of the frontend ran before the connection went on in mode http.
     inspected: bool,
     /// The answer that a response rule gave.
@@ -102,6 +104,7 @@ impl Exchange {
         self.keep_client = false;
         self.keep_server = false;
         self.answered = false;
+        self.sniffed = false;
         self.tunnel = false;
         self.vars.txn.clear();
         self.vars.req.clear();
@@ -126,6 +129,10 @@ impl Exchange {
 impl Exchange {
     /// Makes the stream of a connection in mode tcp that of its first request.
     pub(crate) fn upgrade(&mut self) {
+        // It is read anew.
+        if std::mem::take(&mut self.sniffed) {
+            self.request.clear();
+        }
         self.inspected = true;
         self.record = Record::default();
     }

@@ -1,5 +1,6 @@
 //! Running rule sets on the messages of a stream, and what follows from their verdicts.
 
+use proxy_http::h1::{self, Progress};
 use proxy_http::{BodyLen, HeaderList, RequestHead, ResponseHead};
 use proxy_names::Family;
 use proxy_net::clock::Tick;
@@ -329,6 +330,7 @@ pub(super) fn on_content(
     at: &mut usize,
     complete: bool,
 ) -> Option<Verdict> {
+    sniff(s, x);
     let bump = s.thread.bump.borrow();
     let mut base = s.thread.context(&bump, s.thread.clock());
     base.complete = complete;
@@ -336,6 +338,7 @@ pub(super) fn on_content(
     base.frontend = Some(&s.front.frontend);
     base.backend = back.map(|b| &*b.backend);
     base.req_data = Some(s.client.input.data());
+    base.request = x.sniffed.then_some(&x.request);
     base.vars = Some(&x.vars);
     base.captured = Some(&x.captured);
     base.last_rule = Some(&x.last_rule);
@@ -364,12 +367,29 @@ pub(super) fn on_content(
     verdict
 }
 
+/// Makes the head of a request visible to rules in mode tcp (configuration manual, 7.3.6).
+fn sniff(s: &Session, x: &mut Exchange) {
+    if x.sniffed {
+        return;
+    }
+    let data = s.client.input.data();
+    // Nothing else begins like a method.
+    if data.first().is_some_and(u8::is_ascii_uppercase) {
+        let parsed = h1::parse_request(data, &s.thread.env.limits, &mut x.request);
+        x.sniffed = matches!(parsed, Ok(Progress::Complete { .. }));
+        if !x.sniffed {
+            x.request.clear();
+        }
+    }
+}
+
 /// The head of the request, or what was received in place of one.
 fn show_request<'a>(s: &'a Session, x: &'a Exchange, cx: &mut EvalCtx<'a>) {
     if x.record.request_read {
         cx.request = Some(&x.request);
         cx.req_data = x.peeked(s.client.input.data());
     } else {
+        cx.request = x.sniffed.then_some(&x.request);
         cx.req_data = Some(s.client.input.data());
     }
 }

@@ -87,7 +87,7 @@ pub(super) fn on_request(s: &Session, x: &mut Exchange, back: &Back) {
 fn server(table: &Table, key: &Key, back: &Back, now: proxy_state::Now) -> Option<Arc<Server>> {
     let entry = table.get(key, now)?;
     let slot = table.slot(id::SERVER_ID, 0)?;
-    let (name, number) = entry.with(|values| (values.server.clone(), values.get(slot, now)));
+    let (name, number) = entry.read(|values| (values.server.clone(), values.get(slot, now)));
     let backend = &back.backend;
     let by_key = name.and_then(|name| match table.spec.server_key {
         ServerKey::Name => backend.server(&name),
@@ -132,7 +132,7 @@ pub(crate) fn store(s: &Session, x: &mut Exchange, response: bool) {
         let Some(slot) = table.slot(id::SERVER_ID, 0) else { continue };
         let Some(entry) = table.get_or_make(&key, now) else { continue };
         let name = key_of(&server, table.spec.server_key);
-        entry.with(|values| {
+        table.update(&entry, |values| {
             values.set(slot, u64::from(server.id.0), now);
             values.server = Some(name);
         });

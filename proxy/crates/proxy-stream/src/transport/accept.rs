@@ -19,7 +19,7 @@ const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 
 /// Shakes hands with a client. `received` are bytes that came already. What is known of the client is told even
 /// when it fails.
-pub(super) async fn accept(
+pub(crate) async fn accept(
     mut socket: Stream,
     received: &[u8],
     listener: &Listener,

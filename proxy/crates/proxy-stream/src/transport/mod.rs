@@ -17,6 +17,7 @@ pub use handshake::HandshakeError;
 pub use socks4::Socks4Error;
 pub use tls_stream::TlsStream;
 
+pub(crate) use accept::accept as accept_tls;
 pub(crate) use entrance::enter;
 pub(crate) use exit::{Opened, Opening};
 pub(crate) use socks4::Request as Socks4Request;
