@@ -27,6 +27,7 @@ mod ocsp;
 mod odd_messages;
 mod peers;
 mod reload;
+mod retry;
 mod stats_page;
 mod stick;
 mod survival;

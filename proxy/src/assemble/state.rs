@@ -15,7 +15,7 @@ use proxy_state::frontend::FrontendSpec;
 use proxy_state::lb::{self, HashMethod, HashSpec, LbSpec};
 use proxy_state::options::{
     AddressHeader, Compressing, Compression, HttpConnection, HttpReuse, Proto, ProxyOptions,
-    RestrictNames, TcpProbes,
+    RestrictNames, RetryOn, TcpProbes,
 };
 use proxy_state::registry::RegistrySpec;
 use proxy_state::server::{self, AgentSpec, CheckSpec, PortMode, ServerSpec, Source};
@@ -223,6 +223,37 @@ pub(crate) fn bind_addresses(
     }
 }
 
+/// `retry-on`, in mode http only.
+fn retry_on(settings: &Settings) -> RetryOn {
+    let Some(words) = settings.retry_on.as_ref().filter(|_| settings.mode() == Mode::Http) else {
+        return RetryOn::default();
+    };
+    let status = |status| RetryOn::status(status).unwrap_or(RetryOn::NOTHING);
+    words.value.iter().fold(RetryOn::NOTHING, |all, word| {
+        all.with(match word.as_str() {
+            "conn-failure" => RetryOn::CONNECTION,
+            "empty-response" => RetryOn::EMPTY,
+            "junk-response" => RetryOn::JUNK,
+            "response-timeout" => RetryOn::TIMEOUT,
+            "0rtt-rejected" => RetryOn::EARLY_DATA,
+            "all-retryable-errors" => [
+                RetryOn::CONNECTION,
+                RetryOn::EMPTY,
+                RetryOn::JUNK,
+                RetryOn::TIMEOUT,
+                RetryOn::EARLY_DATA,
+                status(500),
+                status(502),
+                status(503),
+                status(504),
+            ]
+            .into_iter()
+            .fold(RetryOn::NOTHING, RetryOn::with),
+            number => number.parse().map_or(RetryOn::NOTHING, status),
+        })
+    })
+}
+
 /// The address of a listener as it was written, with the first of its ports; host names have none yet.
 pub(super) fn first_address(address: &Address) -> Option<SockAddr> {
     match &address.endpoint {
@@ -265,6 +296,7 @@ fn backend(
         options: options(proxy),
         lb: balancing(settings),
         retries: settings.retries(),
+        retry_on: retry_on(settings),
         redispatch: settings
             .redispatch
             .as_ref()

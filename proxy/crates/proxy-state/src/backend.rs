@@ -3,6 +3,7 @@
 use crate::cookie::CookieSpec;
 use crate::counters::{BackendCounters, Counted, ExternalCounters, Gauge, Rate, Times};
 use crate::lb::{Balancer, ChooseInput, Farm, LbSpec, NoServer};
+use crate::options::RetryOn;
 use crate::queue::Queue;
 use crate::registry::Hooks;
 use crate::{Now, ProxyOptions, Server, ServerSpec, Timeouts};
@@ -27,6 +28,8 @@ pub struct BackendSpec {
     pub lb: LbSpec,
     /// `retries`; HAProxy's default is 3.
     pub retries: u32,
+    /// `retry-on`.
+    pub retry_on: RetryOn,
     /// `option redispatch [interval]`; `None` without the option, -1 on the last retry.
     pub redispatch: Option<i32>,
     /// `fullconn`; 0 computes it.
@@ -51,6 +54,7 @@ pub struct Backend {
     pub options: ProxyOptions,
     pub lb: LbSpec,
     pub retries: u32,
+    pub retry_on: RetryOn,
     pub redispatch: Option<i32>,
     /// `max-keep-alive-queue`; `None` is no limit.
     pub max_keep_alive_queue: Option<u32>,
@@ -110,6 +114,7 @@ impl Backend {
                 lb: spec.lb,
                 options: spec.options,
                 retries: spec.retries,
+                retry_on: spec.retry_on,
                 redispatch: spec.redispatch,
                 fullconn: spec.fullconn,
                 max_keep_alive_queue: spec.max_keep_alive_queue,

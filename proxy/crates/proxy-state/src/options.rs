@@ -182,3 +182,50 @@ pub struct ProxyOptions {
     /// `http-send-name-header`.
     pub send_name_header: Option<String>,
 }
+
+/// `retry-on`: failures of a request after which it is tried again (configuration manual, 4.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryOn(u32);
+
+impl Default for RetryOn {
+    /// The connection could not be made.
+    fn default() -> Self {
+        Self::CONNECTION
+    }
+}
+
+impl RetryOn {
+    pub const NOTHING: Self = Self(0);
+    /// The connection, or the handshake on it, failed.
+    pub const CONNECTION: Self = Self(1);
+    /// The server closed without a byte of an answer.
+    pub const EMPTY: Self = Self(2);
+    /// What came is no response.
+    pub const JUNK: Self = Self(4);
+    /// The response did not come in time.
+    pub const TIMEOUT: Self = Self(8);
+    /// The server refused early data, which no server is sent here.
+    pub const EARLY_DATA: Self = Self(16);
+    /// The statuses that can be named; their bits follow.
+    pub const STATUSES: [u16; 12] = [401, 403, 404, 408, 421, 425, 429, 500, 501, 502, 503, 504];
+
+    /// The bit of a status; `None` for one that cannot be named.
+    pub fn status(status: u16) -> Option<Self> {
+        let at = Self::STATUSES.iter().position(|known| *known == status)?;
+        Some(Self(1 << (5 + at)))
+    }
+
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    pub fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether anything is retried that happens after the request was sent.
+    pub fn needs_copy(self) -> bool {
+        self.0 & !(Self::CONNECTION.0 | Self::EARLY_DATA.0) != 0
+    }
+}

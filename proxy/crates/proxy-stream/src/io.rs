@@ -139,6 +139,16 @@ impl Input {
         }
     }
 
+    /// Puts bytes in front of those that wait.
+    pub(crate) fn put_back(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        let (buf, start) = self.take();
+        self.push(bytes);
+        self.push(&buf[start..]);
+    }
+
     /// Takes everything out; the caller puts back what it did not use with [`Input::restore`].
     fn take(&mut self) -> (Vec<u8>, usize) {
         (std::mem::take(&mut self.buf), std::mem::take(&mut self.start))

@@ -45,6 +45,8 @@ pub enum Fault {
     ResponseAbort,
     /// A reused connection turned out to be closed: the client may send its request again.
     StaleConnection,
+    /// The server answered with a status after which the request is sent again.
+    RetriedStatus,
     /// The response head, or the chunk that came with it, is malformed or too large.
     BadResponse,
     /// A response rule refused the response.
@@ -141,7 +143,7 @@ impl Fault {
             Self::WaitClientTimeout => row(b"cH", Some(408), Blame::ClientAbort),
             Self::ResponseTimeout => row(b"sH", Some(504), Blame::Response),
             Self::ResponseAbort => row(b"SH", Some(502), Blame::ResponseAbort),
-            Self::StaleConnection => row(b"SH", None, Blame::Nobody),
+            Self::StaleConnection | Self::RetriedStatus => row(b"SH", None, Blame::Nobody),
             Self::BadResponse => row(b"PH", Some(502), Blame::Response),
             Self::ResponseDenied => row(b"PH", None, Blame::Nobody),
             Self::ResponseReplaced => row(b"LH", None, Blame::Nobody),

@@ -11,6 +11,7 @@ pub(crate) mod log;
 pub(crate) mod names;
 pub(crate) mod option;
 pub(crate) mod persist;
+pub(crate) mod retry;
 pub(crate) mod rules;
 pub(crate) mod server;
 pub(crate) mod server_check;

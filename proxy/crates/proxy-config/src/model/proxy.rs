@@ -213,6 +213,8 @@ pub struct Settings {
     /// `rate-limit sessions`, per second; 0 is no limit.
     pub rate_limit_sessions: Option<Spanned<u32>>,
     pub retries: Option<Spanned<u32>>,
+    /// `retry-on`: words and statuses.
+    pub retry_on: Option<Spanned<Vec<String>>>,
     pub source: Option<Spanned<SourceAddress>>,
     /// `srvtcpka-cnt`, `-idle`, `-intvl`.
     pub srvtcpka: TcpProbes,

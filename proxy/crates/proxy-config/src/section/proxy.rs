@@ -7,8 +7,8 @@ use crate::args::{Args, Polarity, last_string, rest_text};
 use crate::context::{Context, Parsed};
 use crate::keyword::{On, Row, Shape, Table, find, inert, not_yet, removed, row, suggest};
 use crate::line::{
-    balance, bind, capture, cert, check, error_page, filter, log, option, persist, rules, server,
-    stats, stick, timeout,
+    balance, bind, capture, cert, check, error_page, filter, log, option, persist, retry, rules,
+    server, stats, stick, timeout,
 };
 use crate::model::{HttpReuse, LogEntry, Proxy, RuleSet};
 use crate::place::{check_polarity, check_section, check_shape};
@@ -23,7 +23,6 @@ pub(crate) const PROXY: Table<Parse> = &[
     stick::STICK,
     super::sluice::PROXY,
     REMOVED,
-    &not_yet(On::DEF_BE, M, "load balancing", ["retry-on"]),
     &not_yet(On::BE, M, "load balancing", ["be-unpublished"]),
     &not_yet(On::FE, M, "load balancing", ["force-be-switch"]),
     &not_yet(
@@ -456,6 +455,14 @@ const CARRIED: &[Row<Parse>] = &[
         M,
         "redirects after the http-request rules",
         |cx, p, args| rules::rule(cx, p, args, RuleSet::Redirect),
+    ),
+    row(
+        "retry-on",
+        On::DEF_BE,
+        "<keyword|status>*",
+        M,
+        "failures that are tried again",
+        retry::retry_on,
     ),
     row(
         "retries",

@@ -121,6 +121,8 @@ pub struct Effects {
     pub expect_proxy: bool,
     /// `switch-mode http`: the connection goes on in mode http.
     pub switch_mode: Option<SwitchMode>,
+    /// `disable-l7-retry`: the request is not sent again.
+    pub disable_l7_retry: bool,
     /// `early-hint`: fields to be sent ahead.
     pub early_hints: Vec<Field>,
 }

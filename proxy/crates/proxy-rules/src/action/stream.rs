@@ -15,6 +15,13 @@ const ADDRESS: Sets = Sets::of(".YYY.Y..");
 
 pub(super) const ACTIONS: &[ActionDef] = &[
     ActionDef {
+        name: "disable-l7-retry",
+        sets: Sets::of(".....Y.."),
+        parse: |_, _| Ok(Box::new(DisableRetry)),
+        syntax: "",
+        doc: "Keeps the request from being sent again after it was sent.",
+    },
+    ActionDef {
         name: "set-dst",
         sets: ADDRESS,
         parse: |args, cx| address(args, cx, Part::Dst),
@@ -57,6 +64,16 @@ pub(super) const ACTIONS: &[ActionDef] = &[
         doc: "Whether a rewrite that fails is an error. None fails here but for want of memory, which is always one.",
     },
 ];
+
+#[derive(Debug)]
+struct DisableRetry;
+
+impl Act for DisableRetry {
+    fn run<'a>(&'a self, env: &mut RuleEnv<'_, 'a>) -> Flow<'a> {
+        env.effects.disable_l7_retry = true;
+        Flow::Next
+    }
+}
 
 #[derive(Clone, Copy, Debug)]
 enum Part {

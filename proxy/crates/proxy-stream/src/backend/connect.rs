@@ -18,7 +18,7 @@ use proxy_net::timer;
 use proxy_rules::sample::connection::Connection;
 use proxy_state::lb::Hashes;
 use proxy_state::options::TcpProbes;
-use proxy_state::options::{HttpReuse, Proto};
+use proxy_state::options::{HttpReuse, Proto, RetryOn};
 use proxy_state::queue::{Ticket, Turn};
 use proxy_state::server::{PortMode, ServerSpec, UseClient};
 use proxy_state::{Backend, ChooseInput, NoServer, Server, SockAddr};
@@ -42,8 +42,11 @@ const PIPELINE: usize = 16 * 1024;
 /// Attaches a connection to a server of the exchange's backend.
 pub(crate) async fn attach(s: &mut Session, x: &mut Exchange) -> Result<(), Fault> {
     let back = x.backend.clone().ok_or(Fault::Internal)?;
-    let mut again: Option<Arc<Server>> = None;
-    let mut exclude = None;
+    let (mut again, mut exclude) = match std::mem::take(&mut x.next) {
+        Aim::Any => (None, None),
+        Aim::Same(server) => (Some(server), None),
+        Aim::Not(id) => (None, Some(id)),
+    };
     loop {
         let server = match again.take() {
             Some(server) if x.persist.admits(&back, &server) && begin(s, &server) => server,
@@ -117,16 +120,15 @@ pub(crate) async fn attach(s: &mut Session, x: &mut Exchange) -> Result<(), Faul
                         failed.error
                     }
                 };
-                if x.record.retries >= back.backend.retries || !error.is_retryable() {
+                let wanted = back.backend.retry_on.has(RetryOn::CONNECTION);
+                if !wanted || x.record.retries >= back.backend.retries || !error.is_retryable() {
                     return Err(fault(&error));
                 }
                 x.record.retries += 1;
                 server.counters.local().retries.inc();
                 back.backend.counters.local().retries.inc();
                 if !x.persist.force && redispatches(&back.backend, x.record.retries) {
-                    x.record.redispatched = true;
-                    server.counters.local().redispatches.inc();
-                    back.backend.counters.local().redispatches.inc();
+                    count_redispatch(x, &back, &server);
                     exclude = Some(server.id);
                 } else {
                     if error.failure != ConnectFailure::Timeout {
@@ -137,6 +139,25 @@ pub(crate) async fn attach(s: &mut Session, x: &mut Exchange) -> Result<(), Faul
             }
         }
     }
+}
+
+/// Where a try goes.
+#[derive(Default)]
+pub(crate) enum Aim {
+    /// Where the algorithm says.
+    #[default]
+    Any,
+    /// To the server that failed, if that can still take it.
+    Same(Arc<Server>),
+    /// To any other server, if there is one.
+    Not(ServerId),
+}
+
+/// Counts that a request goes to another server.
+pub(crate) fn count_redispatch(x: &mut Exchange, back: &Back, server: &Server) {
+    x.record.redispatched = true;
+    server.counters.local().redispatches.inc();
+    back.backend.counters.local().redispatches.inc();
 }
 
 /// Whether HTTP/2 is spoken on a connection to `server`: by `proto h2`, or because ALPN agreed on it.
@@ -224,7 +245,7 @@ fn fault(error: &ConnectError) -> Fault {
 }
 
 /// `option redispatch [interval]`: whether retry number `retry` (from 1) goes to another server.
-fn redispatches(backend: &Backend, retry: u32) -> bool {
+pub(crate) fn redispatches(backend: &Backend, retry: u32) -> bool {
     let (retry, retries) = (i64::from(retry), i64::from(backend.retries));
     match backend.redispatch.map(i64::from) {
         None | Some(0) => false,

@@ -3,5 +3,7 @@
 mod connect;
 mod reuse;
 
-pub(crate) use connect::{OnEof, attach, client_left, receive};
+pub(crate) use connect::{
+    Aim, OnEof, attach, client_left, count_redispatch, receive, redispatches,
+};
 pub(crate) use reuse::{Attached, Idle, Pool, Route, Shared};

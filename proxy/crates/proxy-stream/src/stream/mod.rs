@@ -16,6 +16,7 @@ mod observe;
 mod persist;
 mod request;
 mod response;
+mod retry;
 mod rules;
 mod service;
 mod stick;
@@ -59,6 +60,8 @@ pub(crate) struct Exchange {
     pub(crate) server: Option<Attached>,
     pub(crate) backend: Option<Arc<Back>>,
     pub(crate) flow: transfer::Flow,
+    /// Where the next try goes.
+    pub(crate) next: backend::Aim,
     /// The client's connection is kept after this exchange.
     pub(crate) keep_client: bool,
     /// The server's connection is kept after this exchange.
@@ -101,6 +104,7 @@ impl Exchange {
         self.server = None;
         self.backend = None;
         self.flow = transfer::Flow::default();
+        self.next = backend::Aim::Any;
         self.keep_client = false;
         self.keep_server = false;
         self.answered = false;
@@ -273,6 +277,7 @@ async fn process(s: &mut Session, x: &mut Exchange) -> Result<(), Fault> {
     }
     loop {
         backend::attach(s, x).await?;
+        retry::prepare(s, x);
         let sent = request::send_head(s, x);
         let carried = match sent {
             Ok(()) => transfer::run(s, x).await,
@@ -280,6 +285,7 @@ async fn process(s: &mut Session, x: &mut Exchange) -> Result<(), Fault> {
         };
         match carried {
             Err(Fault::StaleConnection) if transfer::may_repeat(x) => transfer::rewind(x),
+            Err(fault) if retry::wants(x, fault) => retry::again(s, x),
             outcome => break outcome?,
         }
     }

@@ -11,7 +11,7 @@ use proxy_state::stick::data::id;
 use proxy_rules::action::Cause;
 
 use super::rules::{self, Verdict};
-use super::{Exchange, compress, cookie, request};
+use super::{Exchange, compress, cookie, request, retry};
 use crate::env::Back;
 use crate::mux::h1::Wire;
 use crate::session::Session;
@@ -178,6 +178,9 @@ fn count_status(s: &Session, x: &Exchange, now: Now) {
 }
 
 fn forward(s: &mut Session, x: &mut Exchange, from: Wire) -> Result<Kind, Fault> {
+    if retry::wants_other(x, x.response.status()) {
+        return Err(Fault::RetriedStatus);
+    }
     let tick = s.thread.tick();
     x.record.response_done = Some(tick);
     count_status(s, x, s.thread.now(tick));

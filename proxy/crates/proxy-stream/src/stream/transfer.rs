@@ -39,6 +39,13 @@ pub(crate) struct Flow {
     server_armed: bool,
 }
 
+impl Flow {
+    /// Something was received from the server.
+    pub(super) fn heard(self) -> bool {
+        self.heard
+    }
+}
+
 /// Carries the exchange over the attached connection until both messages are complete, or until both
 /// heads are when a tunnel follows.
 pub(super) async fn run(s: &mut Session, x: &mut Exchange) -> Result<(), Fault> {

@@ -54,6 +54,14 @@ pub enum Wire {
     Framed,
 }
 
+/// Body bytes as they were received.
+#[derive(Default)]
+struct Copied {
+    bytes: Vec<u8>,
+    /// Most of them that are kept.
+    limit: usize,
+}
+
 /// What ends the body for its recipient, beside the bytes forwarded.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Tail {
@@ -81,6 +89,8 @@ pub struct Pump {
     /// Bytes taken in and not sent yet, from `sent` on.
     unsent: Vec<u8>,
     sent: usize,
+    /// What was taken in of the body, as it came, while it can be sent again.
+    copy: Option<Copied>,
     /// Body bytes received.
     pub received: u64,
     /// Bytes sent, heads included.
@@ -180,6 +190,37 @@ impl Pump {
             self.unsent = scratch::take();
         }
         write(&mut self.unsent);
+    }
+
+    /// Keeps what is taken in of the body, as long as that is at most `limit` bytes.
+    pub(crate) fn keep_copy(&mut self, limit: usize) {
+        self.copy = Some(Copied { bytes: Vec::new(), limit });
+    }
+
+    /// Whether all that was taken in of the body can be had again.
+    pub(crate) fn has_copy(&self) -> bool {
+        self.copy.is_some()
+    }
+
+    /// What was taken in of the body, if all of it was kept.
+    pub(crate) fn take_copy(&mut self) -> Option<Vec<u8>> {
+        self.copy.take().map(|copy| copy.bytes)
+    }
+
+    /// Keeps `data`, of which [`Pump::kept`] says how much was used. Its length before is returned.
+    fn copy(&mut self, data: &[u8]) -> usize {
+        let Some(copy) = &mut self.copy else { return 0 };
+        let before = copy.bytes.len();
+        copy.bytes.extend_from_slice(data);
+        before
+    }
+
+    fn kept(&mut self, before: usize, used: usize) {
+        let Some(copy) = &mut self.copy else { return };
+        copy.bytes.truncate(before + used);
+        if copy.bytes.len() > copy.limit {
+            self.copy = None;
+        }
     }
 
     /// Ready for the next message; memory goes back to the pool.
@@ -394,6 +435,7 @@ impl Pump {
             return Ok(());
         }
         let n = src.input.len().min(JOIN);
+        let before = self.copy(&src.input.data()[..n]);
         let start = self.unsent.len();
         self.unsent.extend_from_slice(&src.input.data()[..n]);
         let mut body = std::mem::take(&mut self.body);
@@ -401,6 +443,7 @@ impl Pump {
         self.body = body;
         self.unsent.truncate(start + filtered.produced);
         self.received += filtered.consumed as u64;
+        self.kept(before, filtered.consumed);
         src.input.consume(filtered.consumed);
         Ok(())
     }
@@ -440,8 +483,10 @@ impl Pump {
     }
 
     fn filter(&mut self, data: &mut [u8]) -> Result<Filtered, PumpFault> {
+        let before = self.copy(data);
         let filtered = self.body.filter(data, &mut self.trailers)?;
         self.received += filtered.consumed as u64;
+        self.kept(before, filtered.consumed);
         Ok(filtered)
     }
 
