@@ -56,7 +56,8 @@ pub struct CacheWay {
     pub hop: [u32; 4],
     /// See [`FlowEntry`](crate::FlowEntry).
     pub service: u32,
-    /// Index of the server, with [`Self::REVERSE`] set in packets from the server.
+    /// Index of the server, with [`Self::REVERSE`] set in packets from the server, and [`Self::DIRECT`] or
+    /// [`Self::TUNNEL`] in those that go one way.
     pub server: u32,
 }
 
@@ -69,6 +70,12 @@ pub const fn ticks(ns: u64) -> u32 {
 impl CacheWay {
     /// Set in [`Self::server`] for packets from the server.
     pub const REVERSE: u32 = 1 << 31;
+    /// Set in [`Self::server`] as [`FlowState::DIRECT`](crate::FlowState) is.
+    pub const DIRECT: u32 = 1 << 30;
+    /// Set in [`Self::server`] as [`FlowState::TUNNEL`](crate::FlowState) is.
+    pub const TUNNEL: u32 = 1 << 29;
+    /// The index in [`Self::server`].
+    pub const INDEX: u32 = 0xffff;
 }
 
 /// Value of [`EPOCHS`](crate::maps::EPOCHS): words that change when a flow of their hash is deleted

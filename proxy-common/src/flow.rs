@@ -131,11 +131,25 @@ impl FlowState {
     pub const ENDED: u32 = 1 << 7;
     /// A slot of [`CLOSING`](crate::maps::CLOSING) has been given to it.
     pub const CLOSING: u32 = 1 << 8;
+    /// One way ([`SERVICE_DIRECT`](crate::SERVICE_DIRECT)), from the start. There is no reverse entry, `new_dst` is
+    /// the server, and the ports of both are zero.
+    pub const DIRECT: u32 = 1 << 9;
+    /// One way, inside of IP ([`SERVICE_TUNNEL`](crate::SERVICE_TUNNEL)), from the start; `new_src` and `new_dst` are
+    /// the addresses outside.
+    pub const TUNNEL: u32 = 1 << 10;
+    /// Either way of one direction.
+    pub const ONE_WAY: u32 = Self::DIRECT | Self::TUNNEL;
 
     /// Whether the handshake has not been completed, so that a SYN flood may displace the flow.
     #[inline(always)]
     pub fn is_embryonic(self) -> bool {
         self.0 & (Self::ESTABLISHED | Self::ENDED) == 0
+    }
+
+    /// Whether the server's packets are not seen.
+    #[inline(always)]
+    pub fn is_one_way(self) -> bool {
+        self.0 & Self::ONE_WAY != 0
     }
 
     /// Whether the connection counts as over.

@@ -33,8 +33,8 @@ pub use expire::{
 pub use flow::{CpuState, Direction, FlowEntry, FlowKey, FlowState, FlowStatus, Slot};
 pub use service::{
     POLICY_HASH_FLOW, POLICY_HASH_SOURCE, POLICY_LEASTCONN, POLICY_ROUNDROBIN, REAL_DRAIN, REAL_UP,
-    RING_SLOTS, RealEntry, Ring, SERVICE_FULLNAT, SERVICE_LOG, SERVICE_SOURCES, SERVICE_UP,
-    ServiceEntry, VipEntry, VipKey,
+    RING_SLOTS, RealEntry, Ring, SERVICE_DIRECT, SERVICE_FULLNAT, SERVICE_LOG, SERVICE_SOURCES,
+    SERVICE_TUNNEL, SERVICE_UP, ServiceEntry, VipEntry, VipKey,
 };
 pub use source::{
     RULES_PER_SERVICE, SOURCE_ACCEPT, SOURCE_DROP, SOURCE_USERSPACE, SourceKey, SourceNet,
@@ -42,7 +42,7 @@ pub use source::{
 };
 
 /// Version of every layout and meaning in this crate; the first word of [`Config`].
-pub const ABI_VERSION: u32 = 4;
+pub const ABI_VERSION: u32 = 5;
 
 /// IP protocol numbers the data path knows (IANA protocol numbers).
 pub mod proto {

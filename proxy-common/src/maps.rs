@@ -32,6 +32,13 @@ pub const PROGRAM_TC: &str = "sluice_tc";
 /// Ends flows for the user side, see [`ExpireRequest`](crate::ExpireRequest).
 pub const PROGRAM_EXPIRE: &str = "sluice_expire";
 
+/// For servers: takes off what balancers put around packets ([`SERVICE_TUNNEL`](crate::SERVICE_TUNNEL)).
+pub const PROGRAM_DECAP: &str = "sluice_decap";
+/// Hash by [`Addr`](crate::Addr) of the balancers that `sluice_decap` believes; not one of [`ALL`].
+pub const BALANCERS: &str = "BALANCERS";
+/// Most of them.
+pub const BALANCERS_SIZE: u32 = 256;
+
 pub const CONFIG: &str = "CONFIG";
 pub const PREFILTER: &str = "PREFILTER";
 pub const VIPS: &str = "VIPS";

@@ -40,6 +40,11 @@ pub const SERVICE_LOG: u8 = 4;
 /// Rules about clients' addresses are asked first, see [`SOURCES`](crate::maps::SOURCES).
 pub const SERVICE_SOURCES: u8 = 8;
 
+/// Servers answer clients by themselves: packets go to the server's MAC address as they are.
+pub const SERVICE_DIRECT: u8 = 16;
+/// Servers answer clients by themselves: packets go to them inside of IP (RFC 2003, RFC 2473).
+pub const SERVICE_TUNNEL: u8 = 32;
+
 /// Value of [`SERVICES`](crate::maps::SERVICES).
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -85,7 +90,7 @@ pub const REAL_DRAIN: u16 = 2;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct RealEntry {
     pub addr: Addr,
-    /// Source address of full NAT, of the same family; unset forbids full NAT.
+    /// Source address of full NAT and of tunnels, of the same family; unset forbids both.
     pub source: Addr,
     pub port: Port,
     /// Bits of `REAL_*`.

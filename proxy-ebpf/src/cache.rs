@@ -33,6 +33,7 @@ use crate::{
     cell::FlowCell,
     frame::{Frame, Hop, Path, Verdict},
     hash, known,
+    oneway::{self, Carriage},
     parse::Segment,
     process::Family,
     rewrite,
@@ -116,7 +117,7 @@ fn find(set: &CacheSet, seat: Seat) -> Option<usize> {
 fn flush(tables: &impl Tables, way: &mut CacheWay, key: &FlowKey, now: u64) {
     if way.packets != 0
         && let Some(cell) = tables.flow(key)
-        && cell.server() == way.server & !CacheWay::REVERSE
+        && cell.server() == way.server & CacheWay::INDEX
     {
         cell.add(u64::from(way.packets), way.bytes, now);
     }
@@ -136,6 +137,7 @@ pub fn hit<F: Frame, T: Tables, A: Family>(
 ) -> Option<Verdict> {
     let key = &segment.key;
     let Scratch { rewrite, hop, .. } = scratch;
+    let mut carriage = None;
     let found = tables.with_set(config, seat.hash, |set| {
         let Some(index) = find(set, seat) else { return false };
         let way = &mut set.ways[index];
@@ -155,9 +157,11 @@ pub fn hit<F: Frame, T: Tables, A: Family>(
         rewrite.dst = way.new_dst;
         rewrite.sport = way.new_sport;
         rewrite.dport = way.new_dport;
+        carriage = carriage_of(way.server);
+        let len = carriage.map_or(segment.ip_len, |carriage| carriage.length::<A>(segment.ip_len));
         if ticks(now).wrapping_sub(way.routed) > ticks(config.route_ns) {
             let (src, dst) = (&rewrite.src, &rewrite.dst);
-            let path = Path { src, dst, len: segment.ip_len, fallback: way.ifindex };
+            let path = Path { src, dst, len, fallback: way.ifindex };
             if frame.route(&path, hop).is_err() {
                 return false;
             }
@@ -167,13 +171,13 @@ pub fn hit<F: Frame, T: Tables, A: Family>(
             way.routed = ticks(now);
         }
         let mtu = way.key.reserved;
-        if rewrite::ttl_spent(config, segment.ttl) || (mtu != 0 && segment.ip_len > mtu) {
+        if rewrite::ttl_spent(config, segment.ttl) || (mtu != 0 && len > mtu) {
             return false;
         }
         let packets = frame.segments();
         way.packets = way.packets.wrapping_add(packets);
         way.bytes = way.bytes.wrapping_add(u64::from(segment.payload));
-        let server = way.server & !CacheWay::REVERSE;
+        let server = way.server & CacheWay::INDEX;
         let from_client = way.server & CacheWay::REVERSE == 0;
         let (packets, bytes) = (u64::from(packets), u64::from(segment.payload));
         known::traffic(tables, way.service, server, from_client, packets, bytes);
@@ -185,11 +189,28 @@ pub fn hit<F: Frame, T: Tables, A: Family>(
         return None;
     }
     tables.count(Reason::CacheHit);
+    if let Some(carriage) = carriage {
+        let (src, dst) = (&rewrite.src, &rewrite.dst);
+        let verdict =
+            oneway::send::<F, A>(frame, tables, config, segment.ttl, carriage, src, dst, hop);
+        return Some(verdict);
+    }
     if !rewrite::tcp::<F, A>(frame, config, segment, rewrite) {
         tables.count(Reason::RewriteFailed);
         return Some(Verdict::Drop);
     }
     Some(frame.send(hop))
+}
+
+#[inline(always)]
+fn carriage_of(server: u32) -> Option<Carriage> {
+    if server & CacheWay::TUNNEL != 0 {
+        Some(Carriage::Tunnel)
+    } else if server & CacheWay::DIRECT != 0 {
+        Some(Carriage::Direct)
+    } else {
+        None
+    }
 }
 
 /// Puts a flow into the cache, in the place of another if need be.
@@ -235,6 +256,13 @@ pub fn fill(
         way.hop = hop.data;
         way.service = cell.service();
         way.server = cell.server() | if cell.is_forward() { 0 } else { CacheWay::REVERSE };
+        if cell.is_forward() {
+            way.server |= match Carriage::of(cell.state()) {
+                None => 0,
+                Some(Carriage::Direct) => CacheWay::DIRECT,
+                Some(Carriage::Tunnel) => CacheWay::TUNNEL,
+            };
+        }
         set.tags[index] = seat.tag();
     });
 }

@@ -46,6 +46,16 @@ pub fn apply(check: u16, diff: u32) -> u16 {
     !fold32(join(u32::from(!check), diff))
 }
 
+/// The checksum of a header that is the sum of these words.
+#[inline(always)]
+pub fn whole(words: &[u32; 6]) -> u16 {
+    let mut sum = 0;
+    sum += u64::from(words[0]) + u64::from(words[1]);
+    sum += u64::from(words[2]) + u64::from(words[3]);
+    sum += u64::from(words[4]) + u64::from(words[5]);
+    apply(0xffff, fold64(sum))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

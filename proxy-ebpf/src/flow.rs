@@ -17,7 +17,8 @@ pub fn observe(before: FlowState, from_client: bool, flags: u8) -> u32 {
         return if from_client { FlowState::CLIENT_RST } else { FlowState::SERVER_RST };
     }
     if from_client {
-        if flags & (Tcp::SYN | Tcp::ACK) == Tcp::ACK && state & FlowState::SYN_ACK != 0 {
+        const ANSWERED: u32 = FlowState::SYN_ACK | FlowState::ONE_WAY;
+        if flags & (Tcp::SYN | Tcp::ACK) == Tcp::ACK && state & ANSWERED != 0 {
             bits |= FlowState::ESTABLISHED;
         }
         if flags & Tcp::FIN != 0 {
@@ -92,6 +93,9 @@ mod tests {
         check(0, false, Tcp::SYN | Tcp::ACK, FlowState::SYN_ACK);
         check(FlowState::SYN_ACK, false, Tcp::SYN | Tcp::ACK, 0);
         check(FlowState::SYN_ACK, true, Tcp::ACK, FlowState::ESTABLISHED);
+        check(FlowState::DIRECT, true, Tcp::SYN, 0);
+        check(FlowState::DIRECT, true, Tcp::ACK, FlowState::ESTABLISHED);
+        check(FlowState::TUNNEL, true, Tcp::ACK, FlowState::ESTABLISHED);
         check(OPEN, true, Tcp::ACK, 0);
         check(OPEN, true, Tcp::ACK | Tcp::FIN, FlowState::CLIENT_FIN);
         check(

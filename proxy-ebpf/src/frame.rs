@@ -95,6 +95,9 @@ pub trait Frame {
     /// what the transport's own bytes changed by.
     fn fix_l4(&mut self, offset: usize, kind: Pseudo, pseudo: u32, plain: u32) -> bool;
 
+    /// Puts an IP header between the Ethernet header and the packet, of the packet's family.
+    fn push<H: Header>(&mut self, header: &H) -> bool;
+
     /// Sends the frame there; the last thing done to it.
     fn send(&mut self, hop: &Hop) -> Verdict;
 }

@@ -16,7 +16,7 @@ use crate::{
     cell::{EpochCell, FlowCell, LiveCell},
     checksum,
     frame::Pseudo,
-    headers::Header,
+    headers::{ETHERNET_LEN, Header},
 };
 
 const EMPTY_SET: CacheSet = CacheSet {
@@ -125,6 +125,12 @@ impl<const HOOK: u8, R: Routes> Frame for HostFrame<HOOK, R> {
 
     fn fix_l4(&mut self, offset: usize, _kind: Pseudo, pseudo: u32, plain: u32) -> bool {
         self.fix_ip(offset, checksum::join(pseudo, plain))
+    }
+
+    fn push<H: Header>(&mut self, header: &H) -> bool {
+        let room = vec![0; size_of::<H>()];
+        self.bytes.splice(ETHERNET_LEN..ETHERNET_LEN, room);
+        self.store(ETHERNET_LEN, header)
     }
 
     fn send(&mut self, hop: &Hop) -> Verdict {

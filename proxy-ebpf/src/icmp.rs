@@ -8,10 +8,13 @@
 use proxy_common::{Addr, Config, FlowKey, Port, Reason, proto};
 
 use crate::{
+    cell::FlowCell,
     checksum::{apply, diff, diff4, join},
     frame::{Frame, Hop, Path, Pseudo, Verdict},
     headers::{IPV4_L4, IPV6_L4, Icmp, Ipv4, Ipv6, Ports},
-    process, rewrite,
+    oneway::{self, Carriage},
+    process::{self, V4, V6},
+    rewrite,
     tables::{Scratch, Tables},
 };
 
@@ -37,12 +40,11 @@ struct Translation {
 
 /// Looks up the flow of a quoted packet.
 #[inline(always)]
-fn translate(
-    tables: &impl Tables,
+fn look_up<'t>(
+    tables: &'t impl Tables,
     key: &mut FlowKey,
-    from: Addr,
     quoted: (Addr, Addr, Ports),
-) -> Option<Translation> {
+) -> Option<&'t FlowCell> {
     let (quoted_src, quoted_dst, ports) = quoted;
     *key = FlowKey {
         src: quoted_dst,
@@ -53,8 +55,12 @@ fn translate(
         hook: 0,
         reserved: 0,
     };
-    let cell = tables.flow(key)?;
-    Some(Translation {
+    tables.flow(key)
+}
+
+#[inline(always)]
+fn translate(cell: &FlowCell, from: Addr, quoted_dst: Addr) -> Translation {
+    Translation {
         // The far end itself is known to the other side by the address it uses; a router is not.
         src: if from == quoted_dst { cell.new_src() } else { from },
         dst: cell.new_dst(),
@@ -62,7 +68,7 @@ fn translate(
         quoted_dst: cell.new_src(),
         ports: Ports { sport: cell.new_dport().be, dport: cell.new_sport().be },
         ifindex: cell.ifindex(),
-    })
+    }
 }
 
 #[inline(always)]
@@ -88,10 +94,13 @@ pub fn ipv4<F: Frame, T: Tables>(
         return Verdict::Pass;
     }
     let addrs = (Addr::mapped(quoted.src), Addr::mapped(quoted.dst), ports);
-    let Some(to) = translate(tables, &mut scratch.peer, Addr::mapped(ip.src), addrs) else {
-        return Verdict::Pass;
-    };
-    send(frame, tables, config, ip.ttl, u16::from_be(ip.total_len), &to, |frame, ttl| {
+    let Some(cell) = look_up(tables, &mut scratch.peer, addrs) else { return Verdict::Pass };
+    let len = u16::from_be(ip.total_len);
+    if let Some(carriage) = Carriage::of(cell.state()) {
+        return oneway::error::<F, V4>(frame, tables, config, cell, carriage, ip.ttl, len);
+    }
+    let to = translate(cell, Addr::mapped(ip.src), addrs.1);
+    send(frame, tables, config, ip.ttl, len, &to, |frame, ttl| {
         let outer = join(diff(ip.src, to.src.words[3]), diff(ip.dst, to.dst.words[3]));
         let hop = diff(
             u32::from(u16::from_ne_bytes([ip.ttl, 0])),
@@ -134,10 +143,12 @@ pub fn ipv6<F: Frame, T: Tables>(
         return Verdict::Pass;
     }
     let addrs = (Addr { words: quoted.src }, Addr { words: quoted.dst }, ports);
-    let Some(to) = translate(tables, &mut scratch.peer, Addr { words: ip.src }, addrs) else {
-        return Verdict::Pass;
-    };
+    let Some(cell) = look_up(tables, &mut scratch.peer, addrs) else { return Verdict::Pass };
     let len = u16::from_be(ip.payload_len).saturating_add(size_of::<Ipv6>() as u16);
+    if let Some(carriage) = Carriage::of(cell.state()) {
+        return oneway::error::<F, V6>(frame, tables, config, cell, carriage, ip.hop_limit, len);
+    }
+    let to = translate(cell, Addr { words: ip.src }, addrs.1);
     send(frame, tables, config, ip.hop_limit, len, &to, |frame, ttl| {
         let outer = join(diff4(&ip.src, &to.src.words), diff4(&ip.dst, &to.dst.words));
         let inner = join(

@@ -10,6 +10,7 @@ use crate::{
     frame::{Frame, Path, Verdict},
     headers::Tcp,
     mss,
+    oneway::{self, Carriage},
     parse::Segment,
     process::Family,
     rewrite,
@@ -70,10 +71,12 @@ pub fn known<F: Frame, T: Tables, A: Family>(
     rewrite.dst = cell.new_dst();
     rewrite.sport = cell.new_sport();
     rewrite.dport = cell.new_dport();
+    // Known from the start of a connection, and never changed.
+    let carriage = if from_client { Carriage::of(cell.state()) } else { None };
     let path = Path {
         src: &rewrite.src,
         dst: &rewrite.dst,
-        len: segment.ip_len,
+        len: carriage.map_or(segment.ip_len, |carriage| carriage.length::<A>(segment.ip_len)),
         fallback: cell.ifindex(),
     };
     if let Err(no_way) = frame.route(&path, hop) {
@@ -101,6 +104,13 @@ pub fn known<F: Frame, T: Tables, A: Family>(
         let Scratch { hop, old_forward, .. } = scratch;
         cache::fill(tables, config, seat, key, F::HOOK, cell, hop, now, old_forward);
         tables.count(Reason::CacheMiss);
+    }
+    if let Some(carriage) = carriage {
+        let Scratch { rewrite, hop, .. } = scratch;
+        let (src, dst) = (&rewrite.src, &rewrite.dst);
+        let verdict =
+            oneway::send::<F, A>(frame, tables, config, segment.ttl, carriage, src, dst, hop);
+        return Known::Done(verdict);
     }
     let mut sent = rewrite::tcp::<F, A>(frame, config, segment, &scratch.rewrite);
     if sent && segment.flags & Tcp::SYN != 0 {
@@ -139,7 +149,11 @@ fn gives_way(tables: &impl Tables, connection: &Connection<'_>, now: u64) -> boo
     if state.is_ended() {
         return true;
     }
-    if state.0 & FlowState::SYN_ACK != 0 {
+    if state.is_one_way() && state.0 & FlowState::CLIENT_FIN != 0 {
+        // The server's FIN is not seen, but a client that begins anew has.
+        return end::finish(tables, connection, EndReason::ClientFin, now);
+    }
+    if state.0 & (FlowState::SYN_ACK | FlowState::ESTABLISHED) != 0 {
         return false;
     }
     let alive = tables.real(cell.server()).is_some_and(|real| {

@@ -5,7 +5,7 @@
 //!
 //! [`headers`] and [`frame`] (access to its bytes) → [`parse`] → [`process`] (the way through) →
 //! [`cache`] → [`flow`] (the exact table) → [`known`] or [`open`] (with [`source`], [`select`] and [`ports`]) →
-//! [`rewrite`] (with [`checksum`]) and [`mss`]; [`icmp`] takes the errors about packets sent, [`end`] whatever ends a
+//! [`rewrite`] (with [`checksum`]) and [`mss`], or [`oneway`] where servers answer by themselves; [`icmp`] takes the errors about packets sent, [`end`] whatever ends a
 //! connection, and [`expire`] the user side's wish to end some.
 //!
 //! Nothing here allocates, recurses or loops without a constant bound, since the kernel's verifier must
@@ -26,6 +26,7 @@ pub mod headers;
 pub mod icmp;
 pub mod known;
 pub mod mss;
+pub mod oneway;
 pub mod open;
 pub mod parse;
 pub mod ports;

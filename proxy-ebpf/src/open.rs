@@ -1,8 +1,8 @@
 //! The first SYN of a connection.
 
 use proxy_common::{
-    Addr, Config, FlowEntry, FlowKey, Port, RealEntry, Reason, SERVICE_FULLNAT, SERVICE_SOURCES,
-    SERVICE_UP, ServiceEntry, VipEntry, proto,
+    Addr, Config, FlowEntry, FlowKey, FlowState, Port, RealEntry, Reason, SERVICE_DIRECT,
+    SERVICE_FULLNAT, SERVICE_SOURCES, SERVICE_TUNNEL, SERVICE_UP, ServiceEntry, VipEntry, proto,
 };
 
 use crate::{
@@ -10,6 +10,7 @@ use crate::{
     end,
     frame::{Frame, Path, Verdict},
     hash, mss,
+    oneway::{self, Carriage},
     parse::Segment,
     ports,
     process::Family,
@@ -48,8 +49,13 @@ pub fn open<F: Frame, T: Tables, A: Family>(
     if !live.admit(service.max_connections) {
         return refuse(tables, index, Reason::Full);
     }
-    match place(frame, tables, config, scratch, segment, index, service, live) {
-        Ok(()) => {
+    match place::<F, T, A>(frame, tables, config, scratch, segment, index, service, live) {
+        Ok(Some(carriage)) => {
+            let Scratch { rewrite, hop, .. } = scratch;
+            let (src, dst) = (&rewrite.src, &rewrite.dst);
+            oneway::send::<F, A>(frame, tables, config, segment.ttl, carriage, src, dst, hop)
+        }
+        Ok(None) => {
             if !rewrite::tcp::<F, A>(frame, config, segment, &scratch.rewrite)
                 || !mss::clamp::<F, A>(frame, segment, scratch.hop.path_mtu)
             {
@@ -91,7 +97,7 @@ fn refuse(tables: &impl Tables, service: u32, reason: Reason) -> Verdict {
 
 #[inline(always)]
 #[expect(clippy::too_many_arguments, reason = "a struct of them would live on the BPF stack")]
-fn place<F: Frame, T: Tables>(
+fn place<F: Frame, T: Tables, A: Family>(
     frame: &mut F,
     tables: &T,
     config: &Config,
@@ -100,8 +106,7 @@ fn place<F: Frame, T: Tables>(
     index: u32,
     service: &ServiceEntry,
     live: &LiveCell,
-) -> Result<(), Failure> {
-    let fullnat = service.flags & SERVICE_FULLNAT != 0;
+) -> Result<Option<Carriage>, Failure> {
     let choice = select::select(
         tables,
         service,
@@ -111,7 +116,8 @@ fn place<F: Frame, T: Tables>(
         scratch.forward.refused,
     )
     .map_err(Failure::Reason)?;
-    let placed = enter(frame, tables, config, scratch, segment, index, &choice, fullnat);
+    let placed =
+        enter::<F, T, A>(frame, tables, config, scratch, segment, index, &choice, service.flags);
     if let Err(failure) = &placed {
         if let Some(server_live) = tables.server_live(choice.index) {
             server_live.release();
@@ -126,7 +132,7 @@ fn place<F: Frame, T: Tables>(
 
 #[inline(always)]
 #[expect(clippy::too_many_arguments, reason = "a struct of them would live on the BPF stack")]
-fn enter<F: Frame, T: Tables>(
+fn enter<F: Frame, T: Tables, A: Family>(
     frame: &mut F,
     tables: &T,
     config: &Config,
@@ -134,31 +140,54 @@ fn enter<F: Frame, T: Tables>(
     segment: &Segment,
     service: u32,
     choice: &Choice<'_>,
-    fullnat: bool,
-) -> Result<(), Failure> {
+    flags: u8,
+) -> Result<Option<Carriage>, Failure> {
     let key = &segment.key;
     let real = choice.real;
-    if fullnat && real.source.is_unset() {
+    let fullnat = flags & SERVICE_FULLNAT != 0;
+    let carriage = if flags & SERVICE_TUNNEL != 0 {
+        Some(Carriage::Tunnel)
+    } else if flags & SERVICE_DIRECT != 0 {
+        Some(Carriage::Direct)
+    } else {
+        None
+    };
+    let own_source = fullnat || carriage == Some(Carriage::Tunnel);
+    if own_source && real.source.is_unset() {
         return Err(Failure::Reason(Reason::NoRoute));
     }
     let Scratch { peer, forward, reverse, slot, old_reverse, rewrite, hop, .. } = scratch;
-    rewrite.src = if fullnat { real.source } else { key.src };
+    rewrite.src = if own_source { real.source } else { key.src };
     rewrite.dst = real.addr;
     rewrite.dport = real.port;
-    let path =
-        Path { src: &rewrite.src, dst: &rewrite.dst, len: segment.ip_len, fallback: real.ifindex };
+    let len = carriage.map_or(segment.ip_len, |carriage| carriage.length::<A>(segment.ip_len));
+    let path = Path { src: &rewrite.src, dst: &rewrite.dst, len, fallback: real.ifindex };
     frame.route(&path, hop).map_err(|no_way| Failure::Reason(no_way.reason))?;
 
     let now = tables.now_ns();
     fill_reverse(reverse, key, service, choice, now, frame.ingress());
     fill_key(peer, real, &rewrite.src, key.sport);
-    ports::claim(tables, config, peer, reverse, hash::flow(key, now as u32), fullnat)
-        .map_err(Failure::Reason)?;
+    if carriage.is_none() {
+        ports::claim(tables, config, peer, reverse, hash::flow(key, now as u32), fullnat)
+            .map_err(Failure::Reason)?;
+    }
 
     let refused = forward.refused;
     *forward = *reverse;
     forward.refused = refused;
     rewrite.sport = peer.dport;
+    match carriage {
+        None => {}
+        // No packet has the key that zero ports make.
+        Some(carriage) => {
+            rewrite.sport = Port::default();
+            rewrite.dport = Port::default();
+            forward.state = match carriage {
+                Carriage::Direct => FlowState::DIRECT,
+                Carriage::Tunnel => FlowState::TUNNEL,
+            };
+        }
+    }
     forward.new_src = rewrite.src;
     forward.new_dst = rewrite.dst;
     forward.new_sport = rewrite.sport;
@@ -169,7 +198,9 @@ fn enter<F: Frame, T: Tables>(
     forward.packets = 1;
     forward.bytes = u64::from(segment.payload);
     if let Err(error) = tables.insert(key, forward) {
-        tables.remove(peer);
+        if carriage.is_none() {
+            tables.remove(peer);
+        }
         return Err(match error {
             InsertError::Exists => Failure::Lost,
             InsertError::Full => Failure::Reason(Reason::NoRoom),
@@ -189,7 +220,7 @@ fn enter<F: Frame, T: Tables>(
     slot.key = *key;
     slot.created_ns = now;
     end::displace(tables, config, slot, old_reverse, now);
-    Ok(())
+    Ok(carriage)
 }
 
 /// The entry of the server's packets: back to the client, from the VIP.

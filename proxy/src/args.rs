@@ -23,6 +23,8 @@ pub(crate) enum Action {
     L4Detach {
         instance: Option<String>,
     },
+    /// `sluice l4 decap`: the server's side of `l4-mode ipip`.
+    L4Decap(L4Decap),
     /// `sluice l4 status`, `flows` or `drops`: reads what is in the kernel.
     L4Show(L4Show),
     /// `sluice explain`.
@@ -30,6 +32,14 @@ pub(crate) enum Action {
         json: bool,
     },
     Run,
+}
+
+/// The server's side of tunnels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct L4Decap {
+    pub(crate) interface: String,
+    /// Whose packets are taken out of others; empty to stop it.
+    pub(crate) balancers: Vec<std::net::IpAddr>,
 }
 
 /// What `sluice l4` shows.
@@ -458,6 +468,7 @@ fn l4(words: &[OsString]) -> Result<Args, ArgsError> {
     let with = |action| Ok(Args { action, ..Args::default() });
     let Some(verb) = texts.next() else { return with(Action::Usage) };
     let mut what = match verb.as_str() {
+        "decap" => return decap(texts),
         "detach" => None,
         "status" => Some(L4What::Status),
         "drops" => Some(L4What::Drops),
@@ -493,6 +504,26 @@ fn l4(words: &[OsString]) -> Result<Args, ArgsError> {
     })
 }
 
+/// `sluice l4 decap <interface> {off|<balancer>...}`
+fn decap(mut texts: impl Iterator<Item = String>) -> Result<Args, ArgsError> {
+    let missing = |expected| ArgsError::Missing { flag: "decap".into(), expected };
+    let interface = texts.next().ok_or_else(|| missing("an interface"))?;
+    let mut balancers = Vec::new();
+    let mut off = false;
+    for word in texts {
+        match word.as_str() {
+            "off" if balancers.is_empty() && !off => off = true,
+            _ if off => return Err(ArgsError::Unknown(word)),
+            _ => balancers.push(parsed("decap", word, "the address of a balancer")?),
+        }
+    }
+    if balancers.is_empty() && !off {
+        return Err(missing("the addresses of the balancers, or off"));
+    }
+    let action = Action::L4Decap(L4Decap { interface, balancers });
+    Ok(Args { action, ..Args::default() })
+}
+
 fn parsed<T: std::str::FromStr>(
     flag: &str,
     found: String,
@@ -507,6 +538,7 @@ pub(crate) fn usage() -> String {
         "Usage : sluice [-f <file|dir>]* [options] [-- <file>*]\n\
          \x20       sluice explain [--json] -f <file|dir>   which path each frontend takes, and why\n\
          \x20       sluice l4 detach [<instance>]           ends the kernel path that a dead process left\n\
+         \x20       sluice l4 decap <interface> {off|<balancer>...}   on servers of l4-mode ipip: takes the outer header off\n\
          \x20       sluice l4 status|drops [<instance>] [--json]   what is in the kernel, and what it did not carry\n\
          \x20       sluice l4 flows [<instance>] [--json] [--client <ip>] [--frontend <name>] [--server <name>] [--max <n>]\n",
     );
@@ -563,7 +595,25 @@ mod tests {
         };
         let line = "sluice l4 flows --client 10.0.0.1 --server s1 --max 3";
         assert_eq!(action(line), show(L4What::Flows(wanted), None, false));
-        for wrong in ["status --max 3", "flows --max x", "flows --client", "detach --json"] {
+        let decap = |balancers: &[[u8; 4]]| {
+            let balancers = balancers.iter().map(|ip| (*ip).into()).collect();
+            Action::L4Decap(L4Decap { interface: "eth0".into(), balancers })
+        };
+        assert_eq!(
+            action("sluice l4 decap eth0 10.0.0.1 10.0.0.2"),
+            decap(&[[10, 0, 0, 1], [10, 0, 0, 2]])
+        );
+        assert_eq!(action("sluice l4 decap eth0 off"), decap(&[]));
+        for wrong in [
+            "decap",
+            "decap eth0",
+            "decap eth0 x",
+            "decap eth0 off 10.0.0.1",
+            "status --max 3",
+            "flows --max x",
+            "flows --client",
+            "detach --json",
+        ] {
             assert!(check(&format!("sluice l4 {wrong}")).is_err(), "{wrong}");
         }
         assert_eq!(

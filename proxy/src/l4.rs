@@ -1,4 +1,4 @@
-//! `sluice l4 status|flows|drops`: what is pinned in the kernel, read beside the process that serves or after one that
+//! `sluice l4 decap`, and `sluice l4 status|flows|drops`: what is pinned in the kernel, read beside the process that serves or after one that
 //! is gone. The same as `show l4` on the stats socket, as far as the pins tell.
 
 use std::fmt::Write as _;
@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use proxy_datapath::{Counters, Flow, FlowStatus, Status, Traffic, View};
 use serde_json::{Value, json};
 
-use crate::args::{L4Flows, L4Show, L4What};
+use crate::args::{L4Decap, L4Flows, L4Show, L4What};
 use crate::messages;
 
 /// Flows shown when nothing is said, as on the stats socket.
@@ -21,6 +21,22 @@ pub(crate) fn show(show: &L4Show) -> ExitCode {
             let _ = std::io::stdout().write_all(text.as_bytes());
             ExitCode::SUCCESS
         }
+        Err(error) => {
+            messages::alert(format_args!("layer 4 in the kernel: {error}"));
+            ExitCode::from(1)
+        }
+    }
+}
+
+/// `sluice l4 decap`.
+pub(crate) fn decap(wanted: &L4Decap) -> ExitCode {
+    let done = if wanted.balancers.is_empty() {
+        proxy_datapath::decap::detach(&wanted.interface, None)
+    } else {
+        proxy_datapath::decap::attach(&wanted.interface, &wanted.balancers, None)
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             messages::alert(format_args!("layer 4 in the kernel: {error}"));
             ExitCode::from(1)

@@ -61,6 +61,7 @@ fn main() -> ExitCode {
         }
         Action::Explain { json } => worker::explain(&args, *json),
         Action::L4Detach { instance } => detach(instance.as_deref()),
+        Action::L4Decap(decap) => l4::decap(decap),
         Action::L4Show(show) => l4::show(show),
         Action::Run => {
             list_keywords(&args);

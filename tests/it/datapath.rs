@@ -415,3 +415,100 @@ fn connections_of_userspace_go_on_when_the_kernel_takes_over() -> Result<()> {
         earlier.echo(100_000)
     })
 }
+
+/// Addresses that clients connect to and servers have, but the balancer has not.
+fn shared_vips() -> [SocketAddr; 2] {
+    [
+        SocketAddr::from(([10, 9, 0, 1], PORT)),
+        SocketAddr::from(([0xfd09, 0, 0, 0, 0, 0, 0, 1], PORT)),
+    ]
+}
+
+/// Servers answer clients by themselves, from the address that the clients know.
+fn servers_answer_by_themselves(mode: Mode) -> Result<()> {
+    in_each_hook(|world| {
+        for server in &world.lab.servers {
+            server.add_address("lo", "10.9.0.1/32")?;
+            server.add_address("lo", "fd09::1/128")?;
+        }
+        let servers = world.lab.servers.iter().zip(1..);
+        let _ends = match mode {
+            Mode::Tunnel => servers
+                .map(|(server, n)| TunnelEnd::new(&world.lab.balancer, server, n))
+                .collect::<Result<Vec<_>>>()?,
+            _ => Vec::new(),
+        };
+        let mut datapath = world.open()?;
+        let services = shared_vips().map(|vip| {
+            let mut service = service(&vip.to_string(), vip);
+            service.mode = mode;
+            service
+        });
+        world.apply(&mut datapath, &services)?;
+        for (vip, client) in shared_vips().into_iter().zip(["10.1.0.2", "fd01::2"]) {
+            let mut peers = (0..4).map(|_| world.connect(vip)).collect::<Result<Vec<_>>>()?;
+            for peer in &mut peers {
+                ensure!(peer.seen_as == client.parse::<IpAddr>()?, "seen as {}", peer.seen_as);
+                peer.echo(1_000_000)?;
+            }
+            let on_first = peers.iter().filter(|peer| peer.server == 1).count();
+            ensure!(on_first == 2, "{on_first} of 4 on the first server");
+        }
+        let flows = datapath.flows().collect::<Result<Vec<_>, _>>()?;
+        ensure!(flows.is_empty() || flows.len() == 8, "{flows:?}");
+        for flow in &flows {
+            ensure!(flow.source == flow.client && flow.server_addr.port() == PORT, "{flow:?}");
+            ensure!(flow.bytes_out == 0, "{flow:?}");
+            ensure!(flow.status == FlowStatus::HalfClosed, "{flow:?}");
+        }
+        // A drained server keeps what it has; it gets nothing new.
+        let vip = shared_vips()[0];
+        let mut kept = world.connect(vip)?;
+        let name = format!("s{}", kept.server);
+        let drain = ServerChange { usable: Usable::Drain, weight: 1, maxconn: 0 };
+        datapath.set_server(&vip.to_string(), &name, drain)?;
+        for _ in 0..3 {
+            ensure!(world.connect(vip)?.server != kept.server);
+        }
+        kept.echo(10_000)
+    })
+}
+
+#[test]
+fn direct_servers_answer_by_themselves() -> Result<()> {
+    servers_answer_by_themselves(Mode::Direct)
+}
+
+#[test]
+fn tunnelled_servers_answer_by_themselves() -> Result<()> {
+    servers_answer_by_themselves(Mode::Tunnel)
+}
+
+/// A server that takes off what the balancer puts around packets, which the way between them has room for.
+struct TunnelEnd<'a> {
+    server: &'a NetNs,
+    _pins: Registration,
+}
+
+impl<'a> TunnelEnd<'a> {
+    fn new(balancer: &NetNs, server: &'a NetNs, number: usize) -> Result<Self> {
+        let pins = format!("/sys/fs/bpf/sluice/decap-netns-{}", server.inode()?);
+        let end = Self { server, _pins: Registration::new(Resource::Dir(pins)) };
+        server.ip("link set eth0 mtu 1600")?;
+        balancer.ip(&format!("link set s{number} mtu 1600"))?;
+        let balancers = [format!("10.2.{number}.1").parse()?, format!("fd02:{number}::1").parse()?];
+        server.enter(|| {
+            use proxy_datapath::decap::attach;
+            attach("eth0", &balancers, None)?;
+            // Attached twice is attached once.
+            attach("eth0", &balancers, None)
+        })??;
+        Ok(end)
+    }
+}
+
+impl Drop for TunnelEnd<'_> {
+    fn drop(&mut self) {
+        let _ = self.server.enter(|| proxy_datapath::decap::detach("eth0", None));
+    }
+}

@@ -5,14 +5,15 @@ use core::{mem, ptr};
 
 use aya_ebpf::{
     bindings::{
-        __sk_buff, BPF_F_PSEUDO_HDR, BPF_FIB_LKUP_RET_BLACKHOLE, BPF_FIB_LKUP_RET_NOT_FWDED,
-        BPF_FIB_LKUP_RET_PROHIBIT, BPF_FIB_LKUP_RET_SUCCESS, BPF_FIB_LKUP_RET_UNREACHABLE,
-        BPF_FIB_LOOKUP_SKIP_NEIGH, TC_ACT_REDIRECT, TC_ACT_SHOT, bpf_fib_lookup as FibParams,
+        __sk_buff, BPF_F_ADJ_ROOM_ENCAP_L3_IPV4, BPF_F_ADJ_ROOM_ENCAP_L3_IPV6, BPF_F_PSEUDO_HDR,
+        BPF_FIB_LKUP_RET_BLACKHOLE, BPF_FIB_LKUP_RET_NOT_FWDED, BPF_FIB_LKUP_RET_PROHIBIT,
+        BPF_FIB_LKUP_RET_SUCCESS, BPF_FIB_LKUP_RET_UNREACHABLE, BPF_FIB_LOOKUP_SKIP_NEIGH,
+        TC_ACT_REDIRECT, TC_ACT_SHOT, bpf_adj_room_mode, bpf_fib_lookup as FibParams,
         bpf_redir_neigh as NextHop,
     },
     helpers::generated::{
         bpf_fib_lookup, bpf_l3_csum_replace, bpf_l4_csum_replace, bpf_redirect_neigh,
-        bpf_skb_pull_data, bpf_skb_store_bytes,
+        bpf_skb_adjust_room, bpf_skb_pull_data, bpf_skb_store_bytes,
     },
     programs::TcContext,
 };
@@ -20,7 +21,7 @@ use proxy_common::{Addr, HOOK_TC, Reason, proto};
 use proxy_ebpf::{
     Frame, Hop, NoWay, Path, Verdict,
     frame::Pseudo,
-    headers::{Header, IPV6_L4, Tcp},
+    headers::{ETHERNET_LEN, Header, IPV6_L4, Ipv6, Tcp},
 };
 
 /// What tcx goes on with when this program leaves the packet alone (`TCX_NEXT`).
@@ -163,6 +164,26 @@ impl Frame for TcFrame {
             }
         };
         addresses && self.l4(offset, plain, 0)
+    }
+
+    #[inline(always)]
+    fn push<H: Header>(&mut self, header: &H) -> bool {
+        let len = size_of::<H>();
+        let family = if len == size_of::<Ipv6>() {
+            BPF_F_ADJ_ROOM_ENCAP_L3_IPV6
+        } else {
+            BPF_F_ADJ_ROOM_ENCAP_L3_IPV4
+        };
+        // SAFETY: a context and numbers; packet pointers are asked for anew at each access.
+        let moved = unsafe {
+            bpf_skb_adjust_room(
+                self.ctx.skb.skb,
+                len as i32,
+                bpf_adj_room_mode::BPF_ADJ_ROOM_MAC,
+                u64::from(family),
+            )
+        };
+        moved == 0 && self.store(ETHERNET_LEN, header)
     }
 
     #[inline(always)]

@@ -8,11 +8,15 @@ use aya_ebpf::{
         xdp_action::{XDP_DROP, XDP_PASS, XDP_REDIRECT, XDP_TX},
         xdp_md,
     },
-    helpers::generated::{bpf_fib_lookup, bpf_redirect},
+    helpers::generated::{bpf_fib_lookup, bpf_redirect, bpf_xdp_adjust_head},
     programs::XdpContext,
 };
 use proxy_common::{HOOK_XDP, INTERFACE_XDP_OUT, Reason};
-use proxy_ebpf::{Frame, Hop, NoWay, Path, Verdict, checksum, frame::Pseudo, headers::Header};
+use proxy_ebpf::{
+    Frame, Hop, NoWay, Path, Verdict, checksum,
+    frame::Pseudo,
+    headers::{ETHERNET_LEN, Ethernet, Header},
+};
 
 use crate::{maps, tc::fib_params};
 
@@ -117,6 +121,14 @@ impl Frame for XdpFrame {
     #[inline(always)]
     fn fix_l4(&mut self, offset: usize, _kind: Pseudo, pseudo: u32, plain: u32) -> bool {
         self.fix_ip(offset, checksum::join(pseudo, plain))
+    }
+
+    #[inline(always)]
+    fn push<H: Header>(&mut self, header: &H) -> bool {
+        let Some(ethernet) = self.load::<Ethernet>(0) else { return false };
+        // SAFETY: a context and a number; every access asks for the bounds again.
+        let moved = unsafe { bpf_xdp_adjust_head(self.ctx.ctx, -(size_of::<H>() as i32)) };
+        moved == 0 && self.store(0, &ethernet) && self.store(ETHERNET_LEN, header)
     }
 
     #[inline(always)]

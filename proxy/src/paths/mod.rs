@@ -164,6 +164,8 @@ fn service(
         vips,
         mode: match proxy.settings.l4_mode.or(config.global.l4_mode).map(|mode| mode.value) {
             Some(L4Mode::Nat) => l4::Mode::Nat,
+            Some(L4Mode::Dsr) => l4::Mode::Direct,
+            Some(L4Mode::IpIp) => l4::Mode::Tunnel,
             Some(L4Mode::FullNat) | None => l4::Mode::FullNat,
         },
         policy,

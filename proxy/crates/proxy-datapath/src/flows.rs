@@ -10,7 +10,7 @@ use aya::maps::{HashMap, MapData, MapError};
 use aya::programs::{ProgramError, SchedClassifier, TestRun, TestRunOptions};
 use proxy_common::maps::PROGRAM_EXPIRE;
 use proxy_common::{
-    Addr, EXPIRE_BATCH, EXPIRE_HEADER_LEN, EndReason, ExpireRequest, FlowEntry, FlowKey,
+    Addr, EXPIRE_BATCH, EXPIRE_HEADER_LEN, EndReason, ExpireRequest, FlowEntry, FlowKey, FlowState,
     FlowStatus, Port, SWEEP_ANY_TIME, expire_packet_len,
 };
 
@@ -196,11 +196,19 @@ pub(crate) fn flow(
     let reverse = table.get(&entry.peer_key(key.proto), 0).unwrap_or_default();
     let (service, server) = names_of(services, servers, entry.service, entry.server);
     let since = |then: u64| Duration::from_nanos(now.saturating_sub(then));
+    let (client, vip) = (socket_addr(key.src, key.sport), socket_addr(key.dst, key.dport));
+    let (source, server_addr) = if entry.state().is_one_way() {
+        // Not translated, whatever stands around the packet.
+        (client, socket_addr(entry.new_dst, key.dport))
+    } else {
+        let source = socket_addr(entry.new_src, entry.new_sport);
+        (source, socket_addr(entry.new_dst, entry.new_dport))
+    };
     Flow {
-        client: socket_addr(key.src, key.sport),
-        vip: socket_addr(key.dst, key.dport),
-        source: socket_addr(entry.new_src, entry.new_sport),
-        server_addr: socket_addr(entry.new_dst, entry.new_dport),
+        client,
+        vip,
+        source,
+        server_addr,
         service,
         server,
         status: entry.state().status(),
@@ -211,6 +219,14 @@ pub(crate) fn flow(
         packets_out: reverse.packets,
         bytes_out: reverse.bytes,
     }
+}
+
+/// How long a connection may be silent after the client's FIN when the server's is not seen.
+const LINGER: Duration = Duration::from_secs(60);
+
+/// The shorter timeout; zero is none.
+fn shorter(idle: Duration, other: Duration) -> Duration {
+    if idle.is_zero() { other } else { idle.min(other) }
 }
 
 /// Which connections to end.
@@ -260,6 +276,9 @@ impl Datapath {
                 }
                 // Their entries stay for late packets until the programs need the place.
                 FlowStatus::Closed => continue,
+                FlowStatus::HalfClosed if state.is_one_way() => {
+                    (shorter(service.idle, LINGER), EndReason::Idle)
+                }
                 FlowStatus::Established | FlowStatus::HalfClosed => (service.idle, EndReason::Idle),
             };
             // What passed through the flow cache since is not noted yet.
@@ -366,17 +385,25 @@ fn ended_flow(
     (wall, monotonic): (SystemTime, u64),
 ) -> EndedFlow {
     let ago = Duration::from_nanos(monotonic.saturating_sub(event.created_ns));
+    let one_way = FlowState(event.state).is_one_way();
     EndedFlow {
         client: socket_addr(event.forward.src, event.forward.sport),
         vip: socket_addr(event.forward.dst, event.forward.dport),
-        source: socket_addr(event.reverse.dst, event.reverse.dport),
-        server_addr: socket_addr(event.reverse.src, event.reverse.sport),
+        source: if one_way {
+            socket_addr(event.forward.src, event.forward.sport)
+        } else {
+            socket_addr(event.reverse.dst, event.reverse.dport)
+        },
+        server_addr: socket_addr(
+            event.reverse.src,
+            if one_way { event.forward.dport } else { event.reverse.sport },
+        ),
         service,
         server,
         start: wall.checked_sub(ago).unwrap_or(wall),
         duration: Duration::from_nanos(event.ended_ns.saturating_sub(event.created_ns)),
         connect: Duration::from_millis(event.connect_ms.into()),
-        established: event.state & proxy_common::FlowState::ESTABLISHED != 0,
+        established: event.state & FlowState::ESTABLISHED != 0,
         reason: EndReason::from_byte(event.reason).unwrap_or(EndReason::Killed),
         packets_in: event.packets_in,
         bytes_in: event.bytes_in,

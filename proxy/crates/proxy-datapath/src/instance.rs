@@ -41,12 +41,8 @@ pub(crate) fn default_name() -> Result<String, Unavailable> {
 
 pub(crate) fn check_name(name: &str) -> Result<(), Unavailable> {
     let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
-    // A BPF file system refuses dots in names of pinned objects, not of directories; a leading
-    // one would hide it or name the parent.
-    let ok = !name.is_empty()
-        && name.len() <= 64
-        && !name.starts_with('.')
-        && name.bytes().all(|b| good(b) || b == b'.');
+    // A BPF file system refuses names with dots.
+    let ok = !name.is_empty() && name.len() <= 64 && name.bytes().all(good);
     if ok { Ok(()) } else { Err(Unavailable::BadInstanceName(name.to_owned())) }
 }
 
@@ -158,6 +154,12 @@ fn lock_holder_in(locks: &str, inode: u64) -> Option<u32> {
     })
 }
 
+/// The directory of an instance, found or not; the file system is mounted when need be.
+pub(crate) fn directory(bpffs: Option<&Path>, name: &str) -> Result<PathBuf, Unavailable> {
+    check_name(name)?;
+    Ok(find_bpffs(bpffs)?.join(PARENT).join(name))
+}
+
 /// The directory of an instance that is there already; nothing is made, locked or mounted.
 pub(crate) fn existing(bpffs: Option<&Path>, name: &str) -> Result<PathBuf, Unavailable> {
     check_name(name)?;
@@ -241,11 +243,11 @@ mod tests {
 
     #[test]
     fn names() {
-        for good in ["default", "netns-4026531840", "a", "a.b_c-1"] {
+        for good in ["default", "netns-4026531840", "a", "a_b-1"] {
             assert!(check_name(good).is_ok(), "{good}");
         }
         let long = "x".repeat(65);
-        for bad in ["", ".", "..", ".hidden", "a/b", "a b", "ä", long.as_str()] {
+        for bad in ["", "a.b", ".", "..", ".hidden", "a/b", "a b", "ä", long.as_str()] {
             assert!(matches!(check_name(bad), Err(Unavailable::BadInstanceName(_))), "{bad}");
         }
     }

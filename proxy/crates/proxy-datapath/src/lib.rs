@@ -17,6 +17,7 @@ mod apply;
 mod attach;
 mod counters;
 mod datapath;
+pub mod decap;
 mod flows;
 mod instance;
 #[cfg(test)]

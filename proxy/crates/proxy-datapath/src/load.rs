@@ -54,7 +54,7 @@ pub(crate) fn load(pins: &Pins, adoption: Adoption, sizes: &Sizes) -> Result<Ebp
 /// The verifier gives up with `EAGAIN` when a signal reaches the thread.
 const LOAD_RETRIES: usize = 50;
 
-fn load_program(
+pub(crate) fn load_program(
     ebpf: &mut Ebpf,
     name: &str,
     load: impl Fn(&mut aya::programs::Program) -> Result<(), ProgramError>,
@@ -91,7 +91,7 @@ fn no_privilege(what: &str) -> Unavailable {
     Unavailable::NoPrivilege { what: what.to_owned() }
 }
 
-fn of_object(error: EbpfError) -> Unavailable {
+pub(crate) fn of_object(error: EbpfError) -> Unavailable {
     match error {
         EbpfError::MapError(MapError::CreateError { name, io_error }) => {
             let full = name.clone();

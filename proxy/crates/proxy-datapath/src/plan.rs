@@ -166,6 +166,20 @@ pub enum Ineligible {
         /// The source address.
         ip: IpAddr,
     },
+    /// Packets are not translated, so the server must listen where the client connects to.
+    #[error(
+        "server {server} has another port than the listener, which its mode does not translate"
+    )]
+    OtherPort {
+        /// The server in question.
+        server: String,
+    },
+    /// A router would send the packet by its address, which is the listener's.
+    #[error("server {server} is behind a router, where only its address would lead to it")]
+    BehindRouter {
+        /// The server in question.
+        server: String,
+    },
     /// Every port belongs to sockets.
     #[error(
         "no ports left for full NAT: narrow net.ipv4.ip_local_port_range or reserve some in \
@@ -330,16 +344,22 @@ fn plan_server(
     if !is_routable(addr.ip()) {
         return Err(Ineligible::Address(addr.ip()));
     }
+    if spec.mode.is_one_way() && spec.vips.iter().any(|vip| vip.port() != addr.port()) {
+        return Err(Ineligible::OtherPort { server: name() });
+    }
+    if spec.mode == Mode::Direct && route.is_some_and(|r| r.gateway.is_some()) {
+        return Err(Ineligible::BehindRouter { server: name() });
+    }
     let source = match (spec.mode, server.source.map(|ip| ip.to_canonical())) {
-        (Mode::Nat, _) => None,
-        (Mode::FullNat, Some(ip)) if !local(ip) => {
+        (Mode::Nat | Mode::Direct, _) => None,
+        (_, Some(ip)) if !local(ip) => {
             return Err(Ineligible::ForeignSource { server: name(), ip });
         }
-        (Mode::FullNat, Some(ip)) => Some(ip),
-        (Mode::FullNat, None) => route.and_then(|r| r.source),
+        (_, Some(ip)) => Some(ip),
+        (_, None) => route.and_then(|r| r.source),
     }
     .filter(|ip| ip.is_ipv4() == addr.is_ipv4());
-    let reachable = spec.mode == Mode::Nat || source.is_some();
+    let reachable = !spec.mode.has_own_source() || source.is_some();
     Ok(PlannedServer {
         id: stable_id(&[&spec.name, &server.name, &addr.to_string()]),
         name: name(),

@@ -71,6 +71,25 @@ pub enum Mode {
     FullNat,
     /// The client's address is kept; the server's answers must be routed through the balancer.
     Nat,
+    /// Packets go to the server's MAC address as they are, and the server answers the client by itself:
+    /// it has the listener's address, too, and is in a network of the balancer's.
+    Direct,
+    /// The same inside of IP, so that the server may be anywhere.
+    Tunnel,
+}
+
+impl Mode {
+    /// Whether servers answer clients by themselves.
+    #[must_use]
+    pub fn is_one_way(self) -> bool {
+        matches!(self, Self::Direct | Self::Tunnel)
+    }
+
+    /// Whether packets to servers have an address of the balancer as source.
+    #[must_use]
+    pub fn has_own_source(self) -> bool {
+        matches!(self, Self::FullNat | Self::Tunnel)
+    }
 }
 
 /// How a server is chosen for a new flow.

@@ -57,7 +57,7 @@ pub enum Unavailable {
     },
     /// The instance name cannot be a directory name.
     #[error(
-        "\"{0}\" is no usable instance name: letters, digits, \"-\", \"_\" and \".\" only, at most 64"
+        "\"{0}\" is no usable instance name: letters, digits, \"-\" and \"_\" only, at most 64"
     )]
     BadInstanceName(String),
     /// The verifier or the loader refused a program.

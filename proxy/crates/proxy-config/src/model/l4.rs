@@ -11,12 +11,14 @@ pub enum L4Policy {
     Require,
 }
 
-/// `l4-mode fullnat|nat`: whether servers see the balancer's address or the client's.
+/// `l4-mode fullnat|nat|dsr|ipip`: how packets reach servers, and their answers clients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum L4Mode {
     #[default]
     FullNat,
     Nat,
+    Dsr,
+    IpIp,
 }
 
 /// `l4-hook auto|xdp|xdp-generic|tc`: where the programs are attached.

@@ -12,7 +12,12 @@ use crate::model::{L4Hook, L4Mode, L4Policy};
 
 const L4_POLICIES: &[(&str, L4Policy)] =
     &[("off", L4Policy::Off), ("auto", L4Policy::Auto), ("require", L4Policy::Require)];
-const L4_MODES: &[(&str, L4Mode)] = &[("fullnat", L4Mode::FullNat), ("nat", L4Mode::Nat)];
+const L4_MODES: &[(&str, L4Mode)] = &[
+    ("fullnat", L4Mode::FullNat),
+    ("nat", L4Mode::Nat),
+    ("dsr", L4Mode::Dsr),
+    ("ipip", L4Mode::IpIp),
+];
 const L4_HOOKS: &[(&str, L4Hook)] = &[
     ("auto", L4Hook::Auto),
     ("xdp", L4Hook::Xdp),
@@ -77,9 +82,9 @@ pub(super) const GLOBAL: &[Row<global::Parse>] = &[
     ),
     global(
         "l4-mode",
-        "{fullnat|nat}",
+        "{fullnat|nat|dsr|ipip}",
         "Sluice",
-        "whether servers see the balancer's address",
+        "how packets reach servers and answers clients",
         |cx, g, args| {
             g.l4_mode = Some(l4_mode(cx, args)?);
             Ok(())
@@ -102,9 +107,9 @@ pub(super) const PROXY: &[Row<proxy::Parse>] = &[
     row(
         "l4-mode",
         On::DEF_FE,
-        "{fullnat|nat}",
+        "{fullnat|nat|dsr|ipip}",
         "Sluice",
-        "whether servers see the balancer's address",
+        "how packets reach servers and answers clients",
         |cx, p, args| {
             p.settings.l4_mode = Some(l4_mode(cx, args)?);
             Ok(())

@@ -2,7 +2,8 @@
 
 use proxy_common::{
     Addr, POLICY_HASH_FLOW, POLICY_HASH_SOURCE, POLICY_LEASTCONN, POLICY_ROUNDROBIN, Port,
-    REAL_DRAIN, REAL_UP, RealEntry, SERVICE_FULLNAT, SERVICE_LOG, SERVICE_SOURCES, SERVICE_UP,
+    REAL_DRAIN, REAL_UP, RealEntry, SERVICE_DIRECT, SERVICE_FULLNAT, SERVICE_LOG, SERVICE_SOURCES,
+    SERVICE_TUNNEL, SERVICE_UP,
 };
 
 use crate::plan::{PlannedServer, PlannedService};
@@ -18,10 +19,15 @@ pub(super) fn policy(policy: Policy) -> u8 {
 }
 
 pub(super) fn service_flags(service: &PlannedService) -> u8 {
-    let fullnat = if service.mode == Mode::FullNat { SERVICE_FULLNAT } else { 0 };
+    let mode = match service.mode {
+        Mode::FullNat => SERVICE_FULLNAT,
+        Mode::Nat => 0,
+        Mode::Direct => SERVICE_DIRECT,
+        Mode::Tunnel => SERVICE_TUNNEL,
+    };
     let log = if service.log { SERVICE_LOG } else { 0 };
     let sources = if service.sources.is_some() { SERVICE_SOURCES } else { 0 };
-    SERVICE_UP | fullnat | log | sources
+    SERVICE_UP | mode | log | sources
 }
 
 pub(super) fn real_entry(server: &PlannedServer, generation: u32) -> RealEntry {

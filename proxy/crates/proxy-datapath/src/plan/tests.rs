@@ -159,6 +159,39 @@ fn full_nat_needs_ports_and_nat_does_not() {
 }
 
 #[test]
+fn servers_that_answer_by_themselves_need_the_port_and_the_way() {
+    let mut facts = facts();
+    let mut spec = service("web", &["10.1.0.1:80"], vec![server("a", "10.2.0.2:80")]);
+    let source = |spec: &ServiceSpec, facts: &NetFacts| {
+        let plan = plan(std::slice::from_ref(spec), facts);
+        plan.services.first().map(|service| service.servers[0].source).ok_or(plan.rejected)
+    };
+    let rejected =
+        |result: Result<Option<IpAddr>, Vec<Rejected>>| result.unwrap_err()[0].to_string();
+    spec.mode = Mode::Direct;
+    assert_eq!(source(&spec, &facts), Ok(None));
+    spec.mode = Mode::Tunnel;
+    assert_eq!(source(&spec, &facts), Ok(Some("10.2.0.1".parse().unwrap())));
+    // No port of full NAT is needed.
+    facts.nat_ports = None;
+    assert!(source(&spec, &facts).is_ok());
+    for route in facts.routes.values_mut() {
+        route.gateway = Some("10.2.0.254".parse().unwrap());
+    }
+    assert!(source(&spec, &facts).is_ok());
+    spec.mode = Mode::Direct;
+    let why = rejected(source(&spec, &facts));
+    assert_eq!(why, "web: server a is behind a router, where only its address would lead to it");
+    spec.mode = Mode::Tunnel;
+    spec.servers[0].addr.set_port(8080);
+    let why = rejected(source(&spec, &facts));
+    assert_eq!(
+        why,
+        "web: server a has another port than the listener, which its mode does not translate"
+    );
+}
+
+#[test]
 fn unreachable_servers_take_no_flows() {
     let mut servers = two();
     servers.push(server("far", "192.0.2.9:80"));

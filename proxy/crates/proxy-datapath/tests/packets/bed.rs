@@ -31,6 +31,8 @@ use crate::{
 pub(crate) enum Hook {
     Xdp,
     Tc,
+    /// The server's end of a tunnel.
+    Decap,
 }
 
 /// What the kernel was told about a frame.
@@ -128,7 +130,7 @@ impl Bed {
             .unwrap();
         let xdp: &mut Xdp = ebpf.program_mut(maps::PROGRAM_XDP).unwrap().try_into().unwrap();
         load(|| xdp.load());
-        for name in [maps::PROGRAM_TC, maps::PROGRAM_EXPIRE] {
+        for name in [maps::PROGRAM_TC, maps::PROGRAM_EXPIRE, maps::PROGRAM_DECAP] {
             let tc: &mut SchedClassifier = ebpf.program_mut(name).unwrap().try_into().unwrap();
             load(|| tc.load());
         }
@@ -238,6 +240,13 @@ impl Bed {
         self.twin.borrow_mut().source(key, ruling);
     }
 
+    /// Has the server's end of tunnels believe a balancer.
+    pub(crate) fn balancer(&mut self, ip: IpAddr) {
+        let mut map: HashMap<&mut MapData, Addr, u32> =
+            self.ebpf.map_mut(maps::BALANCERS).unwrap().try_into().unwrap();
+        map.insert(Addr::from(ip), 1, 0).unwrap();
+    }
+
     /// SYNs that a rule of a service decided about.
     pub(crate) fn rule(&self, service: u32, rule: u32) -> u64 {
         let counters: PerCpuArray<&MapData, u64> =
@@ -249,7 +258,10 @@ impl Bed {
     /// Runs a hook's program on a frame that came in by an interface.
     pub(crate) fn run(&self, hook: Hook, interface: u32, frame: &[u8]) -> Outcome {
         let outcome = self.run_in_kernel(hook, interface, frame);
-        self.twin.borrow_mut().run(hook, interface, frame, &outcome);
+        // The host has no server's end.
+        if hook != Hook::Decap {
+            self.twin.borrow_mut().run(hook, interface, frame, &outcome);
+        }
         outcome
     }
 
@@ -279,9 +291,10 @@ impl Bed {
                     other => panic!("XDP action {other}"),
                 }
             }
-            Hook::Tc => {
+            Hook::Tc | Hook::Decap => {
+                let name = if hook == Hook::Tc { maps::PROGRAM_TC } else { maps::PROGRAM_DECAP };
                 let program: &SchedClassifier =
-                    self.ebpf.program(maps::PROGRAM_TC).unwrap().try_into().unwrap();
+                    self.ebpf.program(name).unwrap().try_into().unwrap();
                 // `struct __sk_buff`, in which `ifindex` is the eleventh word.
                 let mut context = [0_u8; 192];
                 context[40..44].copy_from_slice(&interface.to_ne_bytes());
@@ -295,6 +308,7 @@ impl Bed {
                     .unwrap();
                 out.truncate(result.data_size_out as usize);
                 match result.return_value as i32 {
+                    -1 if hook == Hook::Decap => Outcome::Redirect(out),
                     -1 => untouched(frame, &out, Outcome::Pass),
                     2 => Outcome::Drop,
                     7 => Outcome::Redirect(out),

@@ -545,7 +545,7 @@ fn hairpin(v6: bool) {
         for (number, (segment, src, dst)) in steps.iter().enumerate() {
             let expected = segment.forwarded(*src, *dst);
             let expected = match hook {
-                Hook::Tc => Outcome::Redirect(expected.bytes()),
+                Hook::Tc | Hook::Decap => Outcome::Redirect(expected.bytes()),
                 Hook::Xdp => {
                     let macs = (SERVER_NEIGHBOUR, bed.server_mac);
                     Outcome::Transmit(with_macs(expected.bytes(), macs))

@@ -79,7 +79,7 @@ fn check(hook: Hook, v6: bool) {
     for (number, (interface, error, expected)) in rows.iter().enumerate() {
         let to_client = *interface == bed.server_if;
         let expected = match (hook, to_client) {
-            (Hook::Tc, _) => expected.clone(),
+            (Hook::Tc | Hook::Decap, _) => expected.clone(),
             (Hook::Xdp, true) => with_macs(expected.clone(), CLIENT_NEIGHBOUR, bed.client_mac),
             (Hook::Xdp, false) => with_macs(expected.clone(), SERVER_NEIGHBOUR, bed.server_mac),
         };

@@ -10,6 +10,7 @@ mod errors;
 mod frame;
 mod lifetime;
 mod mss;
+mod oneway;
 mod pass;
 mod rules;
 mod translate;

@@ -77,7 +77,7 @@ fn check(family: &Family, client: &str, fate: Fate, rule: Option<u32>) {
     for (hook, times) in [(Hook::Xdp, 1), (Hook::Tc, 2)] {
         let outcome = bed.run(hook, bed.client_if, &syn.bytes());
         match (fate, hook) {
-            (Fate::Sent, Hook::Tc) => {
+            (Fate::Sent, Hook::Tc | Hook::Decap) => {
                 let sent = syn.forwarded(near, server).bytes();
                 assert_eq!(outcome, Outcome::Redirect(sent));
             }

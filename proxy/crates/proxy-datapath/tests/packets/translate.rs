@@ -71,7 +71,7 @@ fn check(case: Case) {
             (bed.server_if, segment.forwarded(vip, client))
         };
         let expected = match (case.hook, to_server) {
-            (Hook::Tc, _) => expected,
+            (Hook::Tc | Hook::Decap, _) => expected,
             (Hook::Xdp, true) => expected.macs(SERVER_NEIGHBOUR, bed.server_mac),
             (Hook::Xdp, false) => expected.macs(CLIENT_NEIGHBOUR, bed.client_mac),
         };

@@ -73,6 +73,7 @@ impl Routes for Facts<'_> {
                 let data = [word([a, b, c, d]), word([e, f, g, h]), word([i, j, k, l]), 0];
                 *hop = Hop { ifindex, data, mtu: MTU, path_mtu: MTU };
             }
+            Hook::Decap => unreachable!("no way is asked there"),
             Hook::Tc if !(to_client || to_server) => {
                 return Err(NoWay { reason: Reason::NoRoute, known: Verdict::Drop });
             }
@@ -157,6 +158,7 @@ impl Twin {
                 let mut frame = HostFrame::<HOOK_XDP, _>::new(frame.to_vec(), interface, facts);
                 (process(&mut frame, tables, scratch), frame.bytes)
             }
+            Hook::Decap => return,
             Hook::Tc => {
                 let mut frame = HostFrame::<HOOK_TC, _>::new(frame.to_vec(), interface, facts);
                 (process(&mut frame, tables, scratch), frame.bytes)
