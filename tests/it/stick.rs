@@ -73,6 +73,47 @@ fn a_table_brings_clients_back() -> Result<()> {
 }
 
 #[test]
+fn more_sets_of_counters_can_be_tracked() -> Result<()> {
+    let servers = [HttpServer::start("s1")?];
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let config = format!(
+        "
+global
+    tune.stick-counters 12
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 20s
+    timeout server 20s
+listen web
+    bind {address}
+    stick-table type string len 16 size 100 expire 1m store gpc(2),http_req_cnt
+    http-request track-sc11 path
+    http-request track-sc3 req.hdr(x-user)
+    http-request sc-inc-gpc(1,11) if {{ sc_tracked(3) }}
+    http-request deny if {{ sc_http_req_cnt(11) gt 2 }}
+    server s1 {}
+",
+        servers[0].address()
+    );
+    let sluice = Sluice::config(config).start()?;
+    for (fields, expected) in [("", "s1"), ("x-user: u\r\n", "s1"), ("", "")] {
+        assert_eq!(ask(address, "/a", fields)?.0, expected, "{fields}");
+    }
+    let text = sluice.stats().command("show table web")?;
+    assert!(text.contains("used:2"), "{text}");
+    assert!(text.contains(" http_req_cnt=3 gpc0=0 gpc1=1\n"), "{text}");
+    // The default is three.
+    let output = Sluice::config(
+        "frontend f\n    bind 127.0.0.1:0\n    http-request track-sc3 src\n    stick-table type ip size 1\n",
+    )
+    .arg("-c")
+    .run()?;
+    assert!(!output.status.success());
+    Ok(())
+}
+
+#[test]
 fn what_is_tracked_is_counted() -> Result<()> {
     let (sluice, address, _servers) = start(
         "stick-table type ip size 100 expire 1m store gpc0,gpt0,conn_cnt,http_req_cnt,http_err_cnt,http_fail_cnt

@@ -100,6 +100,7 @@ pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
         vars: Arc::default(),
         patterns: Arc::default(),
         keys: Arc::default(),
+        counters: loaded.config.global.tune.stick_counters(),
     };
     let mut tls = Tls::new(&loaded.config, &rules, &mut diagnostics);
     let spec = state::registry(&loaded.config, &overrides, &mut tls, &mut diagnostics);

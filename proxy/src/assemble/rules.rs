@@ -43,6 +43,8 @@ pub(super) struct Rules<'a> {
     pub(super) vars: Arc<VarNames>,
     pub(super) patterns: Arc<PatternLists>,
     pub(super) keys: Arc<PublicKeys>,
+    /// `tune.stick-counters`.
+    pub(super) counters: u8,
 }
 
 impl Rules<'_> {
@@ -138,6 +140,7 @@ impl Rules<'_> {
             mode,
             in_frontend: false,
             captures: Default::default(),
+            counters: self.counters,
             section,
             refs: Vec::new(),
         }

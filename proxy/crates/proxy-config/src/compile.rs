@@ -41,6 +41,8 @@ pub struct Compiler<'a> {
     pub in_frontend: bool,
     /// The slots of the frontend that is compiled.
     pub captures: CaptureSlots,
+    /// `tune.stick-counters`.
+    pub counters: u8,
     pub section: &'a str,
     /// Takes the sections that expressions name.
     pub refs: Vec<Spanned<Named>>,
@@ -67,6 +69,7 @@ impl Compiler<'_> {
             keys: self.keys,
             files: self.files,
             captures: self.in_frontend.then_some(&self.captures),
+            counters: self.counters,
             diag: self.diag,
             refs: &mut self.refs,
         }

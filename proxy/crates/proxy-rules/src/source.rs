@@ -134,6 +134,7 @@ mod tests {
             keys: &crate::jwt::PublicKeys::default(),
             files: &(),
             captures: None,
+            counters: crate::track::COUNTERS,
             diag: &mut diag,
             refs: &mut refs,
         };

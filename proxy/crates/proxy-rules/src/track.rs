@@ -10,8 +10,10 @@ use proxy_state::stick::{Held, Key, KeyType, Table};
 
 use crate::sample::{EvalCtx, Sample};
 
-/// Sets of counters: `track-sc0` to `track-sc2`.
+/// Sets of counters where `tune.stick-counters` says nothing: `track-sc0` to `track-sc2`.
 pub const COUNTERS: u8 = 3;
+/// The most that it may say.
+pub const COUNTERS_MAX: u8 = 100;
 
 /// The entries that a session or a stream tracks, by the number of their set.
 #[derive(Clone, Debug, Default)]

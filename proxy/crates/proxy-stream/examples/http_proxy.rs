@@ -130,6 +130,7 @@ fn main() {
         keys: &proxy_rules::jwt::PublicKeys::default(),
         files: &(),
         captures: None,
+        counters: proxy_rules::track::COUNTERS,
         diag: &mut diag,
         refs: &mut refs,
     };

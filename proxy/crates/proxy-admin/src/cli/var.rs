@@ -69,6 +69,7 @@ fn set_var(call: &mut Call<'_>) -> Answer {
         keys: &shared.public_keys,
         files: &(),
         captures: None,
+        counters: proxy_rules::track::COUNTERS,
         diag: &mut diagnostics,
         refs: &mut refs,
     };

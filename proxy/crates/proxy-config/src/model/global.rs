@@ -216,6 +216,8 @@ pub struct Tune {
     pub notsent_lowat_server: Option<Spanned<u32>>,
     /// `tune.peers.max-updates-at-once`: 200 by default.
     pub peers_max_updates: Option<Spanned<u32>>,
+    /// `tune.stick-counters`: 3 by default, 100 at most.
+    pub stick_counters: Option<Spanned<u8>>,
     /// `tune.pipesize`, in bytes.
     pub pipesize: Option<Spanned<u32>>,
     /// `tune.rcvbuf.client`, in bytes: SO_RCVBUF of client connections.
@@ -236,6 +238,11 @@ impl Tune {
     /// 3.2 "tune.bufsize".
     pub fn bufsize(&self) -> u32 {
         self.bufsize.map_or(16_384, |v| v.value)
+    }
+
+    /// 3.2 "tune.stick-counters".
+    pub fn stick_counters(&self) -> u8 {
+        self.stick_counters.map_or(proxy_rules::track::COUNTERS, |v| v.value)
     }
 
     /// 3.2 "tune.maxrewrite": readjusted to half of the buffer.

@@ -29,6 +29,7 @@ pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
         mode: Mode::Http,
         in_frontend: false,
         captures: Default::default(),
+        counters: config.global.tune.stick_counters(),
         refs: Vec::new(),
     };
     compiler.global_vars(config);
@@ -46,6 +47,7 @@ pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
             mode: proxy.settings.mode(),
             in_frontend: false,
             captures: Default::default(),
+            counters: config.global.tune.stick_counters(),
             section: &proxy.name.value,
             refs: Vec::new(),
         };

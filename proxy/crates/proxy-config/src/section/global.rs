@@ -69,7 +69,6 @@ pub(crate) const GLOBAL: Table<Parse> = &[
             "tune.rcvbuf.frontend",
             "tune.sndbuf.backend",
             "tune.sndbuf.frontend",
-            "tune.stick-counters",
             "tune.vars.check-max-size",
             "tune.vars.global-max-size",
             "tune.vars.proc-max-size",

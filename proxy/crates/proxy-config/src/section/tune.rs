@@ -1,5 +1,6 @@
 //! Limits and tunables of the `global` section (configuration manual, 3.2).
 
+use proxy_rules::track::COUNTERS_MAX;
 use proxy_types::{Diagnostic, Spanned};
 
 use super::global::{COUNT_MAX, Parse, global};
@@ -337,6 +338,16 @@ pub(super) const TUNING: &[Row<Parse>] = &[
         g.tune.http_maxhdr = Some(args.number(cx, 1..=32767)?);
         args.end(cx)
     }),
+    global(
+        "tune.stick-counters",
+        "<number>",
+        "3.2",
+        "sets of counters that a connection or a request can track",
+        |cx, g, args| {
+            g.tune.stick_counters = Some(args.number(cx, 0..=COUNTERS_MAX)?);
+            args.end(cx)
+        },
+    ),
     global(
         "tune.peers.max-updates-at-once",
         "<number>",

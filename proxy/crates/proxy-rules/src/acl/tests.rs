@@ -41,6 +41,7 @@ fn compile(
         keys: &crate::jwt::PublicKeys::default(),
         files: &(),
         captures: None,
+        counters: crate::track::COUNTERS,
         diag: &mut diag,
         refs: &mut refs,
     };

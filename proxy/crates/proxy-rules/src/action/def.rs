@@ -227,6 +227,11 @@ impl<'w, 't> ActionArgs<'w, 't> {
         self.paren.is_some()
     }
 
+    /// The name of the action as it was written.
+    pub fn name(&self) -> &'w str {
+        self.name
+    }
+
     /// `'http-request set-header'`, for messages.
     pub fn what(&self) -> String {
         format!("'{} {}'", self.kind.keyword(), self.name)

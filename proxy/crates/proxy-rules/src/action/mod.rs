@@ -48,7 +48,8 @@ pub const ALL: &[&[ActionDef]] = &[
 
 /// The row called `name`.
 pub fn find(name: &str) -> Option<&'static ActionDef> {
-    ALL.iter().flat_map(|rows| rows.iter()).find(|def| def.name == name)
+    let row = ALL.iter().flat_map(|rows| rows.iter()).find(|def| def.name == name);
+    row.or_else(|| stick::track_more(name))
 }
 
 #[cfg(test)]

@@ -12,15 +12,15 @@ use crate::sample::args::TableRef;
 use crate::sample::def::Cursor;
 use crate::sample::parse::{fail, show};
 use crate::sample::{EvalCtx, Expr, ParseCx, Parsed};
-use crate::track::{self, COUNTERS, Life};
+use crate::track::{self, Life};
 
 const SETS: Sets = Sets::of(".YYYYYYY");
-const TRACK: Sets = Sets::of(".YYY.YY.");
+const TRACKING: Sets = Sets::of(".YYY.YY.");
 
 const fn tracks(name: &'static str, parse: super::def::ParseFn) -> ActionDef {
     ActionDef {
         name,
-        sets: TRACK,
+        sets: TRACKING,
         parse,
         syntax: "<key> [table <table>]",
         doc: "Counts events of this connection or request in the entry of a key.",
@@ -32,7 +32,7 @@ pub(super) const ACTIONS: &[ActionDef] = &[
         name: "sc-add-gpc",
         sets: SETS,
         parse: |args, cx| {
-            let (index, set) = pair(args)?;
+            let (index, set) = pair(args, cx)?;
             let value = amount(args, cx)?;
             Ok(Box::new(Change { set, index, kind: id::GPC, value: Value::Add(value) }))
         },
@@ -42,8 +42,8 @@ pub(super) const ACTIONS: &[ActionDef] = &[
     ActionDef {
         name: "sc-inc-gpc",
         sets: SETS,
-        parse: |args, _| {
-            let (index, set) = pair(args)?;
+        parse: |args, cx| {
+            let (index, set) = pair(args, cx)?;
             Ok(Box::new(Change { set, index, kind: id::GPC, value: Value::Add(Amount::Fixed(1)) }))
         },
         syntax: "(<idx>,<sc-id>)",
@@ -52,8 +52,8 @@ pub(super) const ACTIONS: &[ActionDef] = &[
     ActionDef {
         name: "sc-inc-gpc0",
         sets: SETS,
-        parse: |args, _| {
-            let set = single(args)?;
+        parse: |args, cx| {
+            let set = single(args, cx)?;
             Ok(Box::new(Change {
                 set,
                 index: 0,
@@ -67,8 +67,8 @@ pub(super) const ACTIONS: &[ActionDef] = &[
     ActionDef {
         name: "sc-inc-gpc1",
         sets: SETS,
-        parse: |args, _| {
-            let set = single(args)?;
+        parse: |args, cx| {
+            let set = single(args, cx)?;
             Ok(Box::new(Change {
                 set,
                 index: 0,
@@ -83,7 +83,7 @@ pub(super) const ACTIONS: &[ActionDef] = &[
         name: "sc-set-gpt",
         sets: SETS,
         parse: |args, cx| {
-            let (index, set) = pair(args)?;
+            let (index, set) = pair(args, cx)?;
             let value = amount(args, cx)?;
             Ok(Box::new(Change { set, index, kind: id::GPT, value: Value::Set(value) }))
         },
@@ -94,17 +94,28 @@ pub(super) const ACTIONS: &[ActionDef] = &[
         name: "sc-set-gpt0",
         sets: SETS,
         parse: |args, cx| {
-            let set = single(args)?;
+            let set = single(args, cx)?;
             let value = amount(args, cx)?;
             Ok(Box::new(Change { set, index: 0, kind: id::GPT0, value: Value::Set(value) }))
         },
         syntax: "(<sc-id>) { <int> | <expr> }",
         doc: "Sets the first general purpose tag of a tracked entry.",
     },
-    tracks("track-sc0", |args, cx| track(0, args, cx)),
-    tracks("track-sc1", |args, cx| track(1, args, cx)),
-    tracks("track-sc2", |args, cx| track(2, args, cx)),
+    tracks("track-sc0", track),
+    tracks("track-sc1", track),
+    tracks("track-sc2", track),
 ];
+
+/// `track-sc3` and so on, which `tune.stick-counters` makes possible.
+static TRACK_MORE: ActionDef = tracks(TRACK, track);
+const TRACK: &str = "track-sc";
+
+/// The row of an action that tracks as a set beyond the first three.
+pub(super) fn track_more(name: &str) -> Option<&'static ActionDef> {
+    let number = name.strip_prefix(TRACK)?;
+    let is_number = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+    is_number.then_some(&TRACK_MORE)
+}
 
 /// A number between the parentheses.
 fn number(args: &ActionArgs<'_, '_>, text: &str, high: u16) -> Parsed<u16> {
@@ -120,15 +131,24 @@ fn number(args: &ActionArgs<'_, '_>, text: &str, high: u16) -> Parsed<u16> {
     }
 }
 
-fn single(args: &ActionArgs<'_, '_>) -> Parsed<u8> {
-    let text = show(args.paren("<sc-id>")?.value).into_owned();
-    Ok(number(args, &text, u16::from(COUNTERS) - 1)? as u8)
+/// The number of a set of counters.
+fn set(args: &ActionArgs<'_, '_>, text: &str, cx: &ParseCx<'_>) -> Parsed<u8> {
+    let Some(last) = cx.counters.checked_sub(1) else {
+        let message = format!("{}: 'tune.stick-counters' allows no counters", args.what());
+        return fail(Diagnostic::alert(message).at(args.span()));
+    };
+    Ok(number(args, text, u16::from(last))? as u8)
 }
 
-fn pair(args: &ActionArgs<'_, '_>) -> Parsed<(u16, u8)> {
+fn single(args: &ActionArgs<'_, '_>, cx: &ParseCx<'_>) -> Parsed<u8> {
+    let text = show(args.paren("<sc-id>")?.value).into_owned();
+    set(args, &text, cx)
+}
+
+fn pair(args: &ActionArgs<'_, '_>, cx: &ParseCx<'_>) -> Parsed<(u16, u8)> {
     let text = show(args.paren("<idx>,<sc-id>")?.value).into_owned();
     let (index, set) = text.split_once(',').unwrap_or((&text, ""));
-    Ok((number(args, index, 99)?, number(args, set, u16::from(COUNTERS) - 1)? as u8))
+    Ok((number(args, index, 99)?, self::set(args, set, cx)?))
 }
 
 /// A number of 32 bits, or an expression that gives one.
@@ -210,8 +230,9 @@ struct Track {
     table: TableRef,
 }
 
-fn track(set: u8, args: &mut ActionArgs<'_, '_>, cx: &mut ParseCx<'_>) -> Parsed<Box<dyn Act>> {
+fn track(args: &mut ActionArgs<'_, '_>, cx: &mut ParseCx<'_>) -> Parsed<Box<dyn Act>> {
     let span = args.span();
+    let set = set(args, args.name().strip_prefix(TRACK).unwrap_or_default(), cx)?;
     let key = args.expr(cx)?;
     let named = match args.take_keyword("table") {
         true => Some(args.text("the name of a table")?),

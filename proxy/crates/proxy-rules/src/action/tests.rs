@@ -41,6 +41,7 @@ fn with_cx<T>(
         keys: &crate::jwt::PublicKeys::default(),
         files: &(),
         captures: None,
+        counters: 5,
         diag: &mut diag,
         refs: &mut refs,
     };

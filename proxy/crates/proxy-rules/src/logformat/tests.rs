@@ -23,6 +23,7 @@ fn parse(text: &str, purpose: Use, mode: Mode, traffic: &Traffic) -> Result<LogF
         keys: &crate::jwt::PublicKeys::default(),
         files: &(),
         captures: None,
+        counters: crate::track::COUNTERS,
         diag: &mut diag,
         refs: &mut refs,
     };

@@ -192,6 +192,7 @@ impl Traffic {
             keys: &crate::jwt::PublicKeys::default(),
             files: &(),
             captures: None,
+            counters: track::COUNTERS,
             diag: &mut diag,
             refs: &mut refs,
         };

@@ -87,6 +87,8 @@ pub struct ParseCx<'a> {
     pub files: &'a dyn FileNames,
     /// Of the frontend; `None` in sections that capture nothing.
     pub captures: Option<&'a CaptureSlots>,
+    /// `tune.stick-counters`: sets of counters that can be tracked.
+    pub counters: u8,
     /// Takes warnings, and errors of parsers that keep going.
     pub diag: &'a mut dyn DiagSink,
     /// Takes the sections that were named, for the check of cross-references.

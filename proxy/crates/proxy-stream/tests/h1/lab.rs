@@ -305,6 +305,7 @@ fn build(setup: &Setup, servers: &[SocketAddr], lines: Sender<String>) -> (Arc<F
         keys: &proxy_rules::jwt::PublicKeys::default(),
         files: &(),
         captures: None,
+        counters: proxy_rules::track::COUNTERS,
         diag: &mut diag,
         refs: &mut refs,
     };
