@@ -27,7 +27,7 @@ static CLASSES: &[Class] = &[
 
 /// Filters that `filter` lines may name, each with its origin as HAProxy prints it.
 pub(crate) const FILTERS: &[(&str, &str)] =
-    &[("comp-req", "COMP"), ("comp-res", "COMP"), ("compression", "COMP")];
+    &[("cache", "CACHE"), ("comp-req", "COMP"), ("comp-res", "COMP"), ("compression", "COMP")];
 
 /// The lists of these classes, in the order they are asked for; all of them for `all`, the classes for `help` and
 /// for what is none.

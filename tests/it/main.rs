@@ -4,6 +4,7 @@
 //! what only Sluice does pass over it.
 
 mod balance;
+mod cache;
 mod chaos;
 mod checks;
 mod cli;
@@ -12,6 +13,7 @@ mod config;
 mod corpus;
 mod datapath;
 mod degrade;
+mod differential;
 mod expressions;
 mod h2_floods;
 mod http;

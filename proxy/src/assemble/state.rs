@@ -10,6 +10,7 @@ use proxy_config::model::{
     Observe, OnError, Proxy, Server, ServerOptions, Settings, SourceAddress, StickTable, UseSource,
 };
 use proxy_state::backend::BackendSpec;
+use proxy_state::cache::{CacheSpec, HintsMode};
 use proxy_state::cookie::{self, CookieSpec};
 use proxy_state::frontend::FrontendSpec;
 use proxy_state::lb::{self, HashMethod, HashSpec, LbSpec};
@@ -65,6 +66,7 @@ pub(crate) fn registry(
     let mut ids = Ids::new(config.proxies.iter().filter_map(|proxy| proxy.id), FIRST_PROXY_ID);
     let mut spec = RegistrySpec { maxconn, ..RegistrySpec::default() };
     spec.tables = tables(config);
+    spec.caches = config.caches.iter().map(cache).collect();
     for proxy in &config.proxies {
         let id = ProxyId(ids.take(proxy.id));
         if proxy.kind.is_frontend() {
@@ -360,6 +362,22 @@ fn tables(config: &Config) -> Vec<TableSpec> {
         section.tables.iter().map(|(name, table)| spec(section.table_name(&name.value), table))
     });
     of_proxies.chain(of_peers).collect()
+}
+
+fn cache(cache: &model::Cache) -> CacheSpec {
+    CacheSpec {
+        name: cache.name.value.clone(),
+        total: cache.total(),
+        max_object: cache.max_object(),
+        max_age: cache.max_age.map_or(60, |age| age.value.into()),
+        vary: cache.process_vary.is_some_and(|on| on.value),
+        max_variants: cache.max_secondary_entries.map_or(10, |most| most.value as usize),
+        hints: match cache.early_hints.map(|mode| mode.value) {
+            None | Some(model::EarlyHints::Off) => HintsMode::Off,
+            Some(model::EarlyHints::On { ratio }) => HintsMode::On { ratio },
+            Some(model::EarlyHints::Only) => HintsMode::Only,
+        },
+    }
 }
 
 /// `cookie`, in mode http only.

@@ -8,7 +8,9 @@ use crate::keyword::{self, Row, Support, Table};
 use crate::line::{
     balance, bind, cert, error_page, filter, option, rules, server, stats, timeout, tls,
 };
-use crate::section::{crt_store, global, healthcheck, other, peers, proxy, resolvers, userlist};
+use crate::section::{
+    cache, crt_store, global, healthcheck, other, peers, proxy, resolvers, userlist,
+};
 
 /// One keyword of one table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +53,7 @@ pub fn entries() -> Vec<Entry> {
     add(&mut all, "listen", "tcp-request", rules::TCP_REQUEST);
     add(&mut all, "listen", "tcp-response", rules::TCP_RESPONSE);
     add(&mut all, "crt-list", "", cert::OPTIONS);
+    add(&mut all, "cache", "", cache::CACHE);
     add(&mut all, "crt-store", "", crt_store::CRT_STORE);
     add(&mut all, "resolvers", "", resolvers::RESOLVERS);
     add(&mut all, "healthcheck", "", healthcheck::HEALTHCHECK);

@@ -11,10 +11,12 @@ use crate::lexer::{self, Variables, Word, sub_span};
 use crate::line::error_page;
 use crate::line::server::is_name_char;
 use crate::model::{
-    Config, CrtStore, DefaultsId, HealthCheck, HttpErrors, Peers, Proxy, ProxyKind, Resolvers,
-    Userlist,
+    Cache, Config, CrtStore, DefaultsId, HealthCheck, HttpErrors, Peers, Proxy, ProxyKind,
+    Resolvers, Userlist,
 };
-use crate::section::{crt_store, global, healthcheck, other, peers, proxy, resolvers, userlist};
+use crate::section::{
+    cache, crt_store, global, healthcheck, other, peers, proxy, resolvers, userlist,
+};
 use crate::source::{Source, Sources};
 
 /// The section that lines belong to.
@@ -29,6 +31,7 @@ enum Current {
     Proxy(Box<Proxy>),
     Resolvers(Box<Resolvers>),
     Userlist(Userlist),
+    Cache(Cache),
     CrtStore(CrtStore),
     HealthCheck(HealthCheck),
 }
@@ -46,6 +49,7 @@ pub(crate) fn section_names() -> impl Iterator<Item = &'static str> {
     let proxies = PROXY_SECTIONS.iter().map(|(name, _)| *name);
     let own =
         ["crt-store", "global", "healthcheck", "http-errors", "peers", "resolvers", "userlist"];
+    let proxies = proxies.chain(std::iter::once("cache"));
     proxies.chain(own).chain(other::SECTIONS.iter().map(|s| s.name))
 }
 
@@ -100,6 +104,7 @@ impl Reader<'_, '_> {
                 Current::Proxy(p) => p.name.value.as_str(),
                 Current::Resolvers(section) => section.name.value.as_str(),
                 Current::Userlist(list) => list.name.value.as_str(),
+                Current::Cache(_) => "cache",
                 Current::CrtStore(_) => "crt-store",
                 Current::HealthCheck(section) => section.name.value.as_str(),
             };
@@ -148,6 +153,10 @@ impl Reader<'_, '_> {
                 userlist::check(self.cx, &list);
                 self.config.userlists.push(list);
             }
+            Current::Cache(section) => {
+                cache::check(self.cx, &section);
+                self.config.caches.push(section);
+            }
             Current::CrtStore(store) => self.config.crt_stores.push(store),
             Current::HealthCheck(section) => {
                 healthcheck::check(self.cx, &section);
@@ -183,6 +192,7 @@ impl Reader<'_, '_> {
             Current::Resolvers(section) => resolvers::line(self.cx, section, &mut args),
             Current::Userlist(list) => userlist::line(self.cx, list, &mut args),
             Current::Peers(section) => peers::line(self.cx, section, &mut args),
+            Current::Cache(section) => cache::line(self.cx, section, &mut args),
             Current::CrtStore(store) => crt_store::line(self.cx, store, &mut args),
             Current::HealthCheck(section) => healthcheck::line(self.cx, section, &mut args),
             Current::HttpErrors(section) => error_page::section_line(self.cx, section, &mut args),
@@ -268,6 +278,18 @@ impl Reader<'_, '_> {
             self.current = Current::Global;
             let mut args = Args::new(words);
             let _ = args.end(self.cx);
+            return true;
+        }
+        if name == "cache" {
+            self.close_section();
+            let section = cache::open(self.cx, &mut Args::new(words));
+            let known = self.config.caches.iter().find(|c| c.name.value == section.name.value);
+            if let Some(known) = known {
+                let message = format!("cache '{}' exists already", section.name);
+                let diagnostic = Diagnostic::alert(message).at(section.name.span);
+                self.cx.report(diagnostic.label(known.name.span, "here"));
+            }
+            self.current = Current::Cache(section);
             return true;
         }
         if name == "crt-store" {

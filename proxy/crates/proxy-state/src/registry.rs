@@ -1,6 +1,7 @@
 //! Every object of a worker, and who wants to hear of changes.
 
 use crate::backend::BackendSpec;
+use crate::cache::{Cache, CacheSpec};
 use crate::frontend::{FrontendSpec, FrontendState};
 use crate::server::Transition;
 use crate::stick::{Table, TableSpec};
@@ -61,6 +62,7 @@ pub struct RegistrySpec {
     pub backends: Vec<BackendSpec>,
     /// Stick tables, by their names.
     pub tables: Vec<TableSpec>,
+    pub caches: Vec<CacheSpec>,
     /// `maxconn` of the process.
     pub maxconn: u32,
 }
@@ -89,6 +91,7 @@ pub struct Registry {
     frontend_names: FxHashMap<Arc<str>, usize>,
     backend_names: FxHashMap<Arc<str>, usize>,
     tables: Vec<Arc<Table>>,
+    caches: Vec<Arc<Cache>>,
     table_names: FxHashMap<String, usize>,
     hooks: Arc<Hooks>,
 }
@@ -103,6 +106,7 @@ impl Registry {
         let registry = Self {
             table_names: (0..).zip(&tables).map(|(i, t)| (t.spec.name.clone(), i)).collect(),
             tables,
+            caches: spec.caches.into_iter().map(|spec| Arc::new(Cache::new(spec))).collect(),
             process: Process::new(spec.maxconn),
             frontend_names: (0..).zip(&frontends).map(|(i, f)| (f.name.clone(), i)).collect(),
             backend_names: (0..).zip(&backends).map(|(i, b)| (b.name.clone(), i)).collect(),
@@ -156,6 +160,16 @@ impl Registry {
             table.set_write_to(target.clone());
         }
         Ok(())
+    }
+
+    /// In the order of the configuration.
+    pub fn caches(&self) -> &[Arc<Cache>] {
+        &self.caches
+    }
+
+    /// The cache of that name. There are few.
+    pub fn cache(&self, name: &str) -> Option<&Arc<Cache>> {
+        self.caches.iter().find(|cache| cache.spec.name == name)
     }
 
     /// In the order of the configuration.

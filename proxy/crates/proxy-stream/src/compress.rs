@@ -78,8 +78,8 @@ pub(crate) struct Compressor {
 pub struct CompressError;
 
 impl Compressor {
-    /// A compressor; `None` when the process has no memory left for one.
-    pub(crate) fn new(env: &Arc<Env>, algorithm: Compressing) -> Option<Self> {
+    /// A compressor; `None` when the process has no memory left for one, unless it `must` be there.
+    pub(crate) fn new(env: &Arc<Env>, algorithm: Compressing, must: bool) -> Option<Self> {
         let settings = &env.compression;
         let wrapped = match algorithm {
             Compressing::Identity => None,
@@ -91,10 +91,11 @@ impl Compressor {
         let state = match wrapped {
             None => None,
             Some(form) => {
-                if !env.registry().process.reserve_compressor(settings.memory()) {
+                if env.registry().process.reserve_compressor(settings.memory()) {
+                    reserved = settings.memory();
+                } else if !must {
                     return None;
                 }
-                reserved = settings.memory();
                 // zlib's smallest window is 9 bits whatever its manual says.
                 let window = i32::from(settings.window.clamp(9, 15));
                 Some(Deflate::new_with_config(DeflateConfig {

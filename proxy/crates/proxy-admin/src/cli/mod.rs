@@ -1,5 +1,6 @@
 //! The commands, one file per family. Each file ends in a table of its rows.
 
+mod cache;
 mod counters;
 mod frontend;
 mod l4;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 
 /// Every table.
 pub static TABLES: &[&[Command]] = &[
+    cache::COMMANDS,
     counters::COMMANDS,
     frontend::COMMANDS,
     l4::COMMANDS,

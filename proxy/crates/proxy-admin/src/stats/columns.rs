@@ -134,10 +134,6 @@ fn zero(o: &Object, letters: &str) -> Value {
     if letters.contains(o.letter()) { Value::U64(0) } else { Value::None }
 }
 
-fn http_zero(o: &Object, letters: &str) -> Value {
-    if o.is_http() { zero(o, letters) } else { Value::None }
-}
-
 fn pxname(o: &Object) -> Value {
     match &o.kind {
         Kind::Frontend(f) | Kind::Listener(f, _) => f.name.to_string().into(),
@@ -562,8 +558,8 @@ pub static COLUMNS: &[Column] = &[
     col("wrew", "MCPV", count!(failed_rewrites, F L S B), "Header rewrites that failed"),
     col("connect", "MCPV", count!(connect, S B), "Connections opened to servers"),
     col("reuse", "MCPV", count!(reuse, S B), "Idle connections used again"),
-    col("cache_lookups", "MCPV", |o| http_zero(o, "FB"), "Look-ups in the cache"),
-    col("cache_hits", "MCPV", |o| http_zero(o, "FB"), "Hits in the cache"),
+    col("cache_lookups", "MCPV", count!(http cache_lookups, F B), "Look-ups in the cache"),
+    col("cache_hits", "MCPV", count!(http cache_hits, F B), "Hits in the cache"),
     col(
         "srv_icur",
         "MGPV",
@@ -614,6 +610,11 @@ pub static COLUMNS: &[Column] = &[
     col("reqbout", "MCPV", count!(req_bytes_out, F L S B), "Request bytes sent"),
     col("resbin", "MCPV", count!(res_bytes_in, F L S B), "Response bytes received"),
     col("resbout", "MCPV", count!(bytes_out, F L S B), "Response bytes sent"),
-    col("cache_hint_hits", "MCPV", |o| http_zero(o, "FB"), "Cache hits that sent early hints"),
+    col(
+        "cache_hint_hits",
+        "MCPV",
+        count!(http cache_hint_hits, F B),
+        "Cache hits that sent early hints",
+    ),
     col("-", "PNSV", |_| "-".into(), "End of the static columns"),
 ];

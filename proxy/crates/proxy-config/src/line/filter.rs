@@ -60,6 +60,10 @@ pub(crate) const COMPRESSION: Table<Parse> = &[&[
 /// What may follow `filter`.
 pub(crate) const FILTERS: Table<ParseFilter> = &[
     &[
+        filter_row("cache", "<name>", "fills a cache", |cx, args| {
+            let name = args.string(cx, "the name of a cache")?;
+            args.end(cx).map(|()| FilterKind::Cache(name))
+        }),
         filter_row("comp-req", "", "compresses requests", |cx, args| {
             args.end(cx).map(|()| FilterKind::CompressRequests)
         }),
@@ -74,7 +78,7 @@ pub(crate) const FILTERS: Table<ParseFilter> = &[
         On::HERE,
         "9",
         "filters",
-        ["bwlim-in", "bwlim-out", "cache", "fcgi-app", "opentracing", "otel", "spoe", "trace"],
+        ["bwlim-in", "bwlim-out", "fcgi-app", "opentracing", "otel", "spoe", "trace"],
     ),
 ];
 

@@ -52,6 +52,8 @@ pub enum FilterKind {
     CompressResponses,
     /// `compression`: both of them, as `compression direction` says.
     Compress,
+    /// `cache`: what fills the cache of this name.
+    Cache(Spanned<String>),
 }
 
 impl FilterKind {
@@ -61,6 +63,7 @@ impl FilterKind {
             Self::CompressRequests => "comp-req",
             Self::CompressResponses => "comp-res",
             Self::Compress => "compression",
+            Self::Cache(_) => "cache",
         }
     }
 }
@@ -92,6 +95,14 @@ impl Filters {
     /// Whether a filter has its turn on responses.
     pub fn on_responses(&self, kind: &FilterKind) -> bool {
         Self::takes_part(self.response_order.as_ref(), kind)
+    }
+
+    /// The names of the filters that have their turn on responses, in order.
+    pub fn response_names(&self) -> Vec<&str> {
+        match &self.response_order {
+            Some(order) => order.value.iter().map(|name| name.value.as_str()).collect(),
+            None => self.lines.iter().map(|line| line.kind.name()).collect(),
+        }
     }
 
     fn takes_part(order: Option<&Spanned<Vec<Spanned<String>>>>, kind: &FilterKind) -> bool {

@@ -12,6 +12,7 @@
 
 mod balance;
 mod bind;
+mod cache;
 mod check;
 mod filter;
 mod global;
@@ -33,6 +34,7 @@ mod users;
 
 pub use balance::{Affinity, Balance, HashFunction, HashKey, HashType};
 pub use bind::{Bind, CliLevel, SeverityOutput, Shards, UnixAccess};
+pub use cache::{Cache, EarlyHints};
 pub use check::{CheckLine, CheckOption, Checks, HealthCheck, MySqlForm, MySqlUser, Protocol};
 pub use filter::{
     Compression, CompressionAlgorithm, CompressionDirection, FilterKind, FilterLine, Filters,
@@ -84,6 +86,7 @@ pub struct Config {
     pub proxies: Vec<Proxy>,
     /// `healthcheck` sections.
     pub healthchecks: Vec<HealthCheck>,
+    pub caches: Vec<Cache>,
     /// `crt-store` sections.
     pub crt_stores: Vec<CrtStore>,
     /// `resolvers` sections.

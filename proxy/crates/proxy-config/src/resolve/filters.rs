@@ -3,11 +3,27 @@
 use proxy_types::Diagnostic;
 
 use crate::context::Context;
-use crate::model::Config;
+use crate::model::{Config, FilterKind};
 
 pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
     for proxy in &config.proxies {
         let filters = &proxy.filters;
+        for line in &filters.lines {
+            if let FilterKind::Cache(name) = &line.kind {
+                if config.caches.iter().all(|cache| cache.name.value != name.value) {
+                    let message = format!("{} : there is no cache '{name}'", proxy.label());
+                    cx.report(Diagnostic::alert(message).at(name.span));
+                }
+                let order = filters.response_names();
+                let place = |names: &[&str]| order.iter().position(|n| names.contains(n));
+                let (cached, compressed) = (place(&["cache"]), place(&["comp-res", "compression"]));
+                if cached.is_none() || compressed.is_some_and(|at| Some(at) < cached) {
+                    let message = "a cache of compressed responses, or one that is left out of \
+                                   'filter-sequence response', is known, not carried yet";
+                    cx.report(Diagnostic::alert(message).at(line.span));
+                }
+            }
+        }
         let names = [&filters.request_order, &filters.response_order];
         for name in names.into_iter().flatten().flat_map(|order| &order.value) {
             if filters.lines.iter().all(|line| line.kind.name() != name.value) {

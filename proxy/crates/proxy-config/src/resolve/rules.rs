@@ -122,6 +122,9 @@ fn reference(cx: &mut Context<'_>, config: &Config, user: &Proxy, named: &Spanne
         Named::Backend(name) => {
             ("backend", name, config.backends().map(|p| p.name.value.as_str()).collect())
         }
+        Named::Cache(name) => {
+            ("cache", name, config.caches.iter().map(|c| c.name.value.as_str()).collect())
+        }
         Named::Frontend(name) => {
             ("frontend", name, config.frontends().map(|p| p.name.value.as_str()).collect())
         }

@@ -45,22 +45,6 @@ pub(crate) const SECTIONS: &[OtherSection] = &[
         )],
     ),
     section(
-        "cache",
-        "6.2",
-        &[&not_yet(
-            On::HERE,
-            "6.2",
-            "cache",
-            [
-                "max-age",
-                "max-object-size",
-                "max-secondary-entries",
-                "process-vary",
-                "total-max-size",
-            ],
-        )],
-    ),
-    section(
         "fcgi-app",
         "10.1",
         &[&not_yet(

@@ -150,21 +150,21 @@ fn request(input: &[u8], limits: &Limits, head: &mut RequestHead) -> Step<usize>
     let skip = blank_lines(input)?;
     let text = &input[skip..];
     let method_end = scan(text, 0, is_token)?;
-    if method_end == 0 || text[method_end] != b' ' {
+    if method_end == 0 || !is_blank(text[method_end]) {
         return fail(Reject::BadMethod, skip + method_end);
     }
-    let target_start = scan(text, method_end, |b| b == b' ')?;
+    let target_start = scan(text, method_end, is_blank)?;
     let target_end = scan(text, target_start, |b| {
         (0x21..=0x7e).contains(&b) && (b != b'#' || limits.relaxed) || b >= 0x80 && limits.relaxed
     })?;
-    if target_end == target_start || text[target_end] != b' ' {
+    if target_end == target_start || !is_blank(text[target_end]) {
         let reason = match text[target_end] {
             b'\r' | b'\n' if target_end > target_start => Reject::BadVersion,
             _ => Reject::BadTarget,
         };
         return fail(reason, skip + target_end);
     }
-    let version_start = scan(text, target_end, |b| b == b' ')?;
+    let version_start = scan(text, target_end, is_blank)?;
     let version_end = version_start + 8;
     head.version = version(text, version_start, skip)?;
     let line_end = line_end(text, version_end, Reject::BadVersion, skip)?;
@@ -187,6 +187,7 @@ fn request(input: &[u8], limits: &Limits, head: &mut RequestHead) -> Step<usize>
     head.line = Span::new(0, line_end);
     let plain = target_start == method_end + 1
         && version_start == target_end + 1
+        && (text[method_end], text[target_end]) == (b' ', b' ')
         && line_end == version_end + 2
         && matches!(text[version_end - 1], b'0' | b'1');
     if !plain {
@@ -282,7 +283,7 @@ fn response(input: &[u8], limits: &Limits, method: Method, head: &mut ResponseHe
     }
     let after = *text.get(12).ok_or(None)?;
     let reason_start = match after {
-        b' ' => 13,
+        b' ' | b'\t' => 13,
         b'\r' | b'\n' => 12,
         _ => return fail(Reject::BadStatus, skip + 12),
     };
@@ -304,6 +305,7 @@ fn response(input: &[u8], limits: &Limits, method: Method, head: &mut ResponseHe
     head.line = Span::new(0, line_end);
     if !matches!(&text[..9], b"HTTP/1.1 " | b"HTTP/1.0 ")
         || reason_start != 13
+        || after != b' '
         || line_end != reason_end + 2
     {
         head.render_line();

@@ -5,6 +5,7 @@ use proxy_state::options::Proto;
 
 use super::resolve::Resolve;
 use super::service::ServiceDef;
+use crate::cache;
 use crate::logformat::LogFormat;
 use crate::sample::{EvalCtx, Expr, Sample};
 
@@ -114,7 +115,7 @@ pub struct SwitchMode {
 pub type Field = (Box<[u8]>, Box<[u8]>);
 
 /// What rules decided about the rest of the stream's life.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Effects {
     pub log_level: Option<LogLevel>,
     /// `expect-proxy layer4`: a PROXY protocol header comes first.
@@ -125,6 +126,10 @@ pub struct Effects {
     pub disable_l7_retry: bool,
     /// `early-hint`: fields to be sent ahead.
     pub early_hints: Vec<Field>,
+    /// `cache-use`: what the cache did.
+    pub cache: Option<Box<cache::Turn>>,
+    /// Events of caches that were not counted yet.
+    pub cache_counts: cache::Counts,
 }
 
 /// The stream as actions see it: an evaluation context whose heads can be changed.

@@ -2,6 +2,7 @@
 
 mod auth;
 mod body;
+mod cache;
 mod capture;
 pub mod def;
 pub mod env;
@@ -28,6 +29,7 @@ pub use resolve::Resolve;
 /// Every row.
 pub const ALL: &[&[ActionDef]] = &[
     auth::ACTIONS,
+    cache::ACTIONS,
     capture::ACTIONS,
     header::ACTIONS,
     log::ACTIONS,

@@ -16,6 +16,7 @@ const CONN: Validity = Validity::SERVER_CONN;
 const PROCESS: Validity = Validity::INTERNAL;
 const BACKEND: Validity = Validity::BACKEND;
 const STREAM: Validity = Validity::STREAM;
+const CACHED: Validity = Validity::of("..........YYYYYYYYYY..");
 
 const fn sint(
     name: &'static str,
@@ -185,6 +186,24 @@ pub(super) const FETCHES: &[FetchDef] = &[
         .eg(&[("res.bytes_in", Some("1400"))]),
     sint("res.bytes_out", SERVER, bytes_out, "Bytes sent to the client.")
         .eg(&[("res.bytes_out", Some("1500"))]),
+    FetchDef::new(
+        "res.cache_hit",
+        &[],
+        Type::Bool,
+        CACHED,
+        cache_hit,
+        "True when the response came from a cache.",
+    )
+    .eg(&[("res.cache_hit", Some("0"))]),
+    FetchDef::new(
+        "res.cache_name",
+        &[],
+        Type::Str,
+        CACHED,
+        cache_name,
+        "Name of the cache that the response came from; empty for others.",
+    )
+    .eg(&[("res.cache_name", Some(""))]),
     FetchDef::new(
         "res.comp",
         &[],
@@ -367,6 +386,8 @@ fetches! {
     server_status: |cx| number(cx.known()?.server_status?);
     retries: |cx| number(cx.known()?.retries);
     id32: |cx| number(cx.known()?.stream_number);
+    cache_hit: |cx| Some(Sample::Bool(cx.known()?.cache.is_some()));
+    cache_name: |cx| Some(Sample::Str(cx.known()?.cache.unwrap_or_default().as_bytes()));
     compressed: |cx| Some(Sample::Bool(cx.known()?.compressed.is_some()));
     compressed_with: |cx| Some(Sample::Str(cx.known()?.compressed?.as_bytes()));
     redispatched: |cx| Some(Sample::Bool(cx.known()?.redispatched));

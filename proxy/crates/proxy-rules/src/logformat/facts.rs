@@ -77,6 +77,8 @@ pub struct LogFacts<'a> {
     pub unique_id: Option<&'a [u8]>,
     /// The algorithm that the response was compressed with.
     pub compressed: Option<&'static str>,
+    /// The cache that the response came from.
+    pub cache: Option<&'a str>,
     /// Number of the stream within the process (`%rt`).
     pub stream_number: u32,
     /// Number of the line within the frontend (`%lc`).
@@ -131,6 +133,7 @@ impl LogFacts<'_> {
         request_line: None,
         unique_id: None,
         compressed: None,
+        cache: None,
         stream_number: 0,
         line_number: 0,
         origin: Origin::Unspec,

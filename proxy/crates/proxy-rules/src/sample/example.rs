@@ -289,6 +289,7 @@ fn registry() -> Arc<Registry> {
         ..BackendSpec::default()
     };
     let spec = RegistrySpec {
+        caches: Vec::new(),
         frontends: vec![frontend],
         backends: vec![backend],
         tables: vec![table()],

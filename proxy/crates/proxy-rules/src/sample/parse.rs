@@ -32,6 +32,7 @@ pub(crate) fn show(word: &[u8]) -> std::borrow::Cow<'_, str> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Named {
     Backend(Box<str>),
+    Cache(Box<str>),
     Frontend(Box<str>),
     HttpErrors(Box<str>),
     Resolvers(Box<str>),

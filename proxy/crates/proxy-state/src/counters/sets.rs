@@ -52,6 +52,8 @@ counters! {
         comp_in, comp_out, comp_byp,
         /// Responses that were compressed (`comp_rsp`).
         comp_rsp,
+        /// Look-ups in caches, responses from there, and early hints from there.
+        cache_lookups, cache_hits, cache_hint_hits,
     }
 }
 
@@ -109,7 +111,7 @@ counters! {
         /// Idle connections used again (`reuse`).
         reuse,
         /// As a frontend's.
-        comp_in, comp_out, comp_byp, comp_rsp,
+        comp_in, comp_out, comp_byp, comp_rsp, cache_lookups, cache_hits, cache_hint_hits,
     }
 }
 

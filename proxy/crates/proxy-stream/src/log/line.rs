@@ -184,6 +184,7 @@ impl StreamView for View<'_> {
             backend_dst: server.and_then(|s| s.addr().inet()),
             unique_id: self.unique_id,
             compressed: record.compressed,
+            cache: record.cache.as_deref(),
             stream_number: self.number,
             origin: if record.server.is_some() { Origin::TxnClose } else { Origin::SessError },
             ..LogFacts::NONE

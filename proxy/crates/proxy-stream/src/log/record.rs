@@ -55,6 +55,8 @@ pub struct Record {
     pub server_connection: Option<Arc<Connection>>,
     /// The internal service that answered in a server's place.
     pub service: Option<&'static str>,
+    /// The cache that the response came from.
+    pub cache: Option<Arc<str>>,
     /// The algorithm that the response was compressed with.
     pub compressed: Option<&'static str>,
     /// The request could be read.
@@ -91,6 +93,7 @@ impl Default for Record {
             server: None,
             server_connection: None,
             service: None,
+            cache: None,
             compressed: None,
             request_read: false,
             silent: false,

@@ -16,6 +16,8 @@ pub(crate) struct State {
     accepted: Option<Compressing>,
     /// The request is compressed with.
     request: Option<Compressing>,
+    /// The head of the request says so already: it is sent again.
+    marked: bool,
     /// The response would be, but for the limits of the process.
     bypassed: bool,
 }
@@ -146,10 +148,13 @@ fn begins_with(text: &[u8], start: &[u8]) -> bool {
 
 /// Compresses the request's body when that was found to be wanted: the head changes, and the pump gets the compressor.
 pub(super) fn send_request(s: &Session, x: &mut Exchange, to: Wire) {
-    let Some(with) = x.compress.request.filter(|_| !is_limited(s)) else { return };
-    let Some(compressor) = Compressor::new(&s.thread.env, with) else { return };
-    let chunked = x.request.body() == BodyLen::Chunked;
-    mark(x.request.headers_mut(), with, chunked);
+    let marked = x.compress.marked;
+    let Some(with) = x.compress.request.filter(|_| marked || !is_limited(s)) else { return };
+    let Some(compressor) = Compressor::new(&s.thread.env, with, marked) else { return };
+    if !std::mem::replace(&mut x.compress.marked, true) {
+        let chunked = x.request.body() == BodyLen::Chunked;
+        mark(x.request.headers_mut(), with, chunked);
+    }
     x.to_server.set_transform(Box::new(compressor), to);
 }
 
@@ -171,7 +176,8 @@ pub(super) fn on_response(s: &Session, x: &mut Exchange, to: Wire) {
         return;
     }
     let Ok(tag) = weakened(headers) else { return };
-    let compressor = (!is_limited(s)).then(|| Compressor::new(&s.thread.env, with)).flatten();
+    let compressor =
+        (!is_limited(s)).then(|| Compressor::new(&s.thread.env, with, false)).flatten();
     let Some(compressor) = compressor else {
         x.compress.bypassed = true;
         return;

@@ -8,6 +8,7 @@
 
 mod answer;
 mod buffer;
+mod cache;
 mod compress;
 mod cookie;
 mod finish;
@@ -273,6 +274,7 @@ async fn process(s: &mut Session, x: &mut Exchange) -> Result<(), Fault> {
             Box::pin(service::run(s, x, service, request)).await?;
             return answer::flush(s, x).await;
         }
+        request::Next::Cached => return Box::pin(cache::serve(s, x)).await,
         request::Next::Server => {}
     }
     loop {

@@ -11,7 +11,7 @@ use proxy_net::clock::Tick;
 use proxy_rules::action::Cause;
 
 use super::rules::{self, Verdict};
-use super::{Exchange, answer, buffer, compress, forwarded, persist, service};
+use super::{Exchange, answer, buffer, cache, compress, forwarded, persist, service};
 use crate::backend::Attached;
 use crate::env::Back;
 use crate::mux::h1::Wire;
@@ -29,6 +29,8 @@ pub(super) enum Next {
     Tarpit(Option<Tick>),
     /// Nowhere: the connection closes without an answer.
     Closed,
+    /// A cache has the answer.
+    Cached,
     /// To an internal service.
     Service(Arc<dyn Service>, Box<ServiceRequest>),
 }
@@ -68,6 +70,7 @@ pub(super) async fn begin(s: &mut Session, x: &mut Exchange) -> Result<Next, Fau
     let content = (!x.inspected).then_some(&front.tcp_content);
     let sets = [content, Some(&front.http_request)];
     let verdict = rules::first_verdict(s, x, None, sets).await?;
+    cache::count(s, x, None);
     early_hints(s, x)?;
     if let Some(next) = apply(s, x, None, verdict) {
         return Ok(next);
@@ -99,6 +102,7 @@ pub(super) async fn begin(s: &mut Session, x: &mut Exchange) -> Result<Next, Fau
     }
     let sets = [Some(&back.tcp_content), Some(&back.http_request)];
     let verdict = rules::first_verdict(s, x, Some(&back), sets).await?;
+    cache::count(s, x, Some(&back));
     early_hints(s, x)?;
     if let Some(next) = apply(s, x, Some(&back), verdict) {
         return Ok(next);
@@ -113,8 +117,12 @@ pub(super) async fn begin(s: &mut Session, x: &mut Exchange) -> Result<Next, Fau
     if let Some(next) = restrict_names(s, x, Some(&back)) {
         return Ok(next);
     }
-    persist::bind(s, x, &back);
     compress::on_request(s, x, &back);
+    if cache::answers(x) && !x.flow.has_body {
+        x.backend = Some(back);
+        return Ok(Next::Cached);
+    }
+    persist::bind(s, x, &back);
     prepare(s, x, &back);
     x.backend = Some(back);
     Ok(Next::Server)

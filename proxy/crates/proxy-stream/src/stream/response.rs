@@ -11,7 +11,7 @@ use proxy_state::stick::data::id;
 use proxy_rules::action::Cause;
 
 use super::rules::{self, Verdict};
-use super::{Exchange, compress, cookie, request, retry};
+use super::{Exchange, cache, compress, cookie, request, retry};
 use crate::env::Back;
 use crate::mux::h1::Wire;
 use crate::session::Session;
@@ -177,7 +177,8 @@ fn count_status(s: &Session, x: &Exchange, now: Now) {
     }
 }
 
-fn forward(s: &mut Session, x: &mut Exchange, from: Wire) -> Result<Kind, Fault> {
+/// Runs what looks at responses and sends the head, or queues it.
+pub(super) fn forward(s: &mut Session, x: &mut Exchange, from: Wire) -> Result<Kind, Fault> {
     if retry::wants_other(x, x.response.status()) {
         return Err(Fault::RetriedStatus);
     }
@@ -236,6 +237,7 @@ fn forward(s: &mut Session, x: &mut Exchange, from: Wire) -> Result<Kind, Fault>
     }
     let to = x.client_wire(&s.client);
     x.to_client.set_message(body, from, to);
+    cache::keep(x, to);
     compress::on_response(s, x, to);
     send_head(s, x)?;
     Ok(Kind::Final)

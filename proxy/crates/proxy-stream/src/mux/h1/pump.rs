@@ -73,6 +73,26 @@ enum Tail {
     EndOfStream,
 }
 
+/// Payload that is kept beside forwarding it.
+#[derive(Debug, Default)]
+struct Tap {
+    kept: Vec<u8>,
+    /// Bytes that may be kept; nothing is once there were more.
+    room: usize,
+    over: bool,
+}
+
+impl Tap {
+    fn see(&mut self, payload: &[u8]) {
+        if self.over || payload.len() > self.room - self.kept.len() {
+            self.over = true;
+            self.kept = Vec::new();
+        } else {
+            self.kept.extend_from_slice(payload);
+        }
+    }
+}
+
 /// The state of one direction.
 #[derive(Default)]
 pub struct Pump {
@@ -80,6 +100,7 @@ pub struct Pump {
     tail: Tail,
     /// What payload goes through, while some is to come.
     transform: Option<Box<dyn Transform>>,
+    tap: Option<Box<Tap>>,
     /// What went through a transform that has ended.
     transformed: Compressed,
     /// Trailer lines to send with the tail.
@@ -153,6 +174,24 @@ impl Pump {
         }
         self.tail = if to == Wire::Framed { Tail::EndOfStream } else { Tail::LastChunk };
         self.transform = Some(transform);
+    }
+
+    /// Keeps up to `room` bytes of the payload of the message that was set, for [`Pump::take_tap`].
+    pub(crate) fn set_tap(&mut self, room: usize, to: Wire) {
+        if let Body::Chunked(_, keep) = &mut self.body
+            && to == Wire::Http11
+        {
+            // Payload is seen apart from its chunks: the recipient gets new ones.
+            *keep = Keep::PayloadAndTrailers;
+            self.tail = Tail::LastChunk;
+        }
+        self.tap = Some(Box::new(Tap { room, ..Tap::default() }));
+    }
+
+    /// The payload of a message that came to its end; `None` when it was not kept, or was too long.
+    pub(crate) fn take_tap(&mut self) -> Option<Vec<u8>> {
+        let tap = self.tap.take()?;
+        (!tap.over && self.body.is_done()).then_some(tap.kept)
     }
 
     /// What went through a transform.
@@ -345,6 +384,9 @@ impl Pump {
     ) -> Result<usize, PumpFault> {
         let filtered = self.filter(data)?;
         let bytes = &data[..filtered.produced];
+        if let Some(tap) = &mut self.tap {
+            tap.see(bytes);
+        }
         if self.transform.is_some() {
             self.transform(bytes)?;
             if self.transform.is_none() && self.tail == Tail::LastChunk {
@@ -430,7 +472,7 @@ impl Pump {
 
     /// Small bodies that arrived with their head leave with it, in one segment.
     fn join_body(&mut self, src: &mut Conn) -> Result<(), PumpFault> {
-        let plain = self.tail == Tail::Nothing;
+        let plain = self.tail == Tail::Nothing && self.tap.is_none();
         if !self.has_unsent() || self.body.is_done() || src.input.is_empty() || !plain {
             return Ok(());
         }
