@@ -9,6 +9,7 @@ mod origin;
 mod peer;
 mod process;
 mod report;
+mod tls;
 mod wrk;
 
 use anyhow::Result;
@@ -21,11 +22,14 @@ pub(crate) enum Command {
     Http(http::Arguments),
     /// The kernel path: nanoseconds per packet, beside an empty program
     L4(l4::Arguments),
+    /// TLS: CPU per handshake, per byte and per request of HTTP/2
+    Tls(tls::Arguments),
 }
 
 pub(crate) fn main(command: &Command) -> Result<()> {
     match command {
         Command::Http(arguments) => http::main(arguments),
         Command::L4(arguments) => l4::main(arguments),
+        Command::Tls(arguments) => tls::main(arguments),
     }
 }

@@ -1,0 +1,266 @@
+//! `cargo xtask bench tls`: what handshakes, encryption and HTTP/2 cost.
+//!
+//! As `bench http`: the proxy has a core for itself, the proxies take turns, and figures are CPU time of the proxy.
+//! Handshakes are those of `openssl s_time`, bodies and requests those of `curl`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use serde_json::json;
+use tests::certificates::Authority;
+
+use super::machine::{self, pinned};
+use super::origin::{LARGE, Origin, SMALL};
+use super::peer::{Language, Peer};
+use super::process::cpu_time;
+use super::report::Scenario;
+use crate::product::{self, Profile};
+use crate::setup::{self, Scope};
+
+/// How to measure.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// Another program that reads haproxy.cfg, measured in the same run (repeatable)
+    #[arg(long, value_name = "NAME=PATH", value_parser = Peer::parse)]
+    peer: Vec<Peer>,
+    /// Measure this build of Sluice instead of making a release build
+    #[arg(long, value_name = "FILE")]
+    binary: Option<PathBuf>,
+    /// Rounds of each scenario; medians are shown
+    #[arg(long, default_value_t = 5)]
+    rounds: u32,
+    /// Seconds of handshakes per round and proxy
+    #[arg(long, default_value_t = 3)]
+    seconds: u32,
+    /// Only scenarios whose name contains this
+    #[arg(long, value_name = "PART")]
+    only: Option<String>,
+    /// Write all samples to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// One kind of load.
+enum Load {
+    /// Options of `s_time`.
+    Handshakes(&'static [&'static str]),
+    /// Bodies of 1 MB, this many on one connection.
+    Bulk(u32),
+    /// Requests, and how many of them at a time on one connection.
+    Http2(u32, u32),
+}
+
+struct Work {
+    name: &'static str,
+    key: &'static str,
+    load: Load,
+}
+
+/// Kinds of keys, as `openssl genpkey` wants to be told.
+const KEYS: [(&str, &str); 2] = [
+    ("P-256", "-algorithm EC -pkeyopt ec_paramgen_curve:P-256"),
+    ("RSA-2048", "-algorithm RSA -pkeyopt rsa_keygen_bits:2048"),
+];
+
+const WORKS: [Work; 7] = [
+    Work {
+        name: "full handshakes, P-256, TLS 1.3",
+        key: "P-256",
+        load: Load::Handshakes(&["-new", "-tls1_3"]),
+    },
+    Work {
+        name: "full handshakes, P-256, TLS 1.2",
+        key: "P-256",
+        load: Load::Handshakes(&["-new", "-tls1_2"]),
+    },
+    Work {
+        name: "full handshakes, RSA-2048, TLS 1.3",
+        key: "RSA-2048",
+        load: Load::Handshakes(&["-new", "-tls1_3"]),
+    },
+    Work {
+        name: "resumed handshakes, TLS 1.2",
+        key: "P-256",
+        load: Load::Handshakes(&["-reuse", "-tls1_2"]),
+    },
+    Work { name: "1 MB bodies", key: "P-256", load: Load::Bulk(300) },
+    Work { name: "HTTP/2, one stream", key: "P-256", load: Load::Http2(2000, 1) },
+    Work { name: "HTTP/2, ten streams", key: "P-256", load: Load::Http2(2000, 10) },
+];
+
+pub(crate) fn main(arguments: &Arguments) -> Result<()> {
+    setup::prepare(Scope::Bench)?;
+    ensure!(arguments.rounds > 0 && arguments.seconds > 0, "rounds and seconds start at 1");
+    let binary = match &arguments.binary {
+        Some(binary) => binary.clone(),
+        None => product::build(Profile::Release)?,
+    };
+    let mut peers = vec![Peer::haproxy_like("sluice", binary)];
+    peers.extend(arguments.peer.iter().cloned());
+    peers.extend(Peer::installed());
+    println!("{}", machine::describe());
+    for peer in &peers {
+        println!("  {:<12} {}", peer.name, peer.version());
+    }
+    println!(
+        "  {} rounds of {} s each, alternated; medians (lowest to highest)",
+        arguments.rounds, arguments.seconds
+    );
+    let origin = Origin::start()?;
+    let authority = Authority::new()?;
+    for (name, options) in KEYS {
+        authority.openssl(&format!("genpkey {options} -out {name}.key"))?;
+        authority
+            .openssl(&format!("req -new -key {name}.key -subj /CN=localhost -out {name}.csr"))?;
+        authority.openssl(&format!(
+            "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -out {name}.crt"
+        ))?;
+    }
+    let wanted = |name: &str| arguments.only.as_ref().is_none_or(|part| name.contains(part));
+    let mut scenarios = Vec::new();
+    for work in WORKS.iter().filter(|work| wanted(work.name)) {
+        scenarios.push(measure(arguments, work, &peers, &origin, &authority)?);
+    }
+    if let Some(path) = &arguments.json {
+        let versions: Vec<_> = peers
+            .iter()
+            .map(|peer| json!({ "name": peer.name, "version": peer.version() }))
+            .collect();
+        let scenarios: Vec<_> = scenarios.iter().map(Scenario::json).collect();
+        let report =
+            json!({ "machine": machine::describe(), "peers": versions, "scenarios": scenarios });
+        std::fs::write(path, format!("{report:#}\n"))
+            .with_context(|| format!("write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn measure(
+    arguments: &Arguments,
+    work: &Work,
+    peers: &[Peer],
+    origin: &Origin,
+    authority: &Authority,
+) -> Result<Scenario> {
+    let read = |end: &str| {
+        let path = authority.path(&format!("{}.{end}", work.key));
+        std::fs::read_to_string(&path).with_context(|| path.clone())
+    };
+    let pem = read("crt")? + &read("key")?;
+    let mut scenario = Scenario::new(work.name);
+    for _ in 0..arguments.rounds {
+        for peer in peers {
+            let config = config(peer.language, origin.address);
+            let running = peer.start(&config, &[("site.pem", pem.clone())])?;
+            // What starts up, and the first of everything, is not counted.
+            load(&work.load, running.address, 1)?;
+            let before = cpu_time(running.pid());
+            let count = load(&work.load, running.address, arguments.seconds)?;
+            let used = cpu_time(running.pid()).saturating_sub(before);
+            let (figure, value) = figure(&work.load, used, count);
+            scenario.add(figure, &peer.name, value);
+        }
+    }
+    scenario.print();
+    Ok(scenario)
+}
+
+/// What `count` handshakes, bytes or requests cost each.
+fn figure(load: &Load, used: Duration, count: f64) -> (&'static str, f64) {
+    let each = used.as_secs_f64() / count.max(1.0);
+    match load {
+        Load::Handshakes(_) => ("CPU us per handshake", each * 1e6),
+        Load::Bulk(_) => ("CPU s per GB", each * 1e9),
+        Load::Http2(..) => ("CPU us per request", each * 1e6),
+    }
+}
+
+/// Puts load on a proxy; returns how many handshakes, bytes or requests it was.
+fn load(load: &Load, address: SocketAddr, seconds: u32) -> Result<f64> {
+    match load {
+        Load::Handshakes(options) => handshakes(options, address, seconds),
+        Load::Bulk(count) => {
+            let url = format!("https://{address}{}?[1-{count}]", LARGE.0);
+            curl(&["--http1.1", &url])?;
+            Ok(f64::from(*count) * LARGE.1 as f64)
+        }
+        Load::Http2(count, streams) => {
+            let url = format!("https://{address}{}?[1-{count}]", SMALL.0);
+            let streams = streams.to_string();
+            let parallel = ["-Z", "--parallel-max", streams.as_str()];
+            let mut options = vec!["--http2", url.as_str()];
+            if streams != "1" {
+                options.extend(parallel);
+            }
+            curl(&options)?;
+            Ok(f64::from(*count))
+        }
+    }
+}
+
+/// Lines such as `1234 connections in 1.05s; ...` and `1234 connections in 4 real seconds, ...`.
+fn handshakes(options: &[&str], address: SocketAddr, seconds: u32) -> Result<f64> {
+    let out = pinned(1, "openssl")
+        .args(["s_time", "-connect", &address.to_string(), "-time", &seconds.to_string()])
+        .args(options)
+        .stdin(Stdio::null())
+        .output()
+        .context("openssl s_time")?;
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    let count = text.lines().find_map(|line| {
+        let (count, _) = line.split_once(" connections in ")?;
+        line.contains(" real seconds").then(|| count.trim().parse::<f64>().ok()).flatten()
+    });
+    count.with_context(|| format!("openssl s_time: {text}{}", String::from_utf8_lossy(&out.stderr)))
+}
+
+fn curl(options: &[&str]) -> Result<()> {
+    let out = pinned(1, "curl")
+        .args(["-sSk", "--fail", "-o", "/dev/null"])
+        .args(options)
+        .stdin(Stdio::null())
+        .output()
+        .context("curl")?;
+    ensure!(out.status.success(), "curl: {}", String::from_utf8_lossy(&out.stderr));
+    Ok(())
+}
+
+/// TLS in front of the origin, on one thread.
+fn config(language: Language, origin: SocketAddr) -> String {
+    match language {
+        Language::Haproxy => format!(
+            "global
+    nbthread 1
+    ssl-default-bind-options ssl-min-ver TLSv1.2
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 60s
+    timeout server 60s
+frontend bench
+    bind @LISTEN@ ssl crt @DIR@/site.pem alpn h2,http/1.1
+    default_backend origin
+backend origin
+    server origin {origin}
+"
+        ),
+        Language::Nginx => format!(
+            "daemon off; master_process off; worker_processes 1; pid @DIR@/nginx.pid;
+error_log stderr error; user root;
+events {{ worker_connections 4096; }}
+http {{ access_log off; keepalive_requests 1000000000;
+client_body_temp_path @DIR@/b; proxy_temp_path @DIR@/p; fastcgi_temp_path @DIR@/f;
+uwsgi_temp_path @DIR@/u; scgi_temp_path @DIR@/s;
+upstream origin {{ server {origin}; keepalive 64; keepalive_requests 1000000000; }}
+server {{ listen @LISTEN@ ssl http2; ssl_certificate @DIR@/site.pem; ssl_certificate_key @DIR@/site.pem;
+ssl_protocols TLSv1.2 TLSv1.3; ssl_session_cache shared:bench:10m;
+location / {{ proxy_pass http://origin; proxy_http_version 1.1; proxy_set_header Connection \"\";
+proxy_buffers 16 64k; }} }} }}
+"
+        ),
+    }
+}
