@@ -17,6 +17,9 @@ const ANSWER_MAX: u64 = 256 * 1024;
 const GET_MAX: usize = 255;
 /// How often new certificates and those whose response expired are looked for.
 const TICK: Duration = Duration::from_secs(5);
+/// Attempts after the first when a connection is refused, and the time before each.
+const RETRIES: u32 = 3;
+const PAUSE: Duration = Duration::from_secs(1);
 const NOTICE: u8 = 5;
 
 /// What there is to ask with.
@@ -80,7 +83,7 @@ impl Updater {
             tracing::debug!(%error, peer, "OCSP responder");
             Outcome::Http
         };
-        let mut socket = TcpStream::connect(with_port(peer)).await.map_err(failed)?;
+        let mut socket = connect(&with_port(peer)).await.map_err(failed)?;
         socket.write_all(line.as_bytes()).await.map_err(failed)?;
         socket.write_all(&body).await.map_err(failed)?;
         let mut answer = Vec::new();
@@ -89,6 +92,20 @@ impl Updater {
             if content.is_empty() { Err(Outcome::NoResponse) } else { Ok(content.to_vec()) }
         })
     }
+}
+
+/// Connects, by more than one attempt: "httpclient.retries" is 3 by default.
+async fn connect(peer: &str) -> std::io::Result<TcpStream> {
+    for _ in 0..RETRIES {
+        match TcpStream::connect(peer).await {
+            Ok(socket) => return Ok(socket),
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    TcpStream::connect(peer).await
 }
 
 /// Host (with a port if there is one) and path of an address.

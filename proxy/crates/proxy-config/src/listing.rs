@@ -268,6 +268,6 @@ mod tests {
         ] {
             assert!(dump.lines().any(|l| l == line), "{line:?}");
         }
-        assert!(!dump.contains("generate-certificates"));
+        assert!(!dump.contains("ca-sign-pass"));
     }
 }

@@ -13,6 +13,7 @@
 pub mod ciphers;
 pub mod client;
 pub mod findings;
+pub mod forge;
 pub mod listener;
 pub mod live;
 pub mod material;

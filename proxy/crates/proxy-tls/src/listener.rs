@@ -14,6 +14,7 @@ use rustls::server::ClientHello;
 pub use profile::{Options, Profile, Shared, Verify};
 pub use table::Filter;
 
+use crate::forge::Forge;
 use crate::material::Certificate;
 use crate::settings::SettingsError;
 use crate::verify::Change;
@@ -79,6 +80,8 @@ pub struct Listener {
     entries: Mutex<Vec<Entry>>,
     table: ArcSwap<Table>,
     strict: AtomicBool,
+    /// `generate-certificates`.
+    forge: Option<Forge>,
 }
 
 /// A certificate that was chosen.
@@ -100,7 +103,27 @@ impl Listener {
         }
         let table = ArcSwap::from_pointee(Table::new(&entries, None));
         let profile = ArcSwap::new(profile);
-        Self { profile, entries: Mutex::new(entries), table, strict: AtomicBool::new(strict_sni) }
+        Self {
+            profile,
+            entries: Mutex::new(entries),
+            table,
+            strict: AtomicBool::new(strict_sni),
+            forge: None,
+        }
+    }
+
+    /// Makes certificates for names that there is none for.
+    #[must_use]
+    pub fn forging(mut self, forge: Option<Forge>) -> Self {
+        self.forge = forge;
+        self
+    }
+
+    /// One that is made for a name, with the key of the default.
+    fn forged(&self, name: &str, offer: Offer, table: &Table) -> Option<Chosen> {
+        let forge = self.forge.as_ref()?;
+        let base = table.choose(None, offer, true)?;
+        forge.choose(name, &base.certificate, &self.profile.load_full())
     }
 
     /// Chooses for a client. `None` refuses it: nothing fits and `strict-sni` forbids a default, or there is none.
@@ -108,8 +131,12 @@ impl Listener {
     pub fn choose(&self, hello: &ClientHello<'_>) -> Option<Chosen> {
         let table = self.table.load();
         let offer = Offer::new(hello);
-        let mut chosen =
-            table.choose(hello.server_name(), offer, !self.strict.load(Ordering::Relaxed))?;
+        let or_default = !self.strict.load(Ordering::Relaxed);
+        let made = || self.forged(hello.server_name()?, offer, &table);
+        let mut chosen = match table.choose(hello.server_name(), offer, false).or_else(made) {
+            Some(chosen) => chosen,
+            None => table.choose(None, offer, or_default)?,
+        };
         // No protocol in common is no error here, as it is none with OpenSSL.
         let ours = &chosen.config.alpn_protocols;
         let known = |name: &[u8]| ours.iter().any(|own| own == name);

@@ -7,6 +7,7 @@ use proxy_config::model::{Bind, BindTls, CertLine, CertSource, Proxy};
 use proxy_state::Transport;
 use proxy_stream::transport::Entrance;
 use proxy_tls::findings::SecretLog;
+use proxy_tls::forge::Forge;
 use proxy_tls::listener::{Entry, Filter, Line, Listener, Profile, Shared};
 use proxy_tls::live::{Bound, Maker};
 use proxy_tls::ticket::{LONG, SHORT, TicketKeys};
@@ -115,8 +116,35 @@ impl Tls<'_> {
             diagnostics.push(Diagnostic::alert(message).at(bind.span));
             failed = true;
         }
+        let forge = match self.forge(bind) {
+            Ok(forge) => forge,
+            Err((span, error)) => {
+                diagnostics.push(Diagnostic::alert(error).at(span));
+                failed = true;
+                None
+            }
+        };
         let maker = base.maker(&self.live);
-        (!failed).then(|| (Listener::new(profile, entries, strict), maker))
+        (!failed).then(|| (Listener::new(profile, entries, strict).forging(forge), maker))
+    }
+
+    /// The authority of `generate-certificates`.
+    fn forge(&self, bind: &Bind) -> Result<Option<Forge>, (Span, String)> {
+        let Some(span) = bind.tls.generate_certificates else { return Ok(None) };
+        let file = bind.tls.ca_sign_file.as_ref();
+        let file = file.ok_or_else(|| {
+            (span, "'generate-certificates' needs an authority: use 'ca-sign-file'".to_owned())
+        })?;
+        let global = &self.config.global.tls;
+        let path = files::path(&file.value, global.ca_base.as_ref());
+        let fail = |error: String| (file.span, error);
+        let parts = files::parts(&path).map_err(fail)?;
+        let (Some(authority), Some(key)) = (parts.certificates.first(), &parts.key) else {
+            return Err(fail(format!("'{path}': a certificate and its private key are expected")));
+        };
+        let limit = global.forged.map_or(1000, |limit| limit.value as usize);
+        let forge = Forge::new(authority, key, limit);
+        forge.map(Some).map_err(|error| fail(format!("'{path}': {error}")))
     }
 
     /// What the certificates of a line have in common.

@@ -206,6 +206,16 @@ pub(crate) const BIND: &[Row<Parse<Bind>>] = &[
         },
     ),
     tls(
+        "ca-sign-file",
+        M,
+        "<cafile>",
+        "authority that signs generated certificates",
+        |cx, bind, args| {
+            bind.tls.ca_sign_file = Some(args.string(cx, "a file")?);
+            Ok(())
+        },
+    ),
+    tls(
         "ca-verify-file",
         M,
         "<cafile>",
@@ -238,6 +248,16 @@ pub(crate) const BIND: &[Row<Parse<Bind>>] = &[
         bind.tls.ecdhe = Some(args.string(cx, "a curve")?);
         Ok(())
     }),
+    tls(
+        "generate-certificates",
+        M,
+        "",
+        "makes certificates for names without one",
+        |_, bind, args| {
+            bind.tls.generate_certificates = Some(args.keyword_span());
+            Ok(())
+        },
+    ),
     tls("ktls", M, "{on|off}", "TLS in the kernel, which is not used", |cx, _, args| {
         ktls(cx, args)
     }),
@@ -274,12 +294,8 @@ pub(crate) fn verify(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<Spanne
 }
 
 /// Rows of `bind` that are not carried.
-pub(crate) const BIND_NOT_YET: &[Row<Parse<Bind>>] = &not_yet(
-    On::HERE,
-    M,
-    "TLS",
-    ["allow-0rtt", "ca-sign-file", "ca-sign-pass", "ech", "generate-certificates", "ssl-f-use"],
-);
+pub(crate) const BIND_NOT_YET: &[Row<Parse<Bind>>] =
+    &not_yet(On::HERE, M, "TLS", ["allow-0rtt", "ca-sign-pass", "ech", "ssl-f-use"]);
 
 /// `ktls`: the library's own records are faster than a kernel that is told them.
 pub(crate) fn ktls(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed {

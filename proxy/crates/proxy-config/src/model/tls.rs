@@ -79,6 +79,9 @@ pub struct BindTls {
     pub prefer_client_ciphers: Option<Span>,
     pub no_ca_names: Option<Span>,
     pub ticket_keys: Option<Spanned<String>>,
+    pub generate_certificates: Option<Span>,
+    /// Certificate and key of the authority that signs them.
+    pub ca_sign_file: Option<Spanned<String>>,
 }
 
 /// A certificate with what it is shown with: a line of a `crt-list`, or `ssl-f-use`.
@@ -173,6 +176,8 @@ pub struct TlsGlobal {
     pub cache_size: Option<Spanned<u32>>,
     /// `tune.ssl.lifetime`: 300 s by default.
     pub lifetime: Option<Spanned<Duration>>,
+    /// `tune.ssl.ssl-ctx-cache-size`: 1000 certificates of `generate-certificates` by default.
+    pub forged: Option<Spanned<u32>>,
     /// `tune.ssl.capture-buffer-size`, in bytes.
     pub capture: Option<Spanned<u32>>,
     pub keylog: Option<Spanned<bool>>,

@@ -43,7 +43,6 @@ pub(crate) const NO_EFFECT: &[Row<Parse>] = &no_effect(
         "tune.ssl.hard-maxrecord",
         "tune.ssl.keyupdate-rate-limit",
         "tune.ssl.maxrecord",
-        "tune.ssl.ssl-ctx-cache-size",
     ],
 );
 
@@ -242,6 +241,16 @@ pub(crate) const GLOBAL: &[Row<Parse>] = &[
             const MODES: &[(&str, TlsVerify)] =
                 &[("none", TlsVerify::None), ("required", TlsVerify::Required)];
             g.tls.server_verify = Some(args.choice(cx, MODES)?);
+            args.end(cx)
+        },
+    ),
+    global(
+        "tune.ssl.ssl-ctx-cache-size",
+        "<number>",
+        "3.2",
+        "generated certificates remembered",
+        |cx, g, args| {
+            g.tls.forged = Some(args.number(cx, 0..=10_000_000)?);
             args.end(cx)
         },
     ),

@@ -168,7 +168,7 @@ impl Profile {
     }
 
     /// The configuration that shows this certificate.
-    pub(super) fn config(&self, certificate: &Certificate) -> Option<Arc<ServerConfig>> {
+    pub(crate) fn config(&self, certificate: &Certificate) -> Option<Arc<ServerConfig>> {
         let key = restrict(&certificate.key, self.prepared.sigalgs.as_ref());
         let resolver = Arc::new(Always(certificate.certified(key)));
         let mut config = ServerConfig::builder_with_provider(self.prepared.provider.clone())
