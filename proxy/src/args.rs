@@ -19,6 +19,10 @@ pub(crate) enum Action {
     Condition(String),
     /// `-c`: check the configuration.
     Check,
+    /// `sluice check --json`.
+    CheckJson,
+    /// `sluice check --dump`.
+    Dump,
     /// `sluice l4 detach`: takes the kernel path of an instance out of the kernel.
     L4Detach {
         instance: Option<String>,
@@ -121,6 +125,12 @@ pub(crate) struct Args {
     pub(crate) no_reuseport: bool,
     /// `-4`: resolve names to IPv4 only.
     pub(crate) ipv4_only: bool,
+    /// `-dV`: certificates of servers are not looked at.
+    pub(crate) no_server_verify: bool,
+    /// `-dC`: the configuration is printed as it was read.
+    pub(crate) dump: bool,
+    /// `-dL`: the libraries in use are printed.
+    pub(crate) list_libraries: bool,
     /// `-dK`: classes of words to list.
     pub(crate) keyword_classes: Option<String>,
     /// What the user should know about flags that mean nothing here.
@@ -355,19 +365,23 @@ static FLAGS: &[Flag] = &[
     flag("-dG", Takes::NoEffect("getaddrinfo() is the only resolver at start"), "no getaddrinfo()"),
     flag("-dZ", Takes::NoEffect("there is no zero-copy mode to disable"), "no zero-copy"),
     flag("-dT", Takes::NoEffect("kTLS is not used"), "no kTLS"),
-    flag("-dV", Takes::NotYet("TLS is not carried yet"), "no TLS verification of servers"),
+    flag("-dV", Takes::Nothing(|a| a.no_server_verify = true), "no TLS verification of servers"),
     flag(
         "-dK",
         Takes::Glued(|a, v| a.keyword_classes = Some(v.to_owned())),
         "<class>[,<class>]*  list keywords after reading the configuration; -dKhelp",
     ),
-    flag("-dC", Takes::NotYet("the configuration cannot be dumped yet"), "dump the configuration"),
+    flag(
+        "-dC",
+        Takes::Nothing(|a| a.dump = true),
+        "print the configuration as it is read (with -c)",
+    ),
     flag(
         "-dA",
         Takes::NotYet("there are no plug-in libraries to archive"),
         "archive of dependencies",
     ),
-    flag("-dL", Takes::NotYet("there are no plug-in libraries to list"), "list dependencies"),
+    flag("-dL", Takes::Nothing(|a| a.list_libraries = true), "list the libraries in use (with -c)"),
     flag("-dc", Takes::NotYet("CPU binding is not carried yet"), "CPU affinity debugging"),
     flag("-dt", Takes::NoEffectGlued("traces are set with SLUICE_LOG"), "traces"),
     flag("-de", Takes::NoEffect(NO_POLLER), "no epoll"),
@@ -388,6 +402,9 @@ fn pid(args: &mut Args, text: &str) -> Result<(), &'static str> {
 pub(crate) fn parse(argv: &[OsString]) -> Result<Args, ArgsError> {
     if argv.get(1).is_some_and(|word| word == "explain") {
         return explain(&argv[2..]);
+    }
+    if argv.get(1).is_some_and(|word| word == "check") {
+        return check(&argv[2..]);
     }
     if argv.get(1).is_some_and(|word| word == "l4") {
         return l4(&argv[2..]);
@@ -459,6 +476,23 @@ fn explain(words: &[OsString]) -> Result<Args, ArgsError> {
     let flags: Vec<_> = words.iter().filter(|word| *word != "--json").cloned().collect();
     let mut args = parse_flags(&flags)?;
     args.action = if args.files.is_empty() { Action::Usage } else { Action::Explain { json } };
+    Ok(args)
+}
+
+/// `sluice check [--json|--dump] -f file ...`
+fn check(words: &[OsString]) -> Result<Args, ArgsError> {
+    let own = |word: &&OsString| *word == "--json" || *word == "--dump";
+    let json = words.iter().any(|word| word == "--json");
+    let dump = words.iter().any(|word| word == "--dump");
+    let flags: Vec<_> = words.iter().filter(|word| !own(word)).cloned().collect();
+    let mut args = parse_flags(&flags)?;
+    args.verbose = true;
+    args.action = match (args.files.is_empty(), json, dump) {
+        (true, ..) => Action::Usage,
+        (false, true, _) => Action::CheckJson,
+        (false, false, true) => Action::Dump,
+        (false, false, false) => Action::Check,
+    };
     Ok(args)
 }
 
@@ -537,6 +571,7 @@ pub(crate) fn usage() -> String {
     let mut out = String::from(
         "Usage : sluice [-f <file|dir>]* [options] [-- <file>*]\n\
          \x20       sluice explain [--json] -f <file|dir>   which path each frontend takes, and why\n\
+         \x20       sluice check [--json|--dump] -f <file|dir>   judges a configuration, or prints it, defaults resolved\n\
          \x20       sluice l4 detach [<instance>]           ends the kernel path that a dead process left\n\
          \x20       sluice l4 decap <interface> {off|<balancer>...}   on servers of l4-mode ipip: takes the outer header off\n\
          \x20       sluice l4 status|drops [<instance>] [--json]   what is in the kernel, and what it did not carry\n\
@@ -578,6 +613,10 @@ mod tests {
             Action::L4Detach { instance: Some("one".into()) }
         );
         assert_eq!(check("sluice l4 detach").unwrap().action, Action::L4Detach { instance: None });
+        assert_eq!(check("sluice check -f x").unwrap().action, Action::Check);
+        assert_eq!(check("sluice check --json -f x").unwrap().action, Action::CheckJson);
+        assert_eq!(check("sluice check -f x --dump").unwrap().action, Action::Dump);
+        assert_eq!(check("sluice check --dump").unwrap().action, Action::Usage);
         assert_eq!(check("sluice l4").unwrap().action, Action::Usage);
         assert!(check("sluice l4 attach").is_err() && check("sluice l4 detach a b").is_err());
         let show = |what, instance: Option<&str>, json| {
@@ -648,7 +687,7 @@ mod tests {
             check("sluice -f").unwrap_err().to_string(),
             "'-f' expects a file or a directory"
         );
-        assert!(check("sluice -dV -f a").unwrap_err().to_string().contains("not carried yet"));
+        assert!(check("sluice -dA -f a").unwrap_err().to_string().contains("not carried yet"));
     }
 
     #[test]

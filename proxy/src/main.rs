@@ -21,6 +21,7 @@ mod worker;
 use std::process::ExitCode;
 
 use args::{Action, Args};
+use proxy_config::Form;
 
 fn main() -> ExitCode {
     let raw: Vec<_> = std::env::args_os().collect();
@@ -55,10 +56,18 @@ fn main() -> ExitCode {
         }
         Action::Condition(text) => worker::condition(text),
         Action::Check => {
-            let code = worker::check(&args);
+            let code = worker::check::check(&args);
+            if args.dump {
+                worker::check::dump(&args, Form::Lines);
+            }
+            if args.list_libraries {
+                print!("{}", version::libraries());
+            }
             list_keywords(&args);
             code
         }
+        Action::CheckJson => worker::check::json(&args),
+        Action::Dump => worker::check::dump(&args, Form::Resolved),
         Action::Explain { json } => worker::explain(&args, *json),
         Action::L4Detach { instance } => detach(instance.as_deref()),
         Action::L4Decap(decap) => l4::decap(decap),

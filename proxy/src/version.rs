@@ -75,6 +75,18 @@ pub(crate) fn report(verbose: bool) -> String {
     out
 }
 
+/// The program and the shared libraries it runs with, one path a line (`-dL`).
+pub(crate) fn libraries() -> String {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let mut paths: Vec<&str> = maps
+        .lines()
+        .filter_map(|line| line.split_once('/').map(|_| &line[line.find('/').unwrap_or(0)..]))
+        .collect();
+    paths.dedup();
+    let mut seen = std::collections::HashSet::new();
+    paths.into_iter().filter(|path| seen.insert(*path)).map(|path| format!("{path}\n")).collect()
+}
+
 /// Features by HAProxy's names, with whether each is there, as `-vv` lists them.
 fn feature_list() -> Vec<(&'static str, bool)> {
     let kernel_programs = proxy_datapath::object::bytes().is_ok();

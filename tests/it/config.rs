@@ -156,3 +156,27 @@ fn conditions_of_the_command_line() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn check_tells_editors_where_what_is_wrong() -> Result<()> {
+    if peer() == Peer::Haproxy {
+        return Ok(());
+    }
+    let dir = tempfile::tempdir()?;
+    let file = dir.path().join("haproxy.cfg");
+    std::fs::write(&file, GOOD.replace("mode http", "mode htpt"))?;
+    let output = Command::new(binary()?).args(["check", "--json", "-f"]).arg(&file).output()?;
+    assert_eq!(output.status.code(), Some(1));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    assert_eq!(report["valid"], false);
+    let first = &report["diagnostics"][0];
+    assert_eq!(first["severity"], "alert");
+    assert_eq!(first["file"].as_str(), file.to_str());
+    assert_eq!((&first["line"], &first["column"]), (&3.into(), &10.into()));
+    std::fs::write(&file, GOOD.replace(":0\n", &format!(":{}\n", free_port()?)))?;
+    let output = Command::new(binary()?).args(["check", "--json", "-f"]).arg(&file).output()?;
+    assert_eq!(output.status.code(), Some(0));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    assert_eq!(report["valid"], true);
+    Ok(())
+}

@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use tests::certificates::Authority;
 use tests::sluice::{Files, Peer, binary, peer, workspace};
 
@@ -67,6 +67,23 @@ fn steady(said: &str, path: &Path) -> String {
     })
 }
 
+/// What `sluice check --dump` writes is a configuration, and has no `defaults` left.
+fn reads_back(files: &Files, path: &Path) -> Result<()> {
+    let folder = files.path("");
+    let dump = Command::new(binary()?)
+        .args(["check", "--dump", "-f"])
+        .arg(path)
+        .current_dir(&folder)
+        .output()?;
+    let text = String::from_utf8(dump.stdout)?;
+    ensure!(!text.lines().any(|line| line.starts_with("defaults")), "{text}");
+    let file = files.write("dump.cfg", &text)?;
+    let output =
+        Command::new(binary()?).arg("-c").arg("-f").arg(&file).current_dir(&folder).output()?;
+    ensure!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
 #[test]
 fn verdicts_and_diagnostics_of_the_corpus() -> Result<()> {
     let update = std::env::var_os("UPDATE_EXPECT").is_some();
@@ -97,6 +114,11 @@ fn verdicts_and_diagnostics_of_the_corpus() -> Result<()> {
         }
         if peer() == Peer::Haproxy {
             continue;
+        }
+        if output.status.success()
+            && let Err(why) = reads_back(&files, &path)
+        {
+            wrong.push(format!("{}: {why:#}", path.display()));
         }
         let out = path.with_extension("out");
         let said = steady(&said, &path);

@@ -25,7 +25,7 @@ use proxy_rules::pattern::PatternLists;
 use proxy_rules::vars::VarNames;
 use proxy_state::Registry;
 use proxy_stream::log::Sink;
-use proxy_types::{DiagSink, Diagnostic};
+use proxy_types::{DiagSink, Diagnostic, Diagnostics};
 
 use proxy_stream::check::Methods;
 
@@ -86,6 +86,13 @@ pub(crate) struct Assembled {
 /// # Errors
 /// Something in the configuration cannot be used here; it has been printed.
 pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
+    let (assembled, diagnostics) = build(args, loaded);
+    loading::say(args, &diagnostics, &loaded.sources);
+    assembled.ok_or(())
+}
+
+/// [`assemble`], with what is to be said instead of saying it.
+pub(crate) fn build(args: &Args, loaded: &Loaded) -> (Option<Assembled>, Diagnostics) {
     let overrides = Overrides {
         resolver: Resolver { ipv4_only: args.ipv4_only },
         ignore_resolution: args.ignore_resolution,
@@ -192,12 +199,10 @@ pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
     }
     let spellings = engines::spellings(&loaded.config, &mut diagnostics);
     drop(base);
-    loading::say(args, &diagnostics, &loaded.sources);
-    if diagnostics.has_alert() {
-        return Err(());
-    }
-    let registry = registry.ok_or(())?;
-    Ok(Assembled {
+    let Some(registry) = registry.filter(|_| !diagnostics.has_alert()) else {
+        return (None, diagnostics);
+    };
+    let assembled = Assembled {
         registry,
         certificates: tls.live(),
         patterns: rules.patterns,
@@ -223,5 +228,6 @@ pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
         desk,
         clerk,
         warned: diagnostics.has_warning(),
-    })
+    };
+    (Some(assembled), diagnostics)
 }

@@ -1,6 +1,6 @@
 //! The configuration as specs of live objects.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -76,31 +76,51 @@ pub(crate) fn registry(
             spec.backends.push(backend(proxy, id, overrides, tls, diagnostics));
         }
     }
+    let reach = Reach::new(config, &spec.frontends);
     for backend in &mut spec.backends {
         if backend.fullconn == 0 {
-            backend.fullconn = fullconn(config, &backend.name, &spec.frontends);
+            backend.fullconn = reach.fullconn(&backend.name);
         }
     }
     spec
 }
 
-/// A tenth of the connections that the frontends which reach the backend may have (configuration
-/// manual, 4.2 "fullconn").
-fn fullconn(config: &Config, backend: &str, frontends: &[FrontendSpec]) -> u32 {
-    let reaches = |proxy: &Proxy| {
-        proxy.name.value == backend
-            || proxy.settings.default_backend.as_ref().is_some_and(|name| name.value == backend)
-            || proxy
-                .use_backends
-                .iter()
-                .any(|rule| rule.is_dynamic() || rule.target.value == backend)
-    };
-    let total: u64 = frontends
-        .iter()
-        .filter(|frontend| config.proxy(&frontend.name).is_some_and(reaches))
-        .map(|frontend| u64::from(frontend.maxconn))
-        .sum();
-    u32::try_from(total / 10).unwrap_or(u32::MAX).max(1)
+/// The connections that may reach each backend.
+struct Reach<'a> {
+    /// Of frontends whose rules name the backend at run time: any backend.
+    anywhere: u64,
+    by_backend: HashMap<&'a str, u64>,
+}
+
+impl<'a> Reach<'a> {
+    fn new(config: &'a Config, frontends: &[FrontendSpec]) -> Self {
+        let proxies: HashMap<&str, &'a Proxy> =
+            config.frontends().map(|proxy| (proxy.name.value.as_str(), proxy)).collect();
+        let mut reach = Self { anywhere: 0, by_backend: HashMap::new() };
+        for frontend in frontends {
+            let Some(proxy) = proxies.get(&*frontend.name) else { continue };
+            let maxconn = u64::from(frontend.maxconn);
+            if proxy.use_backends.iter().any(|rule| rule.is_dynamic()) {
+                reach.anywhere += maxconn;
+                continue;
+            }
+            let default = proxy.settings.default_backend.iter().map(|name| name.value.as_str());
+            let named = proxy.use_backends.iter().map(|rule| rule.target.value.as_str());
+            let targets: HashSet<&str> =
+                default.chain(named).chain([proxy.name.value.as_str()]).collect();
+            for target in targets {
+                *reach.by_backend.entry(target).or_default() += maxconn;
+            }
+        }
+        reach
+    }
+
+    /// A tenth of the connections that the frontends which reach the backend may have (configuration manual, 4.2
+    /// "fullconn").
+    fn fullconn(&self, backend: &str) -> u32 {
+        let total = self.anywhere + self.by_backend.get(backend).copied().unwrap_or_default();
+        u32::try_from(total / 10).unwrap_or(u32::MAX).max(1)
+    }
 }
 
 /// `-n`, `maxconn`, or what the descriptor limit allows: two descriptors a connection, and some for

@@ -2,10 +2,10 @@
 
 use std::io::IsTerminal;
 
-use proxy_config::model::Config;
+use proxy_config::model::{Config, TlsVerify};
 use proxy_config::render::{RenderOptions, render};
 use proxy_config::{Environment, Options, Program, Sources};
-use proxy_types::{Diagnostics, Severity};
+use proxy_types::{Diagnostics, Severity, Span, Spanned};
 
 use crate::args::Args;
 use crate::messages::{self, Level};
@@ -44,24 +44,40 @@ pub(crate) fn set_environment(args: &Args) {
     sys::set_env("HAPROXY_LOCALPEER", local_peer.as_deref().unwrap_or("localhost"));
 }
 
-/// Reads the configuration and prints what is to be said about it.
+/// How the configuration is to be read.
+pub(crate) fn options(args: &Args) -> Options {
+    Options { program: program(), has_local_peer: args.local_peer.is_some() }
+}
+
+/// The text of the configuration.
 ///
 /// # Errors
-/// There was an alert; it has been printed.
-pub(crate) fn load(args: &Args) -> Result<Loaded, ()> {
-    let sources = Sources::read(&args.files).map_err(|error| {
+/// A file cannot be read; it has been printed.
+pub(crate) fn sources(args: &Args) -> Result<Sources, ()> {
+    Sources::read(&args.files).map_err(|error| {
         messages::alert(format_args!(
             "Cannot open configuration file/directory {} : {}",
             error.path.display(),
             error.error
         ));
-    })?;
-    let options = Options { program: program(), has_local_peer: args.local_peer.is_some() };
+    })
+}
+
+/// Reads the configuration and prints what is to be said about it.
+///
+/// # Errors
+/// There was an alert; it has been printed.
+pub(crate) fn load(args: &Args) -> Result<Loaded, ()> {
+    let sources = sources(args)?;
+    let options = options(args);
     let (config, diagnostics) =
         proxy_config::load(&sources, &Environment::from_process(), &options);
     say(args, &diagnostics, &sources);
     let warned = diagnostics.has_warning();
-    let config = config.ok_or(())?;
+    let mut config = config.ok_or(())?;
+    if args.no_server_verify {
+        config.global.tls.server_verify = Some(Spanned::new(TlsVerify::None, Span::NONE));
+    }
     let strict = args.zero_warning || config.global.zero_warning.is_some();
     if warned && strict {
         messages::alert(format_args!(

@@ -3,6 +3,7 @@
 //! [`check`] and [`explain`] stop after assembly and bind nothing.
 
 mod admin;
+pub(crate) mod check;
 mod checks;
 mod control;
 mod cpus;
@@ -41,20 +42,6 @@ pub(crate) enum Ready {
     Standalone { launcher: Option<LauncherPipe> },
     /// The master, and the worker to take over from.
     Master { control: OwnedFd, predecessor: Option<OwnedFd> },
-}
-
-/// `-c`: 0 when the configuration is valid.
-pub(crate) fn check(args: &Args) -> ExitCode {
-    loading::set_environment(args);
-    let Ok(loaded) = loading::load(args) else { return ExitCode::from(1) };
-    let Ok(assembled) = assemble::assemble(args, &loaded) else { return ExitCode::from(1) };
-    if args.verbose {
-        if loaded.warned || assembled.warned {
-            println!("Warnings were found.");
-        }
-        println!("Configuration file is valid");
-    }
-    ExitCode::SUCCESS
 }
 
 /// `sluice explain`: the path of each frontend here, and why.

@@ -2,6 +2,7 @@
 //!
 //! Figures are CPU time, not wall time, and only their ratios carry over to another machine.
 
+mod config;
 mod http;
 mod l4;
 mod machine;
@@ -18,6 +19,8 @@ use clap::Subcommand;
 /// What to measure.
 #[derive(Subcommand)]
 pub(crate) enum Command {
+    /// A check of a large configuration
+    Config(config::Arguments),
     /// The HTTP engine: CPU, system calls and memory per request and connection
     Http(http::Arguments),
     /// The kernel path: nanoseconds per packet, beside an empty program
@@ -28,6 +31,7 @@ pub(crate) enum Command {
 
 pub(crate) fn main(command: &Command) -> Result<()> {
     match command {
+        Command::Config(arguments) => config::main(arguments),
         Command::Http(arguments) => http::main(arguments),
         Command::L4(arguments) => l4::main(arguments),
         Command::Tls(arguments) => tls::main(arguments),

@@ -18,6 +18,7 @@ pub mod cond;
 mod context;
 pub mod crt_list;
 pub mod discovery;
+mod dump;
 mod env;
 pub mod keyword;
 pub mod lexer;
@@ -32,6 +33,7 @@ mod resolve;
 mod section;
 pub mod source;
 
+pub use dump::Form;
 pub use env::Environment;
 pub use model::Config;
 pub use options::{Options, Program};
@@ -53,6 +55,14 @@ pub fn load(
     cx.diagnostics.sort_by_place();
     let valid = !cx.diagnostics.has_alert();
     (valid.then_some(config), cx.diagnostics)
+}
+
+/// The configuration as it is read, in a canonical form; lines with mistakes are in it as they are.
+pub fn dump(sources: &Sources, environment: &Environment, options: &Options, form: Form) -> String {
+    let mut cx = context::Context::new(environment.clone(), options);
+    let mut recorder = dump::Recorder::default();
+    reader::read_into(&mut cx, sources, Some(&mut recorder));
+    recorder.write(form)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use crate::Environment;
 use crate::args::Args;
 use crate::cond::{Blocks, Facts, evaluate_words};
 use crate::context::{Context, Parsed};
+use crate::dump::Recorder;
 use crate::lexer::{self, Variables, Word, sub_span};
 use crate::line::error_page;
 use crate::line::server::is_name_char;
@@ -77,11 +78,22 @@ struct Reader<'a, 'c> {
     sources: &'c Sources,
     config: Config,
     current: Current,
+    recorder: Option<&'c mut Recorder>,
 }
 
 /// Reads all sources into a model whose cross references are not checked yet.
 pub(crate) fn read(cx: &mut Context<'_>, sources: &Sources) -> Config {
-    let mut reader = Reader { cx, sources, config: Config::default(), current: Current::None };
+    read_into(cx, sources, None)
+}
+
+/// [`read`], with every line that counts told to the recorder.
+pub(crate) fn read_into(
+    cx: &mut Context<'_>,
+    sources: &Sources,
+    recorder: Option<&mut Recorder>,
+) -> Config {
+    let (config, current) = (Config::default(), Current::None);
+    let mut reader = Reader { cx, sources, config, current, recorder };
     for (file, source) in sources.iter() {
         reader.source(file, source);
     }
@@ -177,8 +189,18 @@ impl Reader<'_, '_> {
             let _ = self.directive(blocks, words);
             return;
         }
-        if !blocks.active() || self.opens_section(words) {
+        if !blocks.active() {
             return;
+        }
+        if self.opens_section(words) {
+            let kind = PROXY_SECTIONS.iter().find(|(name, _)| *name == words[0].value);
+            if let Some(recorder) = &mut self.recorder {
+                recorder.section(kind.map(|(_, kind)| *kind), words);
+            }
+            return;
+        }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.line(words);
         }
         let mut args = Args::new(words);
         let _ = match &mut self.current {
