@@ -125,6 +125,10 @@ pub(crate) struct Args {
     pub(crate) no_reuseport: bool,
     /// `-4`: resolve names to IPv4 only.
     pub(crate) ipv4_only: bool,
+    /// `--legacy`: words that the language has lost are translated.
+    pub(crate) legacy: bool,
+    /// `sluice check --fix`: the translation is written to the files.
+    pub(crate) fix: bool,
     /// `-dV`: certificates of servers are not looked at.
     pub(crate) no_server_verify: bool,
     /// `-dC`: the configuration is printed as it was read.
@@ -345,6 +349,11 @@ static FLAGS: &[Flag] = &[
         }),
         "<MB>  memory limit",
     ),
+    flag(
+        "--legacy",
+        Takes::Nothing(|a| a.legacy = true),
+        "translate words that the language has lost, and show how",
+    ),
     flag("-4", Takes::Nothing(|a| a.ipv4_only = true), "resolve names to IPv4 only"),
     flag("-dW", Takes::Nothing(|a| a.zero_warning = true), "refuse to start after a warning"),
     flag("-dD", Takes::Nothing(|a| a.diagnostics = true), "warn about suspicious statements"),
@@ -479,14 +488,16 @@ fn explain(words: &[OsString]) -> Result<Args, ArgsError> {
     Ok(args)
 }
 
-/// `sluice check [--json|--dump] -f file ...`
+/// `sluice check [--json|--dump|--fix] -f file ...`
 fn check(words: &[OsString]) -> Result<Args, ArgsError> {
-    let own = |word: &&OsString| *word == "--json" || *word == "--dump";
+    let own = |word: &&OsString| ["--json", "--dump", "--fix"].iter().any(|own| *word == own);
+    let fix = words.iter().any(|word| word == "--fix");
     let json = words.iter().any(|word| word == "--json");
     let dump = words.iter().any(|word| word == "--dump");
     let flags: Vec<_> = words.iter().filter(|word| !own(word)).cloned().collect();
     let mut args = parse_flags(&flags)?;
     args.verbose = true;
+    args.fix = fix;
     args.action = match (args.files.is_empty(), json, dump) {
         (true, ..) => Action::Usage,
         (false, true, _) => Action::CheckJson,
@@ -571,7 +582,7 @@ pub(crate) fn usage() -> String {
     let mut out = String::from(
         "Usage : sluice [-f <file|dir>]* [options] [-- <file>*]\n\
          \x20       sluice explain [--json] -f <file|dir>   which path each frontend takes, and why\n\
-         \x20       sluice check [--json|--dump] -f <file|dir>   judges a configuration, or prints it, defaults resolved\n\
+         \x20       sluice check [--json|--dump|--fix] -f <file|dir>   judges, prints or translates a configuration\n\
          \x20       sluice l4 detach [<instance>]           ends the kernel path that a dead process left\n\
          \x20       sluice l4 decap <interface> {off|<balancer>...}   on servers of l4-mode ipip: takes the outer header off\n\
          \x20       sluice l4 status|drops [<instance>] [--json]   what is in the kernel, and what it did not carry\n\

@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 
 use proxy_config::model::Global;
-use proxy_config::{Environment, Options, Sources};
+use proxy_config::{Environment, Options};
 
 use crate::args::Args;
-use crate::messages;
 use crate::worker::loading;
 
 /// The keywords that a master (or a daemon) acts on.
@@ -49,13 +48,7 @@ impl Discovered {
 /// # Errors
 /// A file cannot be opened, or a process keyword has a bad value; it has been printed.
 pub(crate) fn run(args: &Args) -> Result<Discovered, ()> {
-    let sources = Sources::read(&args.files).map_err(|error| {
-        messages::alert(format_args!(
-            "Cannot open configuration file/directory {} : {}",
-            error.path.display(),
-            error.error
-        ));
-    })?;
+    let sources = loading::sources(args)?;
     let options = Options { program: loading::program(), ..Options::default() };
     let (found, diagnostics) =
         proxy_config::discovery::discover(&sources, &Environment::from_process(), &options);

@@ -180,3 +180,30 @@ fn check_tells_editors_where_what_is_wrong() -> Result<()> {
     assert_eq!(report["valid"], true);
     Ok(())
 }
+
+#[test]
+fn old_words_are_translated_when_asked() -> Result<()> {
+    if peer() == Peer::Haproxy {
+        return Ok(());
+    }
+    let dir = tempfile::tempdir()?;
+    let file = dir.path().join("haproxy.cfg");
+    let old = std::fs::read_to_string(workspace().join("tests/corpus/old_1_5_style.cfg"))?;
+    std::fs::write(&file, &old)?;
+    let run = |arguments: &[&str]| -> Result<(bool, String)> {
+        let output = Command::new(binary()?).args(arguments).arg("-f").arg(&file).output()?;
+        Ok((output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned()))
+    };
+    assert!(!run(&["-c"])?.0);
+    let (valid, said) = run(&["-c", "--legacy"])?;
+    assert!(valid, "{said}");
+    assert!(said.contains("-    contimeout 5000\n+    timeout connect 5000"), "{said}");
+    assert_eq!(std::fs::read_to_string(&file)?, old);
+    std::fs::write(&file, old.replacen("global\n", "global\n    legacy-syntax accept\n", 1))?;
+    assert!(run(&["-c"])?.0);
+    let (valid, said) = run(&["check", "--fix"])?;
+    assert!(valid, "{said}");
+    let (valid, said) = run(&["-c"])?;
+    assert!(valid && !said.contains("translated"), "{said}");
+    Ok(())
+}

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 
+use proxy_config::legacy::{self, Translation};
 use proxy_config::model::{Config, TlsVerify};
 use proxy_config::render::{RenderOptions, render};
 use proxy_config::{Environment, Options, Program, Sources};
@@ -54,13 +55,47 @@ pub(crate) fn options(args: &Args) -> Options {
 /// # Errors
 /// A file cannot be read; it has been printed.
 pub(crate) fn sources(args: &Args) -> Result<Sources, ()> {
-    Sources::read(&args.files).map_err(|error| {
+    translated(args).map(|(sources, _)| sources)
+}
+
+/// The text of the configuration, and how it was translated if that was asked for.
+fn translated(args: &Args) -> Result<(Sources, Option<String>), ()> {
+    let sources = Sources::read(&args.files).map_err(|error| {
         messages::alert(format_args!(
             "Cannot open configuration file/directory {} : {}",
             error.path.display(),
             error.error
         ));
-    })
+    })?;
+    if !(args.legacy || args.fix || legacy::is_asked_for(&sources)) {
+        return Ok((sources, None));
+    }
+    let translation = legacy::translate(&sources);
+    let diff = translation.diff(&sources);
+    if args.fix {
+        write(&translation)?;
+    }
+    Ok((translation.sources, Some(diff).filter(|diff| !diff.is_empty())))
+}
+
+/// Puts translated files in the place of the old ones.
+fn write(translation: &Translation) -> Result<(), ()> {
+    let mut files: Vec<_> = translation.changes.iter().map(|change| change.file).collect();
+    files.dedup();
+    for source in files.into_iter().filter_map(|file| translation.sources.get(file)) {
+        let new = format!("{}.new", source.name);
+        let done = std::fs::metadata(&source.name)
+            .and_then(|old| {
+                std::fs::write(&new, source.bytes())?;
+                std::fs::set_permissions(&new, old.permissions())
+            })
+            .and_then(|()| std::fs::rename(&new, &source.name));
+        if let Err(error) = done {
+            messages::alert(format_args!("Cannot write {} : {error}", source.name));
+            return Err(());
+        }
+    }
+    Ok(())
 }
 
 /// Reads the configuration and prints what is to be said about it.
@@ -68,7 +103,11 @@ pub(crate) fn sources(args: &Args) -> Result<Sources, ()> {
 /// # Errors
 /// There was an alert; it has been printed.
 pub(crate) fn load(args: &Args) -> Result<Loaded, ()> {
-    let sources = sources(args)?;
+    let (sources, diff) = translated(args)?;
+    if let Some(diff) = diff {
+        let what = if args.fix { "were" } else { "are" };
+        messages::notice(format_args!("old words {what} translated:\n{diff}"));
+    }
     let options = options(args);
     let (config, diagnostics) =
         proxy_config::load(&sources, &Environment::from_process(), &options);

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use ::tests::sluice::Files;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use tests::sluice::Files;
 
 use super::peer::{Language, Peer};
 use super::report::Scenario;

@@ -138,6 +138,13 @@ fn write_line(out: &mut String, words: &[String]) {
     out.push('\n');
 }
 
+/// [`quote`] as a text of its own.
+pub(crate) fn quoted(word: &str) -> String {
+    let mut out = String::new();
+    quote(&mut out, word);
+    out
+}
+
 /// A word so that the lexer reads it back.
 fn quote(out: &mut String, word: &str) {
     let plain = |c: char| !(c.is_whitespace() || c.is_control() || "\"'\\#$".contains(c));

@@ -21,6 +21,7 @@ pub mod discovery;
 mod dump;
 mod env;
 pub mod keyword;
+pub mod legacy;
 pub mod lexer;
 mod line;
 pub mod listing;

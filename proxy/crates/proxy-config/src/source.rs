@@ -30,6 +30,11 @@ impl Source {
         Self { name: name.into(), bytes, lines }
     }
 
+    /// The whole text.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Number of lines, the last one counted even without its line feed.
     pub fn line_count(&self) -> usize {
         self.lines.len()

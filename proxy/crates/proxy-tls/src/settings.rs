@@ -157,7 +157,11 @@ impl Settings {
     ) -> Result<Vec<&'static SupportedProtocolVersion>, SettingsError> {
         let min = self.min.unwrap_or(Version::Tls12);
         let max = self.max.unwrap_or(Version::Tls13);
-        let on = |version: Version| (min..=max).contains(&version) && !self.off[version as usize];
+        // Words for single versions count for nothing beside a range, as in HAProxy.
+        let ranged = self.min.is_some() || self.max.is_some();
+        let on = |version: Version| {
+            (min..=max).contains(&version) && (ranged || !self.off[version as usize])
+        };
         // Old versions that are only allowed, not required, lose nothing that a modern client needs.
         if let Some(asked) = self.min.filter(|min| *min < Version::Tls12 && on(*min)) {
             notes.push(format!("{} is not offered: the oldest version is TLSv1.2", asked.name()));
@@ -356,7 +360,8 @@ mod tests {
         check_versions(&with(Some(Version::Tls10), None), "TLSv1_3 TLSv1_2", 1);
         let off = [true, true, true, false, true];
         check_versions(&Settings { off, ..Settings::default() }, "TLSv1_2", 0);
-        check_versions(&Settings { off, ..with(Some(Version::Ssl3), None) }, "TLSv1_2", 0);
+        // HAProxy tells that they are ignored.
+        check_versions(&Settings { off, ..with(Some(Version::Ssl3), None) }, "TLSv1_3 TLSv1_2", 1);
         let none = with(Some(Version::Tls10), Some(Version::Tls11)).prepare();
         assert_eq!(none.unwrap_err(), SettingsError::NoVersion);
     }

@@ -27,6 +27,17 @@ const L4_HOOKS: &[(&str, L4Hook)] = &[
 
 pub(super) const GLOBAL: &[Row<global::Parse>] = &[
     global(
+        "legacy-syntax",
+        "accept",
+        "Sluice",
+        "translates words that the language has lost",
+        // Whoever reads the sources looks for it first, and translates it away.
+        |cx, _, args| {
+            args.choice(cx, &[("accept", ())])?;
+            args.end(cx)
+        },
+    ),
+    global(
         "l4",
         "{off|auto|require}",
         "Sluice",
