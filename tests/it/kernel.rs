@@ -19,6 +19,7 @@ const CONTROL: u16 = 8081;
 pub(crate) struct Scene {
     pub(crate) sluice: Sluice,
     instance: String,
+    vip: &'static str,
     lab: Lab,
     _pins: Registration,
 }
@@ -27,6 +28,15 @@ impl Scene {
     /// Starts it with these lines in `listen web`, which has the VIP. `None`, with the reason printed, where
     /// there can be no layer 4.
     pub(crate) fn new(lines: &str) -> Result<Option<Self>> {
+        Self::at("10.1.0.1", lines, |_| Ok(()))
+    }
+
+    /// The same with another VIP, after a change of the network.
+    fn at(
+        vip: &'static str,
+        lines: &str,
+        prepare: impl Fn(&Lab) -> Result<()>,
+    ) -> Result<Option<Self>> {
         if !net::is_root() || peer() != Product::Sluice {
             eprintln!("skipped: needs root, and a kernel path");
             return Ok(None);
@@ -39,15 +49,16 @@ impl Scene {
         for (index, server) in lab.servers.iter().enumerate() {
             serve(server, index + 1)?;
         }
+        prepare(&lab)?;
         let instance = format!("it-kernel-{}", lab.balancer.inode()?);
         let pins = Registration::new(Resource::Dir(format!("/sys/fs/bpf/sluice/{instance}")));
         let config = format!(
             "global\n    l4-instance {instance}\n\
              defaults\n    mode tcp\n    timeout connect 5s\n    timeout client 30s\n    timeout server 30s\n\
-             listen web\n    bind 10.1.0.1:{PORT}\n{lines}"
+             listen web\n    bind {vip}:{PORT}\n{lines}"
         );
         let sluice = Sluice::config(config).master().netns(&lab.balancer).start()?;
-        let scene = Self { sluice, instance, lab, _pins: pins };
+        let scene = Self { sluice, instance, vip, lab, _pins: pins };
         let paths = scene.command("show l4")?;
         ensure!(
             paths.lines().any(|row| row.starts_with("web") && row.contains(" l4 (")),
@@ -61,7 +72,7 @@ impl Scene {
     }
 
     pub(crate) fn connect(&self) -> Result<Peer> {
-        let vip = SocketAddr::from(([10, 1, 0, 1], PORT));
+        let vip = SocketAddr::new(self.vip.parse()?, PORT);
         self.lab.client.enter(|| Peer::connect(vip))?
     }
 
@@ -309,5 +320,34 @@ fn the_kernel_is_read_without_the_process() -> Result<()> {
     let error = String::from_utf8_lossy(&output.stderr);
     ensure!(!output.status.success() && error.contains("there is no instance"), "{error}");
     ensure!(error.contains(&instance), "{error}");
+    Ok(())
+}
+
+/// `l4-mode dsr`: what a client sends goes through the balancer, what it is answered does not.
+#[test]
+fn servers_answer_by_themselves_as_configured() -> Result<()> {
+    let lines = "    balance roundrobin\n    l4-mode dsr\n    l4 require\n\
+         \x20   server s1 10.2.1.2:80\n    server s2 10.2.2.2:80\n";
+    let scene = Scene::at("10.9.0.1", lines, |lab| {
+        // The address is the servers'; the balancer only listens for it.
+        lab.balancer.set_sysctl("ipv4/ip_nonlocal_bind", "1")?;
+        lab.servers.iter().try_for_each(|server| server.add_address("lo", "10.9.0.1/32"))
+    })?;
+    let Some(scene) = scene else { return Ok(()) };
+    let mut peers = [scene.connect()?, scene.connect()?];
+    for peer in &mut peers {
+        peer.echo(100_000)?;
+    }
+    ensure!(peers[0].server != peers[1].server, "both on s{}", peers[0].server);
+    let flows = scene.command("show l4 flows")?;
+    for flow in flows.lines() {
+        ensure!(flow.contains(" src=10.1.0.2:") && flow.contains(" state=established "), "{flow}");
+        ensure!(flow.contains(":80 state=") && flow.ends_with(" out=0"), "{flow}");
+    }
+    ensure!(flows.lines().count() == 2, "{flows}");
+    let tables = scene.command("show l4")?;
+    ensure!(tables.contains("table FLOWS: 2/"), "{tables}");
+    eventually("the sessions are counted", PATIENCE, || scene.count("FRONTEND", "stot") == 2)?;
+    ensure!(scene.count("FRONTEND", "bout") == 0);
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use proxy_common::{ABI_VERSION, maps as names};
+use proxy_common::{ABI_VERSION, FlowEntry, maps as names};
 
 use crate::apply::ApplyError;
 use crate::attach::InterfaceReport;
@@ -60,9 +60,8 @@ impl Datapath {
         let vips = maps.vips.keys().count();
         let mut flows = 0;
         for flow in Scan::new(maps.flows_fd()) {
-            flow.map_err(|error| ApplyError::Map { map: names::FLOWS, error })?;
-            // Two entries each.
-            flows += 2;
+            let flow = flow.map_err(|error| ApplyError::Map { map: names::FLOWS, error })?;
+            flows += entries_of(&flow.1);
         }
         let table = |name, used, size| TableStatus { name, used, size };
         let nat = tables.nat_ports();
@@ -94,6 +93,11 @@ impl Datapath {
             nat_ports: nat,
         })
     }
+}
+
+/// Entries of the flow table that a connection takes, by its forward one.
+pub(crate) fn entries_of(forward: &FlowEntry) -> usize {
+    if forward.state().is_one_way() { 1 } else { 2 }
 }
 
 impl fmt::Display for Status {

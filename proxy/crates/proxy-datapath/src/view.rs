@@ -1,6 +1,7 @@
 //! Reading what is pinned without taking it over: for operators, beside a process that serves or after
 //! one that died. Every map is opened read-only, and nothing is locked.
 
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
 use aya::Pod;
@@ -16,7 +17,7 @@ use crate::flows::{Flow, FlowError, Scan, flow};
 use crate::instance;
 use crate::maps::{Pins, SERVER_NAMES, SERVICE_NAMES, map_error};
 use crate::names::{Names, RECORD_LEN, Record};
-use crate::status::{InterfaceStatus, Status, TableStatus};
+use crate::status::{InterfaceStatus, Status, TableStatus, entries_of};
 use crate::sys;
 use crate::unavailable::Unavailable;
 
@@ -86,11 +87,9 @@ impl View {
         });
         let vips: HashMap<_, VipKey, VipEntry> = typed(&self.pins, names::VIPS)?;
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        let flows = self.flows().try_fold(0, |sum, flow| flow.map(|_| sum + 2));
-        let flows = flows.map_err(|error| Unavailable::Map {
-            map: names::FLOWS.to_owned(),
-            reason: error.to_string(),
-        })?;
+        let mut scan = Scan::new(self.flows.map().fd().as_fd());
+        let flows = scan.try_fold(0, |sum, flow| flow.map(|flow| sum + entries_of(&flow.1)));
+        let flows = count(flows.map_err(|error| map_error(names::FLOWS, &error))?);
         let table = |name: &'static str, used| {
             let size = self.size(name)?;
             Ok(TableStatus { name, used, size })
@@ -120,7 +119,6 @@ impl View {
 
     /// The connections, in no order.
     pub fn flows(&self) -> impl Iterator<Item = Result<Flow, FlowError>> + '_ {
-        use std::os::fd::AsFd;
         let now = sys::coarse_monotonic_ns();
         let names = (&self.service_names, &self.server_names);
         Scan::new(self.flows.map().fd().as_fd()).map(move |entry| {
