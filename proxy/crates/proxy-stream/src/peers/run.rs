@@ -17,6 +17,7 @@ use proxy_rules::sample::EvalCtx;
 use proxy_rules::sample::context::Clock;
 use proxy_state::Now;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::sync::Notify;
 
 use super::section::{Link, Section};
 use super::session::{End, Session};
@@ -40,7 +41,7 @@ const LOW: usize = 64 * 1024;
 const HIGH: usize = 1024 * 1024;
 /// Bytes read at once.
 const READ: usize = 16 * 1024;
-/// Connections that have not said yet who they are.
+/// Connections at once that peers may make, beside two for each of them.
 const STRANGERS: usize = 64;
 const NOTICE: u8 = 5;
 
@@ -76,6 +77,8 @@ struct Runner {
     setup: Rc<Setup>,
     random: Cell<u64>,
     strangers: Cell<usize>,
+    /// Notified when one of them has left.
+    left: Notify,
     slots: Slots,
 }
 
@@ -110,6 +113,7 @@ async fn section(place: Place, setup: Rc<Setup>) {
         setup,
         random: Cell::new(seed | 1),
         strangers: Cell::new(0),
+        left: Notify::new(),
         slots: Slots::new(),
     });
     let stop = &runner.setup.stop;
@@ -137,6 +141,13 @@ async fn section(place: Place, setup: Rc<Setup>) {
     for task in doors.into_iter().chain(remotes) {
         let _ = task.await;
     }
+    // Those that connected here say their last words, too.
+    let quiet = async {
+        while runner.strangers.get() > 0 {
+            runner.left.notified().await;
+        }
+    };
+    let _ = timer::timeout(Some(LAST_WORDS), quiet).await;
     runner.teach_successor().await;
 }
 
@@ -440,6 +451,7 @@ impl Acceptance for Door {
         tokio::task::spawn_local(async move {
             runner.clone().welcome(connection.stream, entrance.as_deref()).await;
             runner.strangers.set(runner.strangers.get() - 1);
+            runner.left.notify_one();
             runner.slots.freed();
         });
     }

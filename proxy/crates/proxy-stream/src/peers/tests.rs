@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use proxy_state::Now;
+use proxy_state::registry::RegistrySpec;
 use proxy_state::stick::{KeyType, Store, Table, TableSpec, data};
+use proxy_state::{Now, Registry};
 
 use super::lesson::Lesson;
 use super::section::{PeerSpec, Section, SectionSpec};
@@ -279,6 +280,33 @@ fn a_table_that_only_receives_takes_everything() {
     set(&here, &[1; 4], "conn_cur", 0, 5, Now(0));
     Wire::new(&a, &b, Now(0)).settle(Now(0)).unwrap();
     assert_eq!(get(&there, &[1; 4], "conn_cur", 0, Now(0)), Some(5));
+}
+
+#[test]
+fn tags_and_servers_are_written_to_another_table() {
+    let here = table("t", KeyType::Ipv4);
+    let like = |name: &str| TableSpec { name: name.to_owned(), ..here.spec.clone() };
+    let tables = vec![TableSpec { write_to: Some("u".to_owned()), ..like("t") }, like("u")];
+    let registry = Registry::new(RegistrySpec { tables, ..RegistrySpec::default() }).unwrap();
+    let [there, other] = ["t", "u"].map(|name| registry.table(name).unwrap());
+    let (a, b) = (section("a", &[&here]), section("b", &[there, other]));
+    set(&here, &[1; 4], "server_id", 0, 5, Now(0));
+    set(&here, &[1; 4], "gpt", 1, 6, Now(0));
+    set(&here, &[1; 4], "gpc", 1, 7, Now(0));
+    server(&here, &[1; 4], "s5");
+    Wire::new(&a, &b, Now(0)).settle(Now(0)).unwrap();
+    let of = |table: &Arc<Table>| {
+        ["server_id", "gpt", "gpc"]
+            .map(|name| get(table, &[1; 4], name, u16::from(name != "server_id"), Now(0)))
+    };
+    assert_eq!(of(there), [Some(5), Some(6), Some(7)]);
+    assert_eq!(of(other), [Some(5), Some(6), Some(0)]);
+    let name = other.get(&[1; 4], Now(0)).unwrap().read(|values| values.server.clone());
+    assert_eq!(name.as_deref(), Some("s5"));
+    // It goes no further from here.
+    assert!(other.journal().unwrap().is_empty());
+    let loops = vec![TableSpec { write_to: Some("t".to_owned()), ..like("t") }];
+    assert!(Registry::new(RegistrySpec { tables: loops, ..RegistrySpec::default() }).is_err());
 }
 
 #[test]
