@@ -11,6 +11,7 @@ pub(crate) mod names;
 pub(crate) mod peers;
 mod refused;
 mod rules;
+mod saved;
 pub(crate) mod state;
 pub(crate) mod stats;
 mod tls;
@@ -93,13 +94,15 @@ pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
 
 /// [`assemble`], with what is to be said instead of saying it.
 pub(crate) fn build(args: &Args, loaded: &Loaded) -> (Option<Assembled>, Diagnostics) {
+    let mut diagnostics = loaded.told.following();
+    let saved = saved::SavedStates::read(&loaded.config, &mut diagnostics);
     let overrides = Overrides {
         resolver: Resolver { ipv4_only: args.ipv4_only },
         ignore_resolution: args.ignore_resolution,
         maxconn: args.maxconn,
         proxy_maxconn: args.proxy_maxconn,
+        saved,
     };
-    let mut diagnostics = loaded.told.following();
     refused::report(&loaded.config, &mut diagnostics);
     let base = base::Base::enter(&loaded.config, &loaded.sources, &mut diagnostics);
     let rules = rules::Rules {
@@ -127,6 +130,9 @@ pub(crate) fn build(args: &Args, loaded: &Loaded) -> (Option<Assembled>, Diagnos
             None
         }
     };
+    if let Some(registry) = &registry {
+        overrides.saved.apply(registry);
+    }
     let global_vars = rules.global_vars(&loaded.config, &mut diagnostics);
     let mut process_log = None;
     let mut backend_logs = HashMap::new();

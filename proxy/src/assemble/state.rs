@@ -29,6 +29,7 @@ use proxy_types::{
 
 use super::addresses::Resolver;
 use super::peers;
+use super::saved::SavedStates;
 use super::tls::Tls;
 
 /// The first id that is given to a section without one; 1 is the runtime API's own proxy.
@@ -44,7 +45,7 @@ const AGENT_INTER: Duration = Duration::from_secs(2);
 pub(crate) const RESERVED_DESCRIPTORS: u64 = 512;
 
 /// What the command line has to say about assembly.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Overrides {
     pub(crate) resolver: Resolver,
     /// `-dr`.
@@ -53,6 +54,8 @@ pub(crate) struct Overrides {
     pub(crate) maxconn: Option<u32>,
     /// `-N`.
     pub(crate) proxy_maxconn: Option<u32>,
+    /// What state files tell.
+    pub(crate) saved: SavedStates,
 }
 
 /// Builds the specs of everything that lives in the registry, and reports names that do not resolve.
@@ -302,7 +305,8 @@ fn backend(
         .iter()
         .map(|server| {
             let id = ServerId(ids.take(server.id));
-            let mut spec = self::server(settings, server, id, overrides, diagnostics);
+            let mut spec =
+                self::server(&proxy.name.value, settings, server, id, overrides, diagnostics);
             spec.transport = tls.exit(proxy, server, diagnostics);
             spec.check_tls = tls.check_client(proxy, server, &spec, diagnostics);
             spec
@@ -476,6 +480,7 @@ fn balancing(settings: &Settings) -> LbSpec {
 }
 
 fn server(
+    backend: &str,
     settings: &Settings,
     server: &Server,
     id: ServerId,
@@ -483,7 +488,7 @@ fn server(
     diagnostics: &mut Diagnostics,
 ) -> ServerSpec {
     let options = &server.options;
-    let (addr, unresolved) = server_address(server, overrides, diagnostics);
+    let (addr, unresolved) = server_address(backend, server, overrides, diagnostics);
     let mut spec = ServerSpec::new(server.name.value.clone(), id, addr);
     spec.forced_id = server.id.is_some();
     spec.unresolved = unresolved;
@@ -658,6 +663,7 @@ pub(crate) fn source(source: &SourceAddress) -> Source {
 
 /// The address a server starts with, by its `init-addr` steps, and whether it has none.
 fn server_address(
+    backend: &str,
     server: &Server,
     overrides: &Overrides,
     diagnostics: &mut Diagnostics,
@@ -677,7 +683,11 @@ fn server_address(
     let mut failure = None;
     for step in steps {
         match step {
-            InitAddr::Last => {}
+            InitAddr::Last => {
+                if let Some(addr) = overrides.saved.address(backend, &server.name.value) {
+                    return (addr.into(), false);
+                }
+            }
             InitAddr::Ip(ip) => {
                 return (std::net::SocketAddr::new(*ip, port).into(), false);
             }

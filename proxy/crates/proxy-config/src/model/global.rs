@@ -56,6 +56,10 @@ pub struct Global {
     pub master_worker: Option<Spanned<MasterWorker>>,
     /// 50 by default.
     pub mworker_max_reloads: Option<Spanned<u32>>,
+    /// `server-state-base`: the directory of relative names of state files.
+    pub server_state_base: Option<Spanned<String>>,
+    /// `server-state-file`: states of servers, of all backends.
+    pub server_state_file: Option<Spanned<String>>,
     /// Threads; the number of CPUs the process may use by default.
     pub nbthread: Option<Spanned<u32>>,
     pub node: Option<Spanned<String>>,

@@ -52,7 +52,7 @@ pub use peers::{Peer, Peers};
 pub use persist::{Cookie, CookieMode, PersistRdp, PersistRule, UseServer};
 pub use proxy::{
     CaptureCookie, CaptureLine, DefaultsId, ErrorPage, ErrorSource, HttpErrors, OwnChecks, Proxy,
-    ProxyKind, Settings, TcpProbes,
+    ProxyKind, Settings, StateSource, TcpProbes,
 };
 pub use resolvers::{
     AcceptFamily, AddressFamily, Nameserver, NameserverLine, Resolvers, ResolversHold, ServerNames,

@@ -93,6 +93,8 @@ pub struct Proxy {
     pub persist_rules: Vec<PersistRule>,
     /// All rule sets in the order written; see [`Config::rules`](super::Config::rules).
     pub rules: Vec<RuleLine>,
+    /// `server-state-file-name`; the name of the section by default.
+    pub server_state_file: Option<Spanned<String>>,
     pub servers: Vec<Server>,
     /// Which check rules are the section's own, not those of its defaults.
     pub own_checks: OwnChecks,
@@ -133,6 +135,7 @@ impl Proxy {
             id: None,
             persist_rules: Vec::new(),
             rules: Vec::new(),
+            server_state_file: None,
             servers: Vec::new(),
             own_checks: OwnChecks::default(),
             stats_admin: Vec::new(),
@@ -147,6 +150,16 @@ impl Proxy {
     pub fn label(&self) -> String {
         format!("{} '{}'", self.kind.noun(), self.name.value)
     }
+}
+
+/// Which file tells the states that servers begin in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateSource {
+    /// `server-state-file`.
+    Global,
+    /// `server-state-file-name`.
+    Local,
+    None,
 }
 
 /// What a `defaults` section passes on.
@@ -215,6 +228,8 @@ pub struct Settings {
     pub retries: Option<Spanned<u32>>,
     /// `retry-on`: words and statuses.
     pub retry_on: Option<Spanned<Vec<String>>>,
+    /// `load-server-state-from-file`; `none` by default.
+    pub server_states: Option<Spanned<StateSource>>,
     pub source: Option<Spanned<SourceAddress>>,
     /// `srvtcpka-cnt`, `-idle`, `-intvl`.
     pub srvtcpka: TcpProbes,

@@ -61,8 +61,6 @@ pub(crate) const GLOBAL: Table<Parse> = &[
         "3.2",
         "limits",
         [
-            "server-state-base",
-            "server-state-file",
             "tune.cli.max-payload-size",
             "tune.http.cookielen",
             "tune.rcvbuf.backend",
@@ -156,6 +154,20 @@ const PROCESS: &[Row<Parse>] = &[
         g.description = Some(rest_text(cx, args, "a text")?);
         Ok(())
     }),
+    global("server-state-base", "<directory>", "3.1", "where state files are", |cx, g, args| {
+        g.server_state_base = Some(args.string(cx, "a directory")?);
+        args.end(cx)
+    }),
+    global(
+        "server-state-file",
+        "<file>",
+        "3.1",
+        "states of servers to start with",
+        |cx, g, args| {
+            g.server_state_file = Some(args.string(cx, "a file")?);
+            args.end(cx)
+        },
+    ),
     global(
         "expose-deprecated-directives",
         "",

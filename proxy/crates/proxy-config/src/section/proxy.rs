@@ -10,7 +10,7 @@ use crate::line::{
     balance, bind, capture, cert, check, error_page, filter, log, option, persist, retry, rules,
     server, stats, stick, timeout,
 };
-use crate::model::{HttpReuse, LogEntry, Proxy, RuleSet};
+use crate::model::{HttpReuse, LogEntry, Proxy, RuleSet, StateSource};
 use crate::place::{check_polarity, check_section, check_shape};
 
 pub(crate) type Parse = fn(&mut Context<'_>, &mut Proxy, &mut Args<'_>) -> Parsed;
@@ -25,12 +25,6 @@ pub(crate) const PROXY: Table<Parse> = &[
     REMOVED,
     &not_yet(On::BE, M, "load balancing", ["be-unpublished"]),
     &not_yet(On::FE, M, "load balancing", ["force-be-switch"]),
-    &not_yet(
-        On::DEF_BE,
-        M,
-        "server state",
-        ["load-server-state-from-file", "server-state-file-name"],
-    ),
     &[inert(
         "max-session-srv-conns",
         On::DEF_FE,
@@ -192,6 +186,37 @@ const CARRIED: &[Row<Parse>] = &[
         M,
         "replies of an http-errors section",
         error_page::errorfiles,
+    ),
+    row(
+        "load-server-state-from-file",
+        On::DEF_BE,
+        "{ global | local | none }",
+        M,
+        "whether servers begin in the states of a file",
+        |cx, p, args| {
+            let source = args.choice(
+                cx,
+                &[
+                    ("global", StateSource::Global),
+                    ("local", StateSource::Local),
+                    ("none", StateSource::None),
+                ],
+            )?;
+            p.settings.server_states = Some(source);
+            args.end(cx)
+        },
+    ),
+    row(
+        "server-state-file-name",
+        On::BE,
+        "[ use-backend-name | <file> ]",
+        M,
+        "file with the states of the servers",
+        |cx, p, args| {
+            let name = args.optional().map(|word| Spanned::new(word.value.clone(), word.span));
+            p.server_state_file = name.filter(|name| name.value != "use-backend-name");
+            args.end(cx)
+        },
     ),
     row(
         "errorloc",

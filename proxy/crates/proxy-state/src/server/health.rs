@@ -104,6 +104,14 @@ impl Health {
         self.value = 0;
     }
 
+    /// A value kept from before, on the side that the server is on.
+    pub(super) fn set(&mut self, value: u32, up: bool) {
+        self.value = match up {
+            true => value.clamp(self.rise, self.top()),
+            false => value.min(self.rise - 1),
+        };
+    }
+
     /// The state that a server begins with.
     pub fn reset(&mut self, state: InitState) {
         self.value = match state {
