@@ -583,6 +583,7 @@ pub(crate) fn usage() -> String {
         "Usage : sluice [-f <file|dir>]* [options] [-- <file>*]\n\
          \x20       sluice explain [--json] -f <file|dir>   which path each frontend takes, and why\n\
          \x20       sluice check [--json|--dump|--fix] -f <file|dir>   judges, prints or translates a configuration\n\
+         \x20       sluice ctl [-s <socket>] <command>      asks and changes a running process; 'sluice ctl help'\n\
          \x20       sluice l4 detach [<instance>]           ends the kernel path that a dead process left\n\
          \x20       sluice l4 decap <interface> {off|<balancer>...}   on servers of l4-mode ipip: takes the outer header off\n\
          \x20       sluice l4 status|drops [<instance>] [--json]   what is in the kernel, and what it did not carry\n\

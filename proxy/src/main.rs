@@ -5,6 +5,7 @@
 
 mod args;
 mod assemble;
+mod ctl;
 mod daemon;
 mod discovery;
 mod ipc;
@@ -25,6 +26,9 @@ use proxy_config::Form;
 
 fn main() -> ExitCode {
     let raw: Vec<_> = std::env::args_os().collect();
+    if raw.get(1).is_some_and(|word| word == "ctl") {
+        return ctl::run(&raw[1..]);
+    }
     let mut args = match args::parse(&raw) {
         Ok(args) => args,
         Err(error) => {

@@ -169,3 +169,21 @@ frontend web
     }
     Ok(())
 }
+
+#[test]
+fn the_dashboard_asks_for_metrics_that_there_are() -> Result<()> {
+    if peer() == Peer::Haproxy {
+        return Ok(());
+    }
+    let dashboard = include_str!("../../examples/grafana-sluice.json");
+    let (_sluice, address, _server) = start()?;
+    let (types, _) = parse(&scrape(address, "?extra-counters")?)?;
+    let words = dashboard.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let asked: HashSet<&str> =
+        words.filter(|word| word.starts_with("haproxy_") || word.starts_with("sluice_")).collect();
+    ensure!(asked.len() > 20, "{asked:?}");
+    for name in asked {
+        ensure!(types.contains_key(name), "{name}");
+    }
+    Ok(())
+}
