@@ -287,3 +287,36 @@ fn requests_are_compressed_too() -> Result<()> {
     }
     Ok(())
 }
+
+/// What is sent again is compressed again, and its head says so once.
+#[test]
+fn a_compressed_request_can_be_sent_again() -> Result<()> {
+    if peer() == Peer::Haproxy {
+        return Ok(());
+    }
+    let refusing = HttpServer::start("s0")?;
+    refusing.set_healthy(false);
+    let server = HttpServer::start("s1")?;
+    let (_sluice, address) = proxy(
+        "",
+        "",
+        &format!(
+            "compression direction request\n    compression algo-req gzip\n    retry-on 503\n    \
+             retries 2\n    option redispatch 1\n    balance roundrobin\n    server s0 {}\n    server s1 {}",
+            refusing.address(),
+            server.address()
+        ),
+    )?;
+    let mut client = Client::connect(address)?;
+    client
+        .send("POST /echo HTTP/1.1\r\nhost: a\r\ncontent-length: 20\r\n\r\nhello hello hello he")?;
+    let response = client.response()?;
+    assert_eq!(response.status, 200);
+    let at = response.body.windows(4).position(|w| w == b"\r\n\r\n").context("a head")?;
+    let head = String::from_utf8_lossy(&response.body[..at + 2]).to_lowercase();
+    assert_eq!(head.matches("content-encoding: gzip\r\n").count(), 1, "{head}");
+    assert_eq!(head.matches("transfer-encoding").count(), 1, "{head}");
+    assert_eq!(gunzip(&response.body[at + 4..])?, b"hello hello hello he");
+    assert_eq!(refusing.requests(), 1);
+    Ok(())
+}

@@ -191,21 +191,36 @@ impl Turn {
         Some(Draft { entry, links: links(headers) })
     }
 
-    /// How many bytes the body of the draft may have.
+    /// The response that is to be stored, if it is.
+    pub fn storing(&mut self) -> Option<Storing> {
+        let draft = self.draft.take()?;
+        Some(Storing { cache: self.cache.clone(), draft })
+    }
+}
+
+/// A response on its way into its cache.
+#[derive(Debug)]
+pub struct Storing {
+    cache: Arc<Cache>,
+    draft: Box<Draft>,
+}
+
+impl Storing {
+    /// How many bytes the body may have.
     pub fn room(&self) -> usize {
-        let head = self.draft.as_ref().map_or(0, |draft| draft.entry.head.len() as u64);
+        let head = self.draft.entry.head.len() as u64;
         usize::try_from(self.cache.spec.max_object.saturating_sub(head)).unwrap_or(usize::MAX)
     }
 
-    /// Stores the draft with its body.
-    pub fn store(&mut self, body: Vec<u8>, now: Now) {
-        let Some(draft) = self.draft.take() else { return };
-        let Draft { mut entry, links } = *draft;
+    /// Stores it with its body.
+    pub fn store(self, body: Vec<u8>, now: Now) {
+        let Draft { mut entry, links } = *self.draft;
         let length = format!("content-length: {}\r\n\r\n", body.len());
         entry.head.extend_from_slice(length.as_bytes());
         entry.body = body;
+        let key = entry.key.clone();
         if entry.size() <= self.cache.spec.max_object && self.cache.insert(entry, now) {
-            self.cache.insert_hints(&self.key, links);
+            self.cache.insert_hints(&key, links);
         }
     }
 }

@@ -110,18 +110,11 @@ pub(super) async fn serve(s: &mut Session, x: &mut Exchange) -> Result<(), Fault
     Ok(())
 }
 
-/// Has the pump keep the body of a response that is to be stored.
-pub(super) fn keep(x: &mut Exchange, to: Wire) {
-    if let Some(turn) = x.effects.cache.as_ref().filter(|turn| turn.draft.is_some()) {
-        let room = turn.room();
-        x.to_client.set_tap(room, to);
-    }
-}
-
-/// Stores the response, which went through to its end.
-pub(super) fn store(s: &Session, x: &mut Exchange) {
-    let Some(body) = x.to_client.take_tap() else { return };
-    if let Some(turn) = &mut x.effects.cache {
-        turn.store(body, s.thread.now(s.thread.tick()));
-    }
+/// Has the pump keep the body of a response that is to be stored, and store it before the client has all of it: who
+/// asks again finds it.
+pub(super) fn keep(s: &Session, x: &mut Exchange, to: Wire) {
+    let Some(storing) = x.effects.cache.as_mut().and_then(|turn| turn.storing()) else { return };
+    let (room, env) = (storing.room(), s.thread.env.clone());
+    let then = move |body| storing.store(body, env.now(proxy_net::clock::coarse()));
+    x.to_client.set_tap(room, to, Box::new(then));
 }

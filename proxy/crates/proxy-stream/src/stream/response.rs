@@ -237,7 +237,7 @@ pub(super) fn forward(s: &mut Session, x: &mut Exchange, from: Wire) -> Result<K
     }
     let to = x.client_wire(&s.client);
     x.to_client.set_message(body, from, to);
-    cache::keep(x, to);
+    cache::keep(s, x, to);
     compress::on_response(s, x, to);
     send_head(s, x)?;
     Ok(Kind::Final)

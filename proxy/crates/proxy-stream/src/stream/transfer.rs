@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use proxy_http::ResponseHead;
 use proxy_http::h1::{Limits, Progress, parse_response};
 
-use super::{Exchange, cache, finish, response};
+use super::{Exchange, finish, response};
 use crate::io::{Conn, Used};
 use crate::mux::h1::{Pump, PumpFault, Wire};
 use crate::session::Session;
@@ -217,7 +217,6 @@ fn poll_response(
         Poll::Pending => Ok(()),
         Poll::Ready(Ok(())) => {
             x.flow.response_done = true;
-            cache::store(s, x);
             if !x.flow.request_done && (server.eof || server.shut || !x.keep_server) {
                 // Nobody is left to read the rest of the request.
                 x.flow.discard = true;

@@ -74,9 +74,10 @@ enum Tail {
 }
 
 /// Payload that is kept beside forwarding it.
-#[derive(Debug, Default)]
 struct Tap {
     kept: Vec<u8>,
+    /// Takes the payload of a whole message, before its recipient gets the end of it.
+    then: Box<dyn FnOnce(Vec<u8>)>,
     /// Bytes that may be kept; nothing is once there were more.
     room: usize,
     over: bool,
@@ -176,8 +177,8 @@ impl Pump {
         self.transform = Some(transform);
     }
 
-    /// Keeps up to `room` bytes of the payload of the message that was set, for [`Pump::take_tap`].
-    pub(crate) fn set_tap(&mut self, room: usize, to: Wire) {
+    /// Keeps up to `room` bytes of the payload of the message that was set, and hands them to `then` once it is whole.
+    pub(crate) fn set_tap(&mut self, room: usize, to: Wire, then: Box<dyn FnOnce(Vec<u8>)>) {
         if let Body::Chunked(_, keep) = &mut self.body
             && to == Wire::Http11
         {
@@ -185,13 +186,18 @@ impl Pump {
             *keep = Keep::PayloadAndTrailers;
             self.tail = Tail::LastChunk;
         }
-        self.tap = Some(Box::new(Tap { room, ..Tap::default() }));
+        self.tap = Some(Box::new(Tap { kept: Vec::new(), then, room, over: false }));
+        self.end_tap();
     }
 
-    /// The payload of a message that came to its end; `None` when it was not kept, or was too long.
-    pub(crate) fn take_tap(&mut self) -> Option<Vec<u8>> {
-        let tap = self.tap.take()?;
-        (!tap.over && self.body.is_done()).then_some(tap.kept)
+    /// Hands over what was kept, once the message is whole.
+    fn end_tap(&mut self) {
+        if self.body.is_done()
+            && let Some(tap) = self.tap.take()
+            && !tap.over
+        {
+            (tap.then)(tap.kept);
+        }
     }
 
     /// What went through a transform.
@@ -310,6 +316,7 @@ impl Pump {
         loop {
             ready!(self.poll_flush(cx, dst)).map_err(PumpFault::Write)?;
             if self.body.is_done() {
+                self.end_tap();
                 if self.tail == Tail::Nothing {
                     return Poll::Ready(Ok(()));
                 }
@@ -386,6 +393,7 @@ impl Pump {
         let bytes = &data[..filtered.produced];
         if let Some(tap) = &mut self.tap {
             tap.see(bytes);
+            self.end_tap();
         }
         if self.transform.is_some() {
             self.transform(bytes)?;
