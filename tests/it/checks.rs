@@ -695,3 +695,73 @@ backend web
     }
     Ok(())
 }
+
+/// `mailers` and `email-alert`, by a dialogue with a server of SMTP.
+#[test]
+fn mail_tells_of_servers_that_fall() -> Result<()> {
+    if peer() == Peer::Haproxy {
+        return Ok(());
+    }
+    let mails = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&mails);
+    let smtp = ScriptServer::start(move |mut client| {
+        let mut dialogue = String::new();
+        let mut buffer = [0; 4096];
+        let _ = client.write_all(b"220-hello\r\n220 there\r\n");
+        loop {
+            let Ok(count @ 1..) = client.read(&mut buffer) else { return };
+            let line = String::from_utf8_lossy(&buffer[..count]).into_owned();
+            dialogue += &line;
+            let answer = match line.get(..4) {
+                Some("EHLO") => "250-x\r\n250 y\r\n",
+                Some("DATA") => "354 go on\r\n",
+                Some("QUIT") => "221 bye\r\n",
+                _ => "250 ok\r\n",
+            };
+            let _ = client.write_all(answer.as_bytes());
+            if line.starts_with("QUIT") {
+                kept.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(dialogue);
+                return;
+            }
+        }
+    })?;
+    let config = format!(
+        "mailers post
+    timeout mail 5s
+    mailer one {0}
+    mailer gone 127.0.0.1:1
+defaults
+    mode http
+    timeout connect 2s
+    timeout client 9s
+    timeout server 9s
+    email-alert mailers post
+    email-alert from me@a.test
+    email-alert to you@b.test
+    email-alert myhostname lb.test
+backend web
+    email-alert level notice
+    server s 127.0.0.1:1 check inter 100ms fall 1
+    server kept 127.0.0.1:1
+backend quiet
+    server s 127.0.0.1:2
+",
+        smtp.address()
+    );
+    let mut sluice = Sluice::config(config).start()?;
+    let read = || mails.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
+    eventually("the alarm", PATIENCE, || read().len() == 1)?;
+    sluice.stats().command("set server quiet/s state maint")?;
+    sluice.stats().command("set server web/kept state drain")?;
+    eventually("the note", PATIENCE, || read().len() == 2)?;
+    let [fall, drain] = read().try_into().map_err(|_| anyhow::anyhow!("not two mails"))?;
+    let opening = "EHLO lb.test\r\nMAIL FROM:<me@a.test>\r\nRCPT TO:<you@b.test>\r\nDATA\r\nFrom: <me@a.test>\r\nTo: <you@b.test>\r\nDate: ";
+    assert!(fall.starts_with(opening), "{fall}");
+    let subject =
+        "\r\nSubject: [HAProxy Alert] Server web/s is DOWN, reason: Layer4 connection problem";
+    assert!(fall.contains(subject), "{fall}");
+    assert!(fall.ends_with("remaining in queue.\r\n.\r\nQUIT\r\n"), "{fall}");
+    assert!(drain.contains("Alert] Server web/kept enters drain state"), "{drain}");
+    sluice.program().wait_line("mailer 'gone' : no mail sent: ", PATIENCE)?;
+    Ok(())
+}

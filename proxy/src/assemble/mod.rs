@@ -6,6 +6,7 @@ mod base;
 mod checks;
 mod engines;
 pub(crate) mod logs;
+mod mail;
 pub(crate) mod metrics;
 pub(crate) mod names;
 pub(crate) mod peers;
@@ -28,6 +29,7 @@ use proxy_state::Registry;
 use proxy_stream::log::Sink;
 use proxy_types::{DiagSink, Diagnostic, Diagnostics};
 
+use crate::worker::mail::MailSpec;
 use proxy_stream::check::Methods;
 
 use crate::args::Args;
@@ -56,6 +58,8 @@ pub(crate) struct Assembled {
     pub(crate) backends: engines::Backends,
     /// What health checks say, by backend.
     pub(crate) check_methods: Methods,
+    /// Who gets mail about the servers of which backends.
+    pub(crate) mail: Vec<MailSpec>,
     /// `peers` sections that exchange something.
     pub(crate) peers: Vec<peers::Section>,
     /// Where messages of the process go, beside standard error.
@@ -203,6 +207,7 @@ pub(crate) fn build(args: &Args, loaded: &Loaded) -> (Option<Assembled>, Diagnos
             );
         }
     }
+    let mail = mail::routes(&loaded.config, overrides.resolver, &mut diagnostics);
     let spellings = engines::spellings(&loaded.config, &mut diagnostics);
     drop(base);
     let Some(registry) = registry.filter(|_| !diagnostics.has_alert()) else {
@@ -219,6 +224,7 @@ pub(crate) fn build(args: &Args, loaded: &Loaded) -> (Option<Assembled>, Diagnos
         services,
         backends,
         check_methods,
+        mail,
         peers,
         process_log,
         backend_logs,

@@ -12,11 +12,13 @@ use proxy_stream::check::{self, Checker, Methods};
 use proxy_stream::env::Env;
 use proxy_stream::log::Sink;
 
+use super::mail::{Mail, MailSpec};
 use crate::messages;
 
 const EMERG: u8 = 0;
 const ALERT: u8 = 1;
 const NOTICE: u8 = 5;
+const INFO: u8 = 6;
 
 /// Where lines about the servers of each backend go.
 pub(super) type Logs = HashMap<Arc<str>, Arc<dyn Sink>>;
@@ -38,12 +40,14 @@ pub(super) fn start(
     spread: Spread,
     logs: Arc<Logs>,
     unreachable: check::Told,
+    mail: Vec<MailSpec>,
 ) {
     let registry = &env.shared.registry;
     let epoch = env.epoch;
-    let told = logs.clone();
+    let mail = Arc::new(Mail::start(mail, &env.shared.hostname));
+    let (told, mailed) = (logs.clone(), mail.clone());
     let known = registry.clone();
-    registry.on_transition(Box::new(move |transition| tell(&known, &told, transition)));
+    registry.on_transition(Box::new(move |transition| tell(&known, &told, &mailed, transition)));
     let seed = u64::from(std::process::id()) << 20 ^ epoch.as_millis();
     let random = Cell::new(seed | 1);
     let checker = Checker {
@@ -54,7 +58,10 @@ pub(super) fn start(
         spread: spread.percent,
         spread_within: spread.within,
         stop,
-        report: Box::new(move |server, line| report(&logs, server, line)),
+        report: Box::new(move |server, line| {
+            report(&logs, server, line);
+            mail.alert(&server.backend_name, INFO, line);
+        }),
         unreachable,
         random: Box::new(move || next(&random)),
     };
@@ -62,7 +69,7 @@ pub(super) fn start(
 }
 
 /// Tells a change as HAProxy does: a fall alarms, a rise is noted, the last server's fall is an emergency.
-fn tell(registry: &Registry, logs: &Logs, transition: &Transition) {
+fn tell(registry: &Registry, logs: &Logs, mail: &Mail, transition: &Transition) {
     let server = &transition.server;
     let backend = server.backend();
     let told = |b: &Arc<Backend>| b.options.log_health_checks && is_by_check(&transition.change);
@@ -73,6 +80,9 @@ fn tell(registry: &Registry, logs: &Logs, transition: &Transition) {
     };
     messages::warning(format_args!("{line}"));
     log(logs, server, if transition.is_down() { ALERT } else { NOTICE }, &line);
+    // A fall by a decision is no alarm (configuration manual, 4.2 "email-alert level").
+    let fell = matches!(transition.change, Change::Down(_));
+    mail.alert(&server.backend_name, if fell { ALERT } else { NOTICE }, &line);
     if transition.backend_down {
         // Both halves of a `listen` section are one proxy.
         let whole = registry.frontend(&server.backend_name).is_some();

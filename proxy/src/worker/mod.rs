@@ -14,6 +14,7 @@ mod l4;
 mod link;
 mod listen;
 pub(crate) mod loading;
+pub(crate) mod mail;
 mod message;
 mod names;
 mod ocsp;

@@ -270,7 +270,16 @@ fn start(
         };
         names.start(asks);
         let unreachable = Box::new(move |server: &Arc<_>| names.refresh(server));
-        checks::start(&checked, assembled.check_methods, stop.handle(), spread, logs, unreachable);
+        let mail = assembled.mail;
+        checks::start(
+            &checked,
+            assembled.check_methods,
+            stop.handle(),
+            spread,
+            logs,
+            unreachable,
+            mail,
+        );
         say_ready(args, link.as_deref(), predecessor, launcher);
         Ok(control.run(link).await)
     })?;

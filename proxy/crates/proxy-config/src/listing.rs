@@ -9,7 +9,7 @@ use crate::line::{
     balance, bind, cert, error_page, filter, option, rules, server, stats, timeout, tls,
 };
 use crate::section::{
-    cache, crt_store, global, healthcheck, other, peers, proxy, resolvers, userlist,
+    cache, crt_store, global, healthcheck, mailers, other, peers, proxy, resolvers, userlist,
 };
 
 /// One keyword of one table.
@@ -56,6 +56,7 @@ pub fn entries() -> Vec<Entry> {
     add(&mut all, "cache", "", cache::CACHE);
     add(&mut all, "crt-store", "", crt_store::CRT_STORE);
     add(&mut all, "resolvers", "", resolvers::RESOLVERS);
+    add(&mut all, "mailers", "", mailers::MAILERS);
     add(&mut all, "healthcheck", "", healthcheck::HEALTHCHECK);
     add(&mut all, "peers", "", peers::PEERS);
     add(&mut all, "userlist", "", userlist::USERLIST);

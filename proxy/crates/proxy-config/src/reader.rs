@@ -12,11 +12,11 @@ use crate::lexer::{self, Variables, Word, sub_span};
 use crate::line::error_page;
 use crate::line::server::is_name_char;
 use crate::model::{
-    Cache, Config, CrtStore, DefaultsId, HealthCheck, HttpErrors, Peers, Proxy, ProxyKind,
+    Cache, Config, CrtStore, DefaultsId, HealthCheck, HttpErrors, Mailers, Peers, Proxy, ProxyKind,
     Resolvers, Userlist,
 };
 use crate::section::{
-    cache, crt_store, global, healthcheck, other, peers, proxy, resolvers, userlist,
+    cache, crt_store, global, healthcheck, mailers, other, peers, proxy, resolvers, userlist,
 };
 use crate::source::{Source, Sources};
 
@@ -35,6 +35,7 @@ enum Current {
     Cache(Cache),
     CrtStore(CrtStore),
     HealthCheck(HealthCheck),
+    Mailers(Mailers),
 }
 
 /// Every section that has a table here.
@@ -48,8 +49,16 @@ const PROXY_SECTIONS: &[(&str, ProxyKind)] = &[
 /// Names of all sections, for "did you mean".
 pub(crate) fn section_names() -> impl Iterator<Item = &'static str> {
     let proxies = PROXY_SECTIONS.iter().map(|(name, _)| *name);
-    let own =
-        ["crt-store", "global", "healthcheck", "http-errors", "peers", "resolvers", "userlist"];
+    let own = [
+        "crt-store",
+        "global",
+        "healthcheck",
+        "http-errors",
+        "mailers",
+        "peers",
+        "resolvers",
+        "userlist",
+    ];
     let proxies = proxies.chain(std::iter::once("cache"));
     proxies.chain(own).chain(other::SECTIONS.iter().map(|s| s.name))
 }
@@ -119,6 +128,7 @@ impl Reader<'_, '_> {
                 Current::Cache(_) => "cache",
                 Current::CrtStore(_) => "crt-store",
                 Current::HealthCheck(section) => section.name.value.as_str(),
+                Current::Mailers(section) => section.name.value.as_str(),
             };
             let variables =
                 LineVariables { env: &self.cx.env, source: &source.name, line: number, section };
@@ -170,6 +180,7 @@ impl Reader<'_, '_> {
                 self.config.caches.push(section);
             }
             Current::CrtStore(store) => self.config.crt_stores.push(store),
+            Current::Mailers(section) => self.config.mailers.push(section),
             Current::HealthCheck(section) => {
                 healthcheck::check(self.cx, &section);
                 self.config.healthchecks.push(section);
@@ -216,6 +227,7 @@ impl Reader<'_, '_> {
             Current::Peers(section) => peers::line(self.cx, section, &mut args),
             Current::Cache(section) => cache::line(self.cx, section, &mut args),
             Current::CrtStore(store) => crt_store::line(self.cx, store, &mut args),
+            Current::Mailers(section) => mailers::line(self.cx, section, &mut args),
             Current::HealthCheck(section) => healthcheck::line(self.cx, section, &mut args),
             Current::HttpErrors(section) => error_page::section_line(self.cx, section, &mut args),
             Current::Other(_) => Ok(()),
@@ -333,6 +345,16 @@ impl Reader<'_, '_> {
                 self.cx.report(diagnostic);
             }
             self.current = Current::Resolvers(Box::new(section));
+            return true;
+        }
+        if name == "mailers" {
+            self.close_section();
+            let section = mailers::open(self.cx, &mut Args::new(words));
+            if self.config.mailers.iter().any(|known| known.name.value == section.name.value) {
+                let message = format!("mailers section '{}' exists already", section.name);
+                self.cx.alert(section.name.span, message);
+            }
+            self.current = Current::Mailers(section);
             return true;
         }
         if name == "healthcheck" {

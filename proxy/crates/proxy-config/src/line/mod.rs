@@ -8,6 +8,7 @@ pub(crate) mod check;
 pub(crate) mod error_page;
 pub(crate) mod filter;
 pub(crate) mod log;
+pub(crate) mod mail;
 pub(crate) mod names;
 pub(crate) mod option;
 pub(crate) mod persist;

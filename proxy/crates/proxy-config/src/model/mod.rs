@@ -18,6 +18,7 @@ mod filter;
 mod global;
 mod l4;
 mod log;
+mod mail;
 mod option;
 mod peers;
 mod persist;
@@ -44,6 +45,7 @@ pub use global::{
 };
 pub use l4::{L4Hook, L4Mode, L4Policy};
 pub use log::{Facility, LogDestination, LogEntry, LogFormat, LogLevel, LogSample, LogTarget};
+pub use mail::{EmailAlert, Mailer, Mailers};
 pub use option::{
     Except, Flag, FlagSet, ForwardFor, Forwarded, ForwardedPart, HTTP_FLAGS, HttpConnectionMode,
     HttpReuse, LogOption, Proto, Redispatch, RestrictNames, Sides,
@@ -84,6 +86,8 @@ pub struct Config {
     pub defaults: Vec<Proxy>,
     /// `frontend`, `backend` and `listen` sections in the order of the sources.
     pub proxies: Vec<Proxy>,
+    /// `mailers` sections.
+    pub mailers: Vec<Mailers>,
     /// `healthcheck` sections.
     pub healthchecks: Vec<HealthCheck>,
     pub caches: Vec<Cache>,

@@ -5,11 +5,11 @@ use std::time::Duration;
 use proxy_types::{Mode, Span, Spanned};
 
 use super::{
-    AclLine, Affinity, Balance, Bind, CertLine, Checks, Compression, Condition, Cookie, Filters,
-    FlagSet, ForwardFor, Forwarded, HashType, HttpConnectionMode, HttpReuse, L4Mode, L4Policy,
-    LogEntry, LogOption, PersistRdp, PersistRule, Redispatch, RestrictNames, RuleLine, RuleSet,
-    Server, ServerOptions, SourceAddress, StatsPage, StickRule, StickTable, Timeouts, UseBackend,
-    UseServer,
+    AclLine, Affinity, Balance, Bind, CertLine, Checks, Compression, Condition, Cookie, EmailAlert,
+    Filters, FlagSet, ForwardFor, Forwarded, HashType, HttpConnectionMode, HttpReuse, L4Mode,
+    L4Policy, LogEntry, LogOption, PersistRdp, PersistRule, Redispatch, RestrictNames, RuleLine,
+    RuleSet, Server, ServerOptions, SourceAddress, StatsPage, StickRule, StickTable, Timeouts,
+    UseBackend, UseServer,
 };
 use crate::lexer::Word;
 
@@ -225,6 +225,7 @@ pub struct Settings {
     pub restrict_req_hdr_names: Option<Spanned<RestrictNames>>,
     /// `rate-limit sessions`, per second; 0 is no limit.
     pub rate_limit_sessions: Option<Spanned<u32>>,
+    pub email_alert: EmailAlert,
     pub retries: Option<Spanned<u32>>,
     /// `retry-on`: words and statuses.
     pub retry_on: Option<Spanned<Vec<String>>>,

@@ -8,6 +8,7 @@ use crate::model::{CheckLine, CheckOption, Config, Proxy, Server, ServerOptions}
 
 pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
     for proxy in config.backends() {
+        mail(cx, config, proxy);
         unique(cx, proxy);
         for server in &proxy.servers {
             check_port(cx, proxy, server);
@@ -170,6 +171,31 @@ fn initial(cx: &mut Context<'_>, proxy: &Proxy, server: &Server) {
             proxy.name, server.name
         );
         cx.report(Diagnostic::alert(message).at(state.span).label(track.span, "it tracks here"));
+    }
+}
+
+/// `email-alert` needs a section that is there, and both addresses.
+fn mail(cx: &mut Context<'_>, config: &Config, proxy: &Proxy) {
+    let alert = &proxy.settings.email_alert;
+    if let Some(name) = &alert.mailers
+        && !config.mailers.iter().any(|section| section.name.value == name.value)
+    {
+        let names = config.mailers.iter().map(|section| section.name.value.as_str());
+        let near = proxy_types::text::nearest(&name.value, names).map(str::to_owned);
+        let message = format!("{}: unable to find mailers '{name}'", proxy.label());
+        let diagnostic = Diagnostic::alert(message).at(name.span);
+        cx.report(diagnostic.did_you_mean(near.as_deref()));
+    }
+    let spans = [&alert.mailers, &alert.from, &alert.to, &alert.myhostname];
+    let level = alert.level.as_ref().map(|level| level.span);
+    let first = spans.iter().find_map(|word| Some(word.as_ref()?.span)).or(level);
+    let complete = alert.mailers.is_some() && alert.from.is_some() && alert.to.is_some();
+    if let Some(span) = first.filter(|_| !complete) {
+        let message = format!(
+            "{}: no mail is sent: 'email-alert' needs 'mailers', 'from' and 'to'",
+            proxy.label()
+        );
+        cx.warn(span, message);
     }
 }
 

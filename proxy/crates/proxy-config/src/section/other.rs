@@ -74,7 +74,6 @@ pub(crate) const SECTIONS: &[OtherSection] = &[
         )],
     ),
     section("log-profile", "8.3.5", &[&not_yet(On::HERE, "8.3.5", "logs", ["log-tag", "on"])]),
-    section("mailers", "12.3", &[&not_yet(On::HERE, "12.3", "mail", ["mailer", "timeout"])]),
     section(
         "program",
         "",

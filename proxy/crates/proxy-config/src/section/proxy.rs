@@ -7,8 +7,8 @@ use crate::args::{Args, Polarity, last_string, rest_text};
 use crate::context::{Context, Parsed};
 use crate::keyword::{On, Row, Shape, Table, find, inert, not_yet, removed, row, suggest};
 use crate::line::{
-    balance, bind, capture, cert, check, error_page, filter, log, option, persist, retry, rules,
-    server, stats, stick, timeout,
+    balance, bind, capture, cert, check, error_page, filter, log, mail, option, persist, retry,
+    rules, server, stats, stick, timeout,
 };
 use crate::model::{HttpReuse, LogEntry, Proxy, RuleSet, StateSource};
 use crate::place::{check_polarity, check_section, check_shape};
@@ -34,7 +34,6 @@ pub(crate) const PROXY: Table<Parse> = &[
     )],
     &not_yet(On::DEF_FE, M, "logs", ["log-format-sd", "log-steps"]),
     &not_yet(On::BE, M, "FastCGI", ["use-fcgi-app"]),
-    &not_yet(On::ALL, M, "mail", ["email-alert"]),
     CERTIFICATES,
     &not_yet(On::NAMED_FE, M, "QUIC", ["quic-initial"]),
 ];
@@ -282,6 +281,14 @@ const CARRIED: &[Row<Parse>] = &[
         M,
         "rules on every response",
         |cx, p, args| rules::rule(cx, p, args, RuleSet::HttpAfterResponse),
+    ),
+    row(
+        "email-alert",
+        On::ALL,
+        "{from|level|mailers|myhostname|to} <value>",
+        M,
+        "mail about servers that change their state",
+        mail::email_alert,
     ),
     row(
         "external-check",
