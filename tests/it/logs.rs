@@ -286,3 +286,75 @@ fn a_connection_that_was_retried_is_not_normal() -> Result<()> {
     assert!(line.starts_with("<131>") && line.contains(" 200 "), "{line}");
     Ok(())
 }
+
+/// What stands behind the process id of lines in format rfc5424.
+fn told(log: &Syslog) -> Result<String> {
+    let line = log.next(PATIENCE)?;
+    let words: Vec<&str> = line.trim_end().splitn(6, ' ').collect();
+    let tag = words.get(3).copied().unwrap_or_default();
+    Ok(format!("{tag} {}", words.get(5).copied().unwrap_or_default()))
+}
+
+/// Profiles, steps and `do-log` are of later versions than Debian's HAProxy: expected is what the manual says.
+#[test]
+fn profiles_say_how_lines_are_made_at_which_step() -> Result<()> {
+    if tests::sluice::peer() == tests::sluice::Peer::Haproxy {
+        return Ok(());
+    }
+    let (plain, profiled) = (Syslog::start()?, Syslog::start()?);
+    let server = HttpServer::start("one")?;
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let config = format!(
+        "log-profile brief
+    log-tag custom-tag
+    on error format \"%ci: error\"
+    on connect drop
+    on any sd custom-sd
+log-profile local
+    log-tag local-tag
+    on tcp-req-conn format \"from %ci\"
+listen px
+    bind {address}
+    mode http
+    timeout client 9s
+    timeout server 9s
+    timeout connect 9s
+    log {} format rfc5424 local0
+    log {} format rfc5424 profile brief local0
+    log-format \"%OG %ST\"
+    log-format-sd \"[a@1 status=%ST]\"
+    log-steps accept,connect,response,close
+    tcp-request connection do-log profile local
+    http-request do-log
+    server s {}
+",
+        plain.address(),
+        profiled.address(),
+        server.address()
+    );
+    let _sluice = Sluice::config(config).start()?;
+    assert_eq!(get(address, "/")?.status, 200);
+    for expected in [
+        "local-tag - [a@1 status=-1] from 127.0.0.1",
+        "haproxy - [a@1 status=-1] txn_accept -1",
+        "haproxy - [a@1 status=-1] http-req -1",
+        "haproxy - [a@1 status=-1] txn_connect -1",
+        "haproxy - [a@1 status=200] txn_response 200",
+        "haproxy - [a@1 status=200] txn_close 200",
+    ] {
+        assert_eq!(told(&plain)?, expected);
+    }
+    for expected in [
+        "local-tag - [a@1 status=-1] from 127.0.0.1",
+        "custom-tag - custom-sd txn_accept -1",
+        "custom-tag - custom-sd http-req -1",
+        "custom-tag - custom-sd txn_response 200",
+        "custom-tag - custom-sd txn_close 200",
+    ] {
+        assert_eq!(told(&profiled)?, expected);
+    }
+    raw(address, "garbage\r\n\r\n")?;
+    assert_eq!(told(&profiled)?, "local-tag - [a@1 status=-1] from 127.0.0.1");
+    assert_eq!(told(&profiled)?, "custom-tag - [a@1 status=400] 127.0.0.1: error");
+    Ok(())
+}

@@ -6,16 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proxy_config::compile::Stick;
-use proxy_config::model::{self, Balance, Config, ErrorSource, Proxy, TuneH2Side};
+use proxy_config::compile::{CompiledProfile, CompiledStep};
+use proxy_config::model::{self, Balance, Config, ErrorSource, LogStep, Proxy, TuneH2Side};
 use proxy_http::h1::Limits;
 use proxy_rules::capture::CaptureSlot;
+use proxy_rules::logformat::Origin;
 use proxy_rules::ruleset::RuleSet;
 use proxy_rules::sample::{Expr, Place};
 use proxy_state::Registry;
 use proxy_stream::env::{
     Back, BalanceKey, Forwarded, ForwardedPart, Front, Glitches, ServerChoice, StickRule,
 };
-use proxy_stream::log::Log;
+use proxy_stream::log::{Log, Profile, Step};
 use proxy_stream::mux::h2::{Settings, Side};
 use proxy_stream::reply::{ErrorReplies, ErrorReply, Reply};
 use proxy_types::{DiagSink, Diagnostic, Diagnostics, Mode, Spanned};
@@ -215,12 +217,29 @@ pub(crate) fn services(
             let header = proxy.settings.unique_id_header.as_ref();
             (format, header.map(|name| name.value.as_str().into()))
         });
-        if let Some(sink) = logs.of_proxy(proxy, diagnostics) {
-            let connect = || rules.connect_format(frontend.mode, diagnostics);
-            front.log = compiled.log_format.or_else(connect).map(|format| Log {
+        let profiles: Vec<_> = compiled.profiles.into_iter().map(profile).collect();
+        let routes = logs.routes(proxy, &profiles, diagnostics);
+        if !routes.is_empty() {
+            let format =
+                compiled.log_format.or_else(|| rules.connect_format(frontend.mode, diagnostics));
+            let sections = config.log_profiles.iter().zip(&profiles);
+            let profiles = sections
+                .map(|(section, profile)| {
+                    let routes = logs.under(proxy, section, profile, diagnostics);
+                    (section.name.value.as_str().into(), routes)
+                })
+                .collect();
+            front.log = format.map(|format| Log {
                 format,
                 error_format: compiled.error_log_format,
-                sink,
+                data: compiled.log_format_sd,
+                steps: proxy
+                    .settings
+                    .log_steps
+                    .as_ref()
+                    .map(|steps| steps.value.iter().filter_map(|step| origin(*step)).collect()),
+                routes,
+                profiles,
             });
         }
         let front = Arc::new(front);
@@ -231,6 +250,35 @@ pub(crate) fn services(
     }
     let backs = backs.into_iter().map(|(name, back)| (name.as_bytes().into(), back)).collect();
     (services, backs)
+}
+
+fn profile(compiled: CompiledProfile) -> Arc<Profile> {
+    let step = |line: CompiledStep| {
+        let step = Step { drop: line.drop, format: line.format, data: line.sd };
+        (origin(line.step), step)
+    };
+    Arc::new(Profile { steps: compiled.steps.into_iter().map(step).collect() })
+}
+
+/// What makes the lines of a step; `None` is any.
+fn origin(step: LogStep) -> Option<Origin> {
+    Some(match step {
+        LogStep::Any => return None,
+        LogStep::Accept => Origin::TxnAccept,
+        LogStep::Close => Origin::TxnClose,
+        LogStep::Connect => Origin::TxnConnect,
+        LogStep::Error => Origin::SessError,
+        LogStep::HttpAfterRes => Origin::HttpAfterRes,
+        LogStep::HttpReq => Origin::HttpReq,
+        LogStep::HttpRes => Origin::HttpRes,
+        LogStep::QuicInit => Origin::QuicInit,
+        LogStep::Request => Origin::TxnRequest,
+        LogStep::Response => Origin::TxnResponse,
+        LogStep::TcpReqConn => Origin::TcpReqConn,
+        LogStep::TcpReqCont => Origin::TcpReqCont,
+        LogStep::TcpReqSess => Origin::TcpReqSess,
+        LogStep::TcpResCont => Origin::TcpResCont,
+    })
 }
 
 /// What the algorithm of a backend hashes.

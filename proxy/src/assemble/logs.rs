@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use proxy_config::model::{Config, LogDestination, LogFormat, LogTarget, Proxy};
+use proxy_config::model::{Config, LogDestination, LogFormat, LogProfile, LogTarget, Proxy};
 use proxy_state::Registry;
-use proxy_stream::log::Sink;
 use proxy_stream::log::emit::{Destination, Format, Sample, TargetSpec, Targets};
+use proxy_stream::log::{Profile, Route, Sink};
 use proxy_types::{DiagSink, Diagnostic, Diagnostics};
 
 use super::addresses::Resolver;
@@ -31,6 +31,54 @@ impl Logs<'_> {
     ) -> Option<Arc<dyn Sink>> {
         let tag = proxy.settings.log_tag.as_ref().map(|tag| tag.value.as_str());
         self.open(self.config.log_targets(proxy), tag, diagnostics)
+    }
+
+    /// The targets of a frontend, together when they have one profile; `profiles` are those of the configuration.
+    pub(crate) fn routes(
+        &self,
+        proxy: &Proxy,
+        profiles: &[Arc<Profile>],
+        diagnostics: &mut Diagnostics,
+    ) -> Vec<Route> {
+        let own = proxy.settings.log_tag.as_ref().map(|tag| tag.value.as_str());
+        let mut groups: Vec<(Option<&str>, Vec<&LogTarget>)> = Vec::new();
+        for target in self.config.log_targets(proxy) {
+            let name = target.profile.as_ref().map(|name| name.value.as_str());
+            match groups.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, group)) => group.push(target),
+                None => groups.push((name, vec![target])),
+            }
+        }
+        let mut routes = Vec::new();
+        for (name, targets) in groups {
+            let index = name.and_then(|name| self.profile_index(name));
+            let section = index.and_then(|index| self.config.log_profiles.get(index));
+            let tag = section.and_then(|section| section.log_tag.as_ref());
+            let tag = tag.map(|tag| tag.value.as_str()).or(own);
+            if let Some(sink) = self.open(targets.into_iter(), tag, diagnostics) {
+                let profile = index.and_then(|index| profiles.get(index)).cloned();
+                routes.push(Route { sink, profile });
+            }
+        }
+        routes
+    }
+
+    /// All targets of a frontend under one profile, for `do-log profile`.
+    pub(crate) fn under(
+        &self,
+        proxy: &Proxy,
+        section: &LogProfile,
+        profile: &Arc<Profile>,
+        diagnostics: &mut Diagnostics,
+    ) -> Vec<Route> {
+        let tag = section.log_tag.as_ref().or(proxy.settings.log_tag.as_ref());
+        let tag = tag.map(|tag| tag.value.as_str());
+        let sink = self.open(self.config.log_targets(proxy), tag, diagnostics);
+        sink.map(|sink| Route { sink, profile: Some(profile.clone()) }).into_iter().collect()
+    }
+
+    fn profile_index(&self, name: &str) -> Option<usize> {
+        self.config.log_profiles.iter().position(|profile| profile.name.value == name)
     }
 
     /// Where the process' own messages go.

@@ -104,7 +104,7 @@ impl FlowLog {
             cx.backend = backend.map(|backend| &**backend);
             cx.server = server.as_deref();
             cx.facts = Some(&facts);
-            log.sink.line(severity, log.format.render(&cx));
+            log.emit(&cx, Origin::TxnClose, severity);
         }
         scratch.reset();
     }

@@ -20,8 +20,8 @@ use proxy_types::{DiagSink, Diagnostic, Mode, Span, Spanned};
 
 use crate::lexer::Word;
 use crate::model::{
-    Balance, CheckLine, CheckOption, Checks, Config, ErrorSource, LogOption, OwnChecks, Proxy,
-    ProxyKind, RuleLine, RuleSet, StickRule, StoreWhen,
+    Balance, CheckLine, CheckOption, Checks, Config, ErrorSource, LogOption, LogProfile, LogStep,
+    OwnChecks, Proxy, ProxyKind, RuleLine, RuleSet, StickRule, StoreWhen,
 };
 
 /// Where compiled things get their surroundings from.
@@ -193,6 +193,8 @@ impl Compiler<'_> {
         if in_frontend {
             let settings = &proxy.settings;
             out.error_log_format = self.line_format(settings.error_log_format.as_ref(), Use::Log);
+            out.log_format_sd = self.line_format(settings.log_format_sd.as_ref(), Use::Log);
+            out.profiles = config.log_profiles.iter().map(|p| self.profile(p)).collect();
             out.unique_id_format = self.line_format(settings.unique_id_format.as_ref(), Use::Http);
         }
         out.captures = std::mem::take(&mut self.captures);
@@ -241,6 +243,17 @@ impl Compiler<'_> {
         let script = Script::parse(kind, &request, &lines, &mut self.parse(Place::Check), tell);
         self.mode = mode;
         script
+    }
+
+    /// The formats of a profile as this proxy sees them.
+    fn profile(&mut self, profile: &LogProfile) -> CompiledProfile {
+        let steps = profile.steps.iter().map(|line| CompiledStep {
+            step: line.step,
+            drop: line.drop,
+            format: self.line_format(line.format.as_ref(), Use::Log),
+            sd: self.line_format(line.sd.as_ref(), Use::Log),
+        });
+        CompiledProfile { steps: steps.collect() }
     }
 
     /// Opens the slots that lines of a frontend declare; its rules may add some.
@@ -500,6 +513,21 @@ impl Compiler<'_> {
     }
 }
 
+/// A `log-profile` section, compiled for one proxy.
+#[derive(Debug, Default)]
+pub struct CompiledProfile {
+    pub steps: Vec<CompiledStep>,
+}
+
+/// An `on` line of a profile.
+#[derive(Debug)]
+pub struct CompiledStep {
+    pub step: LogStep,
+    pub drop: bool,
+    pub format: Option<LogFormat>,
+    pub sd: Option<LogFormat>,
+}
+
 /// A variable of the process and what it is set to at start.
 #[derive(Debug)]
 pub struct GlobalVar {
@@ -557,6 +585,9 @@ pub struct CompiledProxy {
     /// `None` in backends and without a format.
     pub log_format: Option<LogFormat>,
     pub error_log_format: Option<LogFormat>,
+    pub log_format_sd: Option<LogFormat>,
+    /// Those of `log-profile` sections, in their order.
+    pub profiles: Vec<CompiledProfile>,
     pub unique_id_format: Option<LogFormat>,
     /// The slots that lines and rules of a frontend declare.
     pub captures: CaptureSlots,

@@ -55,6 +55,7 @@ pub fn entries() -> Vec<Entry> {
     add(&mut all, "crt-list", "", cert::OPTIONS);
     add(&mut all, "cache", "", cache::CACHE);
     add(&mut all, "crt-store", "", crt_store::CRT_STORE);
+    add(&mut all, "log-profile", "", crate::section::log_profile::LOG_PROFILE);
     add(&mut all, "resolvers", "", resolvers::RESOLVERS);
     add(&mut all, "mailers", "", mailers::MAILERS);
     add(&mut all, "healthcheck", "", healthcheck::HEALTHCHECK);

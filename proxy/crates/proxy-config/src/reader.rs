@@ -11,10 +11,12 @@ use crate::dump::Recorder;
 use crate::lexer::{self, Variables, Word, sub_span};
 use crate::line::error_page;
 use crate::line::server::is_name_char;
+use crate::model;
 use crate::model::{
     Cache, Config, CrtStore, DefaultsId, HealthCheck, HttpErrors, Mailers, Peers, Proxy, ProxyKind,
     Resolvers, Userlist,
 };
+use crate::section::log_profile;
 use crate::section::{
     cache, crt_store, global, healthcheck, mailers, other, peers, proxy, resolvers, userlist,
 };
@@ -30,6 +32,7 @@ enum Current {
     Other(&'static str),
     Peers(Box<Peers>),
     Proxy(Box<Proxy>),
+    LogProfile(model::LogProfile),
     Resolvers(Box<Resolvers>),
     Userlist(Userlist),
     Cache(Cache),
@@ -60,6 +63,7 @@ pub(crate) fn section_names() -> impl Iterator<Item = &'static str> {
         "userlist",
     ];
     let proxies = proxies.chain(std::iter::once("cache"));
+    let proxies = proxies.chain(std::iter::once("log-profile"));
     proxies.chain(own).chain(other::SECTIONS.iter().map(|s| s.name))
 }
 
@@ -123,6 +127,7 @@ impl Reader<'_, '_> {
                 Current::Peers(section) => section.name.value.as_str(),
                 Current::Proxy(p) if p.name.value.is_empty() => p.kind.as_str(),
                 Current::Proxy(p) => p.name.value.as_str(),
+                Current::LogProfile(profile) => profile.name.value.as_str(),
                 Current::Resolvers(section) => section.name.value.as_str(),
                 Current::Userlist(list) => list.name.value.as_str(),
                 Current::Cache(_) => "cache",
@@ -167,6 +172,7 @@ impl Reader<'_, '_> {
             }
             Current::Proxy(proxy) => self.config.proxies.push(*proxy),
             Current::HttpErrors(section) => self.config.http_errors.push(section),
+            Current::LogProfile(profile) => self.config.log_profiles.push(profile),
             Current::Resolvers(section) => {
                 resolvers::check(self.cx, &section);
                 self.config.resolvers.push(*section);
@@ -222,6 +228,7 @@ impl Reader<'_, '_> {
                 proxy.has_errors |= self.cx.alerts() > alerts;
                 result
             }
+            Current::LogProfile(profile) => log_profile::line(self.cx, profile, &mut args),
             Current::Resolvers(section) => resolvers::line(self.cx, section, &mut args),
             Current::Userlist(list) => userlist::line(self.cx, list, &mut args),
             Current::Peers(section) => peers::line(self.cx, section, &mut args),
@@ -330,6 +337,20 @@ impl Reader<'_, '_> {
             self.close_section();
             let store = crt_store::open(self.cx, &mut Args::new(words));
             self.current = Current::CrtStore(store);
+            return true;
+        }
+        if name == "log-profile" {
+            self.close_section();
+            let profile = log_profile::open(self.cx, &mut Args::new(words));
+            let same = |known: &&model::LogProfile| known.name.value == profile.name.value;
+            if let Some(known) = self.config.log_profiles.iter().find(same) {
+                let message = format!("log-profile '{}' is already defined", profile.name);
+                let diagnostic = Diagnostic::alert(message)
+                    .at(profile.name.span)
+                    .label(known.name.span, "first defined here");
+                self.cx.report(diagnostic);
+            }
+            self.current = Current::LogProfile(profile);
             return true;
         }
         if name == "resolvers" {

@@ -142,7 +142,7 @@ fn main() {
     front.log = sink.map(|sink| {
         let word = Spanned::new(formats::HTTP.as_bytes(), Span::NONE);
         let format = LogFormat::parse(word, Use::Log, &mut cx).expect("format");
-        Log { format, error_format: None, sink }
+        Log::new(format, sink)
     });
     let mut acls = AclTable::default();
     cx.place = Place::FeHttpRequest;

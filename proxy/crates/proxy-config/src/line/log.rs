@@ -16,6 +16,7 @@ pub(crate) fn target(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<LogTar
     let mut max_len = 1024;
     let mut format = None;
     let mut sample = None;
+    let mut profile = None;
     let facility = loop {
         let word = args.word(cx, "a facility")?;
         match word.value.as_str() {
@@ -23,9 +24,7 @@ pub(crate) fn target(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<LogTar
             "format" => format = Some(args.choice(cx, LogFormat::ALL)?),
             "sample" => sample = Some(read_sample(cx, args)?),
             "profile" => {
-                let message =
-                    format!("'{}' option '{}': known, not carried yet", args.name(), word.value);
-                return Err(cx.alert(word.span, message));
+                profile = Some(args.string(cx, "the name of a 'log-profile' section")?);
             }
             name => match Facility::from_name(name) {
                 Some(facility) => break facility,
@@ -55,6 +54,7 @@ pub(crate) fn target(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<LogTar
         max_len,
         sample,
         format,
+        profile,
         facility,
         level,
         min_level,

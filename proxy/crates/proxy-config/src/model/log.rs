@@ -25,11 +25,82 @@ pub struct LogTarget {
     pub sample: Option<Spanned<LogSample>>,
     /// `None` means [`LogFormat::Rfc3164`] for syslog destinations and [`LogFormat::Raw`] for descriptors.
     pub format: Option<Spanned<LogFormat>>,
+    /// `profile`: the section that says how its lines are made.
+    pub profile: Option<Spanned<String>>,
     pub facility: Facility,
     /// Lines that are less severe are not sent. All are by default.
     pub level: LogLevel,
     /// Lines that are more severe are sent with this level. [`LogLevel::Emerg`] changes none.
     pub min_level: LogLevel,
+}
+
+/// A `log-profile` section.
+#[derive(Clone, Debug)]
+pub struct LogProfile {
+    pub name: Spanned<String>,
+    pub log_tag: Option<Spanned<String>>,
+    /// At most one for each step.
+    pub steps: Vec<ProfileStep>,
+}
+
+/// An `on` line.
+#[derive(Clone, Debug)]
+pub struct ProfileStep {
+    pub step: LogStep,
+    pub drop: bool,
+    pub format: Option<Spanned<String>>,
+    /// Structured data.
+    pub sd: Option<Spanned<String>>,
+}
+
+/// When a line is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogStep {
+    Accept,
+    /// Every step that no line is about.
+    Any,
+    Close,
+    Connect,
+    Error,
+    HttpAfterRes,
+    HttpReq,
+    HttpRes,
+    QuicInit,
+    Request,
+    Response,
+    TcpReqConn,
+    TcpReqCont,
+    TcpReqSess,
+    TcpResCont,
+}
+
+impl LogStep {
+    /// What `log-steps` takes beside `all`.
+    pub const OF_STREAMS: &'static [(&'static str, Self)] = &[
+        ("accept", Self::Accept),
+        ("close", Self::Close),
+        ("connect", Self::Connect),
+        ("request", Self::Request),
+        ("response", Self::Response),
+    ];
+    /// What `on` lines take.
+    pub const OF_PROFILES: &'static [(&'static str, Self)] = &[
+        ("accept", Self::Accept),
+        ("any", Self::Any),
+        ("close", Self::Close),
+        ("connect", Self::Connect),
+        ("error", Self::Error),
+        ("http-after-res", Self::HttpAfterRes),
+        ("http-req", Self::HttpReq),
+        ("http-res", Self::HttpRes),
+        ("quic-init", Self::QuicInit),
+        ("request", Self::Request),
+        ("response", Self::Response),
+        ("tcp-req-conn", Self::TcpReqConn),
+        ("tcp-req-cont", Self::TcpReqCont),
+        ("tcp-req-sess", Self::TcpReqSess),
+        ("tcp-res-cont", Self::TcpResCont),
+    ];
 }
 
 /// `sample <ranges>:<size>`: of every `size` lines, those in a range, counted from 1.

@@ -44,7 +44,10 @@ pub use global::{
     CloseSpread, DefaultPath, Global, MasterWorker, SetVar, StatsGlobal, Tune, TuneH2, TuneH2Side,
 };
 pub use l4::{L4Hook, L4Mode, L4Policy};
-pub use log::{Facility, LogDestination, LogEntry, LogFormat, LogLevel, LogSample, LogTarget};
+pub use log::{
+    Facility, LogDestination, LogEntry, LogFormat, LogLevel, LogProfile, LogSample, LogStep,
+    LogTarget, ProfileStep,
+};
 pub use mail::{EmailAlert, Mailer, Mailers};
 pub use option::{
     Except, Flag, FlagSet, ForwardFor, Forwarded, ForwardedPart, HTTP_FLAGS, HttpConnectionMode,
@@ -93,6 +96,8 @@ pub struct Config {
     pub caches: Vec<Cache>,
     /// `crt-store` sections.
     pub crt_stores: Vec<CrtStore>,
+    /// `log-profile` sections.
+    pub log_profiles: Vec<LogProfile>,
     /// `resolvers` sections.
     pub resolvers: Vec<Resolvers>,
     /// `peers` sections in the order of the sources.

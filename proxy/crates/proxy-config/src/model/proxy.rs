@@ -7,9 +7,9 @@ use proxy_types::{Mode, Span, Spanned};
 use super::{
     AclLine, Affinity, Balance, Bind, CertLine, Checks, Compression, Condition, Cookie, EmailAlert,
     Filters, FlagSet, ForwardFor, Forwarded, HashType, HttpConnectionMode, HttpReuse, L4Mode,
-    L4Policy, LogEntry, LogOption, PersistRdp, PersistRule, Redispatch, RestrictNames, RuleLine,
-    RuleSet, Server, ServerOptions, SourceAddress, StatsPage, StickRule, StickTable, Timeouts,
-    UseBackend, UseServer,
+    L4Policy, LogEntry, LogOption, LogStep, PersistRdp, PersistRule, Redispatch, RestrictNames,
+    RuleLine, RuleSet, Server, ServerOptions, SourceAddress, StatsPage, StickRule, StickTable,
+    Timeouts, UseBackend, UseServer,
 };
 use crate::lexer::Word;
 
@@ -204,6 +204,10 @@ pub struct Settings {
     /// `log-format`: the text, to be compiled by `proxy-rules`. The later of this and [`Settings::log_option`] counts;
     /// setting one clears the other.
     pub log_format: Option<Word>,
+    /// `log-format-sd`: structured data of lines in format rfc5424.
+    pub log_format_sd: Option<Word>,
+    /// `log-steps`; once at the end without.
+    pub log_steps: Option<Spanned<Vec<LogStep>>>,
     pub log_option: Option<Spanned<LogOption>>,
     pub log_tag: Option<Spanned<String>>,
     /// `log` lines in order.

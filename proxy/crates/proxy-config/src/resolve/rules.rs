@@ -74,6 +74,7 @@ pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
         }
         let formats = [
             (&proxy.settings.error_log_format, Use::Log),
+            (&proxy.settings.log_format_sd, Use::Log),
             (&proxy.settings.unique_id_format, Use::Http),
         ];
         for (format, purpose) in formats {
@@ -131,6 +132,10 @@ fn reference(cx: &mut Context<'_>, config: &Config, user: &Proxy, named: &Spanne
         Named::HttpErrors(name) => {
             let sections = config.http_errors.iter();
             ("http-errors section", name, sections.map(|s| s.name.value.as_str()).collect())
+        }
+        Named::LogProfile(name) => {
+            let sections = config.log_profiles.iter();
+            ("log-profile section", name, sections.map(|p| p.name.value.as_str()).collect())
         }
         Named::Resolvers(name) => {
             let sections = config.resolvers.iter().map(|r| r.name.value.as_str());

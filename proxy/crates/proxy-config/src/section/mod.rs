@@ -6,6 +6,7 @@ pub(crate) mod crt_store;
 mod environment;
 pub(crate) mod global;
 pub(crate) mod healthcheck;
+pub(crate) mod log_profile;
 pub(crate) mod mailers;
 pub(crate) mod other;
 pub(crate) mod peers;

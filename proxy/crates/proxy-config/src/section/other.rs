@@ -73,7 +73,6 @@ pub(crate) const SECTIONS: &[OtherSection] = &[
             ["backlog", "bind", "dgram-bind", "log", "maxconn", "option", "timeout"],
         )],
     ),
-    section("log-profile", "8.3.5", &[&not_yet(On::HERE, "8.3.5", "logs", ["log-tag", "on"])]),
     section(
         "program",
         "",

@@ -6,11 +6,12 @@ use proxy_types::{Diagnostic, Mode, Spanned};
 use crate::args::{Args, Polarity, last_string, rest_text};
 use crate::context::{Context, Parsed};
 use crate::keyword::{On, Row, Shape, Table, find, inert, not_yet, removed, row, suggest};
+use crate::lexer::between_commas;
 use crate::line::{
     balance, bind, capture, cert, check, error_page, filter, log, mail, option, persist, retry,
     rules, server, stats, stick, timeout,
 };
-use crate::model::{HttpReuse, LogEntry, Proxy, RuleSet, StateSource};
+use crate::model::{HttpReuse, LogEntry, LogStep, Proxy, RuleSet, StateSource};
 use crate::place::{check_polarity, check_section, check_shape};
 
 pub(crate) type Parse = fn(&mut Context<'_>, &mut Proxy, &mut Args<'_>) -> Parsed;
@@ -32,7 +33,6 @@ pub(crate) const PROXY: Table<Parse> = &[
         Shape::Number(0, i32::MAX as i64),
         "a session keeps one idle connection per server",
     )],
-    &not_yet(On::DEF_FE, M, "logs", ["log-format-sd", "log-steps"]),
     &not_yet(On::BE, M, "FastCGI", ["use-fcgi-app"]),
     CERTIFICATES,
     &not_yet(On::NAMED_FE, M, "QUIC", ["quic-initial"]),
@@ -375,6 +375,19 @@ const CARRIED: &[Row<Parse>] = &[
         p.settings.log_option = None;
         Ok(())
     }),
+    row(
+        "log-format-sd",
+        On::DEF_FE,
+        "<fmt>",
+        M,
+        "structured data of lines in format rfc5424",
+        |cx, p, args| {
+            let text = last_string(cx, args, "a log format (quote it when it has spaces)")?;
+            p.settings.log_format_sd = Some(text);
+            Ok(())
+        },
+    ),
+    row("log-steps", On::DEF_FE, "<steps>", M, "when log lines are made", log_steps as Parse),
     row("log-tag", On::ALL, "<string>", M, "tag in syslog headers", |cx, p, args| {
         p.settings.log_tag = Some(last_string(cx, args, "a tag")?);
         Ok(())
@@ -611,6 +624,27 @@ const REMOVED: &[Row<Parse>] = &[
     removed("srvtimeout", "2.1", "use 'timeout server'"),
     removed("transparent", "3.5", "use 'server <name> 0.0.0.0'"),
 ];
+
+fn log_steps(cx: &mut Context<'_>, p: &mut Proxy, args: &mut Args<'_>) -> Parsed {
+    const WHAT: &str = "'all', or a list of accept, connect, request, response and close";
+    let word = args.string(cx, WHAT)?;
+    let mut steps = Vec::new();
+    for name in between_commas(&word) {
+        match LogStep::OF_STREAMS.iter().find(|(known, _)| *known == name.value) {
+            Some((_, step)) => steps.push(*step),
+            None if name.value == "all" => {
+                steps.extend(LogStep::OF_STREAMS.iter().map(|(_, step)| *step));
+            }
+            None => {
+                let message = format!("'{}' : unknown step '{}'", args.name(), name.value);
+                let diagnostic = Diagnostic::alert(message).at(name.span);
+                return Err(cx.report(diagnostic.expected(format!("expected {WHAT}"))));
+            }
+        }
+    }
+    p.settings.log_steps = Some(Spanned::new(steps, word.span));
+    args.end(cx)
+}
 
 pub(crate) fn log_line(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
     if args.polarity != Polarity::Set {

@@ -5,6 +5,7 @@ mod body;
 mod cache;
 mod capture;
 pub mod def;
+mod do_log;
 pub mod env;
 mod header;
 mod log;
@@ -31,6 +32,7 @@ pub const ALL: &[&[ActionDef]] = &[
     auth::ACTIONS,
     cache::ACTIONS,
     capture::ACTIONS,
+    do_log::ACTIONS,
     header::ACTIONS,
     log::ACTIONS,
     normalize::ACTIONS,

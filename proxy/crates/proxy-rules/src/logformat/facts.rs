@@ -194,6 +194,15 @@ pub enum AnsweredBy<'a> {
 /// Which step makes a line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Origin {
+    /// `do-log` in rules of this set, and so on.
+    HttpAfterRes,
+    HttpReq,
+    HttpRes,
+    QuicInit,
+    TcpReqConn,
+    TcpReqCont,
+    TcpReqSess,
+    TcpResCont,
     SessError,
     SessKilled,
     TxnAccept,
@@ -208,6 +217,14 @@ pub enum Origin {
 impl Origin {
     pub fn name(self) -> &'static str {
         match self {
+            Self::HttpAfterRes => "http-after-res",
+            Self::HttpReq => "http-req",
+            Self::HttpRes => "http-res",
+            Self::QuicInit => "quic-init",
+            Self::TcpReqConn => "tcp-req-conn",
+            Self::TcpReqCont => "tcp-req-cont",
+            Self::TcpReqSess => "tcp-req-sess",
+            Self::TcpResCont => "tcp-res-cont",
             Self::SessError => "sess_error",
             Self::SessKilled => "sess_killed",
             Self::TxnAccept => "txn_accept",

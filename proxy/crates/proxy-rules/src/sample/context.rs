@@ -12,7 +12,7 @@ use super::connection::Connection;
 use super::value::Sample;
 use crate::capture::Captured;
 use crate::jwt::PublicKeys;
-use crate::logformat::{LogFacts, TimeoutChanges};
+use crate::logformat::{LogFacts, Origin, TimeoutChanges};
 use crate::pattern::PatternLists;
 use crate::track::Tracked;
 use crate::users::Userlist;
@@ -120,6 +120,14 @@ pub struct EvalCtx<'a> {
     pub facts: Option<&'a LogFacts<'a>>,
     /// The stream itself while it lives, where `facts` are not made yet.
     pub stream: Option<&'a dyn StreamView>,
+    /// Where `do-log` writes.
+    pub logger: Option<&'a dyn Logger>,
+}
+
+/// Writes log lines while rules run.
+pub trait Logger {
+    /// Writes the line of what `cx` shows, in the form of a profile if one is named.
+    fn log(&self, cx: &EvalCtx<'_>, origin: Origin, profile: Option<&str>);
 }
 
 /// What rules set for one stream in place of what holds otherwise (`set-src`, `set-dst`, `set-timeout`).
@@ -177,6 +185,7 @@ impl<'a> EvalCtx<'a> {
             tracked: None,
             facts: None,
             stream: None,
+            logger: None,
         }
     }
 

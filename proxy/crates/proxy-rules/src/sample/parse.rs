@@ -35,6 +35,7 @@ pub enum Named {
     Cache(Box<str>),
     Frontend(Box<str>),
     HttpErrors(Box<str>),
+    LogProfile(Box<str>),
     Resolvers(Box<str>),
     /// A server of a backend, or of the proxy the rule is in.
     Server(Option<Box<str>>, Box<str>),

@@ -15,6 +15,7 @@ use proxy_net::clock;
 use proxy_net::connect::{ConnectError, ConnectFailure, ConnectOptions, connect_with_timer};
 use proxy_net::sockopt::Keepalive;
 use proxy_net::timer;
+use proxy_rules::logformat::Origin;
 use proxy_rules::sample::connection::Connection;
 use proxy_state::lb::Hashes;
 use proxy_state::options::TcpProbes;
@@ -28,6 +29,7 @@ use rustc_hash::FxHasher;
 use super::{Attached, Route, Shared};
 use crate::env::Back;
 use crate::io::Conn;
+use crate::log;
 use crate::mux::h2;
 use crate::session::Session;
 use crate::stream::{self, Exchange};
@@ -232,6 +234,7 @@ fn connected(s: &Session, x: &mut Exchange, attached: Attached) {
     x.record.reused = attached.reused;
     x.record.server_connection.clone_from(&attached.route.facts);
     x.server = Some(attached);
+    log::step(s, x, Origin::TxnConnect);
 }
 
 fn fault(error: &ConnectError) -> Fault {

@@ -114,14 +114,18 @@ impl Targets {
 
 impl Sink for Targets {
     fn line(&self, severity: u8, line: &[u8]) {
+        self.record(severity, None, line);
+    }
+
+    fn record(&self, severity: u8, data: Option<&[u8]>, line: &[u8]) {
         for target in self.targets.iter().filter(|target| severity <= target.spec.level) {
             if let Some(sample) = &target.spec.sample
                 && !sample.takes(target.seen.fetch_add(1, Ordering::Relaxed))
             {
                 continue;
             }
-            let lost =
-                BUFFERS.with(|buffers| buffers.borrow_mut().push(self, target, severity, line));
+            let lost = BUFFERS
+                .with(|buffers| buffers.borrow_mut().push(self, target, severity, data, line));
             if lost {
                 self.count_lost(1);
             }
@@ -158,7 +162,14 @@ thread_local! {
 
 impl Buffers {
     /// Appends a line; true when there is no room.
-    fn push(&mut self, owner: &Targets, target: &Arc<Target>, severity: u8, line: &[u8]) -> bool {
+    fn push(
+        &mut self,
+        owner: &Targets,
+        target: &Arc<Target>,
+        severity: u8,
+        data: Option<&[u8]>,
+        line: &[u8],
+    ) -> bool {
         let index = self
             .waiting
             .iter()
@@ -174,13 +185,19 @@ impl Buffers {
                 self.waiting.len() - 1
             });
         let waiting = &mut self.waiting[index];
-        if waiting.bytes.len() + line.len() > TURN_MAX {
+        if waiting.bytes.len() + line.len() + data.map_or(0, <[u8]>::len) > TURN_MAX {
             return true;
         }
         let spec = &target.spec;
         let start = waiting.bytes.len();
         let severity = severity.max(spec.min_level);
         waiting.header.write(spec, severity, &mut waiting.bytes);
+        if let Some(data) = data.filter(|data| spec.format == Format::Rfc5424 && !data.is_empty()) {
+            // In place of the dash that says there is none.
+            waiting.bytes.truncate(waiting.bytes.len() - 2);
+            waiting.bytes.extend_from_slice(data);
+            waiting.bytes.push(b' ');
+        }
         waiting.bytes.extend_from_slice(line);
         // The line end counts, too.
         waiting.bytes.truncate(start + spec.max_len.saturating_sub(1));

@@ -9,13 +9,13 @@ use proxy_rules::sample::connection::Tls;
 use proxy_rules::sample::context::{Clock, Date, StreamView};
 use smallvec::SmallVec;
 
-use super::Record;
+use super::{Log, Record};
 use crate::env::{self, Front};
 use crate::session::Session;
 use crate::stream::Exchange;
 use crate::thread::Thread;
 
-const INFO: u8 = 6;
+pub(super) const INFO: u8 = 6;
 const ERR: u8 = 3;
 
 /// Writes the line of a finished stream, unless options or rules say that there is none.
@@ -25,16 +25,31 @@ pub(crate) fn write(s: &Session, x: &Exchange) {
     let options = &s.front.frontend.options;
     let failed = record.cause != b'-' && record.cause != b'L' || record.status >= Some(500);
     let normal = !failed && record.retries == 0 && !record.redispatched;
-    let severity = match x.effects.log_level {
-        Some(LogLevel::Silent) => return,
-        Some(LogLevel::Level(level)) => level,
-        None if options.log_separate_errors && !normal => ERR,
-        None => INFO,
-    };
     if record.silent || options.dontlog_normal && normal {
         return;
     }
+    if log.steps.is_some() && !log.tells(Origin::TxnClose) {
+        return;
+    }
+    let level = if options.log_separate_errors && !normal { ERR } else { INFO };
+    let is_error = failed && record.server.is_none();
+    line(s, x, log, if is_error { Origin::SessError } else { Origin::TxnClose }, level);
+}
 
+/// Writes the line of a step on the way, if `log-steps` asks for it.
+pub(crate) fn step(s: &Session, x: &Exchange, origin: Origin) {
+    if let Some(log) = s.front.log.as_ref().filter(|log| log.tells(origin)) {
+        line(s, x, log, origin, INFO);
+    }
+}
+
+fn line(s: &Session, x: &Exchange, log: &Log, origin: Origin, level: u8) {
+    let severity = match x.effects.log_level {
+        Some(LogLevel::Silent) => return,
+        Some(LogLevel::Level(level)) => level,
+        None => level,
+    };
+    let record = &x.record;
     let now = env::date();
     let mut request_line = crate::scratch::take();
     if record.request_read {
@@ -65,15 +80,12 @@ pub(crate) fn write(s: &Session, x: &Exchange) {
         response_cookie: x.cookies[1].as_deref(),
         request_line: record.request_read.then_some(&request_line[..]),
         line_number: s.thread.next_line(),
+        origin,
         ..so_far.facts()
     };
-    let format = match &log.error_format {
-        Some(format) if failed && record.server.is_none() => format,
-        _ => &log.format,
-    };
     let bump = s.thread.bump.borrow();
-    let clock =
-        Clock { now: s.thread.now(record.end), date: now, utc_offset: s.thread.env.utc_offset };
+    let end = if record.end == Tick::default() { s.thread.tick() } else { record.end };
+    let clock = Clock { now: s.thread.now(end), date: now, utc_offset: s.thread.env.utc_offset };
     let mut cx = s.thread.context(&bump, clock);
     cx.session = Some(&s.facts);
     cx.frontend = Some(&s.front.frontend);
@@ -88,7 +100,7 @@ pub(crate) fn write(s: &Session, x: &Exchange) {
     cx.overrides = Some(&x.overrides);
     cx.tracked = Some(&x.tracked);
     cx.facts = Some(&facts);
-    log.sink.line(severity, format.render(&cx));
+    log.emit(&cx, origin, severity);
     drop(bump);
     crate::scratch::give(&mut request_line);
     s.thread.bump.borrow_mut().reset();

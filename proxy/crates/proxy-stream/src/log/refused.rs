@@ -1,8 +1,8 @@
 //! The line of a connection that did not come to a session.
 
 use bumpalo::collections::Vec;
-use proxy_rules::logformat::LogFacts;
 use proxy_rules::logformat::formats::error_line;
+use proxy_rules::logformat::{LogFacts, Origin};
 use proxy_rules::sample::connection::ERRORS;
 
 use crate::session::Session;
@@ -35,20 +35,17 @@ fn line(s: &Session, message: &str) {
         process_conns: s.thread.env.registry().process.connections.get(),
         frontend_conns: s.front.frontend.sessions.get(),
         line_number: s.thread.next_line(),
+        origin: Origin::SessError,
         ..LogFacts::NONE
     };
     let mut cx = s.thread.context(&bump, s.thread.clock());
     cx.session = Some(&s.facts);
     cx.frontend = Some(&s.front.frontend);
     cx.facts = Some(&facts);
-    match &log.error_format {
-        Some(format) => log.sink.line(severity, format.render(&cx)),
-        None => {
-            let mut line = Vec::new_in(&bump);
-            error_line(&mut line, &cx, message);
-            log.sink.line(severity, &line);
-        }
-    }
+    let mut line = Vec::new_in(&bump);
+    error_line(&mut line, &cx, message);
+    log.emit_to(&log.routes, &cx, Origin::SessError, severity, Some(&line));
+    drop(line);
     drop(bump);
     s.thread.bump.borrow_mut().reset();
 }

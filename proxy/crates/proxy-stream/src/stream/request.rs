@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use proxy_http::h1::{request_runs, write_request};
 use proxy_http::{BodyLen, Method, RequestHead, Version};
+use proxy_rules::logformat::Origin;
 use proxy_state::options::{AddressHeader, HttpConnection, RestrictNames};
 use proxy_state::stick::data::id;
 
@@ -14,6 +15,7 @@ use super::rules::{self, Verdict};
 use super::{Exchange, answer, buffer, cache, compress, forwarded, persist, service};
 use crate::backend::Attached;
 use crate::env::Back;
+use crate::log;
 use crate::mux::h1::Wire;
 use crate::service::{Service, ServiceRequest};
 use crate::session::Session;
@@ -42,6 +44,7 @@ pub(super) async fn begin(s: &mut Session, x: &mut Exchange) -> Result<Next, Fau
     x.record.head_done = Some(tick);
     x.record.request_read = true;
     x.number = s.thread.next_stream();
+    log::step(s, x, Origin::TxnAccept);
     s.front.frontend.count_request(now, s.client.framed);
     s.thread.begin_stream(s.key, x.number);
     s.facts.tracked.count(id::HTTP_REQ_CNT, id::HTTP_REQ_RATE, 1, now);
@@ -67,6 +70,7 @@ pub(super) async fn begin(s: &mut Session, x: &mut Exchange) -> Result<Next, Fau
     let cookie = front.capture_cookie.as_ref();
     x.cookies[0] = rules::capture_cookie(cookie, b"cookie", x.request.headers());
     rules::unique_id(s, x);
+    log::step(s, x, Origin::TxnRequest);
     let content = (!x.inspected).then_some(&front.tcp_content);
     let sets = [content, Some(&front.http_request)];
     let verdict = rules::first_verdict(s, x, None, sets).await?;

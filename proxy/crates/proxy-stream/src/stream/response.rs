@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use proxy_http::h1::{response_runs, write_response};
 use proxy_http::{BodyLen, Method, Version};
+use proxy_rules::logformat::Origin;
 
 use proxy_state::Now;
 use proxy_state::stick::data::id;
@@ -13,6 +14,7 @@ use proxy_rules::action::Cause;
 use super::rules::{self, Verdict};
 use super::{Exchange, cache, compress, cookie, request, retry};
 use crate::env::Back;
+use crate::log;
 use crate::mux::h1::Wire;
 use crate::session::Session;
 use crate::term::Fault;
@@ -200,6 +202,7 @@ pub(super) fn forward(s: &mut Session, x: &mut Exchange, from: Wire) -> Result<K
     super::store_server(s, x, true);
     after_rules(s, x);
     x.record.status = Some(x.response.status());
+    log::step(s, x, Origin::TxnResponse);
     let old_client = x.request.version() == Version::Http10;
     let body = x.response.body();
     x.keep_server &= x.response.is_persistent();

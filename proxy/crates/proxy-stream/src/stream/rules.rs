@@ -22,7 +22,7 @@ use std::time::Duration;
 use super::{Exchange, buffer};
 use crate::backend::OnEof;
 use crate::env::{Back, BalanceKey, Front};
-use crate::log::View;
+use crate::log::{self, View};
 use crate::reply::{self, ErrorReply, Reply};
 use crate::session::Session;
 use crate::term::Fault;
@@ -92,6 +92,12 @@ pub(super) async fn first_verdict(
         }
     }
     Ok(Verdict::Go)
+}
+
+/// Where `do-log` writes.
+fn logger<'a>(s: &'a Session, x: &Exchange) -> Option<log::DoLog<'a>> {
+    let log = s.front.log.as_ref()?;
+    Some(log::DoLog { log, level: x.effects.log_level, thread: &s.thread })
 }
 
 /// Lets time pass, unless the client leaves.
@@ -209,7 +215,9 @@ fn run(
 ) -> Verdict {
     let bump = s.thread.bump.borrow();
     let peeked = x.peeked(s.client.input.data()).map(|body| &*bump.alloc_slice_copy(body));
+    let logger = logger(s, x);
     let mut base = s.thread.context(&bump, s.thread.clock());
+    base.logger = logger.as_ref().map(|logger| logger as _);
     base.session = Some(&s.facts);
     base.frontend = Some(&s.front.frontend);
     base.backend = back.map(|b| &*b.backend);
@@ -292,7 +300,9 @@ pub(super) fn on_server_content(
     data: (&[u8], bool),
 ) -> Option<Verdict> {
     let bump = s.thread.bump.borrow();
+    let logger = logger(s, x);
     let mut base = s.thread.context(&bump, s.thread.clock());
+    base.logger = logger.as_ref().map(|logger| logger as _);
     base.complete = data.1;
     base.session = Some(&s.facts);
     base.frontend = Some(&s.front.frontend);
@@ -332,7 +342,9 @@ pub(super) fn on_content(
 ) -> Option<Verdict> {
     sniff(s, x);
     let bump = s.thread.bump.borrow();
+    let logger = logger(s, x);
     let mut base = s.thread.context(&bump, s.thread.clock());
+    base.logger = logger.as_ref().map(|logger| logger as _);
     base.complete = complete;
     base.session = Some(&s.facts);
     base.frontend = Some(&s.front.frontend);

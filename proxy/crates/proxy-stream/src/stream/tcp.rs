@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use proxy_rules::logformat::Origin;
 use proxy_rules::ruleset::RuleSet;
 use proxy_types::Mode;
 
@@ -12,6 +13,7 @@ use super::rules::{self, Verdict};
 use super::{Exchange, finish, persist, request, tunnel};
 use crate::backend::{self, OnEof};
 use crate::env::Back;
+use crate::log;
 use crate::session::Session;
 use crate::term::Fault;
 
@@ -48,6 +50,7 @@ async fn process(s: &mut Session, x: &mut Exchange) -> Result<Outcome, Fault> {
     // No field fills the slots of a connection without messages: rules do.
     x.captured.request.borrow_mut().resize(s.front.request_captures.len(), None);
     rules::unique_id(s, x);
+    log::step(s, x, Origin::TxnAccept);
     let front = s.front.clone();
     if !inspect(s, x, None, &front.tcp_content, front.inspect_delay).await? {
         return Ok(Outcome::Done);
@@ -55,6 +58,7 @@ async fn process(s: &mut Session, x: &mut Exchange) -> Result<Outcome, Fault> {
     if x.effects.switch_mode.is_some() {
         return Ok(Outcome::Http);
     }
+    log::step(s, x, Origin::TxnRequest);
     let back = rules::choose_backend(s, x).ok_or(Fault::NoServer)?;
     if back.backend.mode == Mode::Http {
         return Ok(Outcome::Http);

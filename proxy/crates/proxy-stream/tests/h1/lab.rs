@@ -330,7 +330,7 @@ fn build(setup: &Setup, servers: &[SocketAddr], lines: Sender<String>) -> (Arc<F
     let word = Spanned::new(setup.format.as_bytes(), Span::NONE);
     let format = LogFormat::parse(word, Use::Log, &mut cx).expect("format");
     let sink = Arc::new(Lines(std::sync::Mutex::new(lines)));
-    front.log = Some(Log { format, error_format: None, sink });
+    front.log = Some(Log::new(format, sink));
     let shared = Shared {
         registry,
         patterns: Default::default(),
