@@ -110,6 +110,7 @@ fn feature_list() -> Vec<(&'static str, bool)> {
         ("SYSTEMD", true),
         ("TFO", true),
         ("THREAD", true),
+        ("TPROXY", true),
         ("ZLIB", true),
     ]
 }

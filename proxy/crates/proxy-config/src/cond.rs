@@ -170,10 +170,11 @@ enum Stage {
     Release,
 }
 
-/// Reads `3`, `3.5`, `3.5.1`, `3.5-dev4`, `3.5-rc1`; further suffixes such as `-1+deb12` do not count.
+/// Reads `3`, `3.5`, `v3.5.1`, `3.5-dev4`, `3.5-rc1`; further suffixes such as `-1+deb12` do not count.
 pub fn version(text: &str) -> Result<Version, String> {
     let wrong = || format!("invalid version '{text}'");
     let (numbers, suffix) = text.split_once('-').unwrap_or((text, ""));
+    let numbers = numbers.strip_prefix('v').unwrap_or(numbers);
     let mut parts = [0; 3];
     for (index, part) in numbers.split('.').enumerate() {
         *parts.get_mut(index).ok_or_else(wrong)? = part.parse().map_err(|_| wrong())?;
@@ -532,6 +533,7 @@ mod tests {
         check("enabled(SPLICE) && !enabled(KQUEUE)", true);
         check("version_atleast(2.4-dev19)", true);
         check("version_atleast(3.5)", true);
+        check("version_atleast(v3.5-dev3)", true);
         check("version_atleast(3.5.1)", false);
         check("version_before(3.6-dev1)", true);
         check("version_before(3.5-rc1)", false);
