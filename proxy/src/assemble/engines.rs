@@ -213,6 +213,9 @@ pub(crate) fn services(
             header: Some(cookie.name.value.as_str().into()),
             len: cookie.len as usize,
         });
+        if let Some(most) = proxy.settings.max_session_srv_conns {
+            front.session_connections = most.value as usize;
+        }
         front.unique_id = compiled.unique_id_format.map(|format| {
             let header = proxy.settings.unique_id_header.as_ref();
             (format, header.map(|name| name.value.as_str().into()))

@@ -172,6 +172,8 @@ pub struct Front {
     /// Where its lines go; `None` logs nothing.
     pub log: Option<Log>,
     /// `unique-id-format` and `unique-id-header`.
+    /// `max-session-srv-conns`: idle server connections that a session may keep to itself.
+    pub session_connections: usize,
     pub unique_id: Option<(LogFormat, Option<Box<str>>)>,
 }
 
@@ -246,6 +248,7 @@ impl Front {
             http_after_response: RuleSet::new(),
             replies: ErrorReplies::default(),
             log: None,
+            session_connections: 5,
             unique_id: None,
         }
     }

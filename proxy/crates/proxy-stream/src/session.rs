@@ -37,8 +37,8 @@ pub(crate) struct Session {
     pub(crate) client: Conn,
     pub(crate) client_timer: Timer,
     pub(crate) server_timer: Timer,
-    /// A server connection that only this session may use again.
-    pub(crate) own: Option<Box<crate::backend::Attached>>,
+    /// Server connections that only this session may use again. Boxed: most sessions have none.
+    pub(crate) own: Option<Box<crate::backend::Own>>,
     /// The server of the previous request, when the next one should rather go there, too.
     pub(crate) last_server: Option<Box<LastServer>>,
     /// Requests read so far.

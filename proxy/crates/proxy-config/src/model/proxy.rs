@@ -216,6 +216,8 @@ pub struct Settings {
     pub maxconn: Option<Spanned<u32>>,
     /// `max-keep-alive-queue`; negative is no limit. -1 by default.
     pub max_keep_alive_queue: Option<Spanned<i32>>,
+    /// `max-session-srv-conns`, 5 by default.
+    pub max_session_srv_conns: Option<Spanned<u32>>,
     pub mode: Option<Spanned<Mode>>,
     /// Path that is answered with 200 without a server.
     pub monitor_uri: Option<Spanned<String>>,

@@ -5,7 +5,7 @@ use proxy_types::{Diagnostic, Mode, Spanned};
 
 use crate::args::{Args, Polarity, last_string, rest_text};
 use crate::context::{Context, Parsed};
-use crate::keyword::{On, Row, Shape, Table, find, inert, not_yet, removed, row, suggest};
+use crate::keyword::{On, Row, Table, find, not_yet, removed, row, suggest};
 use crate::lexer::between_commas;
 use crate::line::{
     balance, bind, capture, cert, check, error_page, filter, log, mail, option, persist, retry,
@@ -26,13 +26,6 @@ pub(crate) const PROXY: Table<Parse> = &[
     REMOVED,
     &not_yet(On::BE, M, "load balancing", ["be-unpublished"]),
     &not_yet(On::FE, M, "load balancing", ["force-be-switch"]),
-    &[inert(
-        "max-session-srv-conns",
-        On::DEF_FE,
-        M,
-        Shape::Number(0, i32::MAX as i64),
-        "a session keeps one idle connection per server",
-    )],
     &not_yet(On::BE, M, "FastCGI", ["use-fcgi-app"]),
     CERTIFICATES,
     &not_yet(On::NAMED_FE, M, "QUIC", ["quic-initial"]),
@@ -431,6 +424,17 @@ const CARRIED: &[Row<Parse>] = &[
         "queue of a server beyond which its idle connection is left",
         |cx, p, args| {
             p.settings.max_keep_alive_queue = Some(args.number(cx, -1..=i32::MAX)?);
+            args.end(cx)
+        },
+    ),
+    row(
+        "max-session-srv-conns",
+        On::DEF_FE,
+        "<nb>",
+        M,
+        "idle server connections that a session may keep to itself",
+        |cx, p, args| {
+            p.settings.max_session_srv_conns = Some(args.number(cx, 0..=i32::MAX as u32)?);
             args.end(cx)
         },
     ),

@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
-use std::hash::{Hash, Hasher};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -13,19 +12,16 @@ use std::time::Duration;
 
 use proxy_net::clock;
 use proxy_net::connect::{ConnectError, ConnectFailure, ConnectOptions, connect_with_timer};
-use proxy_net::sockopt::Keepalive;
 use proxy_net::timer;
 use proxy_rules::logformat::Origin;
 use proxy_rules::sample::connection::Connection;
 use proxy_state::lb::Hashes;
-use proxy_state::options::TcpProbes;
 use proxy_state::options::{HttpReuse, Proto, RetryOn};
 use proxy_state::queue::{Ticket, Turn};
-use proxy_state::server::{PortMode, ServerSpec, UseClient};
 use proxy_state::{Backend, ChooseInput, NoServer, Server, SockAddr};
 use proxy_types::{Mode, ServerId};
-use rustc_hash::FxHasher;
 
+use super::ends::Ends;
 use super::{Attached, Route, Shared};
 use crate::env::Back;
 use crate::io::Conn;
@@ -60,11 +56,8 @@ pub(crate) async fn attach(s: &mut Session, x: &mut Exchange) -> Result<(), Faul
         server.used_connections.inc();
         let addr = server.addr().clone();
         let opening = opening(s, x, &back, &server);
-        let mut key = opening.as_ref().map_or(0, Opening::key);
-        if server.spec.transparent {
-            // Connections of other destinations are none of this one.
-            key = key_of(&(key, x.overrides.dst.get().or(s.facts.dst)));
-        }
+        let ends = Ends::of(s, x);
+        let key = ends.key(&server, &addr, opening.as_ref().map_or(0, Opening::key));
         let idle = match reuse(s, x, &back, &server, &addr, key) {
             Some(attached) => Some(attached),
             None => Box::pin(share(s, x, &back, &server, key)).await,
@@ -393,15 +386,9 @@ fn reuse(
     let first = s.requests == 1;
     let attached = match back.backend.options.http_reuse {
         HttpReuse::Never => {
-            let mut own = s.own.take()?;
-            let same = Arc::ptr_eq(&own.server, server)
-                && Arc::ptr_eq(&own.addr, addr)
-                && own.route.key == key;
-            if !same || !own.conn.is_quiet() {
-                return None;
-            }
+            let mut own = s.own.as_mut()?.take(server, addr, key)?;
             own.reused = true;
-            *own
+            own
         }
         // Sending a first request on a connection that may just be closing could lose it.
         HttpReuse::Safe if first => return None,
@@ -508,9 +495,9 @@ async fn open(
     addr: &SockAddr,
     opening: Option<Opening>,
 ) -> Result<Opened, Failure> {
-    let to = destination(addr, &server.spec, x.overrides.dst.get().or(s.facts.dst));
-    let client = x.overrides.src.get().or(s.facts.src);
-    let mut options = connect_options(server, back, client);
+    let ends = Ends::of(s, x);
+    let to = ends.destination(addr, &server.spec);
+    let mut options = ends.connect_options(server, back);
     options.buffers = s.thread.env.server_buffers;
     // With something to send at once, the kernel's acknowledgement travels with it.
     options.smart_connect |= opening.is_some();
@@ -525,57 +512,6 @@ async fn open(
         },
     })
     .await
-}
-
-fn key_of(parts: &impl Hash) -> u64 {
-    let mut hasher = FxHasher::default();
-    parts.hash(&mut hasher);
-    hasher.finish() | 1
-}
-
-/// The address to connect to: a server without an address or a port of its own takes the client's.
-fn destination(addr: &SockAddr, spec: &ServerSpec, client_dst: Option<SocketAddr>) -> SockAddr {
-    let mut addr = addr.clone();
-    if let SockAddr::Inet(inet) = &mut addr {
-        // A command may have given it one.
-        if spec.transparent
-            && inet.ip().is_unspecified()
-            && let Some(dst) = client_dst
-        {
-            inet.set_ip(dst.ip());
-        }
-        let client_port = client_dst.map_or(0, |a| a.port());
-        match spec.port_mode {
-            PortMode::Fixed => {}
-            PortMode::Client => inet.set_port(client_port),
-            PortMode::Offset(offset) => inet.set_port((i32::from(client_port) + offset) as u16),
-        }
-    }
-    addr
-}
-
-fn connect_options(server: &Server, back: &Back, client: Option<SocketAddr>) -> ConnectOptions {
-    let source = server.spec.source.as_ref();
-    let foreign = source.and_then(|s| s.use_client).and_then(|whose| match whose {
-        UseClient::AddressAndPort => client,
-        UseClient::Address => client.map(|addr| SocketAddr::new(addr.ip(), 0)),
-        UseClient::Other(addr) => Some(addr),
-    });
-    ConnectOptions {
-        source: foreign.or_else(|| source.and_then(|s| s.addr)),
-        transparent: foreign.is_some(),
-        fastopen: server.spec.tfo,
-        congestion: server.spec.congestion.clone(),
-        interface: source.and_then(|s| s.interface.clone()),
-        keepalive: back.backend.options.srvtcpka.then(|| {
-            let TcpProbes { count, idle, interval } = back.backend.options.srvtcpka_probes;
-            Keepalive { count, idle, interval }
-        }),
-        user_timeout: server.spec.tcp_user_timeout,
-        smart_connect: back.backend.options.tcp_smart_connect,
-        namespace: server.spec.namespace.clone(),
-        ..ConnectOptions::default()
-    }
 }
 
 /// The turn-around pause before the same server is tried again.

@@ -1,9 +1,10 @@
 //! The way to a server: queue, choice, connection, reuse.
 
 mod connect;
+mod ends;
 mod reuse;
 
 pub(crate) use connect::{
     Aim, OnEof, attach, client_left, count_redispatch, receive, redispatches,
 };
-pub(crate) use reuse::{Attached, Idle, Pool, Route, Shared};
+pub(crate) use reuse::{Attached, Idle, Own, Pool, Route, Shared};

@@ -43,6 +43,42 @@ pub(crate) struct Attached {
     pub(crate) in_use: InUse,
 }
 
+/// Idle connections that one session keeps to itself, the oldest first.
+#[derive(Default)]
+pub(crate) struct Own {
+    idle: Vec<Attached>,
+}
+
+impl Own {
+    /// Takes a live connection to `server` at `addr` that began as `route` says.
+    pub(crate) fn take(
+        &mut self,
+        server: &Arc<Server>,
+        addr: &Arc<SockAddr>,
+        route: u64,
+    ) -> Option<Attached> {
+        let fits = |own: &Attached| {
+            Arc::ptr_eq(&own.server, server)
+                && Arc::ptr_eq(&own.addr, addr)
+                && own.route.key == route
+        };
+        loop {
+            let mut own = self.idle.remove(self.idle.iter().rposition(fits)?);
+            if own.conn.is_quiet() {
+                return Some(own);
+            }
+        }
+    }
+
+    /// Keeps a connection; of more than `most` the oldest is closed.
+    pub(crate) fn put(&mut self, attached: Attached, most: usize) {
+        self.idle.push(attached);
+        if self.idle.len() > most {
+            self.idle.remove(0).conn.reset_on_close();
+        }
+    }
+}
+
 /// An idle connection.
 pub(crate) struct Idle {
     pub(crate) conn: Conn,

@@ -58,7 +58,7 @@ pub(super) fn release_server(s: &mut Session, x: &mut Exchange) {
     attached.proven |= attached.reused;
     attached.uses = uses;
     if reuse == HttpReuse::Never {
-        s.own = Some(Box::new(attached));
+        s.own.get_or_insert_default().put(attached, s.front.session_connections);
         return;
     }
     let Attached { conn, addr, route, proven, in_use, .. } = attached;
