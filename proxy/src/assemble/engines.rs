@@ -189,6 +189,8 @@ pub(crate) fn services(
         let back = target.and_then(|name| backs.get(name)).cloned();
         let compiled = rules.compile(config, proxy, diagnostics);
         let mut front = Front::new(frontend.clone(), back);
+        front.listen =
+            backs.get(proxy.name.value.as_str()).filter(|_| proxy.kind.is_backend()).cloned();
         front.tcp_connection = compiled.tcp_connection;
         front.tcp_session = compiled.tcp_session;
         front.tcp_content = compiled.tcp_content;

@@ -139,6 +139,7 @@ impl Rules<'_> {
             diag: diagnostics,
             mode,
             in_frontend: false,
+            listen: false,
             captures: Default::default(),
             counters: self.counters,
             section,

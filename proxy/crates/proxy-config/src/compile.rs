@@ -39,6 +39,8 @@ pub struct Compiler<'a> {
     /// Of the section that is compiled.
     pub mode: Mode,
     pub in_frontend: bool,
+    /// The section is a `listen` section, or may become one.
+    pub listen: bool,
     /// The slots of the frontend that is compiled.
     pub captures: CaptureSlots,
     /// `tune.stick-counters`.
@@ -61,6 +63,7 @@ impl Compiler<'_> {
     fn parse(&mut self, place: Place) -> ParseCx<'_> {
         ParseCx {
             place,
+            listen: self.listen,
             mode: self.mode,
             section: self.section,
             vars: self.vars,
@@ -259,6 +262,8 @@ impl Compiler<'_> {
     /// Opens the slots that lines of a frontend declare; its rules may add some.
     pub fn declare_captures(&mut self, proxy: &Proxy) {
         self.in_frontend = proxy.kind.is_frontend();
+        // The sections that inherit from `defaults` are not known here.
+        self.listen = !matches!(proxy.kind, ProxyKind::Frontend | ProxyKind::Backend);
         self.captures = CaptureSlots::default();
         for line in &proxy.captures {
             let header = line.header.as_ref().map(|name| name.value.as_str().into());

@@ -126,6 +126,7 @@ mod tests {
         let (mut diag, mut refs) = (Diagnostics::new(), Vec::new());
         let mut cx = ParseCx {
             section: "fe",
+            listen: false,
             place: Place::FeTcpConnection,
             mode: Mode::Tcp,
             vars: &traffic.names,

@@ -14,6 +14,7 @@ fn with_cx<T>(traffic: &Traffic, f: impl FnOnce(&mut ParseCx<'_>) -> T) -> T {
     let mut refs = Vec::new();
     f(&mut ParseCx {
         section: "fe",
+        listen: false,
         place: Place::FeHttpRequest,
         mode: Mode::Http,
         vars: &traffic.names,

@@ -122,6 +122,7 @@ fn main() {
     let (names, mut diag, mut refs) = (VarNames::default(), Diagnostics::default(), Vec::new());
     let mut cx = ParseCx {
         section: "fe",
+        listen: false,
         place: Place::Log,
         mode: Mode::Http,
         vars: &names,

@@ -171,9 +171,11 @@ pub struct Front {
     pub replies: ErrorReplies,
     /// Where its lines go; `None` logs nothing.
     pub log: Option<Log>,
-    /// `unique-id-format` and `unique-id-header`.
+    /// The backend of the same `listen` section: what rules see until a backend is chosen.
+    pub listen: Option<Arc<Back>>,
     /// `max-session-srv-conns`: idle server connections that a session may keep to itself.
     pub session_connections: usize,
+    /// `unique-id-format` and `unique-id-header`.
     pub unique_id: Option<(LogFormat, Option<Box<str>>)>,
 }
 
@@ -248,6 +250,7 @@ impl Front {
             http_after_response: RuleSet::new(),
             replies: ErrorReplies::default(),
             log: None,
+            listen: None,
             session_connections: 5,
             unique_id: None,
         }

@@ -61,6 +61,7 @@ fn set_var(call: &mut Call<'_>) -> Answer {
     let (mut diagnostics, mut refs) = (Diagnostics::default(), Vec::new());
     let mut cx = ParseCx {
         place: Place::Cli,
+        listen: false,
         section: "",
         mode: Mode::Http,
         vars: &shared.var_names,

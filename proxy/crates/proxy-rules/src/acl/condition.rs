@@ -166,7 +166,7 @@ fn parse_term<'w, 't>(
     }
     if name.value != b"{" {
         let acl = acls.find(name, cx)?;
-        if !acl.is_valid_at(cx.place) {
+        if !acl.is_valid_at(cx) {
             cx.diag.push(
                 Diagnostic::warning(format!(
                     "acl '{}' will never match because it only involves keywords that are incompatible with '{}'",
@@ -189,7 +189,7 @@ fn parse_term<'w, 't>(
         return fail(Diagnostic::alert("empty anonymous ACL in condition").at(name.span));
     }
     let expr = AclExpr::parse(&rest[..end], cx)?;
-    if !expr.valid_at().contains(cx.place) {
+    if !cx.allows(expr.valid_at()) {
         cx.diag.push(
             Diagnostic::warning(format!(
                 "anonymous acl will never match because it uses keyword '{}' which is incompatible with '{}'",

@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 use super::expr::AclExpr;
 use super::{Verdict, predefined};
 use crate::sample::parse::{fail, show};
-use crate::sample::{EvalCtx, ParseCx, Parsed, Place, Word};
+use crate::sample::{EvalCtx, ParseCx, Parsed, Word};
 
 /// A named ACL: all lines of that name, of which any may match. Lines may be added after rules refer to it.
 #[derive(Debug)]
@@ -51,8 +51,8 @@ impl Acl {
     }
 
     /// Whether any line can match at `place`.
-    pub fn is_valid_at(&self, place: Place) -> bool {
-        self.lines().any(|line| line.valid_at().contains(place))
+    pub fn is_valid_at(&self, cx: &ParseCx<'_>) -> bool {
+        self.lines().any(|line| cx.allows(line.valid_at()))
     }
 
     pub fn eval<'a>(&'a self, cx: &EvalCtx<'a>) -> Verdict {

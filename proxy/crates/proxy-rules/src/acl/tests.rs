@@ -33,6 +33,7 @@ fn compile(
     let mut refs = Vec::new();
     let mut cx = ParseCx {
         section: "fe",
+        listen: false,
         place,
         mode: Mode::Http,
         vars: &traffic.names,

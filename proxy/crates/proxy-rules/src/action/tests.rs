@@ -33,6 +33,7 @@ fn with_cx<T>(
     let mut refs = Vec::new();
     let mut cx = ParseCx {
         section: "fe",
+        listen: false,
         place: kind.place(true),
         mode: Mode::Http,
         vars: &traffic.names,

@@ -442,6 +442,7 @@ mod tests {
         let mut refs = Vec::new();
         let mut cx = crate::sample::ParseCx {
             section: "fe",
+            listen: false,
             place: crate::sample::Place::FeTcpContent,
             mode: proxy_types::Mode::Tcp,
             vars: &traffic.names,

@@ -15,6 +15,7 @@ fn parse(text: &str, purpose: Use, mode: Mode, traffic: &Traffic) -> Result<LogF
     let place = if purpose == Use::Log { Place::Log } else { Place::FeHttpRequest };
     let mut cx = ParseCx {
         section: "fe",
+        listen: false,
         place,
         mode,
         vars: &traffic.names,

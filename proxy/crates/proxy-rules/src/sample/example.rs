@@ -184,6 +184,7 @@ impl Traffic {
         let mut refs = Vec::new();
         let mut cx = ParseCx {
             place: Place::Log,
+            listen: false,
             section: "fe",
             mode: Mode::Http,
             vars: &self.names,

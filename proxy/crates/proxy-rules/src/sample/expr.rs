@@ -45,7 +45,7 @@ impl Expr {
     /// Unknown names, wrong arguments, types that do not fit, a fetch that has nothing to say there.
     pub fn parse(word: Word<'_>, cx: &mut ParseCx<'_>) -> Parsed<Self> {
         let expr = Self::parse_anywhere(word, cx)?;
-        if !expr.fetch.at.contains(cx.place) {
+        if !cx.allows(expr.fetch.at) {
             return fail(
                 Diagnostic::alert(format!(
                     "sample fetch '{}' has nothing to fetch in a {}",

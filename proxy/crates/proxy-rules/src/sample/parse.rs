@@ -2,7 +2,7 @@
 
 use proxy_types::{DiagSink, Diagnostic, FileId, Mode, Span, Spanned};
 
-use super::place::Place;
+use super::place::{Place, Validity};
 use crate::capture::CaptureSlots;
 use crate::jwt::PublicKeys;
 use crate::pattern::PatternLists;
@@ -76,6 +76,8 @@ impl FileNames for () {
 pub struct ParseCx<'a> {
     /// Which rule the expression is for; decides which fetches make sense.
     pub place: Place,
+    /// The rule stands in a `listen` section: what makes sense in the same rule of a backend makes sense here.
+    pub listen: bool,
     /// The name of the section, whose stick table is meant where none is named.
     pub section: &'a str,
     /// Of the proxy; some log-format aliases exist in HTTP only.
@@ -98,6 +100,11 @@ pub struct ParseCx<'a> {
 }
 
 impl ParseCx<'_> {
+    /// Whether a fetch has something to say here.
+    pub fn allows(&self, at: Validity) -> bool {
+        at.contains(self.place) || self.listen && at.contains(self.place.of_backend())
+    }
+
     /// File and line of a span, for listings and `last_rule_line`.
     pub fn place_of(&self, span: Span) -> (&str, u32) {
         (self.files.name(span.file).unwrap_or(""), span.line)

@@ -55,6 +55,20 @@ impl Place {
         Self::Cli,
     ];
 
+    /// The place of the same rule in a backend.
+    #[must_use]
+    pub fn of_backend(self) -> Self {
+        match self {
+            Self::FeTcpContent => Self::BeTcpContent,
+            Self::FeHttpRequest => Self::BeHttpRequest,
+            Self::FeHttpRequestBody => Self::BeHttpRequestBody,
+            Self::FeTcpResponse => Self::BeTcpResponse,
+            Self::FeHttpResponse => Self::BeHttpResponse,
+            Self::FeHttpResponseBody => Self::BeHttpResponseBody,
+            other => other,
+        }
+    }
+
     /// HAProxy's words for it in warnings.
     pub fn name(self) -> &'static str {
         match self {

@@ -220,7 +220,7 @@ fn run(
     base.logger = logger.as_ref().map(|logger| logger as _);
     base.session = Some(&s.facts);
     base.frontend = Some(&s.front.frontend);
-    base.backend = back.map(|b| &*b.backend);
+    base.backend = back.or(s.front.listen.as_deref()).map(|b| &*b.backend);
     base.server = x.record.server.as_deref();
     base.server_connection = x.record.server_connection.as_deref();
     base.req_data = peeked.filter(|_| !response);
@@ -439,7 +439,7 @@ pub(super) fn with_context<T>(
     let mut cx = s.thread.context(&bump, s.thread.clock());
     cx.session = Some(&s.facts);
     cx.frontend = Some(&s.front.frontend);
-    cx.backend = back.map(|back| &*back.backend);
+    cx.backend = back.or(s.front.listen.as_deref()).map(|back| &*back.backend);
     show_request(s, x, &mut cx);
     cx.overrides = Some(&x.overrides);
     cx.vars = Some(&x.vars);

@@ -297,6 +297,7 @@ fn build(setup: &Setup, servers: &[SocketAddr], lines: Sender<String>) -> (Arc<F
     let mut acls = AclTable::default();
     let mut cx = ParseCx {
         section: "fe",
+        listen: false,
         place: Place::FeHttpRequest,
         mode: setup.mode,
         vars: &names,
