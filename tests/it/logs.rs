@@ -358,3 +358,25 @@ listen px
     assert_eq!(told(&profiled)?, "custom-tag - [a@1 status=400] 127.0.0.1: error");
     Ok(())
 }
+
+#[test]
+fn lines_come_before_the_end_when_asked() -> Result<()> {
+    let log = Syslog::start()?;
+    let server = HttpServer::start("s1")?;
+    let servers = format!("server s1 {}", server.address());
+    let (_tcp, address) = proxy(&log, "tcp", "option tcplog\n    option logasap", &servers)?;
+    let client = Client::connect(address)?;
+    let line = log.next_with("web", PATIENCE)?;
+    // Time and size may grow: the connection is still there.
+    assert!(line.contains("/+") && line.contains(" +0 -- 1/1/"), "{line}");
+    drop(client);
+
+    let (_http, address) = proxy(&log, "http", "option httplog\n    option logasap", &servers)?;
+    for path in ["/first", "/second"] {
+        get(address, path)?;
+        let line = log.next_with("web", PATIENCE)?;
+        // Each request has one line, and no other comes at its end.
+        assert!(line.contains(path) && line.contains(" 200 +"), "{line}");
+    }
+    Ok(())
+}

@@ -227,7 +227,10 @@ fn connected(s: &Session, x: &mut Exchange, attached: Attached) {
     x.record.reused = attached.reused;
     x.record.server_connection.clone_from(&attached.route.facts);
     x.server = Some(attached);
-    log::step(s, x, Origin::TxnConnect);
+    match s.front.frontend.mode {
+        Mode::Tcp => log::last_step(s, x, Origin::TxnConnect),
+        Mode::Http => log::step(s, x, Origin::TxnConnect),
+    }
 }
 
 fn fault(error: &ConnectError) -> Fault {

@@ -25,7 +25,7 @@ pub(crate) fn write(s: &Session, x: &Exchange) {
     let options = &s.front.frontend.options;
     let failed = record.cause != b'-' && record.cause != b'L' || record.status >= Some(500);
     let normal = !failed && record.retries == 0 && !record.redispatched;
-    if record.silent || options.dontlog_normal && normal {
+    if record.silent || record.logged || options.dontlog_normal && normal {
         return;
     }
     if log.steps.is_some() && !log.tells(Origin::TxnClose) {
@@ -39,6 +39,18 @@ pub(crate) fn write(s: &Session, x: &Exchange) {
 /// Writes the line of a step on the way, if `log-steps` asks for it.
 pub(crate) fn step(s: &Session, x: &Exchange, origin: Origin) {
     if let Some(log) = s.front.log.as_ref().filter(|log| log.tells(origin)) {
+        line(s, x, log, origin, INFO);
+    }
+}
+
+/// As [`step`]; with `option logasap` the line of the stream is written here, once `origin` is where nothing more
+/// than sizes and times can be added to it.
+pub(crate) fn last_step(s: &Session, x: &mut Exchange, origin: Origin) {
+    step(s, x, origin);
+    let Some(log) = s.front.log.as_ref().filter(|log| log.steps.is_none()) else { return };
+    let options = &s.front.frontend.options;
+    if options.logasap && !options.dontlog_normal && !x.record.silent && !x.record.logged {
+        x.record.logged = true;
         line(s, x, log, origin, INFO);
     }
 }
@@ -80,6 +92,7 @@ fn line(s: &Session, x: &Exchange, log: &Log, origin: Origin, level: u8) {
         response_cookie: x.cookies[1].as_deref(),
         request_line: record.request_read.then_some(&request_line[..]),
         line_number: s.thread.next_line(),
+        unfinished: record.logged,
         origin,
         ..so_far.facts()
     };

@@ -13,7 +13,7 @@ use proxy_rules::sample::EvalCtx;
 use proxy_rules::sample::context::Logger;
 
 use crate::thread::Thread;
-pub(crate) use line::{View, step, write};
+pub(crate) use line::{View, last_step, step, write};
 pub use record::Record;
 pub(crate) use refused::{broken, write as refused};
 

@@ -63,6 +63,8 @@ pub struct Record {
     pub request_read: bool,
     /// No line is to be written.
     pub silent: bool,
+    /// The line was written before the end (`option logasap`).
+    pub logged: bool,
 }
 
 impl Default for Record {
@@ -97,6 +99,7 @@ impl Default for Record {
             compressed: None,
             request_read: false,
             silent: false,
+            logged: false,
         }
     }
 }

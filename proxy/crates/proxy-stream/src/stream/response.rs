@@ -202,7 +202,7 @@ pub(super) fn forward(s: &mut Session, x: &mut Exchange, from: Wire) -> Result<K
     super::store_server(s, x, true);
     after_rules(s, x);
     x.record.status = Some(x.response.status());
-    log::step(s, x, Origin::TxnResponse);
+    log::last_step(s, x, Origin::TxnResponse);
     let old_client = x.request.version() == Version::Http10;
     let body = x.response.body();
     x.keep_server &= x.response.is_persistent();
