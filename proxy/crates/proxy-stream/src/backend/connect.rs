@@ -584,7 +584,9 @@ fn client_gone(s: &mut Session, cx: &mut Context<'_>, on_eof: OnEof) -> Option<G
     if s.client.input.len() > before {
         s.client_timer.arm(s.front.frontend.timeouts.client);
     }
-    s.client_timer.poll_expired(cx).is_ready().then_some(Gone::Silent)
+    // What it sent is for the server, however long that takes to answer.
+    let silent = s.client.input.is_empty() && s.client_timer.poll_expired(cx).is_ready();
+    silent.then_some(Gone::Silent)
 }
 
 /// Whether the client went away. What it sends meanwhile is kept.
