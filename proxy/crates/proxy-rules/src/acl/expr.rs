@@ -25,8 +25,15 @@ pub struct AclExpr {
 impl AclExpr {
     /// Reads the words after the name of an ACL, or between braces.
     pub fn parse(words: &[Word<'_>], cx: &mut ParseCx<'_>) -> Parsed<Self> {
-        let Some((&criterion, rest)) = words.split_first() else {
-            return fail(Diagnostic::alert("missing fetch method in ACL expression"));
+        // Behind a comma the expression goes on in the next word.
+        let open = words.iter().take_while(|word| word.value.ends_with(b",")).count();
+        let length = (open + 1).min(words.len());
+        let (spread, rest) = words.split_at(length);
+        let joined: Vec<u8> = spread.iter().flat_map(|word| word.value).copied().collect();
+        let criterion = match spread {
+            [] => return fail(Diagnostic::alert("missing fetch method in ACL expression")),
+            [word] => *word,
+            [first, ..] => Spanned::new(&joined[..], first.span),
         };
         let (expr, implied) = parse_criterion(criterion, cx)?;
         let (flags, rest) = Flags::parse(rest, cx)?;

@@ -108,6 +108,8 @@ fn conditions() {
 fn methods_of_matching() {
     check("if { path /a/b.png }", true);
     check("if { path /A/b.png }", false);
+    check("if { path, upper, lower -m str /a/b.png }", true);
+    check("if { path, upper -m str /a/b.png }", false);
     check("if { path -i /A/b.png }", true);
     check("if { path_beg /a /z }", true);
     check("if { path_end -i .PNG }", true);
