@@ -150,6 +150,19 @@ impl Shelf {
     fn idle(&self) -> usize {
         self.proven.len() + self.unproven.len()
     }
+
+    /// Drops the connections that can carry nothing more.
+    fn bury(&mut self) {
+        for idle in [&mut self.proven, &mut self.unproven] {
+            idle.retain_mut(|idle| {
+                let alive = idle.conn.is_quiet();
+                if !alive {
+                    count(&self.server, idle, false);
+                }
+                alive
+            });
+        }
+    }
 }
 
 /// The shelves by server.
@@ -256,6 +269,10 @@ impl Pool {
         let held = server.idle_safe.get() + server.idle_unsafe.get();
         let full = server.spec.pool_max_conn.is_some_and(|max| held >= max);
         let shelf = self.shelf(server, now);
+        if shelf.idle() >= shelf.need.spare() {
+            // Those that the server closed meanwhile are no reason to close this one.
+            shelf.bury();
+        }
         if full || shelf.idle() >= shelf.need.spare() || !server.is_usable() {
             idle.conn.reset_on_close();
             return;
