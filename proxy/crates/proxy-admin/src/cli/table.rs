@@ -13,7 +13,9 @@ use crate::command::{Answer, Call, Command, Reply};
 /// Conditions on data in one command.
 const FILTERS: usize = 4;
 
-fn heading(table: &Table) -> String {
+fn heading(table: &Table, now: Now) -> String {
+    // What has expired is neither counted nor shown.
+    table.sweep(now);
     let kind = table.spec.key.name();
     let spec = &table.spec;
     format!("# table: {}, type: {kind}, size:{}, used:{}\n", spec.name, spec.size, table.used())
@@ -178,13 +180,14 @@ fn entries(table: Arc<Table>, which: Which, now: Now) -> impl Iterator<Item = Ve
 /// `show table [<name> [data.<type> <operator> <value>]... | key <key> | ptr <ptr>]`.
 fn show(call: &mut Call<'_>) -> Answer {
     if call.args.is_empty() {
-        let all = call.admin.registry.tables().iter().map(|table| heading(table));
+        let now = call.now;
+        let all = call.admin.registry.tables().iter().map(|table| heading(table, now));
         return Ok(Reply::Text(all.collect()));
     }
     let table = table(call)?.clone();
     let which = which(call, &table)?;
     let now = call.now;
-    let first = heading(&table);
+    let first = heading(&table, now);
     let lines = entries(table.clone(), which, now)
         .map(move |entries| entries.iter().map(|entry| line(&table, entry, now)).collect());
     Ok(Reply::Pieces(Box::new(std::iter::once(first).chain(lines))))
