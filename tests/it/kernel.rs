@@ -320,6 +320,9 @@ fn the_kernel_is_read_without_the_process() -> Result<()> {
     let error = String::from_utf8_lossy(&output.stderr);
     ensure!(!output.status.success() && error.contains("there is no instance"), "{error}");
     ensure!(error.contains(&instance), "{error}");
+    // Nobody is left to take the kernel path away.
+    read(&["detach"])?;
+    ensure!(read(&["status"]).is_err(), "the instance is still there");
     Ok(())
 }
 
