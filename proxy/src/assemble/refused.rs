@@ -1,23 +1,10 @@
 //! What the configuration may say and this version does not do: said plainly instead of ignored.
 
-use proxy_config::model::{Config, Flag, Proxy, ServerOptions};
-use proxy_types::{DiagSink, Diagnostic, Diagnostics, Endpoint, Host, PortSpec, Span};
+use proxy_config::model::{Config, Flag, Proxy};
+use proxy_types::{DiagSink, Diagnostic, Diagnostics, Endpoint, Host, Span};
 
 /// Reports every statement of the configuration that is known and not carried, or without effect.
 pub(super) fn report(config: &Config, diagnostics: &mut Diagnostics) {
-    let tune = &config.global.tune;
-    let sizes = [
-        ("tune.pipesize", tune.pipesize),
-        ("tune.rcvbuf.client", tune.rcvbuf_client),
-        ("tune.rcvbuf.server", tune.rcvbuf_server),
-        ("tune.sndbuf.client", tune.sndbuf_client),
-        ("tune.sndbuf.server", tune.sndbuf_server),
-    ];
-    for (name, value) in sizes {
-        if let Some(value) = value {
-            not_yet(name, value.span, diagnostics);
-        }
-    }
     for socket in &config.global.stats.sockets {
         if let Some(span) = socket.expose_fd_listeners {
             diagnostics.push(
@@ -42,28 +29,12 @@ fn section(proxy: &Proxy, diagnostics: &mut Diagnostics) {
             .at(flag.span),
         );
     }
-    for server in &proxy.servers {
-        options(&server.options, diagnostics);
-    }
     let sources = [&proxy.settings.source].into_iter();
     let of_servers = proxy.servers.iter().map(|server| &server.options.source);
     for source in sources.chain(of_servers).flatten() {
-        let ports = match &source.value.address.endpoint {
-            Endpoint::Inet { port, .. } => *port,
-            _ => PortSpec::None,
-        };
         if matches!(source.value.address.endpoint, Endpoint::Inet { host: Host::Name(_), .. }) {
             not_yet("a host name in 'source'", source.span, diagnostics);
         }
-        if matches!(ports, PortSpec::Range { .. }) {
-            not_yet("a range of ports in 'source'", source.span, diagnostics);
-        }
-    }
-}
-
-fn options(options: &ServerOptions, diagnostics: &mut Diagnostics) {
-    if let Some(tfo) = options.tfo.filter(|tfo| tfo.value) {
-        not_yet("'tfo' of a server", tfo.span, diagnostics);
     }
 }
 

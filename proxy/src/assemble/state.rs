@@ -571,6 +571,7 @@ fn server(
     }
     spec.tcp_user_timeout = options.tcp_ut.map(|limit| limit.value);
     spec.tfo = options.tfo.is_some_and(|tfo| tfo.value);
+    spec.redir = options.redir.as_ref().map(|prefix| prefix.value.clone());
     spec.congestion = options.congestion.as_ref().map(|name| name.value.clone());
     spec.namespace = options.namespace.as_ref().map(|name| name.value.clone());
     spec

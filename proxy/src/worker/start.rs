@@ -149,6 +149,10 @@ fn start(
     if let Some(limit) = config.global.maxpipes {
         proxy_net::splice::set_max_pipes(limit.value as usize);
     }
+    if let Some(size) = config.global.tune.pipesize {
+        // What does not fit is beyond what the kernel gives anyway.
+        proxy_net::splice::set_pipe_size(i32::try_from(size.value).unwrap_or(i32::MAX));
+    }
     if let Some(limit) = config.global.maxconnrate {
         process.set_conn_rate_limit(limit.value);
     }

@@ -4,7 +4,7 @@ use proxy_types::{Address, Diagnostic, Endpoint, Host, PortSpec, Span, Spanned, 
 
 use crate::args::Args;
 use crate::context::{Context, Parsed, Reported};
-use crate::keyword::{On, Support, Table, find, not_yet, removed, row, suggest};
+use crate::keyword::{On, Support, Table, find, not_yet, row, suggest};
 use crate::lexer::sub_span;
 use crate::line::bind::{guid, interface, proto};
 use crate::line::{names, server_check, tls_server};
@@ -451,7 +451,17 @@ pub(crate) const OPTIONS: Table<Parse> = &[
                 Err(args.wrong(cx, args.keyword_span(), text))
             },
         ),
-        removed("redir", "3.3", "use 'http-request redirect'"),
+        row(
+            "redir",
+            On::HERE,
+            "<prefix>",
+            M,
+            "sends GET and HEAD requests there instead",
+            |cx, s, args| {
+                s.options.redir = Some(args.string(cx, "a prefix")?);
+                Ok(())
+            },
+        ),
     ],
     server_check::CHECK,
     &not_yet(

@@ -47,6 +47,8 @@ pub struct ServerOptions {
     pub slowstart: Option<Spanned<Duration>>,
     /// How connections of checks differ.
     pub probe: ProbeOptions,
+    /// `redir`: what comes before the request's path in the answer's `Location`.
+    pub redir: Option<Spanned<String>>,
     /// `socks4`: the proxy on the way.
     pub socks4: Option<Spanned<Address>>,
     pub inter: Option<Spanned<Duration>>,

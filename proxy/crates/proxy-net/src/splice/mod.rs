@@ -12,7 +12,7 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-pub use pipe::{pipes_used, set_max_pipes};
+pub use pipe::{pipes_used, set_max_pipes, set_pipe_size};
 
 use crate::Stream;
 use crate::timer::Timer;

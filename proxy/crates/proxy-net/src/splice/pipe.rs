@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, splice};
@@ -17,6 +17,8 @@ const POOLED: usize = 64;
 /// Most pipes in use at once over all threads (`maxpipes`).
 static MAX_PIPES: AtomicUsize = AtomicUsize::new(usize::MAX);
 static IN_USE: AtomicUsize = AtomicUsize::new(0);
+/// Bytes asked for (`tune.pipesize`).
+static SIZE: AtomicI32 = AtomicI32::new(CAPACITY);
 
 thread_local! {
     static POOL: RefCell<Vec<Ends>> = const { RefCell::new(Vec::new()) };
@@ -25,6 +27,11 @@ thread_local! {
 /// Bounds the pipes that all threads use together; beyond it bytes are copied. Each costs two descriptors.
 pub fn set_max_pipes(limit: usize) {
     MAX_PIPES.store(limit, Ordering::Relaxed);
+}
+
+/// Bytes that pipes opened from now on should hold, instead of 1 MiB. The kernel rounds up to a power of two pages.
+pub fn set_pipe_size(bytes: i32) {
+    SIZE.store(bytes, Ordering::Relaxed);
 }
 
 /// Pipes in use now (`PipesUsed`) in all threads.
@@ -108,6 +115,6 @@ fn flags() -> SpliceFFlags {
 fn open() -> Option<Ends> {
     let (read, write) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).ok()?;
     // A smaller pipe works too.
-    let _ = fcntl(&write, FcntlArg::F_SETPIPE_SZ(CAPACITY));
+    let _ = fcntl(&write, FcntlArg::F_SETPIPE_SZ(SIZE.load(Ordering::Relaxed)));
     Some(Ends { read, write })
 }

@@ -157,7 +157,7 @@ pub struct ServerSpec {
     pub pool_purge_delay: Duration,
     /// `max-reuse`.
     pub max_reuse: Option<u32>,
-    /// `redir`.
+    /// `redir`: GET and HEAD requests are sent there instead.
     pub redir: Option<String>,
     /// `proto`.
     pub proto: Option<crate::options::Proto>,

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use proxy_http::Method;
 use proxy_net::clock;
 use proxy_net::connect::{ConnectError, ConnectFailure, ConnectOptions, connect_with_timer};
 use proxy_net::timer;
@@ -37,7 +38,8 @@ const TURNAROUND: Duration = Duration::from_secs(1);
 /// Bytes of further requests taken in while a connection is made.
 const PIPELINE: usize = 16 * 1024;
 
-/// Attaches a connection to a server of the exchange's backend.
+/// Attaches a connection to a server of the exchange's backend; none if the server is one that sends the client
+/// elsewhere.
 pub(crate) async fn attach(s: &mut Session, x: &mut Exchange) -> Result<(), Fault> {
     let back = x.backend.clone().ok_or(Fault::Internal)?;
     let (mut again, mut exclude) = match std::mem::take(&mut x.next) {
@@ -53,6 +55,10 @@ pub(crate) async fn attach(s: &mut Session, x: &mut Exchange) -> Result<(), Faul
         x.record.queue_done.get_or_insert_with(|| s.thread.tick());
         x.record.server = Some(server.clone());
         s.thread.note(s.key, |row| row.server = Some(server.id));
+        if redirects(&server, x) {
+            server.end_session();
+            return Ok(());
+        }
         server.used_connections.inc();
         let addr = server.addr().clone();
         let opening = opening(s, x, &back, &server);
@@ -153,6 +159,13 @@ pub(crate) fn count_redispatch(x: &mut Exchange, back: &Back, server: &Server) {
     x.record.redispatched = true;
     server.counters.local().redispatches.inc();
     back.backend.counters.local().redispatches.inc();
+}
+
+/// Whether `server` sends this request elsewhere (`redir`).
+fn redirects(server: &Server, x: &Exchange) -> bool {
+    server.spec.redir.is_some()
+        && x.record.request_read
+        && matches!(x.request.method(), Method::Get | Method::Head)
 }
 
 /// Whether HTTP/2 is spoken on a connection to `server`: by `proto h2`, or because ALPN agreed on it.
@@ -500,7 +513,7 @@ async fn open(
 ) -> Result<Opened, Failure> {
     let ends = Ends::of(s, x);
     let to = ends.destination(addr, &server.spec);
-    let mut options = ends.connect_options(server, back);
+    let mut options = ends.connect_options(server, back, s.thread.random());
     options.buffers = s.thread.env.server_buffers;
     // With something to send at once, the kernel's acknowledgement travels with it.
     options.smart_connect |= opening.is_some();

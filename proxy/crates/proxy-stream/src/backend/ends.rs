@@ -65,11 +65,26 @@ impl Ends {
         addr
     }
 
-    pub(super) fn connect_options(self, server: &Server, back: &Back) -> ConnectOptions {
+    /// How to connect. Of a range of source ports `random` takes one; if that is in use, a retry takes another.
+    pub(super) fn connect_options(
+        self,
+        server: &Server,
+        back: &Back,
+        random: u32,
+    ) -> ConnectOptions {
         let source = server.spec.source.as_ref();
         let foreign = self.foreign(server);
+        let own = source.and_then(|s| {
+            let mut addr = s.addr?;
+            if let Some((first, last)) = s.ports {
+                let count = u32::from(last.saturating_sub(first)) + 1;
+                // Below `count`, so the sum is `last` at most.
+                addr.set_port(first + (random % count) as u16);
+            }
+            Some(addr)
+        });
         ConnectOptions {
-            source: foreign.or_else(|| source.and_then(|s| s.addr)),
+            source: foreign.or(own),
             transparent: foreign.is_some(),
             fastopen: server.spec.tfo,
             congestion: server.spec.congestion.clone(),

@@ -55,6 +55,16 @@ fn take_server(x: &mut Exchange) -> Option<crate::backend::Attached> {
     x.server.take()
 }
 
+/// Queues the answer of a server that sends the client elsewhere (configuration manual, 5.2 `redir`).
+pub(super) fn elsewhere(s: &mut Session, x: &mut Exchange) {
+    let prefix = x.record.server.as_ref().and_then(|server| server.spec.redir.as_deref());
+    let mut url = prefix.unwrap_or_default().as_bytes().to_vec();
+    url.extend_from_slice(x.request.path_and_query());
+    x.keep_client &= !x.flow.has_body;
+    queue(s, x, &Reply::redirection(302, &url));
+    (x.record.cause, x.record.phase) = (b'L', b'R');
+}
+
 /// Queues `reply` for the client.
 pub(super) fn queue(s: &mut Session, x: &mut Exchange, reply: &Reply) {
     if reply.is_silent() {

@@ -279,6 +279,10 @@ async fn process(s: &mut Session, x: &mut Exchange) -> Result<(), Fault> {
     }
     loop {
         backend::attach(s, x).await?;
+        if x.server.is_none() {
+            answer::elsewhere(s, x);
+            return answer::flush(s, x).await;
+        }
         retry::prepare(s, x);
         let sent = request::send_head(s, x);
         let carried = match sent {
