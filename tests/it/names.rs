@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use tests::client::get;
-use tests::net::free_port;
+use tests::net::loopback;
 use tests::peer::dns::DnsServer;
 use tests::peer::{HttpServer, ScriptServer};
 use tests::sluice::{Peer, peer};
@@ -38,10 +38,6 @@ backend back
         resolvers.replace('\n', "\n    "),
         backend.replace('\n', "\n    ")
     )
-}
-
-fn loopback() -> Result<SocketAddr> {
-    Ok(SocketAddr::from(([127, 0, 0, 1], free_port()?)))
 }
 
 /// A column of `show servers state` for each server, in order: `name=value`.

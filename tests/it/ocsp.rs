@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use tests::certificates::Authority;
-use tests::net::free_port;
+use tests::net::{free_port, loopback};
 use tests::program::Program;
 use tests::sluice::{Peer, peer};
 use tests::{PATIENCE, Sluice, eventually};
@@ -17,10 +17,6 @@ defaults
     timeout client 20s
     timeout server 20s
 ";
-
-fn loopback() -> Result<SocketAddr> {
-    Ok(SocketAddr::from(([127, 0, 0, 1], free_port()?)))
-}
 
 /// What a client is shown with the certificate.
 fn stapled(address: SocketAddr, name: &str) -> Result<String> {

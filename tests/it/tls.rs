@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::Result;
 use tests::certificates::Authority;
 use tests::client::{Client, raw};
-use tests::net::free_port;
+use tests::net::loopback;
 use tests::peer::{HttpServer, ScriptServer};
 use tests::program::Program;
 use tests::sluice::{Peer, peer};
@@ -21,10 +21,6 @@ defaults
     timeout client 20s
     timeout server 20s
 ";
-
-fn loopback() -> Result<SocketAddr> {
-    Ok(SocketAddr::from(([127, 0, 0, 1], free_port()?)))
-}
 
 /// A frontend that tells what TLS agreed on; `bind` are the words behind its address.
 fn telling(bind: &str) -> Result<(Sluice, SocketAddr)> {

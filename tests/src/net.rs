@@ -10,6 +10,11 @@ use anyhow::{Result, bail};
 const FIRST: u16 = 20_000;
 const COUNT: u16 = 12_000;
 
+/// A loopback address with a [`free_port`].
+pub fn loopback() -> Result<SocketAddr> {
+    Ok(SocketAddr::from(([127, 0, 0, 1], free_port()?)))
+}
+
 /// A TCP and UDP port nobody uses at this moment, in the calling thread's network namespace; never
 /// the same one twice in a process.
 pub fn free_port() -> Result<u16> {

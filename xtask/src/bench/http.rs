@@ -5,7 +5,6 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -14,41 +13,23 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use serde_json::json;
 
-use super::machine;
+use super::comparison::Comparison;
 use super::origin::{LARGE, MEDIUM, Origin, SMALL};
 use super::peer::{Language, Peer, Running};
 use super::process::{cpu_time, own_memory, system_calls};
 use super::report::Scenario;
 use super::wrk::{self, Load};
-use crate::product::{self, Profile};
 use crate::setup::{self, Scope};
 
 /// How to measure.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Another program that reads haproxy.cfg, measured in the same run (repeatable)
-    #[arg(long, value_name = "NAME=PATH", value_parser = Peer::parse)]
-    peer: Vec<Peer>,
-    /// Measure this build of Sluice instead of making a release build
-    #[arg(long, value_name = "FILE")]
-    binary: Option<PathBuf>,
-    /// Rounds of each scenario; medians are shown
-    #[arg(long, default_value_t = 5)]
-    rounds: u32,
-    /// Seconds under load per round and proxy
-    #[arg(long, default_value_t = 3)]
-    seconds: u32,
-    /// Only scenarios whose name contains this
-    #[arg(long, value_name = "PART")]
-    only: Option<String>,
+    #[command(flatten)]
+    compare: Comparison,
     /// Connections that wait in the scenario of idle ones
     #[arg(long, default_value_t = 5000)]
     idle: u32,
-    /// Write all samples to this file
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
 }
 
 /// One kind of load.
@@ -120,44 +101,18 @@ const CPU: &str = "CPU us per request";
 
 pub(crate) fn main(arguments: &Arguments) -> Result<()> {
     setup::prepare(Scope::Bench)?;
-    ensure!(arguments.rounds > 0 && arguments.seconds > 0, "rounds and seconds start at 1");
-    let binary = match &arguments.binary {
-        Some(binary) => binary.clone(),
-        None => product::build(Profile::Release)?,
-    };
-    let mut peers = vec![Peer::haproxy_like("sluice", binary)];
-    peers.extend(arguments.peer.iter().cloned());
-    peers.extend(Peer::installed());
-    println!("{}", machine::describe());
-    for peer in &peers {
-        println!("  {:<12} {}", peer.name, peer.version());
-    }
-    println!(
-        "  {} rounds of {} s each, alternated; medians (lowest to highest)",
-        arguments.rounds, arguments.seconds
-    );
+    let compare = &arguments.compare;
+    let peers = compare.begin()?;
     let origin = Origin::start()?;
-    let wanted = |name: &str| arguments.only.as_ref().is_none_or(|part| name.contains(part));
     let mut scenarios = Vec::new();
-    for work in WORKS.iter().filter(|work| wanted(work.name)) {
+    for work in WORKS.iter().filter(|work| compare.wants(work.name)) {
         scenarios.push(measure(arguments, work, &peers, &origin)?);
     }
     let idle = format!("{} idle connections", arguments.idle);
-    if wanted(&idle) {
+    if compare.wants(&idle) {
         scenarios.push(measure_idle(arguments, &idle, &peers, &origin)?);
     }
-    if let Some(path) = &arguments.json {
-        let versions: Vec<_> = peers
-            .iter()
-            .map(|peer| json!({ "name": peer.name, "version": peer.version() }))
-            .collect();
-        let scenarios: Vec<_> = scenarios.iter().map(Scenario::json).collect();
-        let report =
-            json!({ "machine": machine::describe(), "peers": versions, "scenarios": scenarios });
-        std::fs::write(path, format!("{report:#}\n"))
-            .with_context(|| format!("write {}", path.display()))?;
-    }
-    Ok(())
+    compare.write(&peers, &scenarios)
 }
 
 fn measure(
@@ -191,11 +146,12 @@ fn measure(
     for (peer, proxy) in &running {
         load(proxy, 1).with_context(|| format!("warming {} up", peer.name))?;
     }
-    for _ in 0..arguments.rounds {
+    for _ in 0..arguments.compare.rounds {
         for (peer, proxy) in &running {
             let lines = sink.lines();
             let before = cpu_time(proxy.pid());
-            let outcome = load(proxy, arguments.seconds).with_context(|| peer.name.clone())?;
+            let outcome =
+                load(proxy, arguments.compare.seconds).with_context(|| peer.name.clone())?;
             let used = cpu_time(proxy.pid()).saturating_sub(before);
             let requests = outcome.requests as f64;
             scenario.add(CPU, &peer.name, used.as_secs_f64() * 1e6 / requests);

@@ -2,6 +2,7 @@
 //!
 //! Figures are CPU time, not wall time, and only their ratios carry over to another machine.
 
+mod comparison;
 mod config;
 mod http;
 mod l4;

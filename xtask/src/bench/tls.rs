@@ -4,44 +4,26 @@
 //! Handshakes are those of `openssl s_time`, bodies and requests those of `curl`.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use serde_json::json;
 use tests::certificates::Authority;
 
-use super::machine::{self, pinned};
+use super::comparison::Comparison;
+use super::machine::pinned;
 use super::origin::{LARGE, Origin, SMALL};
 use super::peer::{Language, Peer};
 use super::process::cpu_time;
 use super::report::Scenario;
-use crate::product::{self, Profile};
 use crate::setup::{self, Scope};
 
 /// How to measure.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Another program that reads haproxy.cfg, measured in the same run (repeatable)
-    #[arg(long, value_name = "NAME=PATH", value_parser = Peer::parse)]
-    peer: Vec<Peer>,
-    /// Measure this build of Sluice instead of making a release build
-    #[arg(long, value_name = "FILE")]
-    binary: Option<PathBuf>,
-    /// Rounds of each scenario; medians are shown
-    #[arg(long, default_value_t = 5)]
-    rounds: u32,
-    /// Seconds of handshakes per round and proxy
-    #[arg(long, default_value_t = 3)]
-    seconds: u32,
-    /// Only scenarios whose name contains this
-    #[arg(long, value_name = "PART")]
-    only: Option<String>,
-    /// Write all samples to this file
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    compare: Comparison,
 }
 
 /// One kind of load.
@@ -94,22 +76,8 @@ const WORKS: [Work; 7] = [
 
 pub(crate) fn main(arguments: &Arguments) -> Result<()> {
     setup::prepare(Scope::Bench)?;
-    ensure!(arguments.rounds > 0 && arguments.seconds > 0, "rounds and seconds start at 1");
-    let binary = match &arguments.binary {
-        Some(binary) => binary.clone(),
-        None => product::build(Profile::Release)?,
-    };
-    let mut peers = vec![Peer::haproxy_like("sluice", binary)];
-    peers.extend(arguments.peer.iter().cloned());
-    peers.extend(Peer::installed());
-    println!("{}", machine::describe());
-    for peer in &peers {
-        println!("  {:<12} {}", peer.name, peer.version());
-    }
-    println!(
-        "  {} rounds of {} s each, alternated; medians (lowest to highest)",
-        arguments.rounds, arguments.seconds
-    );
+    let compare = &arguments.compare;
+    let peers = compare.begin()?;
     let origin = Origin::start()?;
     let authority = Authority::new()?;
     for (name, options) in KEYS {
@@ -120,23 +88,11 @@ pub(crate) fn main(arguments: &Arguments) -> Result<()> {
             "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -out {name}.crt"
         ))?;
     }
-    let wanted = |name: &str| arguments.only.as_ref().is_none_or(|part| name.contains(part));
     let mut scenarios = Vec::new();
-    for work in WORKS.iter().filter(|work| wanted(work.name)) {
+    for work in WORKS.iter().filter(|work| compare.wants(work.name)) {
         scenarios.push(measure(arguments, work, &peers, &origin, &authority)?);
     }
-    if let Some(path) = &arguments.json {
-        let versions: Vec<_> = peers
-            .iter()
-            .map(|peer| json!({ "name": peer.name, "version": peer.version() }))
-            .collect();
-        let scenarios: Vec<_> = scenarios.iter().map(Scenario::json).collect();
-        let report =
-            json!({ "machine": machine::describe(), "peers": versions, "scenarios": scenarios });
-        std::fs::write(path, format!("{report:#}\n"))
-            .with_context(|| format!("write {}", path.display()))?;
-    }
-    Ok(())
+    compare.write(&peers, &scenarios)
 }
 
 fn measure(
@@ -152,14 +108,14 @@ fn measure(
     };
     let pem = read("crt")? + &read("key")?;
     let mut scenario = Scenario::new(work.name);
-    for _ in 0..arguments.rounds {
+    for _ in 0..arguments.compare.rounds {
         for peer in peers {
             let config = config(peer.language, origin.address);
             let running = peer.start(&config, &[("site.pem", pem.clone())])?;
             // What starts up, and the first of everything, is not counted.
             load(&work.load, running.address, 1)?;
             let before = cpu_time(running.pid());
-            let count = load(&work.load, running.address, arguments.seconds)?;
+            let count = load(&work.load, running.address, arguments.compare.seconds)?;
             let used = cpu_time(running.pid()).saturating_sub(before);
             let (figure, value) = figure(&work.load, used, count);
             scenario.add(figure, &peer.name, value);

@@ -69,6 +69,16 @@ pub struct Command {
 }
 
 impl Command {
+    pub(crate) const fn new(
+        words: &'static [&'static str],
+        usage: &'static str,
+        doc: &'static str,
+        level: Level,
+        run: fn(&mut Call<'_>) -> Answer,
+    ) -> Self {
+        Self { words, usage, doc, level, run }
+    }
+
     fn help_line(&self) -> String {
         let mut call = self.words.join(" ");
         if !self.usage.is_empty() {

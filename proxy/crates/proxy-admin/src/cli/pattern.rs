@@ -225,111 +225,107 @@ fn commit(call: &mut Call<'_>, family: Family) -> Answer {
     Ok(Reply::done())
 }
 
-const fn row(
-    words: &'static [&'static str],
-    usage: &'static str,
-    doc: &'static str,
-    level: Level,
-    run: fn(&mut Call<'_>) -> Answer,
-) -> Command {
-    Command { words, usage, doc, level, run }
-}
-
 // HAProxy 2.6 lets any level change lists; the manual allows no change at level `user` (9.3 `user`).
 pub(super) static COMMANDS: &[Command] = &[
-    row(&["add", "acl"], "[@<ver>] <acl> <pattern>", "add an acl entry", Level::Operator, add_acl),
-    row(
+    Command::new(
+        &["add", "acl"],
+        "[@<ver>] <acl> <pattern>",
+        "add an acl entry",
+        Level::Operator,
+        add_acl,
+    ),
+    Command::new(
         &["add", "map"],
         "[@<ver>] <map> <key> <val>",
         "add a map entry (payload supported instead of key/val)",
         Level::Operator,
         add_map,
     ),
-    row(
+    Command::new(
         &["clear", "acl"],
         "[@<ver>] <acl>",
         "clear the contents of this acl",
         Level::Operator,
         |call| clear(call, Family::Acl),
     ),
-    row(
+    Command::new(
         &["clear", "map"],
         "[@<ver>] <map>",
         "clear the contents of this map",
         Level::Operator,
         |call| clear(call, Family::Map),
     ),
-    row(
+    Command::new(
         &["commit", "acl"],
         "@<ver> <acl>",
         "commit the ACL at this version",
         Level::Operator,
         |call| commit(call, Family::Acl),
     ),
-    row(
+    Command::new(
         &["commit", "map"],
         "@<ver> <map>",
         "commit the map at this version",
         Level::Operator,
         |call| commit(call, Family::Map),
     ),
-    row(
+    Command::new(
         &["del", "acl"],
         "<acl> [<key>|#<ref>]",
         "delete acl entries matching <key>",
         Level::Operator,
         |call| del(call, Family::Acl),
     ),
-    row(
+    Command::new(
         &["del", "map"],
         "<map> [<key>|#<ref>]",
         "delete map entries matching <key>",
         Level::Operator,
         |call| del(call, Family::Map),
     ),
-    row(
+    Command::new(
         &["get", "acl"],
         "<acl> <value>",
         "report the patterns matching a sample for an ACL",
         Level::User,
         |call| get(call, Family::Acl),
     ),
-    row(
+    Command::new(
         &["get", "map"],
         "<map> <value>",
         "report the keys and values matching a sample for a map",
         Level::User,
         |call| get(call, Family::Map),
     ),
-    row(
+    Command::new(
         &["prepare", "acl"],
         "<acl>",
         "prepare a new version for atomic ACL replacement",
         Level::Operator,
         |call| prepare(call, Family::Acl),
     ),
-    row(
+    Command::new(
         &["prepare", "map"],
         "<map>",
         "prepare a new version for atomic map replacement",
         Level::Operator,
         |call| prepare(call, Family::Map),
     ),
-    row(
+    Command::new(
         &["set", "map"],
         "<map> [<key>|#<ref>] <value>",
         "modify a map entry",
         Level::Operator,
         set_map,
     ),
-    row(
+    Command::new(
         &["show", "acl"],
         "[@<ver>] [<acl>]",
         "report available acls or dump an acl's contents",
         Level::User,
         |call| show(call, Family::Acl),
     ),
-    row(
+    Command::new(
         &["show", "map"],
         "[@<ver>] [<map>]",
         "report available maps or dump a map's contents",

@@ -81,40 +81,36 @@ fn show_startup_logs(call: &mut Call<'_>) -> Answer {
     Ok(Reply::Text(call.admin.process.startup_logs()))
 }
 
-const fn row(
-    words: &'static [&'static str],
-    usage: &'static str,
-    doc: &'static str,
-    level: Level,
-    run: fn(&mut Call<'_>) -> Answer,
-) -> Command {
-    Command { words, usage, doc, level, run }
-}
-
 pub(super) static COMMANDS: &[Command] = &[
-    row(&["show", "version"], "", "show version of the current process", Level::User, show_version),
-    row(
+    Command::new(
+        &["show", "version"],
+        "",
+        "show version of the current process",
+        Level::User,
+        show_version,
+    ),
+    Command::new(
         &["show", "env"],
         "[var]",
         "dump environment variables known to the process",
         Level::Operator,
         show_env,
     ),
-    row(
+    Command::new(
         &["show", "backend"],
         "",
         "list backends in the current running config",
         Level::User,
         show_backend,
     ),
-    row(
+    Command::new(
         &["show", "errors"],
         "[<px>] [request|response]",
         "report last request and/or response errors for each proxy",
         Level::Operator,
         show_errors,
     ),
-    row(
+    Command::new(
         &["show", "startup-logs"],
         "",
         "report logs emitted during startup",
