@@ -23,6 +23,7 @@ mod env;
 pub mod keyword;
 pub mod legacy;
 pub mod lexer;
+mod limits;
 mod line;
 pub mod listing;
 pub mod model;

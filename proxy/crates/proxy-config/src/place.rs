@@ -1,11 +1,10 @@
 //! Where a keyword may stand: in which sections, and behind `no` or `default`.
 
-use proxy_types::Diagnostic;
+use proxy_types::{Diagnostic, Span};
 
 use crate::args::{Args, Polarity};
 use crate::context::{Context, Parsed, Reported};
 use crate::keyword::{Row, Shape, Support};
-use crate::line::server;
 use crate::model::{Proxy, ProxyKind};
 
 /// Keywords that a section without the capability must not even have; others are ignored there with a warning.
@@ -48,7 +47,7 @@ pub(crate) fn check_section<F>(
         _ => return Ok(()),
     };
     if STRICT.contains(&name) {
-        return Err(server::not_allowed(cx, proxy, name, span));
+        return Err(not_allowed(cx, proxy, name, span));
     }
     let message = if missing == "frontend" && FORMATS.contains(&name) {
         format!("{} : '{name}' directive is ignored in backends.", proxy.label())
@@ -101,4 +100,11 @@ pub(crate) fn check_shape<F>(
         }
     }
     if whole { args.end(cx) } else { Ok(()) }
+}
+
+/// Reports a line that only sections with servers may have.
+fn not_allowed(cx: &mut Context<'_>, proxy: &Proxy, name: &str, span: Span) -> Reported {
+    let message =
+        format!("'{name}' not allowed because {} has no backend capability", proxy.label());
+    cx.alert(span, message)
 }

@@ -10,7 +10,7 @@ use crate::context::{Context, Parsed};
 use crate::dump::Recorder;
 use crate::lexer::{self, Variables, Word, sub_span};
 use crate::line::error_page;
-use crate::line::server::is_name_char;
+use crate::line::shared::is_name_char;
 use crate::model;
 use crate::model::{
     Cache, Config, CrtStore, DefaultsId, HealthCheck, HttpErrors, Mailers, Peers, Proxy, ProxyKind,

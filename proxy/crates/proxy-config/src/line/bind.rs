@@ -6,11 +6,11 @@ use crate::args::Args;
 use crate::context::{Context, Parsed};
 use crate::keyword::{On, Shape, Support, Table, find, inert, not_yet, removed, row, suggest};
 use crate::lexer::Word;
-use crate::line::server::is_name_char;
+use crate::limits::THREADS_MAX;
+use crate::line::shared::{guid, interface, proto};
 use crate::line::{threads, tls};
-use crate::model::{Bind, CliLevel, Proto, SeverityOutput, Shards};
+use crate::model::{Bind, CliLevel, SeverityOutput, Shards};
 use crate::place::check_shape;
-use crate::section::global::THREADS_MAX;
 
 pub(crate) type Parse = fn(&mut Context<'_>, &mut Bind, &mut Args<'_>) -> Parsed;
 
@@ -278,16 +278,6 @@ pub(crate) const OPTIONS: Table<Parse> = &[
     tls::BIND_NOT_YET,
 ];
 
-/// An identifier that is unique in the configuration (configuration manual, 4.2 "guid").
-pub(crate) fn guid(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<Spanned<String>> {
-    let value = args.string(cx, "an identifier")?;
-    if value.len() > 127 || !value.chars().all(is_name_char) {
-        let text = "letters, digits, '.', ':', '-' and '_' are expected, 127 at most";
-        return Err(args.wrong(cx, value.span, text));
-    }
-    Ok(value)
-}
-
 /// Permission bits of a file.
 pub(crate) fn file_mode(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<Spanned<u32>> {
     let word = args.word(cx, "an octal mode such as 660")?;
@@ -296,22 +286,6 @@ pub(crate) fn file_mode(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<Spa
         Some(mode) => Ok(Spanned::new(mode, word.span)),
         None => Err(args.wrong(cx, word.span, format!("'{}' is not an octal mode", word.value))),
     }
-}
-
-/// A protocol above TCP, by the name of HAProxy's multiplexer.
-pub(crate) fn proto(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<Spanned<Proto>> {
-    args.choice(cx, &[("h1", Proto::H1), ("h2", Proto::H2)])
-}
-
-/// Longest name of a network interface.
-const IFNAME_MAX: usize = 15;
-
-pub(crate) fn interface(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<Spanned<String>> {
-    let name = args.string(cx, "an interface name")?;
-    if name.len() > IFNAME_MAX || name.contains(['/', ' ']) {
-        return Err(args.wrong(cx, name.span, format!("invalid interface name '{name}'")));
-    }
-    Ok(name)
 }
 
 /// Reads addresses and options. `place` completes messages: `in 'frontend' section`.

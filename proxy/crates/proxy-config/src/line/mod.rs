@@ -16,6 +16,8 @@ pub(crate) mod retry;
 pub(crate) mod rules;
 pub(crate) mod server;
 pub(crate) mod server_check;
+pub(crate) mod server_draft;
+pub(crate) mod shared;
 pub(crate) mod stats;
 pub(crate) mod stick;
 pub(crate) mod threads;

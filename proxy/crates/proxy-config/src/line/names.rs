@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use proxy_types::Diagnostic;
 
 use super::option::network;
-use super::server::{Draft, Parse};
+use super::server_draft::{Draft, Parse};
 use crate::args::Args;
 use crate::context::{Context, Parsed};
 use crate::keyword::{On, Row, row};

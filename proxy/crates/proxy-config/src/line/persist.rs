@@ -11,7 +11,8 @@ use crate::context::{Context, Parsed};
 use crate::keyword::{On, Row, row};
 use crate::lexer::sub_span;
 use crate::model::{Cookie, CookieMode, PersistRule, Proxy, UseServer};
-use crate::section::proxy::Parse;
+
+type Parse = fn(&mut Context<'_>, &mut Proxy, &mut Args<'_>) -> Parsed;
 
 const M: &str = "4.2";
 

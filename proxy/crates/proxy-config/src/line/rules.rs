@@ -158,7 +158,7 @@ pub(crate) fn acl(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) 
     let span = args.span();
     let rest = args.clone().rest().to_vec();
     let name = args.word(cx, "a name and a criterion")?;
-    let bad = name.value.char_indices().find(|(_, c)| !super::server::is_name_char(*c));
+    let bad = name.value.char_indices().find(|(_, c)| !super::shared::is_name_char(*c));
     if let Some((at, c)) = bad {
         let message = format!("character '{c}' is not permitted in ACL name '{name}'");
         return Err(cx.alert(crate::lexer::sub_span(name, at, c.len_utf8()), message));

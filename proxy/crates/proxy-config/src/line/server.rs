@@ -1,37 +1,21 @@
 //! `server` and `default-server` (configuration manual, 5.2).
 
-use proxy_types::{Address, Diagnostic, Endpoint, Host, PortSpec, Span, Spanned, Transport};
+use proxy_types::{Address, Diagnostic, Endpoint, Host, PortSpec, Spanned, Transport};
 
 use crate::args::Args;
-use crate::context::{Context, Parsed, Reported};
+use crate::context::{Context, Parsed};
 use crate::keyword::{On, Support, Table, find, not_yet, row, suggest};
 use crate::lexer::sub_span;
-use crate::line::bind::{guid, interface, proto};
+use crate::line::server_draft::{Draft, Parse, here};
+use crate::line::shared::{guid, interface, is_name_char, proto};
 use crate::line::{names, server_check, tls_server};
 use crate::model::{
     HashKey, InitState, Observe, OnError, OnMarkedDown, OnMarkedUp, Peer, Proxy, ProxyKind, Server,
-    ServerOptions, SourceAddress, UseSource,
+    SourceAddress, UseSource,
 };
 use crate::place::check_shape;
 
-/// A server being read.
-pub(crate) struct Draft {
-    pub(crate) options: ServerOptions,
-    id: Option<Spanned<u32>>,
-    guid: Option<Spanned<String>>,
-    is_default: bool,
-    /// In a `peers` section.
-    is_peer: bool,
-}
-
-pub(crate) type Parse = fn(&mut Context<'_>, &mut Draft, &mut Args<'_>) -> Parsed;
-
 const M: &str = "5.2";
-
-/// One bool of a pair such as `check` and `no-check`.
-pub(crate) fn here(args: &Args<'_>, value: bool) -> Option<Spanned<bool>> {
-    Some(Spanned::new(value, args.keyword_span()))
-}
 
 pub(crate) const OPTIONS: Table<Parse> = &[
     &[
@@ -759,11 +743,6 @@ pub(crate) fn default_server(
     Ok(())
 }
 
-/// Letters, digits, `-`, `_`, `.` and `:` (configuration manual, 4).
-pub(crate) fn is_name_char(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':')
-}
-
 /// What makes an address unfit to connect to.
 fn misfit(address: &Address) -> Option<&'static str> {
     match (&address.endpoint, address.transport) {
@@ -777,11 +756,4 @@ fn misfit(address: &Address) -> Option<&'static str> {
         (Endpoint::SockPair(_), _) => Some("sockpair@: known, not carried yet,"),
         (Endpoint::Abstract { .. } | Endpoint::Inet { .. } | Endpoint::Unix(_), _) => None,
     }
-}
-
-/// Reports a line that only sections with servers may have.
-pub(crate) fn not_allowed(cx: &mut Context<'_>, proxy: &Proxy, name: &str, span: Span) -> Reported {
-    let message =
-        format!("'{name}' not allowed because {} has no backend capability", proxy.label());
-    cx.alert(span, message)
 }

@@ -1,8 +1,8 @@
 //! How connections of health checks differ from those of traffic: `check-ssl` and its kin (configuration manual, 5.2).
 
 use crate::keyword::{On, Row, row};
-use crate::line::bind::proto;
-use crate::line::server::{Parse, here};
+use crate::line::server_draft::{Parse, here};
+use crate::line::shared::proto;
 use crate::line::tls::protocols;
 
 const M: &str = "5.2";

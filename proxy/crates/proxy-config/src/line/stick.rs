@@ -12,7 +12,8 @@ use crate::context::{Context, Parsed};
 use crate::keyword::{On, Row, row};
 use crate::lexer::{Word, sub_span};
 use crate::model::{Proxy, StickRule, StickTable, StoreWhen};
-use crate::section::proxy::Parse;
+
+type Parse = fn(&mut Context<'_>, &mut Proxy, &mut Args<'_>) -> Parsed;
 
 /// Elements of an array at most.
 const ELEMENTS: u16 = 100;

@@ -70,7 +70,7 @@ pub(crate) fn thread_sets(
     args: &Args<'_>,
     word: &Word,
 ) -> Parsed<Vec<ThreadSet>> {
-    const MAX: u32 = crate::section::global::THREADS_MAX;
+    const MAX: u32 = crate::limits::THREADS_MAX;
     let mut list: Vec<ThreadSet> = Vec::new();
     for Spanned { value: text, span } in between_commas(word) {
         let (group, threads) = match text.split_once('/') {

@@ -2,7 +2,7 @@
 
 use proxy_types::Spanned;
 
-use super::server::{Draft, Parse};
+use super::server_draft::{Draft, Parse, here};
 use super::tls::{self, HasTls, settings, versions};
 use crate::args::Args;
 use crate::context::{Context, Parsed};
@@ -27,10 +27,6 @@ const fn own(
     parse: Parse,
 ) -> Row<Parse> {
     row(name, On::HERE, syntax, M, doc, parse)
-}
-
-fn here(args: &Args<'_>, value: bool) -> Option<Spanned<bool>> {
-    Some(Spanned::new(value, args.keyword_span()))
 }
 
 pub(crate) const TLS: &[Row<Parse>] = &[

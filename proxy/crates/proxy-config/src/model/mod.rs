@@ -25,6 +25,7 @@ mod persist;
 mod proxy;
 mod resolvers;
 mod rule;
+mod scope;
 mod server;
 mod stats;
 mod stick;
@@ -62,7 +63,8 @@ pub use proxy::{
 pub use resolvers::{
     AcceptFamily, AddressFamily, Nameserver, NameserverLine, Resolvers, ResolversHold, ServerNames,
 };
-pub use rule::{AclLine, Condition, RuleLine, RuleSet, Scope, UseBackend};
+pub use rule::{AclLine, Condition, RuleLine, RuleSet, UseBackend};
+pub use scope::Scope;
 pub use server::{
     AgentOptions, InitAddr, InitState, Observe, OnError, OnMarkedDown, OnMarkedUp, ProbeOptions,
     Server, ServerOptions, SourceAddress, UseSource,

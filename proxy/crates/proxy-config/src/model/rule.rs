@@ -2,7 +2,6 @@
 
 use proxy_types::Span;
 
-use super::Proxy;
 use crate::lexer::Word;
 
 /// The phase a rule belongs to.
@@ -51,10 +50,6 @@ pub struct RuleLine {
     /// [`RuleSet::Redirect`] the action is the word `redirect` itself.
     pub words: Vec<Word>,
 }
-
-/// The section whose ACLs a rule sees.
-#[derive(Clone, Copy, Debug)]
-pub struct Scope<'a>(pub &'a Proxy);
 
 /// `acl <name> <criterion> [flags] [operator] <value>...`
 #[derive(Clone, Debug, PartialEq, Eq)]

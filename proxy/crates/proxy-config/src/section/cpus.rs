@@ -2,11 +2,12 @@
 
 use proxy_types::Spanned;
 
-use super::global::{Parse, THREADS_MAX, global};
+use super::global_row::{Parse, global};
 use crate::args::{Args, Polarity};
 use crate::context::{Context, Parsed};
 use crate::keyword::Row;
 use crate::lexer::{between_commas, sub_span};
+use crate::limits::THREADS_MAX;
 use crate::line::threads::{self, GROUP_THREADS, GROUPS};
 use crate::model::{
     CpuAffinity, CpuMap, CpuPlace, CpuPolicy, CpuStep, Global, Numbers, ThreadGroup,

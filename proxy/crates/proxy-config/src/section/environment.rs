@@ -2,7 +2,7 @@
 
 use proxy_types::Diagnostic;
 
-use super::global::{Parse, global};
+use super::global_row::{Parse, global};
 use crate::args::{Args, last_string};
 use crate::context::{Context, Parsed};
 use crate::env::Environment;

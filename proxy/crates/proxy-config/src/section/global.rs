@@ -2,30 +2,15 @@
 
 use proxy_types::{Diagnostic, Spanned};
 
+use super::global_row::{Parse, global};
 use crate::args::{Args, Polarity, last_string, rest_text};
 use crate::context::{Context, Parsed};
-use crate::keyword::{On, Row, Table, find, not_yet, removed, row, suggest};
+use crate::keyword::{On, Row, Table, find, not_yet, removed, suggest};
 use crate::lexer::between_commas;
+use crate::limits::{COUNT_MAX, THREADS_MAX};
 use crate::line::{bind, log};
 use crate::model::{AcceptFamily, AddressFamily, DefaultPath, Global, MasterWorker};
 use crate::place::{check_polarity, check_shape};
-
-pub(crate) type Parse = fn(&mut Context<'_>, &mut Global, &mut Args<'_>) -> Parsed;
-
-/// Counters of connections and descriptors fit a signed 32-bit integer.
-pub(super) const COUNT_MAX: u32 = i32::MAX as u32;
-/// 3.1 "nbthread" is limited by what one machine may have.
-pub(crate) const THREADS_MAX: u32 = 1024;
-
-pub(crate) const fn global(
-    name: &'static str,
-    syntax: &'static str,
-    manual: &'static str,
-    doc: &'static str,
-    parse: Parse,
-) -> Row<Parse> {
-    row(name, On::HERE, syntax, manual, doc, parse)
-}
 
 pub(crate) const GLOBAL: Table<Parse> = &[
     PROCESS,

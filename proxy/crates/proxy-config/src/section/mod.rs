@@ -5,6 +5,7 @@ mod cpus;
 pub(crate) mod crt_store;
 mod environment;
 pub(crate) mod global;
+mod global_row;
 pub(crate) mod healthcheck;
 pub(crate) mod log_profile;
 pub(crate) mod mailers;

@@ -6,7 +6,7 @@ use crate::args::Args;
 use crate::context::{Context, Parsed};
 use crate::keyword::{On, Table, find, row, suggest};
 use crate::lexer::sub_span;
-use crate::line::server::is_name_char;
+use crate::line::shared::is_name_char;
 use crate::line::{bind, server, stick};
 use crate::model::{Bind, Peers, Proxy, ProxyKind};
 

@@ -9,7 +9,7 @@ use crate::keyword::{On, Row, Table, find, not_yet, removed, row, suggest};
 use crate::lexer::between_commas;
 use crate::line::{
     balance, bind, capture, cert, check, error_page, filter, log, mail, option, persist, retry,
-    rules, server, stats, stick, timeout,
+    rules, server, shared, stats, stick, timeout,
 };
 use crate::model::{HttpReuse, LogEntry, LogStep, Proxy, RuleSet, StateSource};
 use crate::place::{check_polarity, check_section, check_shape};
@@ -699,7 +699,7 @@ fn mode(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed 
 }
 
 fn guid(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
-    proxy.guid = Some(bind::guid(cx, args)?);
+    proxy.guid = Some(shared::guid(cx, args)?);
     args.end(cx)
 }
 

@@ -2,7 +2,7 @@
 
 use proxy_types::Spanned;
 
-use super::global::{Parse, global};
+use super::global_row::{Parse, global};
 use crate::args::{Args, Polarity};
 use crate::context::{Context, Parsed};
 use crate::keyword::Row;

@@ -2,13 +2,14 @@
 
 use proxy_types::Spanned;
 
-use super::global::{self, global};
-use super::proxy;
+use super::global_row::{Parse, global};
 use crate::args::{Args, last_string};
 use crate::context::{Context, Parsed};
 use crate::keyword::{On, Row, row};
 use crate::lexer::between_commas;
-use crate::model::{L4Hook, L4Mode, L4Policy};
+use crate::model::{L4Hook, L4Mode, L4Policy, Proxy};
+
+type ParseProxy = fn(&mut Context<'_>, &mut Proxy, &mut Args<'_>) -> Parsed;
 
 const L4_POLICIES: &[(&str, L4Policy)] =
     &[("off", L4Policy::Off), ("auto", L4Policy::Auto), ("require", L4Policy::Require)];
@@ -25,7 +26,7 @@ const L4_HOOKS: &[(&str, L4Hook)] = &[
     ("tc", L4Hook::Tc),
 ];
 
-pub(super) const GLOBAL: &[Row<global::Parse>] = &[
+pub(super) const GLOBAL: &[Row<Parse>] = &[
     global(
         "legacy-syntax",
         "accept",
@@ -103,7 +104,7 @@ pub(super) const GLOBAL: &[Row<global::Parse>] = &[
     ),
 ];
 
-pub(super) const PROXY: &[Row<proxy::Parse>] = &[
+pub(super) const PROXY: &[Row<ParseProxy>] = &[
     row(
         "l4",
         On::DEF_FE,

@@ -3,7 +3,7 @@
 use proxy_types::time::Unit;
 use proxy_types::{Diagnostic, Spanned};
 
-use super::global::{Parse, global};
+use super::global_row::{Parse, global};
 use crate::args::{Args, last_string};
 use crate::context::{Context, Parsed};
 use crate::keyword::{On, Row, Table, find, no_effect, not_yet, suggest};

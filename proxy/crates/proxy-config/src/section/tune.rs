@@ -3,10 +3,11 @@
 use proxy_rules::track::COUNTERS_MAX;
 use proxy_types::{Diagnostic, Spanned};
 
-use super::global::{COUNT_MAX, Parse, global};
+use super::global_row::{Parse, global};
 use crate::args::Args;
 use crate::context::{Context, Parsed};
 use crate::keyword::{On, Row, Shape, inert};
+use crate::limits::COUNT_MAX;
 use crate::model::{Global, Tune};
 
 /// Largest buffer: beyond it a connection would be a memory leak.
