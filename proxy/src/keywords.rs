@@ -65,7 +65,7 @@ fn acls() -> String {
 
 fn commands() -> String {
     let mut out = String::from("# List of registered CLI keywords:\n");
-    let mut rows: Vec<String> = proxy_admin::command::table()
+    let mut rows: Vec<String> = proxy_admin::lookup::table()
         .map(|command| format!("{} [WORKER] \n", command.words.join(" ")))
         .chain(crate::master::command_names().map(|name| format!("{name} [MASTER] \n")))
         .collect();

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use proxy_admin::metrics::{Exporter, Source};
+use proxy_admin::metrics::Exporter;
+use proxy_admin::outside::Source;
 use proxy_http::{BodyLen, ResponseHead};
 use proxy_state::{Now, Registry};
 use proxy_stream::reply::{self, Reply};

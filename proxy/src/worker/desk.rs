@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::SystemTime;
 
-use proxy_admin::metrics::{Outside, Source};
+use proxy_admin::outside::{Outside, Source};
 use proxy_admin::page::ControlThread;
 use proxy_admin::{Admin, ProcessFacts};
 use tokio::sync::{mpsc, oneshot};

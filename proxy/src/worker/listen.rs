@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use proxy_admin::session::Severity;
+use proxy_admin::session_state::Severity;
 use proxy_config::model::{Bind, Config, Flag, Proxy, SeverityOutput, Shards, Tune, UnixAccess};
 use proxy_net::listener::{
     self, BindError, Bound, Identity, Inherited, ListenAddr, ListenOptions, ListenSpec, UnixOwner,

@@ -1,8 +1,9 @@
 //! One client of the command line, on any byte stream: a connection of a stats socket, or one that the master passes on.
 
-use crate::Level;
-use crate::command::{self, Call, Reply};
+use crate::command::{Call, Reply};
 use crate::context::Admin;
+use crate::lookup;
+use crate::session_state::{Mode, SessionOptions, SessionState, Severity};
 use crate::words;
 use std::io;
 use std::rc::Rc;
@@ -16,94 +17,20 @@ pub const PAYLOAD_MAX: usize = 128 * 1024;
 /// What is collected before it is written.
 const WRITE_CHUNK: usize = 16 * 1024;
 
-/// How a session begins.
-#[derive(Clone, Copy, Debug)]
-pub struct SessionOptions {
-    pub level: Level,
-    /// `stats timeout`: a client that is silent, or does not read, for that long is let go. HAProxy's default is 10 s; `None` waits
-    /// for ever.
-    pub timeout: Option<Duration>,
-    /// `severity-output`.
-    pub severity: Severity,
-}
-
-impl Default for SessionOptions {
-    fn default() -> Self {
-        Self {
-            level: Level::default(),
-            timeout: Some(Duration::from_secs(10)),
-            severity: Severity::None,
-        }
-    }
-}
-
-/// What `prompt` switches.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mode {
-    /// One line, then goodbye.
-    #[default]
-    Once,
-    /// Line after line.
-    Interactive,
-    /// With a prompt before each.
-    Prompt,
-}
-
-/// What commands may change about their session.
-#[derive(Clone, Debug)]
-pub struct SessionState {
-    pub level: Level,
-    pub mode: Mode,
-    /// The prompt shows the uptime.
-    pub timed: bool,
-    pub timeout: Option<Duration>,
-    pub severity: Severity,
-    pub expert: bool,
-    pub experimental: bool,
-    /// Leave after this command.
-    pub quit: bool,
-}
-
-/// `set severity-output`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Severity {
-    #[default]
-    None,
-    Number,
-    String,
-}
-
 /// Severities of feedback (RFC 5424), with their names.
 const ERR: (u8, &str) = (3, "err");
 const INFO: (u8, &str) = (6, "info");
 
-impl Severity {
-    /// Puts the severity in front of feedback.
-    fn mark(self, (number, name): (u8, &str), reply: Reply) -> Reply {
-        match (self, reply) {
-            (Self::Number, Reply::Text(text)) if !text.is_empty() => {
-                Reply::Text(format!("[{number}]: {text}"))
-            }
-            (Self::String, Reply::Text(text)) if !text.is_empty() => {
-                Reply::Text(format!("[{name}]: {text}"))
-            }
-            (_, reply) => reply,
+/// Puts the severity in front of feedback.
+fn marked(style: Severity, (number, name): (u8, &str), reply: Reply) -> Reply {
+    match (style, reply) {
+        (Severity::Number, Reply::Text(text)) if !text.is_empty() => {
+            Reply::Text(format!("[{number}]: {text}"))
         }
-    }
-}
-
-impl SessionState {
-    pub fn new(options: SessionOptions) -> Self {
-        Self {
-            level: options.level,
-            mode: Mode::Once,
-            timed: false,
-            timeout: options.timeout,
-            severity: options.severity,
-            expert: false,
-            experimental: false,
-            quit: false,
+        (Severity::String, Reply::Text(text)) if !text.is_empty() => {
+            Reply::Text(format!("[{name}]: {text}"))
         }
+        (_, reply) => reply,
     }
 }
 
@@ -170,7 +97,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         payload: Option<&str>,
     ) -> io::Result<()> {
         if commands.is_empty() && self.state.mode == Mode::Once {
-            self.output.push_str(&command::unknown(self.state.level, &[]));
+            self.output.push_str(&lookup::unknown(self.state.level, &[]));
             self.output.push('\n');
         }
         for (n, words) in commands.iter().enumerate() {
@@ -185,18 +112,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     fn call(&mut self, words: &[String], payload: Option<&str>) -> Reply {
-        let Some((command, args)) = command::find(words) else {
-            let text = command::unknown(self.state.level, words);
-            return self.state.severity.mark(INFO, Reply::Text(text));
+        let Some((command, args)) = lookup::find(words) else {
+            let text = lookup::unknown(self.state.level, words);
+            return marked(self.state.severity, INFO, Reply::Text(text));
         };
         if command.level > self.state.level {
-            return self.state.severity.mark(ERR, Reply::line("Permission denied"));
+            return marked(self.state.severity, ERR, Reply::line("Permission denied"));
         }
         let now = self.admin.process.now();
-        let mut call = Call { admin: &self.admin, session: &mut self.state, args, payload, now };
+        let mut call = Call {
+            admin: &self.admin,
+            session: &mut self.state,
+            args,
+            payload,
+            now,
+            help: lookup::help,
+        };
         match (command.run)(&mut call) {
             Ok(reply) => reply,
-            Err(reply) => self.state.severity.mark(ERR, reply),
+            Err(reply) => marked(self.state.severity, ERR, reply),
         }
     }
 

@@ -4,8 +4,8 @@ use crate::context::{
     Admin, CliSocket, L4Filter, L4Flow, L4Row, L4View, Later, ProcessFacts, ProcessView, Product,
     SessionInfo,
 };
-use crate::session::{SessionOptions, serve};
 use crate::{Level, stats};
+use crate::{SessionOptions, serve};
 use proxy_state::backend::BackendSpec;
 use proxy_state::lb::{LbSpec, algorithm};
 use proxy_state::registry::{Registry, RegistrySpec};

@@ -1,6 +1,6 @@
 //! `clear counters`.
 
-use super::server;
+use super::named::server;
 use crate::Level;
 use crate::command::{Answer, Call, Command, Reply};
 

@@ -1,6 +1,6 @@
 //! Frontends: disable, enable, shut down, limit.
 
-use super::frontend;
+use super::named::frontend;
 use crate::Level;
 use crate::command::{Answer, Call, Command, Reply};
 use proxy_state::frontend::FrontendState;

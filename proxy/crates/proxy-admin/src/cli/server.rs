@@ -1,6 +1,6 @@
 //! Servers: state, weight, address, limits, health, sessions.
 
-use super::server;
+use super::named::server;
 use crate::Level;
 use crate::command::{Answer, Call, Command, Reply};
 use proxy_names::FqdnError;

@@ -1,12 +1,12 @@
 //! Commands about the session itself.
 
 use crate::Level;
-use crate::command::{self, Answer, Call, Command, Reply};
-use crate::session::{Mode, Severity};
+use crate::command::{Answer, Call, Command, Reply};
+use crate::session_state::{Mode, Severity};
 use proxy_types::time::{Unit, parse_timer_in};
 
 fn help(call: &mut Call<'_>) -> Answer {
-    Ok(Reply::Text(command::help(call.session.level, call.args)))
+    Ok(Reply::Text((call.help)(call.session.level, call.args)))
 }
 
 fn quit(call: &mut Call<'_>) -> Answer {

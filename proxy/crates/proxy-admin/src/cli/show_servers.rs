@@ -1,6 +1,6 @@
 //! `show servers state`, `show servers conn`.
 
-use super::backend;
+use super::named::backend;
 use crate::Level;
 use crate::command::{Answer, Call, Command, Reply};
 use proxy_state::server::{Admin, CheckStatus};

@@ -2,14 +2,15 @@
 
 mod crl;
 mod ocsp;
+mod shared;
 mod tickets;
 
-use crate::Level;
 use crate::command::{Answer, Call, Command, Reply};
 use proxy_rules::x509::{self, NameForm};
 use proxy_tls::listener::Filter;
 use proxy_tls::live::{LiveError, View};
 use proxy_tls::verify::Change;
+use shared::{admin, committed, not_removed, other_abort, other_set, seconds};
 use std::fmt::Write;
 
 fn show_cert(call: &mut Call<'_>) -> Answer {
@@ -71,25 +72,6 @@ fn details(name: &str, view: &View) -> String {
     text
 }
 
-/// Seconds since 1970.
-fn seconds(call: &Call<'_>) -> i64 {
-    let wall = call.admin.process.wall().duration_since(std::time::UNIX_EPOCH);
-    wall.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
-}
-
-/// Base64, in any number of lines.
-fn decode(text: &str) -> Option<Vec<u8>> {
-    use base64::Engine;
-    let text: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    let bytes = base64::engine::general_purpose::STANDARD.decode(text).ok()?;
-    (!bytes.is_empty()).then_some(bytes)
-}
-
-fn base64(bytes: &[u8]) -> String {
-    use base64::Engine;
-    base64::engine::general_purpose::STANDARD.encode(bytes)
-}
-
 /// What HAProxy shows of a certificate, a line each.
 fn fields(text: &mut String, der: &[u8]) {
     let Some(certificate) = x509::parse(der) else { return };
@@ -112,43 +94,6 @@ fn fields(text: &mut String, der: &[u8]) {
     for (what, value) in lines {
         let _ = writeln!(text, "{what}: {value}");
     }
-}
-
-/// Why nothing can be set for `name`.
-fn other_set(other: &str, name: &str) -> String {
-    format!("The ongoing transaction is about '{other}' but you are trying to set '{name}'")
-}
-
-/// Why nothing can be aborted for `name`.
-fn other_abort(error: &LiveError, name: &str) -> Reply {
-    match error {
-        LiveError::OtherTransaction(other) => Reply::line(format!(
-            "The ongoing transaction is about '{other}' but you are trying to abort a transaction \
-             for '{name}'"
-        )),
-        _ => Reply::line("No ongoing transaction!"),
-    }
-}
-
-/// What `commit` answers.
-fn committed(name: &str, outcome: Result<usize, LiveError>) -> Answer {
-    let why = match outcome {
-        Ok(count) => {
-            return Ok(Reply::line(format!("Committing {name}{}\nSuccess!", ".".repeat(count))));
-        }
-        Err(LiveError::NoTransaction) => "No ongoing transaction! !".to_owned(),
-        Err(LiveError::OtherTransaction(other)) => other_set(&other, name),
-        Err(other) => other.to_string(),
-    };
-    Err(Reply::line(format!("{why}\nCan't commit {name}!")))
-}
-
-fn not_removed(what: &str, name: &str, error: &LiveError) -> Reply {
-    let why = match error {
-        LiveError::InUse => "in use, can't be deleted!",
-        _ => "doesn't exist!",
-    };
-    Reply::line(format!("Can't remove the {what}: {what} '{name}' {why}\n"))
 }
 
 fn set_cert(call: &mut Call<'_>) -> Answer {
@@ -491,7 +436,7 @@ fn show_sni(call: &mut Call<'_>) -> Answer {
         n += 1;
     }
     if let Some(name) = &frontend {
-        super::frontend(call, name)?;
+        super::named::frontend(call, name)?;
     }
     let wall = seconds(call);
     let mut text = String::from(
@@ -525,16 +470,6 @@ fn show_sni(call: &mut Call<'_>) -> Answer {
         );
     }
     Ok(Reply::Text(text))
-}
-
-/// A row for those who may change certificates.
-const fn admin(
-    words: &'static [&'static str],
-    usage: &'static str,
-    doc: &'static str,
-    run: fn(&mut Call<'_>) -> Answer,
-) -> Command {
-    Command { words, usage, doc, level: Level::Admin, run }
 }
 
 /// Those of revocation lists.

@@ -5,139 +5,28 @@
 //! number of times), `metrics=` (a list of names, those with `-` in front are left out), `no-maint`,
 //! `extra-counters` (the kernel paths, under names of Sluice's own).
 
+mod query;
 mod table;
 mod text;
 
-use crate::context::{L4Row, ProcessFacts, Product};
+use crate::context::Product;
+use crate::outside::{Outside, Source};
 use crate::stats::columns::{COLUMNS, Column};
 use crate::stats::info::{FIELDS, Reading};
 use crate::stats::{Kind, Object, Scope, Value};
 use proxy_state::server::{CheckStatus, Status};
 use proxy_state::{Backend, Now, Registry};
+pub use query::UnknownScope;
+use query::{Part, Query};
 use std::sync::Arc;
-use std::time::SystemTime;
 use table::{Form, METRICS, Metric, PROCESS};
 use text::Text;
-
-/// What only the control thread knows.
-#[derive(Clone, Debug)]
-pub struct Outside {
-    pub facts: ProcessFacts,
-    pub wall: SystemTime,
-    /// How each frontend is carried.
-    pub paths: Vec<L4Row>,
-    /// Packets that the kernel programs did not translate: a frontend or `-`, the reason, how many.
-    pub drops: Vec<(String, String, u64)>,
-    /// Tables of the kernel programs: name, entries used, entries there may be.
-    pub tables: Vec<(String, u64, u64)>,
-}
-
-/// Asks the control thread. May take its time: not for a thread that others wait for.
-pub trait Source: Send + Sync {
-    fn outside(&self) -> Outside;
-}
 
 /// Makes the metrics of a worker.
 pub struct Exporter {
     pub registry: Arc<Registry>,
     pub product: Product,
     pub source: Box<dyn Source>,
-}
-
-/// Parts of the metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
-    Global,
-    Frontend,
-    Listener,
-    Backend,
-    Server,
-    Sticktable,
-}
-
-impl Part {
-    const ALL: [(&'static str, Self); 6] = [
-        ("global", Self::Global),
-        ("frontend", Self::Frontend),
-        ("listener", Self::Listener),
-        ("backend", Self::Backend),
-        ("server", Self::Server),
-        ("sticktable", Self::Sticktable),
-    ];
-
-    /// Letter of its objects, and bit in [`Scope::types`].
-    fn objects(self) -> Option<(char, u32)> {
-        match self {
-            Self::Frontend => Some(('F', 1)),
-            Self::Listener => Some(('L', 8)),
-            Self::Backend => Some(('B', 2)),
-            Self::Server => Some(('S', 4)),
-            Self::Global | Self::Sticktable => None,
-        }
-    }
-}
-
-/// What the query asks for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Query {
-    /// Bit per [`Part`].
-    parts: u32,
-    no_maint: bool,
-    extra: bool,
-    /// If not empty, nothing else.
-    only: Vec<String>,
-    without: Vec<String>,
-}
-
-/// The query names a part that there is not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown scope")]
-pub struct UnknownScope;
-
-impl Query {
-    fn parse(target: &str) -> Result<Self, UnknownScope> {
-        let mut query = Self::default();
-        let mut scoped = false;
-        let words = target.split_once('?').map_or("", |(_, query)| query);
-        for word in words.split('&') {
-            let (name, value) = word.split_once('=').unwrap_or((word, ""));
-            match name {
-                "scope" => {
-                    scoped = true;
-                    query.parts |= match value {
-                        "" => 0,
-                        "*" => u32::MAX,
-                        _ => {
-                            let part = Part::ALL.iter().find(|(word, _)| *word == value);
-                            1 << part.ok_or(UnknownScope)?.1 as u32
-                        }
-                    };
-                }
-                "metrics" => {
-                    // `+` stands for a blank in forms, and for itself in front of a name.
-                    for metric in value.split(',').filter(|metric| !metric.is_empty()) {
-                        match metric.strip_prefix('-') {
-                            Some(metric) => query.without.push(metric.into()),
-                            None => query.only.push(metric.trim_start_matches(['+', ' ']).into()),
-                        }
-                    }
-                }
-                "no-maint" => query.no_maint = true,
-                "extra-counters" => query.extra = true,
-                // As in HAProxy, what others add to the query does not matter.
-                _ => {}
-            }
-        }
-        if !scoped {
-            query.parts = u32::MAX;
-        }
-        Ok(query)
-    }
-
-    fn wants(&self, name: &str) -> bool {
-        (self.only.is_empty() || self.only.iter().any(|only| only == name))
-            && !self.without.iter().any(|without| without == name)
-    }
 }
 
 impl Exporter {

@@ -1,6 +1,6 @@
 //! Writing the text format: help and type once per metric, samples under it.
 
-use super::Query;
+use super::query::Query;
 use std::fmt::{Display, Write};
 
 /// Text being made.

@@ -1,7 +1,6 @@
 //! Changes of servers through the page (configuration manual, 4.2 `stats admin`): the fields of its form, and what
 //! came of them.
 
-use super::Page;
 use proxy_state::server::OpState;
 use proxy_state::{Backend, Now, Registry, Server};
 use proxy_types::ProxyId;
@@ -220,23 +219,26 @@ impl Sent<'_> {
     }
 }
 
-impl Page {
-    /// Does what the form says.
-    pub(super) fn change(&self, sent: &Sent<'_>, allowed: bool, now: Now) -> Outcome {
-        if !allowed || sent.is_foreign() {
-            return Outcome::Denied;
-        }
-        if !sent.whole {
-            return Outcome::Exceeded;
-        }
-        let order = Order::parse(sent.body);
-        let (registry, scope) = (self.registry.clone(), self.scope.clone());
-        let (tell, told) = mpsc::channel();
-        self.control.run(Box::new(move || {
-            let _ = tell.send(order.carry_out(&registry, &scope, now));
-        }));
-        told.recv().unwrap_or(Outcome::Nothing)
+/// Does what a form says, on the control thread, to the proxies of `scope`.
+pub(super) fn change(
+    control: &dyn ControlThread,
+    (registry, scope): (Arc<Registry>, Vec<String>),
+    sent: &Sent<'_>,
+    allowed: bool,
+    now: Now,
+) -> Outcome {
+    if !allowed || sent.is_foreign() {
+        return Outcome::Denied;
     }
+    if !sent.whole {
+        return Outcome::Exceeded;
+    }
+    let order = Order::parse(sent.body);
+    let (tell, told) = mpsc::channel();
+    control.run(Box::new(move || {
+        let _ = tell.send(order.carry_out(&registry, &scope, now));
+    }));
+    told.recv().unwrap_or(Outcome::Nothing)
 }
 
 #[cfg(test)]

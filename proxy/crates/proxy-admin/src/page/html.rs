@@ -1,7 +1,8 @@
 //! The page for people.
 
 use super::change::ACTIONS;
-use super::{Form, Options, Page, Request};
+use super::options::{Form, Options};
+use super::spec::{Page, Request};
 use crate::stats::columns::COLUMNS;
 use crate::stats::{Kind, Object, Value};
 use maud::{DOCTYPE, Markup, PreEscaped, html};

@@ -3,59 +3,18 @@
 
 mod change;
 mod html;
+mod options;
+mod spec;
 
-use crate::context::Product;
 use crate::stats::{Object, Scope, csv, json, schema, typed};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use proxy_state::{Now, Registry};
-use std::sync::Arc;
-use std::time::Duration;
+use proxy_state::Now;
 
-use change::Outcome;
+use options::{Form, Options};
+
 pub use change::{ControlThread, Sent};
-
-/// The page of one section.
-pub struct Page {
-    pub registry: Arc<Registry>,
-    pub control: Box<dyn ControlThread>,
-    pub product: Product,
-    pub process: Process,
-    /// `stats uri`.
-    pub uri: String,
-    pub realm: String,
-    /// `stats auth`: user, colon, password. Empty lets everybody in.
-    pub accounts: Vec<String>,
-    pub refresh: Option<Duration>,
-    pub show_version: bool,
-    pub node: Option<String>,
-    pub description: Option<String>,
-    pub legends: bool,
-    /// Names of the sections shown; empty shows all.
-    pub scope: Vec<String>,
-}
-
-/// What the head of the page says of the process.
-#[derive(Clone, Debug)]
-pub struct Process {
-    pub pid: u32,
-    /// Worker threads.
-    pub threads: u32,
-}
-
-/// A request for the page.
-#[derive(Clone, Copy, Debug)]
-pub struct Request<'a> {
-    /// The target, which begins with [`Page::uri`].
-    pub target: &'a str,
-    /// The value of `Authorization`.
-    pub authorization: Option<&'a [u8]>,
-    /// The client may change states: some `stats admin` condition holds.
-    pub admin: bool,
-    /// What was sent with POST.
-    pub sent: Option<Sent<'a>>,
-    pub now: Now,
-}
+pub use spec::{Page, Process, Request};
 
 /// The answer.
 #[derive(Debug, PartialEq, Eq)]
@@ -63,92 +22,6 @@ pub struct Response {
     pub status: u16,
     pub headers: Vec<(&'static str, String)>,
     pub body: Vec<u8>,
-}
-
-/// What the words behind the URI ask for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Options {
-    form: Form,
-    no_refresh: bool,
-    up: bool,
-    no_maint: bool,
-    /// Part of the names of the proxies wanted.
-    scope: Option<String>,
-    /// What to tell of the last change.
-    outcome: Option<Outcome>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Form {
-    Csv,
-    #[default]
-    Html,
-    Json,
-    JsonSchema,
-    Typed,
-}
-
-/// Longest filter that is looked at, in bytes.
-const SCOPE_MAX: usize = 64;
-
-impl Options {
-    /// Reads the words between semicolons (and ampersands, of the page's own form) behind the URI.
-    fn parse(rest: &str) -> Self {
-        let mut options = Self::default();
-        for word in rest.split([';', '&', '?']) {
-            match word {
-                "csv" => options.form = Form::Csv,
-                "json" => options.form = Form::Json,
-                "json-schema" => options.form = Form::JsonSchema,
-                "typed" => options.form = Form::Typed,
-                "norefresh" => options.no_refresh = true,
-                "up" => options.up = true,
-                "no-maint" => options.no_maint = true,
-                _ => {
-                    if let Some(text) = word.strip_prefix("scope=").filter(|text| !text.is_empty())
-                    {
-                        options.scope = Some(text.chars().take(SCOPE_MAX).collect());
-                    } else if let Some(code) = word.strip_prefix("st=") {
-                        options.outcome = Outcome::find(code);
-                    }
-                }
-            }
-        }
-        options
-    }
-
-    /// The same words again, for links; `change` turns one of them over.
-    fn link(&self, uri: &str, change: impl FnOnce(&mut Self)) -> String {
-        let mut options = self.clone();
-        change(&mut options);
-        let mut link = uri.to_owned();
-        let form = match options.form {
-            Form::Csv => ";csv",
-            Form::Html => "",
-            Form::Json => ";json",
-            Form::JsonSchema => ";json-schema",
-            Form::Typed => ";typed",
-        };
-        link.push_str(form);
-        if let Some(outcome) = options.outcome {
-            link.push_str(";st=");
-            link.push_str(outcome.code());
-        }
-        for (set, word) in [
-            (options.no_refresh, ";norefresh"),
-            (options.up, ";up"),
-            (options.no_maint, ";no-maint"),
-        ] {
-            if set {
-                link.push_str(word);
-            }
-        }
-        if let Some(scope) = &options.scope {
-            link.push_str(";scope=");
-            link.push_str(scope);
-        }
-        link
-    }
 }
 
 impl Page {
@@ -159,7 +32,13 @@ impl Page {
         }
         let options = Options::parse(request.target.get(self.uri.len()..).unwrap_or_default());
         if let Some(sent) = &request.sent {
-            let outcome = self.change(sent, request.admin, request.now);
+            let outcome = change::change(
+                &*self.control,
+                (self.registry.clone(), self.scope.clone()),
+                sent,
+                request.admin,
+                request.now,
+            );
             let place = options.link(&self.uri, |o| o.outcome = Some(outcome));
             return Response {
                 status: 303,

@@ -2,7 +2,7 @@
 
 use super::{Tags, Value};
 use crate::context::{Admin, ProcessFacts, Product};
-use crate::metrics::Outside;
+use crate::outside::Outside;
 use proxy_state::counters::{FrontendCounters, Rate};
 use proxy_state::{Now, Process, Registry};
 use std::sync::atomic::Ordering;

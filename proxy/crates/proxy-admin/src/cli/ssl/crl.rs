@@ -6,7 +6,7 @@ use proxy_rules::x509;
 use proxy_tls::live::LiveError;
 use proxy_tls::verify::{Change, Revoked};
 
-use super::{admin, not_removed, other_abort, other_set};
+use super::shared::{admin, not_removed, other_abort, other_set};
 use crate::command::{Answer, Call, Command, Reply};
 
 fn show(call: &mut Call<'_>) -> Answer {
@@ -88,7 +88,7 @@ fn commit(call: &mut Call<'_>) -> Answer {
     if name.is_empty() {
         return Err(Reply::line("'commit ssl crl-file expects a filename"));
     }
-    super::committed(name, call.admin.certificates.commit_revoked(name))
+    super::shared::committed(name, call.admin.certificates.commit_revoked(name))
 }
 
 fn abort(call: &mut Call<'_>) -> Answer {

@@ -6,7 +6,7 @@ use proxy_rules::x509::{self, NameForm};
 use proxy_tls::live::{LiveError, OcspView};
 use proxy_tls::ocsp::{Id, Response, Signer, Status};
 
-use super::admin;
+use super::shared::admin;
 use crate::command::{Answer, Call, Command, Reply};
 
 /// Reasons of revocations (RFC 5280, 5.3.1).
@@ -113,7 +113,7 @@ fn show(call: &mut Call<'_>) -> Answer {
         .ok_or_else(|| Reply::line("Certificate ID does not match any certificate."))?;
     let data = view.response.as_deref().unwrap_or_default();
     match form.as_deref() {
-        Some("base64") => Ok(Reply::line(super::base64(data))),
+        Some("base64") => Ok(Reply::line(super::shared::base64(data))),
         _ => Ok(Reply::Text(text(data).unwrap_or_default())),
     }
 }
@@ -150,10 +150,10 @@ fn set(call: &mut Call<'_>) -> Answer {
     if given.trim().is_empty() {
         return Err(Reply::line("'set ssl ocsp-response' expects response in base64 encoding."));
     }
-    let data = super::decode(given).ok_or_else(|| {
+    let data = super::shared::decode(given).ok_or_else(|| {
         Reply::line("'set ssl ocsp-response' received invalid base64 encoded response.")
     })?;
-    let now = super::seconds(call);
+    let now = super::shared::seconds(call);
     match call.admin.certificates.set_ocsp(&data, now) {
         Ok(_) => Ok(Reply::line("OCSP Response updated!")),
         Err(error) => Err(Reply::line(format!("{error}."))),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use proxy_tls::ticket::TicketKeys;
 
-use super::admin;
+use super::shared::admin;
 use crate::command::{Answer, Call, Command, Reply};
 
 /// The keys that `#<id>` or a file name stands for.
@@ -38,7 +38,7 @@ fn show(call: &mut Call<'_>) -> Answer {
     for (id, file, keys) in chosen {
         let _ = writeln!(text, "# {id} ({file})");
         for (n, secret) in keys.secrets().iter().enumerate() {
-            let _ = writeln!(text, "{id}.{n} {}", super::base64(secret));
+            let _ = writeln!(text, "{id}.{n} {}", super::shared::base64(secret));
         }
     }
     Ok(Reply::Text(text))
@@ -53,7 +53,7 @@ fn set(call: &mut Call<'_>) -> Answer {
     }
     let (_, _, keys) = find(call, &wanted)
         .ok_or_else(|| Reply::line("'set ssl tls-key' unable to locate referenced filename"))?;
-    let key = super::decode(key)
+    let key = super::shared::decode(key)
         .ok_or_else(|| Reply::line("'set ssl tls-key' received invalid base64 encoded TLS key."))?;
     keys.rotate(&key)
         .map_err(|_| Reply::line("'set ssl tls-key' received a key of wrong size."))?;

@@ -1,0 +1,76 @@
+//! How a client of the command line is served: what its listener says, and what its own commands change of it.
+
+use crate::Level;
+use std::time::Duration;
+
+/// How a session begins.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionOptions {
+    pub level: Level,
+    /// `stats timeout`: a client that is silent, or does not read, for that long is let go. HAProxy's default is 10 s; `None` waits
+    /// for ever.
+    pub timeout: Option<Duration>,
+    /// `severity-output`.
+    pub severity: Severity,
+}
+
+impl Default for SessionOptions {
+    fn default() -> Self {
+        Self {
+            level: Level::default(),
+            timeout: Some(Duration::from_secs(10)),
+            severity: Severity::None,
+        }
+    }
+}
+
+/// What `prompt` switches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// One line, then goodbye.
+    #[default]
+    Once,
+    /// Line after line.
+    Interactive,
+    /// With a prompt before each.
+    Prompt,
+}
+
+/// What commands may change about their session.
+#[derive(Clone, Debug)]
+pub struct SessionState {
+    pub level: Level,
+    pub mode: Mode,
+    /// The prompt shows the uptime.
+    pub timed: bool,
+    pub timeout: Option<Duration>,
+    pub severity: Severity,
+    pub expert: bool,
+    pub experimental: bool,
+    /// Leave after this command.
+    pub quit: bool,
+}
+
+/// `set severity-output`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Severity {
+    #[default]
+    None,
+    Number,
+    String,
+}
+
+impl SessionState {
+    pub fn new(options: SessionOptions) -> Self {
+        Self {
+            level: options.level,
+            mode: Mode::Once,
+            timed: false,
+            timeout: options.timeout,
+            severity: options.severity,
+            expert: false,
+            experimental: false,
+            quit: false,
+        }
+    }
+}
