@@ -205,6 +205,7 @@ pub(crate) fn services(
         front.http_response = compiled.http_response;
         front.http_after_response = compiled.http_after_response;
         front.use_backend = compiled.use_backends;
+        front.force_switch = compiled.force_switch;
         front.replies = replies(proxy, sections, compiled.error_rules, diagnostics);
         front.monitor_uri =
             proxy.settings.monitor_uri.as_ref().map(|uri| uri.value.as_bytes().into());

@@ -162,7 +162,7 @@ pub(crate) fn build(args: &Args, loaded: &Loaded) -> (Option<Assembled>, Diagnos
                     checks::methods(
                         &loaded.config,
                         proxy,
-                        backend,
+                        &backend,
                         &rules,
                         &mut check_methods,
                         &mut diagnostics,
@@ -185,16 +185,20 @@ pub(crate) fn build(args: &Args, loaded: &Loaded) -> (Option<Assembled>, Diagnos
             )
         })
         .unwrap_or_default();
-    let decisions = paths::decide(
-        &loaded.config,
-        &|backend, server| addresses.get(&(backend.to_owned(), server.to_owned())).copied(),
-        &|frontend| {
+    let facts = paths::Facts {
+        addresses: &|backend, server| {
+            addresses.get(&(backend.to_owned(), server.to_owned())).copied()
+        },
+        compiled: &|frontend| {
             let mut fronts = services.iter().map(|service| service.front());
             fronts
                 .find(|front| *front.frontend.name == *frontend)
                 .map(|front| &front.tcp_connection)
         },
-    );
+        changed: &|_| None,
+        published: &|backend| backend.unpublished.is_none(),
+    };
+    let decisions = paths::decide(&loaded.config, facts);
     for decision in &decisions {
         if let (Some(span), Some(blocker)) = (decision.required, &decision.blocker) {
             diagnostics.push(

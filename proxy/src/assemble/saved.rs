@@ -80,7 +80,7 @@ impl SavedStates {
     pub(super) fn apply(&self, registry: &Registry) {
         for line in &self.0 {
             let Some(backend) = registry.backend(&line.backend) else { continue };
-            if let Some(server) = line.server_of(backend) {
+            if let Some(server) = line.server_of(&backend) {
                 server.restore(&line.state, Now(0));
             }
         }

@@ -18,7 +18,7 @@ use proxy_state::options::{
     AddressHeader, Compressing, Compression, HttpConnection, HttpReuse, Proto, ProxyOptions,
     RestrictNames, RetryOn, TcpProbes,
 };
-use proxy_state::registry::RegistrySpec;
+use proxy_state::registry::{FIRST_PROXY_ID, RegistrySpec};
 use proxy_state::server::{self, AgentSpec, CheckSpec, PortMode, ServerSpec, Source};
 use proxy_state::stick::{Store, TableSpec, data};
 use proxy_state::{ListenerSpec, SockAddr, Timeouts};
@@ -32,8 +32,6 @@ use super::peers;
 use super::saved::SavedStates;
 use super::tls::Tls;
 
-/// The first id that is given to a section without one; 1 is the runtime API's own proxy.
-const FIRST_PROXY_ID: u32 = 2;
 /// Connections of the process when neither a limit nor enough descriptors say otherwise.
 const DEFAULT_MAXCONN: u32 = 2000;
 
@@ -334,6 +332,7 @@ fn backend(
             .and_then(|most| u32::try_from(most.value).ok()),
         cookie: cookie(settings),
         disabled: settings.is_disabled(),
+        unpublished: proxy.unpublished.is_some(),
         servers,
     }
 }

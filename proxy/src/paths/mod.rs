@@ -71,25 +71,28 @@ pub(crate) type ServerAddress<'a> = &'a dyn Fn(&str, &str) -> Option<SocketAddr>
 /// The compiled `tcp-request connection` rules of a frontend; `None` when it has none that could be compiled.
 pub(crate) type ConnectionRules<'a> = &'a dyn Fn(&str) -> Option<&'a RuleSet>;
 
+/// What a decision needs beside the configuration.
+#[derive(Clone, Copy)]
+pub(crate) struct Facts<'a> {
+    pub(crate) addresses: ServerAddress<'a>,
+    pub(crate) compiled: ConnectionRules<'a>,
+    /// The section as it is now, when commands changed it.
+    pub(crate) changed: &'a dyn Fn(&str) -> Option<&'a Proxy>,
+    /// Whether rules may choose the backend now.
+    pub(crate) published: &'a dyn Fn(&Proxy) -> bool,
+}
+
 /// Decides for every frontend that is not disabled, in the order of the configuration.
-pub(crate) fn decide(
-    config: &Config,
-    addresses: ServerAddress<'_>,
-    compiled: ConnectionRules<'_>,
-) -> Vec<Decision> {
+pub(crate) fn decide<'a>(config: &'a Config, facts: Facts<'a>) -> Vec<Decision> {
     config
         .frontends()
         .filter(|proxy| !proxy.settings.is_disabled())
-        .map(|proxy| decide_one(config, proxy, addresses, compiled))
+        .map(|proxy| decide_one(config, proxy, facts))
         .collect()
 }
 
-fn decide_one(
-    config: &Config,
-    proxy: &Proxy,
-    addresses: ServerAddress<'_>,
-    compiled: ConnectionRules<'_>,
-) -> Decision {
+/// Decides for one frontend.
+pub(crate) fn decide_one<'a>(config: &'a Config, proxy: &'a Proxy, facts: Facts<'a>) -> Decision {
     let mode = proxy.settings.mode();
     let policy = proxy.settings.l4.or(config.global.l4);
     let mut decision = Decision {
@@ -101,15 +104,17 @@ fn decide_one(
         asks_sources: config.rules(proxy, ConfigRuleSet::TcpRequestConnection).next().is_some(),
         left_out: Vec::new(),
     };
-    match rules::service_backend(config, proxy, compiled) {
+    match rules::service_backend(config, proxy, facts) {
         Err(blocker) => decision.blocker = Some(blocker),
-        Ok(backend) => match service(config, proxy, backend, addresses, &mut decision.left_out) {
-            Err(blocker) => decision.blocker = Some(blocker),
-            Ok(service) => {
-                decision.path = Path::L4;
-                decision.service = Some(service);
+        Ok(backend) => {
+            match service(config, proxy, backend, facts.addresses, &mut decision.left_out) {
+                Err(blocker) => decision.blocker = Some(blocker),
+                Ok(service) => {
+                    decision.path = Path::L4;
+                    decision.service = Some(service);
+                }
             }
-        },
+        }
     }
     decision
 }

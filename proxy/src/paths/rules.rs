@@ -10,7 +10,7 @@ use proxy_datapath as l4;
 use proxy_rules::source::SourceOutcome;
 use proxy_types::{Endpoint, Host, Mode, PortSpec, Span, Spanned, Transport};
 
-use super::{Blocker, ConnectionRules};
+use super::{Blocker, ConnectionRules, Facts};
 
 fn block<T>(directive: impl Into<String>, reason: &'static str, span: Span) -> Result<T, Blocker> {
     Err(Blocker { directive: directive.into(), reason, span })
@@ -21,7 +21,7 @@ fn block<T>(directive: impl Into<String>, reason: &'static str, span: Span) -> R
 pub(super) fn service_backend<'a>(
     config: &'a Config,
     proxy: &'a Proxy,
-    compiled: ConnectionRules<'_>,
+    facts: Facts<'a>,
 ) -> Result<&'a Proxy, Blocker> {
     if let Some(policy) = proxy.settings.l4.or(config.global.l4)
         && policy.value == L4Policy::Off
@@ -32,7 +32,7 @@ pub(super) fn service_backend<'a>(
         let span = proxy.settings.mode.map_or(proxy.span, |mode| mode.span);
         return block("mode http", "requests are parsed", span);
     }
-    connection_rules(config, proxy, compiled)?;
+    connection_rules(config, proxy, facts.compiled)?;
     no_rules(config, proxy)?;
     if let Some(rule) = proxy.use_backends.first() {
         return block("use_backend", "the backend is chosen for each connection", rule.span);
@@ -44,14 +44,20 @@ pub(super) fn service_backend<'a>(
         return block("log-format", "its expressions are evaluated in userspace", format.span);
     }
     let backend = match (&proxy.settings.default_backend, proxy.kind) {
-        (Some(name), _) => match config.proxy(&name.value) {
-            Some(backend) => backend,
-            None => return block("default_backend", "there is no such backend", name.span),
-        },
-        (None, ProxyKind::Listen) => proxy,
+        (Some(name), _) => {
+            match (facts.changed)(&name.value).or_else(|| config.proxy(&name.value)) {
+                Some(backend) => backend,
+                None => return block("default_backend", "there is no such backend", name.span),
+            }
+        }
+        (None, ProxyKind::Listen) => (facts.changed)(&proxy.name.value).unwrap_or(proxy),
         (None, _) => return block("default_backend", "there is none", Span::NONE),
     };
-    if !std::ptr::eq(backend, proxy) {
+    if backend.name.value != proxy.name.value {
+        if !(facts.published)(backend) {
+            let span = backend.unpublished.unwrap_or(backend.span);
+            return block("be-unpublished", "rules pass the backend over", span);
+        }
         if backend.settings.mode() == Mode::Http {
             let span = backend.settings.mode.map_or(backend.span, |mode| mode.span);
             return block("mode http", "requests are parsed", span);

@@ -29,7 +29,6 @@ use super::show;
 use super::threads::Job;
 use crate::assemble::stats;
 use crate::messages;
-use crate::paths::Decision;
 
 /// `stats timeout` (configuration manual, 3.1).
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -41,7 +40,6 @@ pub(crate) struct Fixed {
     pub(crate) threads: u32,
     pub(crate) sockets: Vec<CliSocket>,
     pub(crate) loaded: Rc<Loaded>,
-    pub(crate) decisions: Vec<Decision>,
     pub(crate) peers: Vec<Arc<proxy_stream::peers::section::Section>>,
 }
 
@@ -229,15 +227,20 @@ impl L4View for Paths {
     fn rows(&self) -> Vec<L4Row> {
         let Some(control) = self.control.upgrade() else { return Vec::new() };
         let obstacle = |frontend: &str| control.kernel.obstacle(frontend);
-        show::rows(&self.fixed.decisions, &self.fixed.loaded, &obstacle, &control.kernel.hooks())
-            .into_iter()
-            .map(|row| L4Row {
-                frontend: row.frontend,
-                listener: row.listeners,
-                path: row.path,
-                reason: row.why,
-            })
-            .collect()
+        show::rows(
+            &control.farms.decisions(),
+            &self.fixed.loaded,
+            &obstacle,
+            &control.kernel.hooks(),
+        )
+        .into_iter()
+        .map(|row| L4Row {
+            frontend: row.frontend,
+            listener: row.listeners,
+            path: row.path,
+            reason: row.why,
+        })
+        .collect()
     }
 
     fn tables(&self) -> Vec<(String, u64, u64)> {
@@ -251,8 +254,9 @@ impl L4View for Paths {
     fn flows(&self, filter: &L4Filter) -> Vec<L4Flow> {
         let Some(control) = self.control.upgrade() else { return Vec::new() };
         // Frontend and service have the same name.
+        let decisions = control.farms.decisions();
         let backend = |service: &str| {
-            let services = self.fixed.decisions.iter().filter_map(|d| d.service.as_ref());
+            let services = decisions.iter().filter_map(|d| d.service.as_ref());
             services.clone().find(|s| s.name == service).map_or("", |s| s.backend.as_str())
         };
         let server = |flow: &Flow| format!("{}/{}", backend(&flow.service), flow.server);

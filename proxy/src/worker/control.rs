@@ -18,6 +18,7 @@ use proxy_stream::log::Sink;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::admin;
+use super::farms::Farms;
 use super::flowlog::FlowLog;
 use super::handover::{self, Estate};
 use super::l4::{self, KernelPath};
@@ -42,6 +43,8 @@ pub(crate) struct Control {
     pub(crate) registry: Arc<Registry>,
     pub(crate) epoch: Tick,
     pub(crate) kernel: KernelPath,
+    /// What commands change of backends, and what follows for paths.
+    pub(crate) farms: Farms,
     /// The lists of ACLs and maps.
     pub(crate) patterns: Arc<PatternLists>,
     pub(crate) flow_log: FlowLog,
@@ -99,6 +102,7 @@ impl Control {
         }
         self.follow_frontends();
         tokio::task::spawn_local(self.clone().feed_kernel());
+        tokio::task::spawn_local(self.clone().follow_farms());
         tokio::task::spawn_local(self.clone().follow_sources());
         tokio::task::spawn_local(self.clone().tick());
         tokio::task::spawn_local(self.clone().share_limits());
@@ -271,7 +275,7 @@ impl Control {
     }
 
     fn tell_states(&self) {
-        for backend in self.registry.backends() {
+        for backend in self.registry.backends().iter() {
             for server in backend.servers().iter() {
                 messages::warning(format_args!(
                     "Server {}/{} is {}.",
@@ -288,6 +292,26 @@ impl Control {
         let mut changes = l4::watch(&self.registry);
         while let Some(server) = changes.recv().await {
             self.kernel.server_changed(&server);
+        }
+    }
+
+    /// Backends that change their servers or are not to be chosen change the paths of frontends; many changes at once when
+    /// there are many.
+    async fn follow_farms(self: Rc<Self>) {
+        let (sender, mut changes) = tokio::sync::mpsc::unbounded_channel();
+        self.registry.on_backend_change(Box::new(move |backend| {
+            let _ = sender.send(backend.name.clone());
+        }));
+        while let Some(first) = changes.recv().await {
+            tokio::time::sleep(SETTLE).await;
+            let mut changed = vec![first];
+            while let Ok(next) = changes.try_recv() {
+                if !changed.contains(&next) {
+                    changed.push(next);
+                }
+            }
+            let services = self.farms.decide_again(&self.registry, &changed);
+            self.kernel.set_services(services, &self.registry);
         }
     }
 

@@ -173,6 +173,42 @@ impl KernelPath {
         }
     }
 
+    /// A frontend is carried from here on, or otherwise than before, or not any more.
+    pub(crate) fn set_services(
+        &self,
+        changed: Vec<(String, Option<ServiceSpec>)>,
+        registry: &Registry,
+    ) {
+        let mut inner = self.inner.borrow_mut();
+        if changed.is_empty() || !matches!(inner.hold, Hold::Open(_)) {
+            return;
+        }
+        for (frontend, service) in changed {
+            let old = inner.services.iter().position(|service| service.frontend == frontend);
+            let Some(mut service) = service else {
+                old.map(|at| inner.services.remove(at));
+                continue;
+            };
+            let backend = registry.backend(&service.backend);
+            for spec in &mut service.servers {
+                let Some(server) = backend.as_ref().and_then(|b| b.server(&spec.name)) else {
+                    continue;
+                };
+                spec.addr = server.addr().inet().unwrap_or(spec.addr);
+                spec.usable = usable(&server);
+                spec.weight = u16::try_from(server.effective_weight()).unwrap_or(u16::MAX);
+                spec.maxconn = server.maxconn();
+            }
+            service.sources = inner.sources.of(&service);
+            match old {
+                Some(at) => inner.services[at] = service,
+                None => inner.services.push(service),
+            }
+        }
+        drop(inner);
+        self.apply();
+    }
+
     /// Whether lists are asked whose changes matter here.
     pub(crate) fn asks_sources(&self) -> bool {
         !self.inner.borrow().sources.is_empty()

@@ -8,6 +8,7 @@ mod checks;
 mod control;
 mod cpus;
 pub(crate) mod desk;
+mod farms;
 mod flowlog;
 mod handover;
 mod l4;

@@ -24,11 +24,9 @@ impl SourceRules {
         fronts: impl Iterator<Item = &'a Arc<Front>>,
     ) -> Self {
         let asked = |front: &&Arc<Front>| {
-            decisions.iter().any(|decision| {
-                decision.service.is_some()
-                    && decision.asks_sources
-                    && decision.frontend == *front.frontend.name
-            })
+            decisions
+                .iter()
+                .any(|decision| decision.asks_sources && decision.frontend == *front.frontend.name)
         };
         Self { env, fronts: fronts.filter(asked).cloned().collect() }
     }

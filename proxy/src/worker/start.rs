@@ -28,6 +28,7 @@ use super::admin::{self, Fixed};
 use super::checks;
 use super::control::{Control, End};
 use super::cpus::Plan;
+use super::farms::Farms;
 use super::flowlog::FlowLog;
 use super::handover::Predecessor;
 use super::l4::KernelPath;
@@ -134,6 +135,7 @@ fn start(
     let sources = SourceRules::new(env.clone(), &assembled.decisions, fronts);
     let kernel = KernelPath::open(config, &assembled.decisions, sources);
     kernel.check_required(&assembled.decisions)?;
+    let fronts: Vec<_> = assembled.services.iter().map(|service| service.front().clone()).collect();
     if let Err(error) = listeners.publish() {
         messages::alert(format_args!("{error}"));
         return Err(());
@@ -178,11 +180,9 @@ fn start(
         registry: assembled.registry.clone(),
         epoch,
         kernel,
+        farms: Farms::new(loaded.clone(), fronts.clone(), assembled.decisions),
         patterns: assembled.patterns.clone(),
-        flow_log: FlowLog::new(
-            env.clone(),
-            assembled.services.iter().map(|service| service.front().clone()).collect(),
-        ),
+        flow_log: FlowLog::new(env.clone(), fronts),
         log: assembled.process_log.clone(),
         stop: stop.clone(),
         listeners: std::cell::RefCell::new(listeners),
@@ -221,7 +221,6 @@ fn start(
         Fixed {
             threads: u32::try_from(threads).unwrap_or(u32::MAX),
             sockets: admin::describe(&control.listeners.borrow().cli),
-            decisions: assembled.decisions.clone(),
             loaded: loaded.clone(),
             peers: sections,
         },

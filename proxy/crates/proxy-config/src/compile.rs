@@ -380,6 +380,13 @@ impl Compiler<'_> {
                 Err(diagnostic) => self.tell(*diagnostic, line.span),
             }
         }
+        for line in &section.force_switch {
+            let words = words_of(&line.words);
+            match Condition::parse(&words, &mut acls, &mut self.parse(Place::UseBackend)) {
+                Ok(condition) => out.force_switch.push(condition),
+                Err(diagnostic) => self.tell(*diagnostic, line.span),
+            }
+        }
         for line in &section.use_backends {
             let mut words = words_of(std::slice::from_ref(&line.target));
             if let Some(condition) = &line.condition {
@@ -585,6 +592,8 @@ pub struct CompiledProxy {
     pub tcp_response: ruleset::RuleSet,
     pub tcp_session: ruleset::RuleSet,
     pub use_backends: BackendRules,
+    /// `force-be-switch`.
+    pub force_switch: Vec<Condition>,
     /// `http-error` lines that make their answer, by their place in `Settings::error_pages`.
     pub error_rules: Vec<(usize, ruleset::RuleSet)>,
     /// `None` in backends and without a format.

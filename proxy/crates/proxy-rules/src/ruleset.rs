@@ -268,22 +268,34 @@ impl ServerRules {
     pub fn choose<'a, T>(
         &'a self,
         cx: &EvalCtx<'a>,
-        mut find: impl FnMut(&[u8]) -> Found<T>,
+        find: impl FnMut(&[u8]) -> Found<T>,
     ) -> Option<T> {
-        for rule in &self.0 {
-            let holds = rule.condition.as_ref().map_or(Verdict::True, |c| c.eval(cx));
-            if holds != Verdict::True {
-                continue;
-            }
-            match find(rule.target.render(cx)) {
-                Found::Usable(server) => return Some(server),
-                Found::Unusable => {}
-                Found::Nothing if rule.target.constant().is_none() => return None,
-                Found::Nothing => {}
-            }
-        }
-        None
+        walk(&self.0, cx, Verdict::False, find)
     }
+}
+
+/// `early` is what a condition counts as whose data is not there yet: false, or the end of the walk.
+fn walk<'a, T>(
+    rules: &'a [BackendRule],
+    cx: &EvalCtx<'a>,
+    early: Verdict,
+    mut find: impl FnMut(&[u8]) -> Found<T>,
+) -> Option<T> {
+    for rule in rules {
+        match rule.condition.as_ref().map_or(Verdict::True, |c| c.eval(cx)) {
+            Verdict::False => continue,
+            Verdict::NeedMore if early == Verdict::False => continue,
+            Verdict::NeedMore => return None,
+            Verdict::True => {}
+        }
+        match find(rule.target.render(cx)) {
+            Found::Usable(target) => return Some(target),
+            Found::Unusable => {}
+            Found::Nothing if rule.target.constant().is_none() => return None,
+            Found::Nothing => {}
+        }
+    }
+    None
 }
 
 /// What there is under a name.
@@ -321,17 +333,6 @@ fn target<'w>(
     Ok((name, BackendRule { condition, target }))
 }
 
-/// What [`BackendRules::choose`] found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BackendChoice<'a> {
-    /// No rule applies: the default backend.
-    Default,
-    /// The name of a backend. When the rule is dynamic there may be none of that name: the default backend then.
-    Named(&'a [u8]),
-    /// Data must come first.
-    Wait,
-}
-
 impl BackendRules {
     pub fn new() -> Self {
         Self::default()
@@ -361,15 +362,13 @@ impl BackendRules {
         self.0.last()?.condition.as_ref()
     }
 
-    /// The backend of the first rule that applies.
-    pub fn choose<'a>(&'a self, cx: &EvalCtx<'a>) -> BackendChoice<'a> {
-        for rule in &self.0 {
-            match rule.condition.as_ref().map_or(Verdict::True, |c| c.eval(cx)) {
-                Verdict::False => {}
-                Verdict::NeedMore => return BackendChoice::Wait,
-                Verdict::True => return BackendChoice::Named(rule.target.render(cx)),
-            }
-        }
-        BackendChoice::Default
+    /// What `find` says of the first rule that applies and whose backend may be chosen. A rule whose data must come first, and a
+    /// dynamic rule that names no backend, end the walk: the default backend is meant.
+    pub fn choose<'a, T>(
+        &'a self,
+        cx: &EvalCtx<'a>,
+        find: impl FnMut(&[u8]) -> Found<T>,
+    ) -> Option<T> {
+        walk(&self.0, cx, Verdict::NeedMore, find)
     }
 }

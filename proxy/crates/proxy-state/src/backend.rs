@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use proxy_types::{Mode, ProxyId, ServerId};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// What a [`Backend`] is built from.
 #[derive(Clone, Debug, Default)]
@@ -39,6 +39,8 @@ pub struct BackendSpec {
     pub cookie: Option<CookieSpec>,
     /// `disabled`.
     pub disabled: bool,
+    /// `be-unpublished`.
+    pub unpublished: bool,
     pub servers: Vec<ServerSpec>,
 }
 
@@ -69,6 +71,9 @@ pub struct Backend {
     pub session_rate: Rate,
     pub counters: Counted<BackendCounters>,
     pub times: Times,
+    published: AtomicBool,
+    /// Something in the configuration names it.
+    named: AtomicBool,
     servers: ArcSwap<Vec<Arc<Server>>>,
     balancer: Balancer,
     pub(crate) hooks: Arc<Hooks>,
@@ -82,6 +87,24 @@ pub struct Backend {
 struct Inner {
     last_change: Now,
     downtime_ms: u64,
+}
+
+/// A server of this name or number is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a server of this name or id exists already")]
+pub struct ServerExists;
+
+/// Why a server cannot be taken away now. The texts are HAProxy's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InUse {
+    #[error(
+        "This server cannot be removed at runtime due to other configuration elements pointing to it."
+    )]
+    Named,
+    #[error("Only servers in maintenance mode can be deleted.")]
+    InService,
+    #[error("Server still has connections attached to it, cannot remove it.")]
+    Connections,
 }
 
 /// A reading of a backend's state.
@@ -125,6 +148,8 @@ impl Backend {
                 session_rate: Rate::default(),
                 counters: Counted::default(),
                 times: Times::default(),
+                published: AtomicBool::new(!spec.unpublished),
+                named: AtomicBool::new(false),
                 servers: ArcSwap::from_pointee(servers),
                 hooks,
                 inner: Mutex::default(),
@@ -158,6 +183,84 @@ impl Backend {
 
     pub fn server_by_id(&self, id: ServerId) -> Option<Arc<Server>> {
         self.servers.load().iter().find(|s| s.id == id).cloned()
+    }
+
+    /// Whether rules that choose a backend may choose it (configuration manual, 4.2 "be-unpublished").
+    pub fn is_published(&self) -> bool {
+        self.published.load(Ordering::Relaxed)
+    }
+
+    /// `publish backend`, `unpublish backend`.
+    pub fn set_published(self: &Arc<Self>, published: bool) {
+        if self.published.swap(published, Ordering::Relaxed) != published {
+            self.hooks.backend_changed(self);
+        }
+    }
+
+    /// Whether rules may choose it: it is neither disabled nor unpublished.
+    pub fn is_open(&self) -> bool {
+        !self.disabled && self.is_published()
+    }
+
+    /// Whether something in the configuration names it.
+    pub fn is_named(&self) -> bool {
+        self.named.load(Ordering::Relaxed)
+    }
+
+    /// Something in the configuration names it.
+    pub fn set_named(&self) {
+        self.named.store(true, Ordering::Relaxed);
+    }
+
+    /// The lowest id that no server has.
+    pub fn next_server_id(&self) -> ServerId {
+        let servers = self.servers.load();
+        let taken: std::collections::HashSet<u32> = servers.iter().map(|s| s.id.0).collect();
+        ServerId((1..).find(|id| !taken.contains(id)).unwrap_or(u32::MAX))
+    }
+
+    /// Makes a server, which follows `tracked` if given, and lets it join behind the others. Control thread only.
+    ///
+    /// # Errors
+    /// There is a server of this name or id, or `tracked` follows this one.
+    pub fn add_server(
+        self: &Arc<Self>,
+        spec: ServerSpec,
+        tracked: Option<&Arc<Server>>,
+        now: Now,
+    ) -> Result<Arc<Server>, ServerExists> {
+        let known = self.servers.load();
+        if known.iter().any(|s| *s.name == *spec.name || s.id == spec.id) {
+            return Err(ServerExists);
+        }
+        let server = Arc::new(Server::new(spec, Arc::downgrade(self), self.name.clone()));
+        server.stamp(now);
+        if tracked.is_some_and(|tracked| !server.track(tracked)) {
+            return Err(ServerExists);
+        }
+        let mut list = Vec::clone(&known);
+        list.push(server.clone());
+        self.replace_servers(list, now);
+        Ok(server)
+    }
+
+    /// Takes a server away. A session that has chosen it already goes on with it. Control thread only.
+    ///
+    /// # Errors
+    /// It is in service, or has connections.
+    pub fn remove_server(self: &Arc<Self>, server: &Arc<Server>, now: Now) -> Result<(), InUse> {
+        server.is_removable()?;
+        let mut list = Vec::clone(&self.servers.load());
+        list.retain(|known| !Arc::ptr_eq(known, server));
+        server.leave();
+        self.replace_servers(list, now);
+        Ok(())
+    }
+
+    fn replace_servers(self: &Arc<Self>, list: Vec<Arc<Server>>, now: Now) {
+        self.servers.store(Arc::new(list));
+        self.refresh(now);
+        self.hooks.backend_changed(self);
     }
 
     /// Picks a server by the backend's algorithm. Neither locks nor allocates.

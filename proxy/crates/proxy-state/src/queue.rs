@@ -244,7 +244,7 @@ mod tests {
             .collect();
         let backends = vec![BackendSpec { name: "be".into(), servers, ..BackendSpec::default() }];
         let registry = Registry::new(RegistrySpec { backends, ..RegistrySpec::default() }).unwrap();
-        let be = registry.backend("be").unwrap().clone();
+        let be = registry.backend("be").unwrap();
         let servers = ["s1", "s2"].map(|name| be.server(name).unwrap());
         (registry, be, servers)
     }

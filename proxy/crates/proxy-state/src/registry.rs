@@ -20,12 +20,16 @@ pub type TransitionHook = Box<dyn Fn(&Transition) + Send + Sync>;
 /// Told of a frontend that was paused, resumed, stopped or limited.
 pub type FrontendHook = Box<dyn Fn(&Arc<Frontend>) + Send + Sync>;
 
+/// Told of a backend that came, went, was published or not, or whose list of servers changed.
+pub type BackendHook = Box<dyn Fn(&Arc<Backend>) + Send + Sync>;
+
 /// Callbacks run after a change, on the thread that made it (the control thread) and outside of every lock.
 #[derive(Default)]
 pub struct Hooks {
     server: ArcSwap<Vec<Arc<ServerHook>>>,
     transition: ArcSwap<Vec<Arc<TransitionHook>>>,
     frontend: ArcSwap<Vec<Arc<FrontendHook>>>,
+    backend: ArcSwap<Vec<Arc<BackendHook>>>,
     generation: AtomicU64,
 }
 
@@ -48,6 +52,11 @@ impl Hooks {
     pub(crate) fn server_changed(&self, server: &Arc<Server>) {
         self.generation.fetch_add(1, Ordering::AcqRel);
         self.server.load().iter().for_each(|hook| hook(server));
+    }
+
+    pub(crate) fn backend_changed(&self, backend: &Arc<Backend>) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        self.backend.load().iter().for_each(|hook| hook(backend));
     }
 
     pub(crate) fn transition(&self, transition: &Transition) {
@@ -82,14 +91,39 @@ pub enum BuildError {
     OtherKeys { table: String, target: String },
 }
 
+/// A section of this name or number is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a proxy of this name or id exists already")]
+pub struct BackendExists;
+
+/// The first id that is given to a section without one; 1 is the runtime API's own proxy.
+pub const FIRST_PROXY_ID: u32 = 2;
+
+/// The backends of a moment. Replaced as a whole when one comes or goes.
+#[derive(Debug, Default)]
+struct Backends {
+    list: Arc<Vec<Arc<Backend>>>,
+    names: FxHashMap<Arc<str>, usize>,
+}
+
+impl Backends {
+    fn new(list: Vec<Arc<Backend>>) -> Self {
+        let names = (0..).zip(&list).map(|(i, b)| (b.name.clone(), i)).collect();
+        Self { list: Arc::new(list), names }
+    }
+
+    fn get(&self, name: &str) -> Option<&Arc<Backend>> {
+        self.names.get(name).map(|&i| &self.list[i])
+    }
+}
+
 /// Every live object of a worker.
 #[derive(Debug)]
 pub struct Registry {
     pub process: Process,
     frontends: Vec<Arc<Frontend>>,
-    backends: Vec<Arc<Backend>>,
+    backends: ArcSwap<Backends>,
     frontend_names: FxHashMap<Arc<str>, usize>,
-    backend_names: FxHashMap<Arc<str>, usize>,
     tables: Vec<Arc<Table>>,
     caches: Vec<Arc<Cache>>,
     table_names: FxHashMap<String, usize>,
@@ -100,8 +134,7 @@ impl Registry {
     pub fn new(spec: RegistrySpec) -> Result<Arc<Self>, BuildError> {
         let hooks = Arc::new(Hooks::default());
         let frontends: Vec<_> = spec.frontends.into_iter().map(Frontend::new).collect();
-        let backends: Vec<_> =
-            spec.backends.into_iter().map(|b| Backend::new(b, hooks.clone())).collect();
+        let backends = spec.backends.into_iter().map(|b| Backend::new(b, hooks.clone())).collect();
         let tables: Vec<_> = spec.tables.into_iter().map(Table::new).collect();
         let registry = Self {
             table_names: (0..).zip(&tables).map(|(i, t)| (t.spec.name.clone(), i)).collect(),
@@ -109,9 +142,8 @@ impl Registry {
             caches: spec.caches.into_iter().map(|spec| Arc::new(Cache::new(spec))).collect(),
             process: Process::new(spec.maxconn),
             frontend_names: (0..).zip(&frontends).map(|(i, f)| (f.name.clone(), i)).collect(),
-            backend_names: (0..).zip(&backends).map(|(i, b)| (b.name.clone(), i)).collect(),
             frontends,
-            backends,
+            backends: ArcSwap::from_pointee(Backends::new(backends)),
             hooks,
         };
         registry.link_tracking()?;
@@ -120,7 +152,7 @@ impl Registry {
     }
 
     fn link_tracking(&self) -> Result<(), BuildError> {
-        for backend in &self.backends {
+        for backend in self.backends().iter() {
             for server in backend.servers().iter() {
                 let Some((farm, name)) = &server.spec.track else { continue };
                 let farm = farm.as_deref().unwrap_or(&backend.name);
@@ -137,7 +169,7 @@ impl Registry {
                 }
             }
         }
-        for backend in &self.backends {
+        for backend in self.backends().iter() {
             backend.rebuild();
         }
         Ok(())
@@ -177,17 +209,52 @@ impl Registry {
         &self.frontends
     }
 
-    /// In the order of the configuration.
-    pub fn backends(&self) -> &[Arc<Backend>] {
-        &self.backends
+    /// In the order of the configuration, those that were added since behind.
+    pub fn backends(&self) -> Arc<Vec<Arc<Backend>>> {
+        self.backends.load().list.clone()
     }
 
     pub fn frontend(&self, name: &str) -> Option<&Arc<Frontend>> {
         self.frontend_names.get(name).map(|&i| &self.frontends[i])
     }
 
-    pub fn backend(&self, name: &str) -> Option<&Arc<Backend>> {
-        self.backend_names.get(name).map(|&i| &self.backends[i])
+    pub fn backend(&self, name: &str) -> Option<Arc<Backend>> {
+        self.backends.load().get(name).cloned()
+    }
+
+    /// The lowest id that no section has.
+    pub fn next_proxy_id(&self) -> ProxyId {
+        let taken = |id| self.frontend_by_id(id).is_some() || self.backend_by_id(id).is_some();
+        (FIRST_PROXY_ID..).map(ProxyId).find(|id| !taken(*id)).unwrap_or(ProxyId(u32::MAX))
+    }
+
+    /// Makes a backend, which is known from here on. Control thread only.
+    ///
+    /// # Errors
+    /// There is a section of this name or id.
+    pub fn add_backend(&self, spec: BackendSpec) -> Result<Arc<Backend>, BackendExists> {
+        let known = self.frontend(&spec.name).is_some() || self.backend(&spec.name).is_some();
+        let numbered =
+            self.frontend_by_id(spec.id).is_some() || self.backend_by_id(spec.id).is_some();
+        if known || numbered {
+            return Err(BackendExists);
+        }
+        let backend = Backend::new(spec, self.hooks.clone());
+        self.replace_backends(|list| list.push(backend.clone()));
+        self.hooks.backend_changed(&backend);
+        Ok(backend)
+    }
+
+    /// Forgets a backend; who holds it can go on with it. Control thread only.
+    pub fn remove_backend(&self, backend: &Arc<Backend>) {
+        self.replace_backends(|list| list.retain(|known| !Arc::ptr_eq(known, backend)));
+        self.hooks.backend_changed(backend);
+    }
+
+    fn replace_backends(&self, edit: impl FnOnce(&mut Vec<Arc<Backend>>)) {
+        let mut list = Vec::clone(&self.backends());
+        edit(&mut list);
+        self.backends.store(Arc::new(Backends::new(list)));
     }
 
     /// The stick tables in the order of the configuration.
@@ -203,8 +270,8 @@ impl Registry {
         self.frontends.iter().find(|f| f.id == id)
     }
 
-    pub fn backend_by_id(&self, id: ProxyId) -> Option<&Arc<Backend>> {
-        self.backends.iter().find(|b| b.id == id)
+    pub fn backend_by_id(&self, id: ProxyId) -> Option<Arc<Backend>> {
+        self.backends.load().list.iter().find(|b| b.id == id).cloned()
     }
 
     /// Changes whether a frontend accepts; `false` when it was so already, or is stopped for good.
@@ -237,6 +304,11 @@ impl Registry {
         push(&self.hooks.transition, hook);
     }
 
+    /// Runs `hook` after a backend came, went or was published or not, and after its list of servers changed.
+    pub fn on_backend_change(&self, hook: BackendHook) {
+        push(&self.hooks.backend, hook);
+    }
+
     /// Runs `hook` after a frontend was paused, resumed, stopped or limited.
     pub fn on_frontend_change(&self, hook: FrontendHook) {
         push(&self.hooks.frontend, hook);
@@ -264,7 +336,7 @@ impl Registry {
                 frontend.counters.clear();
             }
         }
-        for backend in &self.backends {
+        for backend in self.backends().iter() {
             [&backend.sessions, &backend.queued].iter().for_each(|gauge| gauge.clear_max());
             backend.session_rate.clear_max();
             backend.times.all().iter().for_each(|average| average.clear_max());
@@ -293,6 +365,6 @@ impl Registry {
     pub fn observe_rates(&self, now: Now) {
         self.process.observe_rates(now);
         self.frontends.iter().for_each(|f| f.observe_rates(now));
-        self.backends.iter().for_each(|b| b.observe_rates(now));
+        self.backends().iter().for_each(|b| b.observe_rates(now));
     }
 }

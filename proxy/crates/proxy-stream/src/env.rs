@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use arc_swap::ArcSwap;
 use proxy_http::h1::Limits;
 use proxy_net::accept::Slots;
 use proxy_net::clock::Tick;
@@ -49,13 +50,43 @@ pub struct Env {
     /// `tune.http.logurilen`: longest request line in logs, in bytes.
     pub log_uri_len: usize,
     /// Backends by name, for `use_backend`.
-    pub backends: FxHashMap<Box<[u8]>, Arc<Back>>,
+    pub backends: Backs,
     /// Internal services by name, for `use-service`.
     pub services: Vec<(&'static str, Arc<dyn Service>)>,
     /// Who resolves names for `do-resolve`.
     pub names: Option<proxy_names::Asker>,
     /// Wakes the accept loops that wait for room.
     pub slots: Slots,
+}
+
+/// Backends by name. Replaced as a whole when one comes or goes; a look-up neither locks nor allocates.
+#[derive(Default)]
+pub struct Backs(ArcSwap<FxHashMap<Box<[u8]>, Arc<Back>>>);
+
+impl Backs {
+    #[must_use]
+    pub fn get(&self, name: &[u8]) -> Option<Arc<Back>> {
+        self.0.load().get(name).cloned()
+    }
+
+    /// Makes a backend known under its name.
+    pub fn insert(&self, back: Arc<Back>) {
+        let mut all = FxHashMap::clone(&self.0.load());
+        all.insert(back.backend.name.as_bytes().into(), back);
+        self.0.store(Arc::new(all));
+    }
+
+    pub fn remove(&self, name: &str) {
+        let mut all = FxHashMap::clone(&self.0.load());
+        all.remove(name.as_bytes());
+        self.0.store(Arc::new(all));
+    }
+}
+
+impl FromIterator<(Box<[u8]>, Arc<Back>)> for Backs {
+    fn from_iter<I: IntoIterator<Item = (Box<[u8]>, Arc<Back>)>>(all: I) -> Self {
+        Self(ArcSwap::from_pointee(all.into_iter().collect()))
+    }
 }
 
 /// How many heads a connection may bring that only the relaxed rules take.
@@ -107,7 +138,7 @@ impl Env {
             close_spread: CloseSpread::default(),
             server_buffers: Buffers::default(),
             log_uri_len: 1024,
-            backends: FxHashMap::default(),
+            backends: Backs::default(),
             services: Vec::new(),
             names: None,
             slots: Slots::new(),
@@ -162,6 +193,8 @@ pub struct Front {
     pub use_backend: BackendRules,
     /// `default_backend`.
     pub default_backend: Option<Arc<Back>>,
+    /// `force-be-switch`: when one holds, backends that are not open are chosen, too.
+    pub force_switch: Vec<Condition>,
     /// `tcp-response content`, and how long it waits for data in mode tcp.
     pub tcp_response: RuleSet,
     pub response_delay: Option<Duration>,
@@ -244,6 +277,7 @@ impl Front {
             redirects: RuleSet::new(),
             use_backend: BackendRules::new(),
             default_backend,
+            force_switch: Vec::new(),
             tcp_response: RuleSet::new(),
             response_delay: None,
             http_response: RuleSet::new(),

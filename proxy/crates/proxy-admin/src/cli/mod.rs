@@ -1,5 +1,6 @@
 //! The commands, one file per family. Each file ends in a table of its rows.
 
+mod backend;
 mod cache;
 mod counters;
 mod frontend;
@@ -24,6 +25,7 @@ use crate::command::Command;
 
 /// Every table.
 pub static TABLES: &[&[Command]] = &[
+    backend::COMMANDS,
     cache::COMMANDS,
     counters::COMMANDS,
     frontend::COMMANDS,

@@ -14,7 +14,7 @@ pub(super) fn frontend<'a>(call: &Call<'a>, name: &str) -> Result<&'a Arc<Fronte
 }
 
 /// The backend an argument names or numbers.
-pub(super) fn backend<'a>(call: &Call<'a>, name: &str) -> Option<&'a Arc<Backend>> {
+pub(super) fn backend(call: &Call<'_>, name: &str) -> Option<Arc<Backend>> {
     let registry = &call.admin.registry;
     let by_id =
         || registry.backend_by_id(ProxyId(name.strip_prefix('#').unwrap_or(name).parse().ok()?));

@@ -24,7 +24,7 @@ fn show_env(call: &mut Call<'_>) -> Answer {
 
 fn show_backend(call: &mut Call<'_>) -> Answer {
     let mut text = String::from("# name\n");
-    for backend in call.admin.registry.backends() {
+    for backend in call.admin.registry.backends().iter() {
         text.push_str(&backend.name);
         text.push('\n');
     }

@@ -14,10 +14,10 @@ const STATE_TITLES: &str = "# be_id be_name srv_id srv_name srv_addr srv_op_stat
 /// The backends an argument selects: all without one.
 fn selected(call: &Call<'_>) -> Result<Vec<Arc<Backend>>, Reply> {
     match call.arg(0) {
-        "" => Ok(call.admin.registry.backends().to_vec()),
+        "" => Ok(Vec::clone(&call.admin.registry.backends())),
         name => {
             let found = backend(call, name).ok_or_else(|| Reply::line("Can't find backend."))?;
-            Ok(vec![found.clone()])
+            Ok(vec![found])
         }
     }
 }

@@ -163,7 +163,7 @@ impl Order {
     }
 }
 
-fn backend<'r>(registry: &'r Registry, name: &str) -> Option<&'r Arc<Backend>> {
+fn backend(registry: &Registry, name: &str) -> Option<Arc<Backend>> {
     match name.strip_prefix('#') {
         Some(id) => registry.backend_by_id(ProxyId(id.parse().ok()?)),
         None => registry.backend(name),

@@ -134,7 +134,7 @@ impl Scope {
                 self.frontend(frontend, &mut kinds);
             }
             if let Some(backend) = registry.backend_by_id(proxy_types::ProxyId(id)) {
-                self.backend(backend, now, &mut kinds);
+                self.backend(&backend, now, &mut kinds);
             }
             kinds.into_iter().map(move |kind| Object { kind, now, maxconn, legends })
         })

@@ -89,6 +89,10 @@ pub struct Proxy {
     /// `id`: the `iid` of the statistics. The first free number from 2 by default, see
     /// [`ProxyId`](proxy_types::ProxyId).
     pub id: Option<Spanned<u32>>,
+    /// `be-unpublished`.
+    pub unpublished: Option<Span>,
+    /// `force-be-switch`: any of them that holds lets disabled and unpublished backends be chosen.
+    pub force_switch: Vec<Condition>,
     /// `force-persist` and `ignore-persist`.
     pub persist_rules: Vec<PersistRule>,
     /// All rule sets in the order written; see [`Config::rules`](super::Config::rules).
@@ -133,6 +137,8 @@ impl Proxy {
             filters: Filters::default(),
             guid: None,
             id: None,
+            unpublished: None,
+            force_switch: Vec::new(),
             persist_rules: Vec::new(),
             rules: Vec::new(),
             server_state_file: None,

@@ -24,11 +24,32 @@ pub(crate) const PROXY: Table<Parse> = &[
     stick::STICK,
     super::sluice::PROXY,
     REMOVED,
-    &not_yet(On::BE, M, "load balancing", ["be-unpublished"]),
-    &not_yet(On::FE, M, "load balancing", ["force-be-switch"]),
+    SWITCHING,
     &not_yet(On::BE, M, "FastCGI", ["use-fcgi-app"]),
     CERTIFICATES,
     &not_yet(On::NAMED_FE, M, "QUIC", ["quic-initial"]),
+];
+
+/// Which backends rules may choose.
+const SWITCHING: &[Row<Parse>] = &[
+    row("be-unpublished", On::BE, "", M, "rules of other sections pass it over", |cx, p, args| {
+        p.unpublished = Some(args.span());
+        args.end(cx)
+    }),
+    row(
+        "force-be-switch",
+        On::FE,
+        "{if|unless} <condition>",
+        M,
+        "when disabled and unpublished backends are chosen, too",
+        |cx, p, args| match rules::condition(cx, args)? {
+            Some(condition) => {
+                p.force_switch.push(condition);
+                Ok(())
+            }
+            None => Err(args.missing(cx, "'if' or 'unless' and a condition")),
+        },
+    ),
 ];
 
 const CERTIFICATES: &[Row<Parse>] = &[

@@ -5,7 +5,7 @@ use proxy_types::{Diagnostics, Mode, Spanned};
 use super::{Cause, Close, Content, Effects, Flow, LogLevel, Reply, RuleEnv, SetKind};
 use crate::acl::AclTable;
 use crate::known;
-use crate::ruleset::{BackendChoice, BackendRules, Rule, RuleSet};
+use crate::ruleset::{BackendRules, Found, Rule, RuleSet};
 use crate::sample::example::Traffic;
 use crate::sample::{EvalCtx, Loader, ParseCx, Word};
 
@@ -408,10 +408,22 @@ fn backends() {
         assert!(rules.push(&split("x foo"), acls, cx).is_err());
         assert_eq!(cx.refs.len(), 2);
     });
-    assert_eq!(rules.choose(&traffic.context()), BackendChoice::Named(b"be_www"));
+    let any = |name: &[u8]| Found::Usable(name.to_owned());
+    assert_eq!(rules.choose(&traffic.context(), any).as_deref(), Some(&b"be_www"[..]));
+    // One that is not to be chosen is passed over, one that is not there sends to the default backend.
+    let closed = |name: &[u8]| match name {
+        b"be_www" => Found::Unusable,
+        other => Found::Usable(other.to_owned()),
+    };
+    assert_eq!(rules.choose(&traffic.context(), closed).as_deref(), Some(&b"last"[..]));
+    let unknown = |name: &[u8]| match name {
+        b"be_www" => Found::Nothing,
+        other => Found::Usable(other.to_owned()),
+    };
+    assert_eq!(rules.choose(&traffic.context(), unknown), None);
     let early = EvalCtx { request: None, ..traffic.context() };
-    assert_eq!(rules.choose(&early), BackendChoice::Wait);
-    assert_eq!(BackendRules::new().choose(&early), BackendChoice::Default);
+    assert_eq!(rules.choose(&early, any), None);
+    assert_eq!(BackendRules::new().choose(&early, any), None);
 }
 
 #[test]

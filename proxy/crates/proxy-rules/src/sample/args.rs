@@ -164,14 +164,15 @@ impl<T> Late<T> {
         &self.name
     }
 
-    fn get<'a>(&'a self, find: impl FnOnce(&str) -> Option<&'a Arc<T>>) -> Option<&'a T> {
+    fn get(&self, find: impl FnOnce(&str) -> Option<Arc<T>>) -> Option<&T> {
         self.get_arc(find).map(|object| &**object)
     }
 
-    fn get_arc<'a>(&'a self, find: impl FnOnce(&str) -> Option<&'a Arc<T>>) -> Option<&'a Arc<T>> {
+    fn get_arc(&self, find: impl FnOnce(&str) -> Option<Arc<T>>) -> Option<&Arc<T>> {
         self.found.get().or_else(|| {
-            // Another thread may have been faster: it found the same object.
-            find(&self.name).inspect(|object| drop(self.found.set(Arc::clone(object))))
+            // Another thread may have been faster: it found the same object, for what is named here stays.
+            let found = find(&self.name)?;
+            Some(self.found.get_or_init(|| found))
         })
     }
 }
@@ -189,7 +190,7 @@ impl TableRef {
 
     /// The table; `None` only where no configuration was checked.
     pub fn get<'a>(&'a self, cx: &EvalCtx<'a>) -> Option<&'a Arc<Table>> {
-        self.0.get_arc(|name| cx.shared.registry.table(name))
+        self.0.get_arc(|name| cx.shared.registry.table(name).cloned())
     }
 }
 
@@ -250,7 +251,7 @@ impl Args {
     pub fn frontend<'a>(&'a self, i: usize, cx: &EvalCtx<'a>) -> Option<&'a Frontend> {
         match self.get(i) {
             Arg::Absent => cx.frontend,
-            Arg::Frontend(late) => late.get(|name| cx.shared.registry.frontend(name)),
+            Arg::Frontend(late) => late.get(|name| cx.shared.registry.frontend(name).cloned()),
             _ => None,
         }
     }

@@ -37,7 +37,7 @@ fn farm_with(
     };
     let registry =
         Registry::new(RegistrySpec { backends: vec![backend], ..RegistrySpec::default() }).unwrap();
-    let backend = registry.backend("be").unwrap().clone();
+    let backend = registry.backend("be").unwrap();
     (registry, backend)
 }
 
@@ -278,7 +278,7 @@ fn bounded(method: HashMethod, affinity: Affinity, factor: u32) -> (Arc<Registry
         BackendSpec { name: "be".into(), id: ProxyId(2), lb, servers, ..BackendSpec::default() };
     let registry =
         Registry::new(RegistrySpec { backends: vec![backend], ..RegistrySpec::default() }).unwrap();
-    let backend = registry.backend("be").unwrap().clone();
+    let backend = registry.backend("be").unwrap();
     (registry, backend)
 }
 

@@ -39,12 +39,12 @@ pub(super) struct Agent {
 }
 
 impl Agent {
-    pub(super) fn new(spec: &AgentSpec) -> Self {
+    pub(super) fn new(spec: &AgentSpec, enabled: bool) -> Self {
         // One word of the agent is enough.
         let mut health = Health::new(1, 1);
         health.force_up();
         Self {
-            enabled: true,
+            enabled,
             running: false,
             health,
             last: CheckResult { status: CheckStatus::Initializing, ..CheckResult::default() },

@@ -25,6 +25,7 @@ pub use spec::{HashKey, InitState, Observe, OnError, PortMode, ServerSpec, Sourc
 pub use states::{Admin, OpState, Status};
 pub use transition::{Cause, Change, Transition};
 
+use crate::backend::InUse;
 use crate::counters::{Counted, ExternalCounters, Gauge, Rate, ServerCounters, Times};
 use crate::queue::Queue;
 use crate::{Backend, Now, SockAddr};
@@ -36,6 +37,9 @@ use std::sync::{Arc, OnceLock, Weak};
 
 /// Highest weight of a server.
 pub const WEIGHT_MAX: u32 = 256;
+
+/// `set server ssl` said nothing yet.
+const TLS_UNTOLD: u8 = 2;
 
 /// A server.
 #[derive(Debug)]
@@ -70,6 +74,12 @@ pub struct Server {
     warmth: AtomicU32,
     maxconn: AtomicU32,
     check_enabled: AtomicBool,
+    /// Something in the configuration names it.
+    named: AtomicBool,
+    /// It was taken out of its backend.
+    gone: AtomicBool,
+    /// What `set server ssl` said last: one of [`TLS_UNTOLD`], 0 and 1.
+    tls: AtomicU8,
     shutdowns: AtomicU64,
     external_sessions: AtomicU64,
     inner: Mutex<Inner>,
@@ -131,6 +141,9 @@ impl Server {
         if spec.disabled {
             admin = admin.with(Admin::FORCED_MAINT).with(Admin::CONFIGURED_MAINT);
         }
+        if spec.held {
+            admin = admin.with(Admin::FORCED_MAINT);
+        }
         if spec.unresolved {
             admin = admin.with(Admin::RESOLUTION_MAINT);
         }
@@ -149,13 +162,13 @@ impl Server {
             admin,
             weight: spec.weight.min(WEIGHT_MAX),
             health,
-            check_enabled: spec.check.is_some(),
+            check_enabled: spec.check.is_some() && !spec.dynamic,
             check_running: false,
             last_check: CheckResult { status: CheckStatus::Initializing, ..CheckResult::default() },
             last_change: Now::default(),
             downtime_ms: 0,
             observed_errors: 0,
-            agent: spec.agent.as_ref().map(agent::Agent::new),
+            agent: spec.agent.as_ref().map(|agent| agent::Agent::new(agent, !spec.dynamic)),
             warming_since: None,
             cooled: false,
         };
@@ -180,6 +193,9 @@ impl Server {
             warmth: AtomicU32::new(slowstart::WARM),
             maxconn: AtomicU32::new(spec.maxconn),
             check_enabled: AtomicBool::new(inner.check_enabled),
+            named: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
+            tls: AtomicU8::new(TLS_UNTOLD),
             shutdowns: AtomicU64::new(0),
             external_sessions: AtomicU64::new(0),
             inner: Mutex::new(inner),
@@ -189,6 +205,80 @@ impl Server {
             queue: Queue::default(),
             spec,
         }
+    }
+
+    /// Whether something in the configuration names it, or follows it.
+    pub fn is_named(&self) -> bool {
+        let followed = || self.trackers.lock().iter().any(|tracker| tracker.strong_count() > 0);
+        self.named.load(Ordering::Relaxed) || followed()
+    }
+
+    /// Something in the configuration names it.
+    pub fn set_named(&self) {
+        self.named.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was taken out of its backend.
+    pub fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Relaxed)
+    }
+
+    /// Whether it can be taken out of its backend now (management manual, 9.3 "del server").
+    ///
+    /// # Errors
+    /// It cannot: why.
+    pub fn is_removable(&self) -> Result<(), InUse> {
+        let gauges = [
+            &self.sessions,
+            &self.queued,
+            &self.used_connections,
+            &self.idle_safe,
+            &self.idle_unsafe,
+        ];
+        if self.is_named() {
+            Err(InUse::Named)
+        } else if !self.admin_state().is_maint() {
+            Err(InUse::InService)
+        } else if gauges.iter().any(|gauge| gauge.get() > 0) {
+            Err(InUse::Connections)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// It is taken out of its backend.
+    pub(crate) fn leave(self: &Arc<Self>) {
+        self.gone.store(true, Ordering::Relaxed);
+        if let Some(tracked) = self.tracked() {
+            tracked.trackers.lock().retain(|t| !std::ptr::eq(t.as_ptr(), Arc::as_ptr(self)));
+        }
+    }
+
+    /// Its state begins now.
+    pub(crate) fn stamp(&self, now: Now) {
+        self.inner.lock().last_change = now;
+    }
+
+    /// Whether connections begin with TLS.
+    pub fn uses_tls(&self) -> bool {
+        match self.tls.load(Ordering::Relaxed) {
+            TLS_UNTOLD => self.spec.transport_is_tls,
+            said => said != 0,
+        }
+    }
+
+    /// What a command said of TLS; `None` when none did.
+    pub fn told_tls(&self) -> Option<bool> {
+        let said = self.tls.load(Ordering::Relaxed);
+        (said != TLS_UNTOLD).then_some(said != 0)
+    }
+
+    /// `set server ssl`. False when the server cannot speak TLS.
+    pub fn set_tls(&self, on: bool) -> bool {
+        if self.spec.can_tls {
+            self.tls.store(u8::from(on), Ordering::Relaxed);
+        }
+        self.spec.can_tls
     }
 
     /// The backend; `None` only while a worker is being taken down.

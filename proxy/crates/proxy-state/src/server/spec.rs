@@ -114,6 +114,10 @@ pub struct ServerSpec {
     pub weight: u32,
     pub backup: bool,
     pub disabled: bool,
+    /// It begins in maintenance that nobody wrote into the configuration.
+    pub held: bool,
+    /// It was added at run time: nobody asks it before a command says so, and no other follows it.
+    pub dynamic: bool,
     /// 0 is no limit.
     pub maxconn: u32,
     /// Limit at no load when `maxconn` is dynamic; 0 is `maxconn`.
@@ -139,6 +143,8 @@ pub struct ServerSpec {
     pub transport: Option<Transport>,
     /// `ssl`.
     pub transport_is_tls: bool,
+    /// How TLS is spoken is known: `ssl`, or a `no-ssl` that cancels one.
+    pub can_tls: bool,
     /// How TLS is spoken by checks, where they may want it.
     pub check_tls: Option<Transport>,
     /// `socks4`: the proxy that connections go through.
@@ -180,6 +186,8 @@ impl ServerSpec {
             weight: 1,
             backup: false,
             disabled: false,
+            held: false,
+            dynamic: false,
             maxconn: 0,
             minconn: 0,
             maxqueue: 0,
@@ -195,6 +203,7 @@ impl ServerSpec {
             shutdown_backup_sessions_on_up: false,
             transport: None,
             transport_is_tls: false,
+            can_tls: false,
             check_tls: None,
             socks4: None,
             source: None,

@@ -4,10 +4,11 @@ use proxy_http::h1::{self, Progress};
 use proxy_http::{BodyLen, HeaderList, RequestHead, ResponseHead};
 use proxy_names::Family;
 use proxy_net::clock::Tick;
+use proxy_rules::acl;
 use proxy_rules::action::service::ServiceDef;
 use proxy_rules::action::{Cause, Close, Content, Flow, Reply as RuleReply, Resolve, RuleEnv};
 use proxy_rules::capture::CaptureSlot;
-use proxy_rules::ruleset::{BackendChoice, RuleSet};
+use proxy_rules::ruleset::{Found, RuleSet};
 use proxy_rules::sample::{EvalCtx, Sample};
 use proxy_rules::vars::VarRef;
 use proxy_state::lb::key;
@@ -406,11 +407,15 @@ fn show_request<'a>(s: &'a Session, x: &'a Exchange, cx: &mut EvalCtx<'a>) {
     }
 }
 
-/// The backend that `use_backend` rules choose, or the default one.
+/// The backend that `use_backend` rules choose, or the default one. Backends that are not open are passed over, unless
+/// `force-be-switch` says otherwise; in place of such a default one a `listen` section goes on itself.
 pub(super) fn choose_backend(s: &Session, x: &Exchange) -> Option<Arc<Back>> {
     let front = &s.front;
-    if front.use_backend.is_empty() {
-        return front.default_backend.clone();
+    let is_own = |back: &Arc<Back>| front.listen.as_ref().is_some_and(|l| Arc::ptr_eq(l, back));
+    let default = front.default_backend.as_ref();
+    let default_is_open = default.is_none_or(|back| back.backend.is_open() || is_own(back));
+    if front.use_backend.is_empty() && (default_is_open || front.force_switch.is_empty()) {
+        return default.filter(|_| default_is_open).or(front.listen.as_ref()).cloned();
     }
     let bump = s.thread.bump.borrow();
     let mut cx = s.thread.context(&bump, s.thread.clock());
@@ -419,13 +424,19 @@ pub(super) fn choose_backend(s: &Session, x: &Exchange) -> Option<Arc<Back>> {
     show_request(s, x, &mut cx);
     cx.vars = Some(&x.vars);
     cx.tracked = Some(&x.tracked);
-    let named = match front.use_backend.choose(&cx) {
-        BackendChoice::Named(name) => s.thread.env.backends.get(name).cloned(),
-        BackendChoice::Default | BackendChoice::Wait => None,
-    };
+    let forced =
+        || front.force_switch.iter().any(|condition| condition.eval(&cx) == acl::Verdict::True);
+    let chosen = front.use_backend.choose(&cx, |name| match s.thread.env.backends.get(name) {
+        None => Found::Nothing,
+        Some(back) if back.backend.is_open() || is_own(&back) || forced() => Found::Usable(back),
+        Some(_) => Found::Unusable,
+    });
+    let chosen = chosen
+        .or_else(|| default.filter(|_| default_is_open || forced()).cloned())
+        .or_else(|| front.listen.clone());
     drop(bump);
     s.thread.bump.borrow_mut().reset();
-    named.or_else(|| front.default_backend.clone())
+    chosen
 }
 
 /// Calls `then` with what conditions on the request see.

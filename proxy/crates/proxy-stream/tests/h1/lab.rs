@@ -347,8 +347,8 @@ fn build(setup: &Setup, servers: &[SocketAddr], lines: Sender<String>) -> (Arc<F
         bufsize: 16384,
         env: Vec::new(),
     };
-    let mut env = Env::new(shared, clock::precise());
-    env.backends.insert(b"b".as_slice().into(), back);
+    let env = Env::new(shared, clock::precise());
+    env.backends.insert(back);
     (Arc::new(front), env)
 }
 
