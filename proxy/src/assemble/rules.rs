@@ -141,6 +141,7 @@ impl Rules<'_> {
             in_frontend: false,
             listen: false,
             captures: Default::default(),
+            acls: None,
             counters: self.counters,
             section,
             refs: Vec::new(),

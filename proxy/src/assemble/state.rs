@@ -190,6 +190,7 @@ fn frontend(
         timeouts: timeouts(settings),
         options: options(proxy),
         backlog: settings.backlog.map(|backlog| backlog.value),
+        default_backend: settings.default_backend.as_ref().map(|name| name.value.clone()),
         disabled: settings.is_disabled(),
         listeners: listeners(proxy, overrides, tls, diagnostics),
     }

@@ -511,6 +511,7 @@ impl Assembled {
                 usec: since.subsec_micros(),
             },
             bufsize: self.bufsize,
+            is_local: proxy_net::local::is_local,
             env: config
                 .environment
                 .iter()

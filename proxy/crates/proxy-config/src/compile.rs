@@ -46,6 +46,8 @@ pub struct Compiler<'a> {
     /// `tune.stick-counters`.
     pub counters: u8,
     pub section: &'a str,
+    /// The named ACLs of the section that is compiled, for expressions that refer to them.
+    pub acls: Option<AclTable>,
     /// Takes the sections that expressions name.
     pub refs: Vec<Spanned<Named>>,
 }
@@ -72,6 +74,7 @@ impl Compiler<'_> {
             keys: self.keys,
             files: self.files,
             captures: self.in_frontend.then_some(&self.captures),
+            acls: self.acls.clone(),
             counters: self.counters,
             diag: self.diag,
             refs: &mut self.refs,
@@ -120,6 +123,7 @@ impl Compiler<'_> {
             return out;
         }
         let mut acls = AclTable::default();
+        self.acls = Some(acls.clone());
         for acl in &section.acls {
             let _ = acls.declare(&words_of(&acl.words), &mut self.parse(Place::Config));
         }
@@ -172,6 +176,7 @@ impl Compiler<'_> {
     /// The ACLs of a section. Those that have mistakes are left out and told.
     pub fn acls(&mut self, section: &Proxy) -> AclTable {
         let mut table = AclTable::default();
+        self.acls = Some(table.clone());
         for acl in &section.acls {
             let declared = table.declare(&words_of(&acl.words), &mut self.parse(Place::Config));
             if let Err(diagnostic) = declared {

@@ -10,6 +10,7 @@
 //! | [`datagram`] | log lines to syslog servers and descriptors, never waiting |
 //! | [`fdpass`] | handing descriptors to another process |
 //! | [`listener`] | `bind` lines to listening sockets; sockets of an old process |
+//! | [`local`] | which addresses are this machine's own |
 //! | [`netns`] | making sockets in another network namespace |
 //! | [`sockopt`] | socket options by configuration name |
 //! | [`splice`] | carrying bytes between two sockets |
@@ -25,6 +26,7 @@ pub mod connect;
 pub mod datagram;
 pub mod fdpass;
 pub mod listener;
+pub mod local;
 pub mod netns;
 pub mod sockopt;
 pub mod splice;

@@ -34,6 +34,7 @@ pub mod regex;
 pub mod ruleset;
 pub mod sample;
 pub mod source;
+pub mod spop;
 pub mod track;
 pub mod users;
 pub mod vars;

@@ -130,6 +130,13 @@ impl Rule {
     pub fn condition(&self) -> Option<&Condition> {
         self.condition.as_ref()
     }
+
+    /// Takes note that the stream waits here, for `waiting_entity`.
+    fn wait(&self, env: &RuleEnv<'_, '_>) {
+        if let Some(waiting) = env.base.waiting_rule {
+            waiting.set(self.place.clone());
+        }
+    }
 }
 
 /// Why `name` is no action of `kind`.
@@ -190,6 +197,10 @@ impl RuleSet {
 
     /// Runs the rules from `at` on. After a wait, `at` is the rule to go on with.
     pub fn run_from<'a>(&'a self, at: &mut usize, env: &mut RuleEnv<'_, 'a>) -> Flow<'a> {
+        // Whatever it waited for is there, or time is over.
+        if let Some(waiting) = env.base.waiting_rule {
+            waiting.set(None);
+        }
         while let Some(rule) = self.0.get(*at) {
             let verdict = match &rule.condition {
                 None => Verdict::True,
@@ -200,14 +211,21 @@ impl RuleSet {
                     *at += 1;
                     continue;
                 }
-                Verdict::NeedMore => return Flow::Wait,
+                Verdict::NeedMore => {
+                    rule.wait(env);
+                    return Flow::Wait;
+                }
                 Verdict::True => {}
             }
             match rule.action.run(env) {
                 Flow::Next => *at += 1,
-                Flow::Wait => return Flow::Wait,
+                Flow::Wait => {
+                    rule.wait(env);
+                    return Flow::Wait;
+                }
                 pause @ (Flow::Body { .. } | Flow::Pause { .. } | Flow::Resolve(_)) => {
                     *at += 1;
+                    rule.wait(env);
                     return pause;
                 }
                 end @ (Flow::Close(_) | Flow::Reply(_) | Flow::Service(_) | Flow::Stop) => {

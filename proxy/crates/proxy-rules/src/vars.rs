@@ -31,6 +31,11 @@ impl Scope {
         ("txn", Self::Txn),
     ];
 
+    /// By its word.
+    pub fn find(word: &[u8]) -> Option<Self> {
+        Self::ROWS.iter().find(|(name, _)| name.as_bytes() == word).map(|(_, scope)| *scope)
+    }
+
     pub fn name(self) -> &'static str {
         Self::ROWS.iter().find(|(_, s)| *s == self).map_or("", |(name, _)| name)
     }
@@ -55,6 +60,12 @@ impl VarNames {
         let &(_, scope) = Scope::ROWS.iter().find(|(word, _)| *word == scope)?;
         let names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         names.get(name).map(|&id| VarRef { scope, id })
+    }
+
+    /// The name behind the dot that `id` stands for.
+    pub fn name(&self, id: u32) -> Option<Box<str>> {
+        let names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        names.iter().find(|(_, known)| **known == id).map(|(name, _)| name.clone())
     }
 
     /// Reads `scope.name`.
@@ -148,6 +159,11 @@ impl Vars {
         }
     }
 
+    /// Every variable, in the order they were first set.
+    pub fn all<'a>(&self, scratch: &'a Bump, mut see: impl FnMut(u32, Sample<'a>)) {
+        self.0.borrow().iter().for_each(|(id, value)| see(*id, value.sample(scratch)));
+    }
+
     pub fn unset(&self, id: u32) {
         self.0.borrow_mut().retain(|(i, _)| *i != id);
     }
@@ -177,6 +193,14 @@ impl ProcVars {
 
     pub fn set(&self, id: u32, value: Sample<'_>) {
         self.0.write().unwrap_or_else(PoisonError::into_inner).insert(id, Stored::new(value));
+    }
+
+    /// Every variable, by name's number.
+    pub fn all<'a>(&self, scratch: &'a Bump, mut see: impl FnMut(u32, Sample<'a>)) {
+        let vars = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let mut ids: SmallVec<[u32; 16]> = vars.keys().copied().collect();
+        ids.sort_unstable();
+        ids.iter().for_each(|id| see(*id, vars[id].sample(scratch)));
     }
 
     pub fn unset(&self, id: u32) {

@@ -23,6 +23,7 @@ fn with_cx<T>(traffic: &Traffic, f: impl FnOnce(&mut ParseCx<'_>) -> T) -> T {
         keys: &proxy_rules::jwt::PublicKeys::default(),
         files: &(),
         captures: None,
+        acls: None,
         counters: proxy_rules::track::COUNTERS,
         diag: &mut diag,
         refs: &mut refs,

@@ -23,6 +23,8 @@ pub struct FrontendSpec {
     pub options: ProxyOptions,
     /// `backlog`.
     pub backlog: Option<u32>,
+    /// `default_backend`, if a backend of that name is meant.
+    pub default_backend: Option<String>,
     /// `disabled`: kept out of service for the life of the worker.
     pub disabled: bool,
     pub listeners: Vec<ListenerSpec>,
@@ -51,6 +53,7 @@ pub struct Frontend {
     pub options: ProxyOptions,
     pub listeners: Box<[Arc<Listener>]>,
     pub backlog: Option<u32>,
+    pub default_backend: Option<String>,
     /// Sessions that live now (`scur`, `smax`).
     pub sessions: Gauge,
     /// New sessions per second (`rate`).
@@ -79,6 +82,7 @@ impl Frontend {
             options: spec.options,
             listeners,
             backlog: spec.backlog,
+            default_backend: spec.default_backend,
             sessions: Gauge::default(),
             session_rate: Rate::default(),
             connection_rate: Rate::default(),

@@ -116,6 +116,7 @@ fn main() {
         nbthread: 1,
         started: Date::default(),
         bufsize: 16384,
+        is_local: |_| false,
         env: Vec::new(),
     };
     let env = Env::new(shared, clock::precise());
@@ -131,6 +132,7 @@ fn main() {
         keys: &proxy_rules::jwt::PublicKeys::default(),
         files: &(),
         captures: None,
+        acls: None,
         counters: proxy_rules::track::COUNTERS,
         diag: &mut diag,
         refs: &mut refs,

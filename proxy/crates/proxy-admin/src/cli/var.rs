@@ -70,6 +70,7 @@ fn set_var(call: &mut Call<'_>) -> Answer {
         keys: &shared.public_keys,
         files: &(),
         captures: None,
+        acls: None,
         counters: proxy_rules::track::COUNTERS,
         diag: &mut diagnostics,
         refs: &mut refs,

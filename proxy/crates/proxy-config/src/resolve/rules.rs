@@ -30,6 +30,7 @@ pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
         in_frontend: false,
         listen: false,
         captures: Default::default(),
+        acls: None,
         counters: config.global.tune.stick_counters(),
         refs: Vec::new(),
     };
@@ -49,6 +50,7 @@ pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
             in_frontend: false,
             listen: false,
             captures: Default::default(),
+            acls: None,
             counters: config.global.tune.stick_counters(),
             section: &proxy.name.value,
             refs: Vec::new(),

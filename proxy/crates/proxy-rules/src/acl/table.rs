@@ -1,5 +1,8 @@
 //! The named ACLs of a proxy.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use proxy_types::{Diagnostic, text};
@@ -15,6 +18,8 @@ use crate::sample::{EvalCtx, ParseCx, Parsed, Word};
 pub struct Acl {
     name: Box<str>,
     lines: OnceLock<Box<Line>>,
+    /// `acl()` or `when()` refers to it: lines that came later could refer back.
+    closed: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -25,7 +30,7 @@ struct Line {
 
 impl Acl {
     fn new(name: &str) -> Self {
-        Self { name: name.into(), lines: OnceLock::new() }
+        Self { name: name.into(), lines: OnceLock::new(), closed: AtomicBool::new(false) }
     }
 
     fn push(&self, expr: AclExpr) {
@@ -67,9 +72,9 @@ impl Acl {
     }
 }
 
-/// The ACLs of one proxy, by name. Predefined ones are made when first used.
-#[derive(Debug, Default)]
-pub struct AclTable(FxHashMap<Box<str>, Arc<Acl>>);
+/// The ACLs of one proxy, by name. Predefined ones are made when first used. Clones are the same table.
+#[derive(Clone, Debug, Default)]
+pub struct AclTable(Rc<RefCell<FxHashMap<Box<str>, Arc<Acl>>>>);
 
 impl AclTable {
     /// Reads what follows `acl`: a name and a criterion with its patterns.
@@ -110,26 +115,43 @@ impl AclTable {
             }
             d
         })?;
-        self.0.entry(text.as_ref().into()).or_insert_with(|| Arc::new(Acl::new(&text))).push(expr);
+        let mut table = self.0.borrow_mut();
+        let acl = table.entry(text.as_ref().into()).or_insert_with(|| Arc::new(Acl::new(&text)));
+        if acl.closed.load(Ordering::Relaxed) {
+            return fail(
+                Diagnostic::alert(format!("acl '{text}' goes on behind a line that refers to it"))
+                    .at(name.span)
+                    .help("declare all of it before it is used in 'acl()' or 'when()'"),
+            );
+        }
+        acl.push(expr);
         Ok(())
     }
 
+    /// The ACL called `name`, for an expression that refers to it: it takes no further lines.
+    pub(crate) fn refer(&self, name: Word<'_>, cx: &mut ParseCx<'_>) -> Parsed<Arc<Acl>> {
+        let acl = self.find(name, cx)?;
+        acl.closed.store(true, Ordering::Relaxed);
+        Ok(acl)
+    }
+
     /// The ACL called `name`, declared or predefined.
-    pub fn find(&mut self, name: Word<'_>, cx: &mut ParseCx<'_>) -> Parsed<Arc<Acl>> {
+    pub fn find(&self, name: Word<'_>, cx: &mut ParseCx<'_>) -> Parsed<Arc<Acl>> {
         let text = show(name.value);
-        if let Some(acl) = self.0.get(&*text) {
-            return Ok(acl.clone());
+        if let Some(acl) = self.get(&text) {
+            return Ok(acl);
         }
         if let Some(criterion) = predefined::find(&text) {
             let words: Vec<Word<'_>> =
                 criterion.split(' ').map(|w| Word::new(w.as_bytes(), name.span)).collect();
             let acl = Arc::new(Acl::new(&text));
             acl.push(AclExpr::parse(&words, cx)?);
-            self.0.insert(text.as_ref().into(), acl.clone());
+            self.0.borrow_mut().insert(text.as_ref().into(), acl.clone());
             return Ok(acl);
         }
+        let table = self.0.borrow();
         let mut names: Vec<&str> =
-            self.0.keys().map(|k| &**k).chain(predefined::ALL.iter().map(|r| r.0)).collect();
+            table.keys().map(|k| &**k).chain(predefined::ALL.iter().map(|r| r.0)).collect();
         names.sort_unstable();
         fail(
             Diagnostic::alert(format!("no such ACL : '{text}'"))
@@ -139,7 +161,7 @@ impl AclTable {
     }
 
     /// A declared ACL, for `acl()` and listings.
-    pub fn get(&self, name: &str) -> Option<&Arc<Acl>> {
-        self.0.get(name)
+    pub fn get(&self, name: &str) -> Option<Arc<Acl>> {
+        self.0.borrow().get(name).cloned()
     }
 }

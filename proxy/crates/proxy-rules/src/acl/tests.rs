@@ -42,6 +42,7 @@ fn compile(
         keys: &crate::jwt::PublicKeys::default(),
         files: &(),
         captures: None,
+        acls: None,
         counters: crate::track::COUNTERS,
         diag: &mut diag,
         refs: &mut refs,

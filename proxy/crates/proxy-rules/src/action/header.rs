@@ -10,7 +10,8 @@ use super::stream::EarlyHint;
 use crate::logformat::LogFormat;
 use crate::pattern::{Matcher, Method};
 use crate::sample::parse::{fail, show};
-use crate::sample::{ParseCx, Parsed, Sample};
+use crate::sample::{Expr, ParseCx, Parsed, Sample};
+use crate::spop;
 
 const HTTP: Sets = Sets::of(".....YYY");
 
@@ -23,11 +24,25 @@ pub(super) const ACTIONS: &[ActionDef] = &[
         doc: "Appends a header field.",
     },
     ActionDef {
+        name: "add-headers-bin",
+        sets: HTTP,
+        parse: |args, cx| edit_all(args, cx, Edit::Add),
+        syntax: "<expr> [ prefix <str> ]",
+        doc: "Appends the header fields of a binary list, such as `req.hdrs_bin` gives.",
+    },
+    ActionDef {
         name: "del-header",
         sets: HTTP,
         parse: del_header,
         syntax: "<name> [ -m <meth> ]",
         doc: "Removes the header fields whose name is, or matches, the one given.",
+    },
+    ActionDef {
+        name: "del-headers-bin",
+        sets: HTTP,
+        parse: del_all,
+        syntax: "<expr> [ -m <meth> ]",
+        doc: "Removes the header fields whose names are, or match, those of a binary list of names.",
     },
     ActionDef {
         name: "early-hint",
@@ -56,6 +71,13 @@ pub(super) const ACTIONS: &[ActionDef] = &[
         parse: |args, cx| edit(args, cx, Edit::Set),
         syntax: "<name> <fmt>",
         doc: "Sets a header field in place of all of that name.",
+    },
+    ActionDef {
+        name: "set-headers-bin",
+        sets: HTTP,
+        parse: |args, cx| edit_all(args, cx, Edit::Set),
+        syntax: "<expr> [ prefix <str> ]",
+        doc: "Sets the header fields of a binary list in place of all of their names.",
     },
 ];
 
@@ -139,6 +161,96 @@ impl Act for EditHeader {
     }
 }
 
+/// Changes by a list of names and values behind their lengths.
+#[derive(Debug)]
+struct EditAll {
+    side: Side,
+    edit: Edit,
+    list: Expr,
+    /// Only names that begin so.
+    prefix: Box<[u8]>,
+}
+
+fn edit_all(
+    args: &mut ActionArgs<'_, '_>,
+    cx: &mut ParseCx<'_>,
+    edit: Edit,
+) -> Parsed<Box<dyn Act>> {
+    let list = args.expr(cx)?;
+    let prefix = match args.take_keyword("prefix") {
+        true => args.word("the beginning of names")?.value.into(),
+        false => Box::default(),
+    };
+    Ok(Box::new(EditAll { side: Side::of(args.kind), edit, list, prefix }))
+}
+
+/// The bytes of a list, in memory that changes of the heads do not touch.
+fn list<'a>(env: &RuleEnv<'_, 'a>, expr: &Expr) -> Option<&'a [u8]> {
+    let scratch = env.base.scratch;
+    env.with_value(expr, |value, cx| {
+        value.and_then(|v| v.bin(cx.scratch)).map(|bytes| &*scratch.alloc_slice_copy(bytes))
+    })
+}
+
+/// What would end a field or a line is no part of one.
+fn is_field(name: &[u8], value: &[u8]) -> bool {
+    name.iter().all(|b| *b > b' ' && !matches!(b, 0x7f | b':'))
+        && !value.iter().any(|b| matches!(b, b'\r' | b'\n' | 0))
+}
+
+fn begins(name: &[u8], prefix: &[u8]) -> bool {
+    name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
+impl Act for EditAll {
+    fn run<'a>(&'a self, env: &mut RuleEnv<'_, 'a>) -> Flow<'a> {
+        let Some(list) = list(env, &self.list) else { return Flow::Next };
+        let Some(headers) = self.side.headers(env) else { return Flow::Next };
+        let fields = || {
+            spop::fields(list)
+                .filter(|(name, value)| begins(name, &self.prefix) && is_field(name, value))
+        };
+        if let Edit::Set = self.edit {
+            headers.remove_if(|h| fields().any(|(name, _)| h.name.eq_ignore_ascii_case(name)));
+        }
+        fields().for_each(|(name, value)| headers.append(name, value));
+        Flow::Next
+    }
+}
+
+#[derive(Debug)]
+struct DelAll {
+    side: Side,
+    method: Method,
+    list: Expr,
+}
+
+fn del_all(args: &mut ActionArgs<'_, '_>, cx: &mut ParseCx<'_>) -> Parsed<Box<dyn Act>> {
+    let list = args.expr(cx)?;
+    let allowed = [Method::Str, Method::Beg, Method::End, Method::Sub];
+    let method = method(args, &allowed, "str, beg, end or sub")?;
+    Ok(Box::new(DelAll { side: Side::of(args.kind), method, list }))
+}
+
+impl Act for DelAll {
+    fn run<'a>(&'a self, env: &mut RuleEnv<'_, 'a>) -> Flow<'a> {
+        let Some(list) = list(env, &self.list) else { return Flow::Next };
+        let Some(headers) = self.side.headers(env) else { return Flow::Next };
+        headers.remove_if(|h| {
+            spop::names(list).any(|name| {
+                let (ours, len) = (h.name, name.len());
+                match self.method {
+                    Method::Beg => begins(ours, name),
+                    Method::End => ours.len() >= len && begins(&ours[ours.len() - len..], name),
+                    Method::Sub => ours.windows(len).any(|part| part.eq_ignore_ascii_case(name)),
+                    _ => ours.eq_ignore_ascii_case(name),
+                }
+            })
+        });
+        Flow::Next
+    }
+}
+
 #[derive(Debug)]
 struct DelHeader {
     side: Side,
@@ -146,21 +258,30 @@ struct DelHeader {
     names: Matcher,
 }
 
+/// `-m <meth>`, or how names are compared without it.
+fn method(
+    args: &mut ActionArgs<'_, '_>,
+    allowed: &[Method],
+    expected: &'static str,
+) -> Parsed<Method> {
+    if !args.take_keyword("-m") {
+        return Ok(Method::Str);
+    }
+    let (text, span) = args.text("a matching method")?;
+    match allowed.iter().find(|m| m.name() == text) {
+        Some(found) => Ok(*found),
+        None => fail(
+            Diagnostic::alert(format!("unknown matching method '{text}'"))
+                .at(span)
+                .expected(expected),
+        ),
+    }
+}
+
 fn del_header(args: &mut ActionArgs<'_, '_>, _: &mut ParseCx<'_>) -> Parsed<Box<dyn Act>> {
     let name = args.word("the name of a header field")?;
-    let mut method = Method::Str;
-    if args.take_keyword("-m") {
-        let (text, span) = args.text("a matching method")?;
-        let allowed = [Method::Str, Method::Beg, Method::End, Method::Sub, Method::Reg];
-        let Some(found) = allowed.into_iter().find(|m| m.name() == text) else {
-            return fail(
-                Diagnostic::alert(format!("unknown matching method '{text}'"))
-                    .at(span)
-                    .expected("str, beg, end, sub or reg"),
-            );
-        };
-        method = found;
-    }
+    let allowed = [Method::Str, Method::Beg, Method::End, Method::Sub, Method::Reg];
+    let method = method(args, &allowed, "str, beg, end, sub or reg")?;
     let names = Matcher::fixed(method, true, &[name.value])
         .map_err(|why| Box::new(Diagnostic::alert(why).at(name.span)))?;
     Ok(Box::new(DelHeader { side: Side::of(args.kind), names }))

@@ -42,6 +42,7 @@ fn with_cx<T>(
         keys: &crate::jwt::PublicKeys::default(),
         files: &(),
         captures: None,
+        acls: None,
         counters: 5,
         diag: &mut diag,
         refs: &mut refs,
@@ -160,6 +161,34 @@ fn target_edits() {
     );
     check_request(r"replace-uri ^/a(.*) http://h\1", "GET http://h/b.png?x=1&y=two&x=3", &[]);
     check_request("replace-path ^/zzz /", LINE, &[]);
+}
+
+#[test]
+fn lists_of_fields() {
+    // X-New: 1, Host: h, the end.
+    let list = "bin(05582d4e6577013104486f737401680000)";
+    let fields = |rule: &str, names: &[&str]| {
+        run(SetKind::HttpRequest, rule, |_, env| {
+            let headers = env.request.as_deref().unwrap().headers();
+            let all = |name: &&str| headers.get_all(name.as_bytes()).count();
+            names.iter().map(all).collect::<Vec<_>>()
+        })
+    };
+    assert_eq!(fields(&format!("add-headers-bin {list}"), &["x-new", "host"]), [1, 2]);
+    assert_eq!(fields(&format!("set-headers-bin {list}"), &["x-new", "host"]), [1, 1]);
+    assert_eq!(fields(&format!("add-headers-bin {list} prefix x-"), &["x-new", "host"]), [1, 1]);
+    // A line end would begin another field.
+    assert_eq!(fields("add-headers-bin bin(0158030d0a590000)", &["x"]), [0]);
+    // User-Agent; x-; agent.
+    assert_eq!(
+        fields("del-headers-bin bin(0a557365722d4167656e74)", &["user-agent", "host"]),
+        [0, 1]
+    );
+    assert_eq!(
+        fields("del-headers-bin bin(02782d) -m beg", &["x-list", "x-num", "host"]),
+        [0, 0, 1]
+    );
+    assert_eq!(fields("del-headers-bin bin(054147454e54) -m end", &["user-agent", "host"]), [0, 1]);
 }
 
 #[track_caller]

@@ -13,12 +13,15 @@ mod json;
 mod jwt;
 mod live;
 mod map;
+mod mqtt;
 mod number;
+mod packet;
 mod protobuf;
 mod stick;
 mod string;
 mod text;
 mod var;
+mod when;
 
 use crate::sample::ConvDef;
 
@@ -39,13 +42,16 @@ pub const ALL: &[&[ConvDef]] = &[
     jwt::CONVS,
     live::CONVS,
     map::CONVS,
+    mqtt::CONVS,
     number::CONVS,
+    packet::CONVS,
     protobuf::CONVS,
     stick::ENTRIES,
     stick::VALUES,
     string::CONVS,
     text::CONVS,
     var::CONVS,
+    when::CONVS,
 ];
 
 /// The row called `name`.

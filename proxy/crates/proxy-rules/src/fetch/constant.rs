@@ -1,12 +1,31 @@
 //! Constants, and what the process knows by itself.
 
+use crate::acl::Verdict;
 use crate::sample::args::{Arg, ArgDef, ArgKind, opt, req};
 use crate::sample::{Args, Cursor, EvalCtx, FetchDef, Sample, Type, Validity};
 
+const ACLS: &[ArgDef] = &{
+    let mut args = [opt(ArgKind::Acl); 12];
+    args[0] = req(ArgKind::Acl);
+    args
+};
 const STR: &[ArgDef] = &[req(ArgKind::Str)];
 const AT: Validity = Validity::ALWAYS;
 
 pub(super) const FETCHES: &[FetchDef] = &[
+    FetchDef::new(
+        "acl",
+        ACLS,
+        Type::Bool,
+        AT,
+        acls,
+        "True when all of the ACLs hold; `!` in front of a name negates.",
+    )
+    .eg(&[
+        ("acl(TRUE)", Some("1")),
+        ("acl(TRUE,!METH_GET)", Some("0")),
+        ("acl(!FALSE,METH_GET)", Some("1")),
+    ]),
     FetchDef::new("always_false", &[], Type::Bool, AT, always_false, "False.")
         .eg(&[("always_false", Some("0"))]),
     FetchDef::new("always_true", &[], Type::Bool, AT, always_true, "True.")
@@ -59,6 +78,15 @@ fn check_bin(args: &mut Args) -> Result<(), String> {
         crate::regex::unhex(digits).ok_or("an even number of hexadecimal digits is expected")?;
     args.0[0] = Arg::Str(bytes.into());
     Ok(())
+}
+
+fn acls<'a>(cx: &EvalCtx<'a>, args: &'a Args, cursor: &mut Cursor) -> Option<Sample<'a>> {
+    let verdicts = (0..args.0.len()).filter_map(|i| args.acl(i, cx));
+    match verdicts.min()? {
+        Verdict::True => Some(Sample::Bool(true)),
+        Verdict::False => Some(Sample::Bool(false)),
+        Verdict::NeedMore => cursor.wait(),
+    }
 }
 
 fn bytes<'a>(_: &EvalCtx<'a>, args: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {

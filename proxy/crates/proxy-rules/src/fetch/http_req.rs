@@ -117,6 +117,15 @@ pub(super) const FETCHES: &[FetchDef] = &[
         "The header fields as lines, with the empty one.",
     )
     .eg(&[("req.hdrs,field(1,:)", Some("host"))]),
+    FetchDef::new(
+        "req.hdrs_bin",
+        &[],
+        Type::Bin,
+        AT,
+        req_hdrs_bin,
+        "The header fields, each name and value behind its length.",
+    )
+    .eg(&[("req.hdrs_bin,bytes(0,7),hex", Some("04686F73741477"))]),
     FetchDef::new("req.ver", &[], Type::Str, KEPT, req_ver, "Version of the request, such as 1.1.")
         .eg(&[("req.ver", Some("1.1"))]),
     FetchDef::new("req_ver", &[], Type::Str, KEPT, req_ver, "Same as `req.ver`.")
@@ -247,6 +256,11 @@ fn req_hdr_val<'a>(cx: &EvalCtx<'a>, args: &'a Args, cursor: &mut Cursor) -> Opt
 fn req_hdrs<'a>(cx: &EvalCtx<'a>, _: &'a Args, cursor: &mut Cursor) -> Option<Sample<'a>> {
     let head = head(cx, cursor)?;
     Some(Sample::Bin(super::http_res::lines(cx, head.headers())))
+}
+
+fn req_hdrs_bin<'a>(cx: &EvalCtx<'a>, _: &'a Args, cursor: &mut Cursor) -> Option<Sample<'a>> {
+    let head = head(cx, cursor)?;
+    super::http_res::counted(cx, head.headers()).map(Sample::Bin)
 }
 
 fn req_ver<'a>(cx: &EvalCtx<'a>, _: &'a Args, cursor: &mut Cursor) -> Option<Sample<'a>> {

@@ -6,6 +6,7 @@ use super::header::{self, Cut};
 use crate::sample::args::{ArgDef, ArgKind, opt};
 use crate::sample::def::out;
 use crate::sample::{Args, Cursor, EvalCtx, FetchDef, Sample, Type, Validity};
+use crate::spop;
 
 const NAME: &[ArgDef] = &[opt(ArgKind::Str)];
 const NAME_OCC: &[ArgDef] = &[opt(ArgKind::Str), opt(ArgKind::Int)];
@@ -89,6 +90,15 @@ pub(super) const FETCHES: &[FetchDef] = &[
     )
     .eg(&[("res.hdrs,field(1,:)", Some("date"))]),
     FetchDef::new(
+        "res.hdrs_bin",
+        &[],
+        Type::Bin,
+        AT,
+        res_hdrs_bin,
+        "The response header fields, each name and value behind its length.",
+    )
+    .eg(&[("res.hdrs_bin,bytes(0,6),hex", Some("04646174651D"))]),
+    FetchDef::new(
         "res.ver",
         &[],
         Type::Str,
@@ -156,6 +166,18 @@ pub(super) fn lines<'a>(cx: &EvalCtx<'a>, headers: &HeaderList) -> &'a [u8] {
     text.into_bump_slice()
 }
 
+/// Names, in lower case, and values behind their lengths, with two empty ones at the end.
+pub(super) fn counted<'a>(cx: &EvalCtx<'a>, headers: &HeaderList) -> Option<&'a [u8]> {
+    let mut list = out(cx.scratch, 1024);
+    for header in headers.iter() {
+        spop::put_number(&mut list, header.name.len() as u64);
+        list.extend(header.name.iter().map(u8::to_ascii_lowercase));
+        spop::put_text(&mut list, header.value);
+    }
+    list.extend_from_slice(&[0, 0]);
+    (list.len() <= cx.shared.bufsize).then(|| list.into_bump_slice() as &[u8])
+}
+
 fn res_fhdr<'a>(cx: &EvalCtx<'a>, args: &'a Args, cursor: &mut Cursor) -> Option<Sample<'a>> {
     let head = head(cx, cursor)?;
     header::pick(head.headers(), args, Cut::Full, cursor).map(Sample::Str)
@@ -196,6 +218,11 @@ fn res_hdr_val<'a>(cx: &EvalCtx<'a>, args: &'a Args, cursor: &mut Cursor) -> Opt
 fn res_hdrs<'a>(cx: &EvalCtx<'a>, _: &'a Args, cursor: &mut Cursor) -> Option<Sample<'a>> {
     let head = head(cx, cursor)?;
     Some(Sample::Bin(lines(cx, head.headers())))
+}
+
+fn res_hdrs_bin<'a>(cx: &EvalCtx<'a>, _: &'a Args, cursor: &mut Cursor) -> Option<Sample<'a>> {
+    let head = head(cx, cursor)?;
+    counted(cx, head.headers()).map(Sample::Bin)
 }
 
 fn res_ver<'a>(cx: &EvalCtx<'a>, _: &'a Args, cursor: &mut Cursor) -> Option<Sample<'a>> {

@@ -41,6 +41,15 @@ pub(super) const FETCHES: &[FetchDef] = &[
         "Connections of the listener.",
     )
     .eg(&[("dst_conn", Some("0"))]),
+    FetchDef::new(
+        "dst_is_local",
+        &[],
+        Type::Bool,
+        AT,
+        dst_is_local,
+        "True when the address the client connected to is one of this machine.",
+    )
+    .eg(&[("dst_is_local", Some("0"))]),
     FetchDef::new("dst_port", &[], Type::Sint, AT, dst_port, "Port the client connected to.")
         .eg(&[("dst_port", Some("80"))]),
     FetchDef::new(
@@ -52,6 +61,15 @@ pub(super) const FETCHES: &[FetchDef] = &[
         "Address the client's connection came to.",
     )
     .eg(&[("fc_dst", Some("198.51.100.1"))]),
+    FetchDef::new(
+        "fc_dst_is_local",
+        &[],
+        Type::Bool,
+        AT,
+        fc_dst_is_local,
+        "True when the connection came to an address of this machine.",
+    )
+    .eg(&[("fc_dst_is_local", Some("0"))]),
     FetchDef::new(
         "fc_dst_port",
         &[],
@@ -71,6 +89,15 @@ pub(super) const FETCHES: &[FetchDef] = &[
     )
     .eg(&[("fc_src", Some("192.0.2.10"))]),
     FetchDef::new(
+        "fc_src_is_local",
+        &[],
+        Type::Bool,
+        AT,
+        fc_src_is_local,
+        "True when the connection came from an address of this machine.",
+    )
+    .eg(&[("fc_src_is_local", Some("0"))]),
+    FetchDef::new(
         "fc_src_port",
         &[],
         Type::Sint,
@@ -81,6 +108,15 @@ pub(super) const FETCHES: &[FetchDef] = &[
     .eg(&[("fc_src_port", Some("40000"))]),
     FetchDef::new("src", &[], Type::Addr, AT, src, "Address of the client.")
         .eg(&[("src", Some("192.0.2.10"))]),
+    FetchDef::new(
+        "src_is_local",
+        &[],
+        Type::Bool,
+        AT,
+        src_is_local,
+        "True when the client's address is one of this machine.",
+    )
+    .eg(&[("src_is_local", Some("0"))]),
     FetchDef::new("src_port", &[], Type::Sint, AT, src_port, "Port of the client.")
         .eg(&[("src_port", Some("40000"))]),
 ];
@@ -151,4 +187,26 @@ fn fc_src<'a>(cx: &EvalCtx<'a>, _: &'a Args, _: &mut Cursor) -> Option<Sample<'a
 
 fn fc_src_port<'a>(cx: &EvalCtx<'a>, _: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {
     port(cx.session?.src)
+}
+
+/// Sockets of this machine that have no address are local.
+fn is_local<'a>(cx: &EvalCtx<'a>, addr: Option<SocketAddr>) -> Option<Sample<'a>> {
+    cx.session?;
+    Some(Sample::Bool(addr.is_none_or(|a| (cx.shared.is_local)(a.ip()))))
+}
+
+fn dst_is_local<'a>(cx: &EvalCtx<'a>, _: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {
+    is_local(cx, local(cx))
+}
+
+fn src_is_local<'a>(cx: &EvalCtx<'a>, _: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {
+    is_local(cx, client(cx))
+}
+
+fn fc_dst_is_local<'a>(cx: &EvalCtx<'a>, _: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {
+    is_local(cx, cx.session?.dst)
+}
+
+fn fc_src_is_local<'a>(cx: &EvalCtx<'a>, _: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {
+    is_local(cx, cx.session?.src)
 }

@@ -6,6 +6,7 @@ mod capture;
 mod connection;
 mod constant;
 mod cookie;
+mod distcc;
 mod header;
 mod hello;
 mod http_req;
@@ -19,6 +20,7 @@ mod rdp;
 mod stick;
 mod stream;
 mod tls;
+mod var;
 
 use crate::sample::{FetchDef, Validity};
 
@@ -30,6 +32,7 @@ pub const ALL: &[&[FetchDef]] = &[
     connection::FETCHES,
     constant::FETCHES,
     cookie::FETCHES,
+    distcc::FETCHES,
     http_req::FETCHES,
     http_res::FETCHES,
     l4::FETCHES,
@@ -49,6 +52,7 @@ pub const ALL: &[&[FetchDef]] = &[
     tls::hello::FETCHES,
     tls::secrets::FETCHES,
     tls::session::FETCHES,
+    var::FETCHES,
 ];
 
 /// The row called `name`.
@@ -69,7 +73,8 @@ pub enum Looks {
 
 /// Which bytes of a message the fetch looks at.
 pub fn looks(def: &FetchDef) -> Looks {
-    const PAYLOAD: [&str; 11] = [
+    const PAYLOAD: [&str; 12] = [
+        "distcc_",
         "payload",
         "rdp_cookie",
         "rep_ssl_",

@@ -451,6 +451,7 @@ mod tests {
             keys: &crate::jwt::PublicKeys::default(),
             files: &(),
             captures: None,
+            acls: None,
             counters: crate::track::COUNTERS,
             diag: &mut diag,
             refs: &mut refs,

@@ -68,6 +68,15 @@ pub(super) const FETCHES: &[FetchDef] = &[
     FetchDef::new("proc", &[], Type::Sint, Validity::ALWAYS, one, "Place of the process: 1.")
         .eg(&[("proc", Some("1"))]),
     FetchDef::new(
+        "quic_enabled",
+        &[],
+        Type::Bool,
+        Validity::ALWAYS,
+        no,
+        "False: QUIC is not carried.",
+    )
+    .eg(&[("quic_enabled", Some("0"))]),
+    FetchDef::new(
         "rand",
         &[opt(ArgKind::Int)],
         Type::Sint,
@@ -198,6 +207,10 @@ fn wait_end<'a>(cx: &EvalCtx<'a>, _: &'a Args, cursor: &mut Cursor) -> Option<Sa
 
 fn one<'a>(_: &EvalCtx<'a>, _: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {
     Some(Sample::Int(1))
+}
+
+fn no<'a>(_: &EvalCtx<'a>, _: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {
+    Some(Sample::Bool(false))
 }
 
 fn stopping<'a>(cx: &EvalCtx<'a>, _: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {

@@ -1,7 +1,7 @@
 //! Frontends, listeners, backends and servers (configuration manual, 7.3.2 and 7.3.3).
 
 use proxy_state::Backend;
-use proxy_state::server::OpState;
+use proxy_state::server::{OpState, WEIGHT_SCALE};
 
 use crate::sample::args::{ArgDef, ArgKind, opt, req};
 use crate::sample::{Args, Cursor, EvalCtx, FetchDef, Sample, Type, Validity};
@@ -83,6 +83,15 @@ pub(super) const FETCHES: &[FetchDef] = &[
         "Sessions of a frontend.",
     )
     .eg(&[("fe_conn(fe)", Some("1"))]),
+    FetchDef::new(
+        "fe_defbe",
+        &[],
+        Type::Str,
+        Validity::STREAM,
+        fe_defbe,
+        "Name of the frontend's default backend.",
+    )
+    .eg(&[("fe_defbe", Some("be"))]),
     FetchDef::new(
         "fe_id",
         &[],
@@ -236,6 +245,15 @@ pub(super) const FETCHES: &[FetchDef] = &[
         "Weight that an operator gave a server.",
     )
     .eg(&[("srv_uweight(be/s1)", Some("1"))]),
+    FetchDef::new(
+        "srv_weight",
+        SERVER,
+        Type::Sint,
+        Validity::INTERNAL,
+        srv_weight,
+        "Weight that a server has at the moment.",
+    )
+    .eg(&[("srv_weight(be/s1)", Some("1"))]),
 ];
 
 fn avg_queue<'a>(cx: &EvalCtx<'a>, args: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {
@@ -370,4 +388,13 @@ fn srv_iweight<'a>(cx: &EvalCtx<'a>, args: &'a Args, _: &mut Cursor) -> Option<S
 
 fn srv_uweight<'a>(cx: &EvalCtx<'a>, args: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {
     Some(Sample::Int(i64::from(args.server(0, cx)?.weight())))
+}
+
+fn srv_weight<'a>(cx: &EvalCtx<'a>, args: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {
+    let weight = args.server(0, cx)?.effective_weight();
+    Some(Sample::Int(i64::from(weight.div_ceil(WEIGHT_SCALE))))
+}
+
+fn fe_defbe<'a>(cx: &EvalCtx<'a>, _: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {
+    Some(Sample::Str(cx.frontend?.default_backend.as_deref()?.as_bytes()))
 }

@@ -11,6 +11,7 @@ const NOT_CLI: Validity = Validity::of("YYYYYYYYYYYYYYYYYYYY..");
 
 const SC: &[ArgDef] = &[req(ArgKind::Int), opt(ArgKind::Table)];
 const SC_INDEX: &[ArgDef] = &[req(ArgKind::Int), req(ArgKind::Int), opt(ArgKind::Table)];
+const TABLE_INDEX_OF_SET: &[ArgDef] = &[req(ArgKind::Int), opt(ArgKind::Table)];
 const SC_N: &[ArgDef] = &[opt(ArgKind::Table)];
 const TABLE: &[ArgDef] = &[req(ArgKind::Table)];
 const TABLE_INDEX: &[ArgDef] = &[req(ArgKind::Int), req(ArgKind::Table)];
@@ -154,6 +155,15 @@ pub(super) const TABLES: &[FetchDef] = &[
         "Who tracks the entry of set 0.",
     )
     .eg(&[("sc0_trackers", Some("1"))]),
+    FetchDef::new(
+        "sc1_clr_gpc",
+        TABLE_INDEX_OF_SET,
+        Type::Sint,
+        ANY,
+        clear_of_one,
+        "Clears and gives a general purpose counter of the entry of set 1.",
+    )
+    .eg(&[("sc1_clr_gpc(0)", None)]),
     FetchDef::new("sc1_key", &[], Type::Any, ANY, numbered_key::<1>, "Key of the entry of set 1.")
         .eg(&[("sc1_key", None)]),
     FetchDef::new(
@@ -266,6 +276,10 @@ fn numbered<'a, const OP: u8, const ID: usize, const SET: i64>(
     _: &mut Cursor,
 ) -> Option<Sample<'a>> {
     of_set(cx, args, SET, 0, (OP, ID, 0))
+}
+
+fn clear_of_one<'a>(cx: &EvalCtx<'a>, args: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {
+    of_set(cx, args, 1, 1, (Op::CLEAR, id::GPC, args.int(0)?))
 }
 
 /// Applies `op` to the entry of the client's address.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::logformat::{LogFacts, TimeoutChanges};
 use crate::sample::args::{ArgDef, ArgKind, opt};
-use crate::sample::context::Date;
+use crate::sample::context::{Date, LastRule};
+use crate::sample::value::display;
 use crate::sample::{Args, Cursor, EvalCtx, FetchDef, Sample, Type, Validity};
 
 const UNIT: &[ArgDef] = &[opt(ArgKind::Str)];
@@ -146,6 +147,15 @@ pub(super) const FETCHES: &[FetchDef] = &[
     )
     .eg(&[("http_first_req", Some("1"))]),
     FetchDef::new(
+        "last_entity",
+        &[],
+        Type::Str,
+        PROCESS,
+        last_entity,
+        "File and line of the rule that last ended a rule set.",
+    )
+    .eg(&[("last_entity", None)]),
+    FetchDef::new(
         "last_rule_file",
         &[],
         Type::Str,
@@ -228,6 +238,15 @@ pub(super) const FETCHES: &[FetchDef] = &[
         .eg(&[("res.timer.hdr", Some("6"))]),
     sint("server_status", CONN, server_status, "Status that the server sent.")
         .eg(&[("server_status", Some("200"))]),
+    FetchDef::new(
+        "term_events",
+        &[],
+        Type::Str,
+        PROCESS,
+        no_events,
+        "How the parts of a stream ended, for debugging: `-`, they keep no record.",
+    )
+    .eg(&[("term_events", Some("-"))]),
     sint("txn.conn_retries", CONN, retries, "Retries of connecting.")
         .eg(&[("txn.conn_retries", Some("1"))]),
     sint("txn.id32", PROCESS, id32, "Number of the stream, in 32 bits.")
@@ -265,6 +284,15 @@ pub(super) const FETCHES: &[FetchDef] = &[
         "Unique id of the stream.",
     )
     .eg(&[("unique-id", Some("id-1"))]),
+    FetchDef::new(
+        "waiting_entity",
+        &[],
+        Type::Str,
+        PROCESS,
+        waiting_entity,
+        "File and line of the rule that the stream was waiting at when it failed.",
+    )
+    .eg(&[("waiting_entity", None)]),
 ];
 
 const KEPT_REQUEST: Validity = Validity::of("..YYYYYYYYYYYYYYYYY...");
@@ -300,6 +328,11 @@ macro_rules! fetches {
             $value
         })*
     };
+}
+
+fn entity<'a>(cx: &EvalCtx<'a>, rule: &LastRule) -> Option<Sample<'a>> {
+    let (file, line) = rule.get()?;
+    Some(Sample::Str(display(cx.scratch, format_args!("{file}:{line}"))))
 }
 
 fn accept_date<'a>(cx: &EvalCtx<'a>, args: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {
@@ -366,6 +399,9 @@ fetches! {
         Some(Sample::Str(cx.scratch.alloc_slice_copy(file.as_bytes())))
     };
     last_rule_line: |cx| number(cx.last_rule?.get()?.1);
+    last_entity: |cx| entity(cx, cx.last_rule?);
+    waiting_entity: |cx| entity(cx, cx.waiting_rule?);
+    no_events: |_cx| Some(Sample::Str(b"-"));
     prio_class: |cx| number(cx.known()?.priority.0);
     prio_offset: |cx| number(cx.known()?.priority.1);
     req_bytes_out: |cx| number(cx.known()?.request_out);

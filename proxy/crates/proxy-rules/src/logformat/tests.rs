@@ -24,6 +24,7 @@ fn parse(text: &str, purpose: Use, mode: Mode, traffic: &Traffic) -> Result<LogF
         keys: &crate::jwt::PublicKeys::default(),
         files: &(),
         captures: None,
+        acls: None,
         counters: crate::track::COUNTERS,
         diag: &mut diag,
         refs: &mut refs,

@@ -11,6 +11,7 @@ use regex::bytes::Regex;
 use super::context::EvalCtx;
 use super::parse::{Named, ParseCx, Parsed, Word};
 use super::value::Sample;
+use crate::acl::{Acl, Verdict};
 use crate::jwt::PublicKey;
 use crate::pattern::{Matcher, Method, Output, PatternLists};
 use crate::vars::VarRef;
@@ -18,6 +19,8 @@ use crate::vars::VarRef;
 /// What one argument must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ArgKind {
+    /// `[!]name` of an ACL.
+    Acl,
     Backend,
     /// Numbers of Protocol Buffers fields, joined by dots.
     FieldPath,
@@ -58,7 +61,8 @@ impl ArgKind {
             Self::Ipv6 => "IPv6 address",
             Self::Mask4 => "IPv4 mask",
             Self::Mask6 => "IPv6 mask",
-            Self::Map(..)
+            Self::Acl
+            | Self::Map(..)
             | Self::Number
             | Self::PublicKey
             | Self::Str
@@ -116,6 +120,10 @@ pub fn signature(args: &[ArgDef]) -> String {
 #[derive(Debug)]
 pub enum Arg {
     Absent,
+    Acl {
+        negated: bool,
+        acl: Arc<Acl>,
+    },
     Int(i64),
     Ipv4(Ipv4Addr),
     Ipv6(Ipv6Addr),
@@ -212,6 +220,15 @@ impl Args {
     pub fn map(&self, index: usize) -> Option<&Matcher> {
         match self.get(index) {
             Arg::Map(matcher) => Some(matcher),
+            _ => None,
+        }
+    }
+
+    /// Whether a named ACL holds, negated where that was asked; `None` while data must come first.
+    pub fn acl<'a>(&'a self, i: usize, cx: &EvalCtx<'a>) -> Option<Verdict> {
+        match self.get(i) {
+            Arg::Acl { negated: true, acl } => Some(acl.eval(cx).negate()),
+            Arg::Acl { negated: false, acl } => Some(acl.eval(cx)),
             _ => None,
         }
     }
@@ -437,6 +454,7 @@ fn value(kind: ArgKind, word: &Spanned<Vec<u8>>, cx: &mut ParseCx<'_>) -> Result
         .map_err(|_| format!("'{}' is not text", String::from_utf8_lossy(&word.value)))?;
     let wrong = |what: &str| format!("'{text}' is not {what}");
     Ok(match kind {
+        ArgKind::Acl => acl(text, word.span, cx)?,
         ArgKind::Backend => Arg::Backend(Late::new(named(Named::Backend, text, word.span, cx)?)),
         ArgKind::FieldPath => {
             let numbers: Option<Box<[u32]>> = text.split('.').map(|n| n.parse().ok()).collect();
@@ -487,6 +505,18 @@ fn value(kind: ArgKind, word: &Spanned<Vec<u8>>, cx: &mut ParseCx<'_>) -> Result
         },
         ArgKind::Var => Arg::Var(cx.vars.parse(text)?),
     })
+}
+
+fn acl(text: &str, span: Span, cx: &mut ParseCx<'_>) -> Result<Arg, String> {
+    let (negated, name) = match text.strip_prefix('!') {
+        Some(name) => (true, name),
+        None => (false, text),
+    };
+    let Some(table) = cx.acls.clone() else {
+        return Err("there are no ACLs here".to_owned());
+    };
+    let acl = table.refer(Spanned::new(name.as_bytes(), span), cx).map_err(|d| d.message)?;
+    Ok(Arg::Acl { negated, acl })
 }
 
 fn map(

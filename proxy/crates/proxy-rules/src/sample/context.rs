@@ -1,7 +1,7 @@
 //! What an expression sees of the stream it is evaluated for.
 
 use std::cell::{Cell, RefCell};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bumpalo::Bump;
@@ -39,6 +39,8 @@ pub struct Shared {
     pub started: Date,
     /// `tune.bufsize`: no converter makes more bytes than this.
     pub bufsize: usize,
+    /// Whether an address is one of this machine.
+    pub is_local: fn(IpAddr) -> bool,
     /// Environment at the start, for `env()`.
     pub env: Vec<(Box<str>, Box<[u8]>)>,
 }
@@ -114,9 +116,11 @@ pub struct EvalCtx<'a> {
     pub captured: Option<&'a Captured>,
     /// The rule that last ended a rule set of the stream.
     pub last_rule: Option<&'a LastRule>,
-    /// What a log line knows of the stream.
+    /// The rule that the stream waits at.
+    pub waiting_rule: Option<&'a LastRule>,
     /// Entries of stick tables tracked for the life of the stream.
     pub tracked: Option<&'a Tracked>,
+    /// What a log line knows of the stream.
     pub facts: Option<&'a LogFacts<'a>>,
     /// The stream itself while it lives, where `facts` are not made yet.
     pub stream: Option<&'a dyn StreamView>,
@@ -182,6 +186,7 @@ impl<'a> EvalCtx<'a> {
             overrides: None,
             captured: None,
             last_rule: None,
+            waiting_rule: None,
             tracked: None,
             facts: None,
             stream: None,
@@ -238,7 +243,8 @@ impl<'a> EvalCtx<'a> {
         }
     }
 
-    fn scope(&self, scope: Scope) -> Option<&'a Vars> {
+    /// The variables of a scope other than that of the process.
+    pub(crate) fn scope(&self, scope: Scope) -> Option<&'a Vars> {
         match scope {
             Scope::Check => self.check_vars,
             Scope::Proc => None,

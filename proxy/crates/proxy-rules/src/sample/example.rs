@@ -20,6 +20,7 @@ use super::context::{Clock, Date, EvalCtx, Session, Shared};
 use super::parse::{Loader, NoFiles, ParseCx};
 use super::place::Place;
 use super::value::Sample;
+use crate::acl::AclTable;
 use crate::capture::Captured;
 use crate::logformat::LogFacts;
 use crate::pattern::PatternLists;
@@ -60,7 +61,7 @@ pub struct Traffic {
     pub random: Cell<u64>,
     pub session: Session,
     pub vars: StreamVars,
-    pub names: VarNames,
+    pub names: Arc<VarNames>,
     pub request: RequestHead,
     pub response: ResponseHead,
     pub req_data: Vec<u8>,
@@ -82,7 +83,7 @@ impl Traffic {
         // The texts are constants that a test reads; failing leaves an empty head.
         let _ = h1::parse_request(REQUEST.as_bytes(), &limits, &mut request);
         let _ = h1::parse_response(RESPONSE.as_bytes(), &limits, Method::Get, &mut response);
-        let names = VarNames::default();
+        let names = Arc::new(VarNames::default());
         let vars = StreamVars::default();
         for (name, value) in
             [("txn.example", Sample::Str(b"value")), ("txn.number", Sample::Int(7))]
@@ -106,7 +107,7 @@ impl Traffic {
                 patterns: Arc::default(),
                 public_keys: Arc::default(),
                 userlists: vec![crate::users::example()],
-                var_names: Arc::default(),
+                var_names: names.clone(),
                 proc_vars: ProcVars::default(),
                 hostname: "lb1".into(),
                 node: "lb1".into(),
@@ -114,6 +115,7 @@ impl Traffic {
                 nbthread: 2,
                 started: Date { secs: CLOCK.date.secs - 60, usec: 0 },
                 bufsize: 16384,
+                is_local: |ip| ip.is_loopback(),
                 env: vec![("LANG".into(), b"C".as_slice().into())],
             },
             random: Cell::new(1),
@@ -193,6 +195,7 @@ impl Traffic {
             keys: &crate::jwt::PublicKeys::default(),
             files: &(),
             captures: None,
+            acls: Some(AclTable::default()),
             counters: track::COUNTERS,
             diag: &mut diag,
             refs: &mut refs,
@@ -266,6 +269,7 @@ fn registry() -> Arc<Registry> {
         name: "fe".to_owned(),
         id: ProxyId(2),
         mode: Mode::Http,
+        default_backend: Some("be".to_owned()),
         maxconn: 100,
         listeners: vec![ListenerSpec {
             id: ListenerId(1),

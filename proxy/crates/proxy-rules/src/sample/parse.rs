@@ -3,6 +3,7 @@
 use proxy_types::{DiagSink, Diagnostic, FileId, Mode, Span, Spanned};
 
 use super::place::{Place, Validity};
+use crate::acl::AclTable;
 use crate::capture::CaptureSlots;
 use crate::jwt::PublicKeys;
 use crate::pattern::PatternLists;
@@ -91,6 +92,8 @@ pub struct ParseCx<'a> {
     pub files: &'a dyn FileNames,
     /// Of the frontend; `None` in sections that capture nothing.
     pub captures: Option<&'a CaptureSlots>,
+    /// The named ACLs that `acl()` and `when()` may refer to; none where there is no proxy.
+    pub acls: Option<AclTable>,
     /// `tune.stick-counters`: sets of counters that can be tracked.
     pub counters: u8,
     /// Takes warnings, and errors of parsers that keep going.

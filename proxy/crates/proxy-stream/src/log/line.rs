@@ -110,6 +110,7 @@ fn line(s: &Session, x: &Exchange, log: &Log, origin: Origin, level: u8) {
     cx.vars = Some(&x.vars);
     cx.captured = Some(&x.captured);
     cx.last_rule = Some(&x.last_rule);
+    cx.waiting_rule = Some(&x.waiting_rule);
     cx.overrides = Some(&x.overrides);
     cx.tracked = Some(&x.tracked);
     cx.facts = Some(&facts);

@@ -80,6 +80,7 @@ pub(crate) struct Exchange {
     /// `capture cookie`: of the request and of the response.
     pub(crate) cookies: [Option<Vec<u8>>; 2],
     pub(crate) last_rule: LastRule,
+    pub(crate) waiting_rule: LastRule,
     pub(crate) overrides: Overrides,
     pub(crate) unique_id: Option<Vec<u8>>,
     pub(crate) compress: compress::State,
@@ -120,6 +121,7 @@ impl Exchange {
         self.captured.clear();
         self.cookies = [None, None];
         self.last_rule.set(None);
+        self.waiting_rule.set(None);
         self.overrides.src.set(None);
         self.overrides.dst.set(None);
         self.overrides.timeouts.take();

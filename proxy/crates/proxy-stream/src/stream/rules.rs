@@ -228,6 +228,7 @@ fn run(
     base.vars = Some(&x.vars);
     base.captured = Some(&x.captured);
     base.last_rule = Some(&x.last_rule);
+    base.waiting_rule = Some(&x.waiting_rule);
     base.overrides = Some(&x.overrides);
     let moved =
         [x.to_server.received, x.to_server.forwarded, x.to_client.received, x.to_client.forwarded];
@@ -314,11 +315,13 @@ pub(super) fn on_server_content(
     base.vars = Some(&x.vars);
     base.captured = Some(&x.captured);
     base.last_rule = Some(&x.last_rule);
+    base.waiting_rule = Some(&x.waiting_rule);
     base.overrides = Some(&x.overrides);
     let moved =
         [x.to_server.received, x.to_server.forwarded, x.to_client.received, x.to_client.forwarded];
     let so_far = View::new(s, &x.record, x.number, x.unique_id.as_deref(), moved);
     base.stream = Some(&so_far);
+    base.tracked = Some(&x.tracked);
     let mut env = RuleEnv { base, request: None, response: None, effects: &mut x.effects };
     let verdict = match rules.run_from(at, &mut env) {
         Flow::Wait if !data.1 => None,
@@ -355,6 +358,7 @@ pub(super) fn on_content(
     base.vars = Some(&x.vars);
     base.captured = Some(&x.captured);
     base.last_rule = Some(&x.last_rule);
+    base.waiting_rule = Some(&x.waiting_rule);
     base.overrides = Some(&x.overrides);
     let moved =
         [x.to_server.received, x.to_server.forwarded, x.to_client.received, x.to_client.forwarded];

@@ -306,6 +306,7 @@ fn build(setup: &Setup, servers: &[SocketAddr], lines: Sender<String>) -> (Arc<F
         keys: &proxy_rules::jwt::PublicKeys::default(),
         files: &(),
         captures: None,
+        acls: None,
         counters: proxy_rules::track::COUNTERS,
         diag: &mut diag,
         refs: &mut refs,
@@ -345,6 +346,7 @@ fn build(setup: &Setup, servers: &[SocketAddr], lines: Sender<String>) -> (Arc<F
         nbthread: 1,
         started: Date::default(),
         bufsize: 16384,
+        is_local: |_| false,
         env: Vec::new(),
     };
     let env = Env::new(shared, clock::precise());
