@@ -1,6 +1,6 @@
 //! Addresses and ports as they stand in a packet.
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// An IPv6 address, or an IPv4 address mapped into `::ffff:0:0/96` (RFC 4291 section 2.5.5.2).
 ///
@@ -119,20 +119,6 @@ impl Port {
 impl From<u16> for Port {
     fn from(number: u16) -> Self {
         Self::new(number)
-    }
-}
-
-impl From<(Addr, Port)> for crate::VipKey {
-    /// The TCP key of an address and port.
-    fn from((addr, port): (Addr, Port)) -> Self {
-        Self { addr, port, proto: crate::proto::TCP, reserved: 0 }
-    }
-}
-
-impl From<SocketAddr> for crate::VipKey {
-    /// The TCP key of a listening address.
-    fn from(addr: SocketAddr) -> Self {
-        (Addr::from(addr.ip()), Port::new(addr.port())).into()
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the configuration says: virtual addresses, services, rings and servers.
 
+use core::net::SocketAddr;
+
 use crate::{Addr, Port};
 
 /// Key of [`VIPS`](crate::maps::VIPS).
@@ -104,6 +106,20 @@ pub struct RealEntry {
     /// Most live connections on this server; 0: no limit.
     pub max_connections: u32,
     pub reserved: [u32; 3],
+}
+
+impl From<(Addr, Port)> for VipKey {
+    /// The TCP key of an address and port.
+    fn from((addr, port): (Addr, Port)) -> Self {
+        Self { addr, port, proto: crate::proto::TCP, reserved: 0 }
+    }
+}
+
+impl From<SocketAddr> for VipKey {
+    /// The TCP key of a listening address.
+    fn from(addr: SocketAddr) -> Self {
+        (Addr::from(addr.ip()), Port::new(addr.port())).into()
+    }
 }
 
 const _: () = assert!(size_of::<VipKey>() == 20);

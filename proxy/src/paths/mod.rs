@@ -4,17 +4,18 @@
 //! whether the kernel path is there at all is known only when it is opened, see [`Decision::blocker`]
 //! against [`crate::worker::l4`].
 
+mod blocker;
+mod facts;
 mod report;
 mod rules;
-
-use std::net::SocketAddr;
 
 use proxy_config::Sources;
 use proxy_config::model::{Config, L4Mode, L4Policy, Proxy, RuleSet as ConfigRuleSet};
 use proxy_datapath as l4;
-use proxy_rules::ruleset::RuleSet;
 use proxy_types::{Mode, Span};
 
+pub(crate) use blocker::Blocker;
+pub(crate) use facts::{Facts, ServerAddress};
 pub(crate) use report::{Row, json, table};
 
 /// Who carries the bytes of a frontend.
@@ -38,16 +39,6 @@ impl Path {
     }
 }
 
-/// What keeps a frontend in userspace.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Blocker {
-    /// The directive, as short as it can be named.
-    pub(crate) directive: String,
-    /// Why it needs userspace.
-    pub(crate) reason: &'static str,
-    pub(crate) span: Span,
-}
-
 /// The path of one frontend.
 #[derive(Clone, Debug)]
 pub(crate) struct Decision {
@@ -63,23 +54,6 @@ pub(crate) struct Decision {
     pub(crate) asks_sources: bool,
     /// Listeners of the frontend that stay in userspace although the frontend qualifies.
     pub(crate) left_out: Vec<String>,
-}
-
-/// The address of a server as it was resolved, by backend and server name; `None` when it has none.
-pub(crate) type ServerAddress<'a> = &'a dyn Fn(&str, &str) -> Option<SocketAddr>;
-
-/// The compiled `tcp-request connection` rules of a frontend; `None` when it has none that could be compiled.
-pub(crate) type ConnectionRules<'a> = &'a dyn Fn(&str) -> Option<&'a RuleSet>;
-
-/// What a decision needs beside the configuration.
-#[derive(Clone, Copy)]
-pub(crate) struct Facts<'a> {
-    pub(crate) addresses: ServerAddress<'a>,
-    pub(crate) compiled: ConnectionRules<'a>,
-    /// The section as it is now, when commands changed it.
-    pub(crate) changed: &'a dyn Fn(&str) -> Option<&'a Proxy>,
-    /// Whether rules may choose the backend now.
-    pub(crate) published: &'a dyn Fn(&Proxy) -> bool,
 }
 
 /// Decides for every frontend that is not disabled, in the order of the configuration.

@@ -10,7 +10,8 @@ use proxy_datapath as l4;
 use proxy_rules::source::SourceOutcome;
 use proxy_types::{Endpoint, Host, Mode, PortSpec, Span, Spanned, Transport};
 
-use super::{Blocker, ConnectionRules, Facts};
+use super::blocker::Blocker;
+use super::facts::{ConnectionRules, Facts};
 
 fn block<T>(directive: impl Into<String>, reason: &'static str, span: Span) -> Result<T, Blocker> {
     Err(Blocker { directive: directive.into(), reason, span })

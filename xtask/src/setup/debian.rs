@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use tests::guardian::{Registration, Resource};
 use tests::net::is_root;
 
-use super::{Report, Scope};
+use super::report::{Report, Scope};
 use crate::shell::{find, output};
 
 /// A program, the package that has it, and who needs it.

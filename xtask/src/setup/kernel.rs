@@ -1,6 +1,6 @@
 //! What the running kernel can do.
 
-use super::Report;
+use super::report::Report;
 
 /// The first kernel with tcx (BPF programs on any interface, held by links).
 const TCX: (u32, u32) = (6, 6);

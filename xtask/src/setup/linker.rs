@@ -3,7 +3,8 @@
 use std::fs;
 use std::process::Command;
 
-use super::{Report, debian};
+use super::debian;
+use super::report::Report;
 use crate::shell::{cargo, find, output, root};
 
 /// The version everybody builds with.

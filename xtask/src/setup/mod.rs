@@ -7,10 +7,14 @@
 mod debian;
 mod kernel;
 mod linker;
+mod report;
 mod toolchain;
 
 use anyhow::{Result, bail};
 use clap::Args;
+
+use report::Report;
+pub(crate) use report::Scope;
 
 /// What to look for.
 #[derive(Args)]
@@ -18,46 +22,6 @@ pub(crate) struct Arguments {
     /// Only say what is there and what is missing
     #[arg(long)]
     check: bool,
-}
-
-/// For what.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Scope {
-    /// Building Sluice with its kernel programs.
-    Build,
-    /// And showing it: the programs of the demo.
-    Demo,
-    /// And testing it: the programs of the tests.
-    Test,
-    /// And measuring it: what `cargo xtask bench` looks with.
-    Bench,
-}
-
-/// What was found, one line each; what is missing is collected.
-struct Report {
-    /// Whether to install.
-    install: bool,
-    /// Say only what is not in order.
-    terse: bool,
-    missing: Vec<String>,
-}
-
-impl Report {
-    fn ok(&self, what: &str) {
-        if !self.terse {
-            println!("  ok       {what}");
-        }
-    }
-
-    fn doing(&self, what: &str) {
-        println!("  install  {what}");
-    }
-
-    fn missing(&mut self, what: &str, consequence: &str, remedy: &str) {
-        println!("  missing  {what}: {consequence}");
-        println!("           {remedy}");
-        self.missing.push(what.to_owned());
-    }
 }
 
 pub(crate) fn main(arguments: &Arguments) -> Result<()> {

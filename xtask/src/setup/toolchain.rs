@@ -12,7 +12,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::{Report, debian};
+use super::debian;
+use super::report::Report;
 use crate::shell::{find, output, root};
 
 /// The name that the kernel programs' build script asks rustup for.

@@ -3,7 +3,7 @@
 //! This is where request smuggling is prevented: a message whose length two parsers could read
 //! differently is refused or rewritten into one reading.
 
-use super::parse::{Limits, Reject};
+use super::limits::{Limits, Reject};
 use crate::headers::HeaderList;
 use crate::message::{HeadFlags, Version};
 use crate::value;

@@ -7,9 +7,11 @@
 
 mod chunk;
 mod framing;
+mod limits;
 mod parse;
 mod write;
 
 pub use chunk::{ChunkDecoder, ChunkError, Filtered, Keep};
-pub use parse::{Limits, ParseError, Progress, Reject, parse_request, parse_response};
+pub use limits::{Limits, Reject};
+pub use parse::{ParseError, Progress, parse_request, parse_response};
 pub use write::{request_runs, response_runs, write_request, write_response};

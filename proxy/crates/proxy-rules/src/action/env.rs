@@ -3,8 +3,7 @@
 use proxy_http::{RequestHead, ResponseHead};
 use proxy_state::options::Proto;
 
-use super::resolve::Resolve;
-use super::service::ServiceDef;
+use super::request::{Resolve, ServiceDef};
 use crate::cache;
 use crate::logformat::LogFormat;
 use crate::sample::{EvalCtx, Expr, Sample};

@@ -13,6 +13,7 @@ mod normalize;
 mod pattern;
 pub(crate) mod redirect;
 mod reply;
+mod request;
 pub mod resolve;
 pub mod service;
 mod status;
@@ -25,7 +26,7 @@ mod wait;
 
 pub use def::{Act, ActionArgs, ActionDef, SetKind, Sets};
 pub use env::{Cause, Close, Content, Effects, Flow, LogLevel, Reply, RuleEnv, SwitchMode};
-pub use resolve::Resolve;
+pub use request::{Resolve, ServiceDef};
 
 /// Every row.
 pub const ALL: &[&[ActionDef]] = &[

@@ -5,6 +5,7 @@ use proxy_types::{Diagnostic, Spanned};
 
 use super::def::{Act, ActionArgs, ActionDef, Sets};
 use super::env::{Flow, RuleEnv};
+use super::request::Resolve;
 use crate::sample::parse::{Named, fail, show};
 use crate::sample::{Expr, ParseCx, Parsed};
 use crate::vars::VarRef;
@@ -16,17 +17,6 @@ pub(super) const ACTIONS: &[ActionDef] = &[ActionDef {
     syntax: "(<var>,<resolvers>[,ipv4|ipv6]) <expr>",
     doc: "Resolves a host name and sets a variable to its address.",
 }];
-
-/// What is to be resolved, and where the address goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Resolve<'a> {
-    /// The `resolvers` section.
-    pub section: &'a str,
-    pub name: &'a str,
-    /// The family that is preferred, if any.
-    pub prefer: Family,
-    pub var: VarRef,
-}
 
 #[derive(Debug)]
 struct DoResolve {

@@ -4,16 +4,9 @@ use proxy_types::{Diagnostic, text};
 
 use super::def::{Act, ActionArgs, ActionDef, SetKind, Sets};
 use super::env::{Flow, RuleEnv};
+use super::request::ServiceDef;
 use crate::sample::parse::fail;
 use crate::sample::{ParseCx, Parsed};
-
-/// A service that rules may name.
-#[derive(Debug, PartialEq, Eq)]
-pub struct ServiceDef {
-    pub name: &'static str,
-    /// One line, third person.
-    pub doc: &'static str,
-}
 
 /// Every service.
 pub static SERVICES: &[ServiceDef] =

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use proxy_types::Diagnostic;
 
-use super::{Kind, Words, integer};
+use super::words::{Kind, Words, integer};
 use crate::sample::parse::{fail, show};
 use crate::sample::{EvalCtx, Expr, ParseCx, Parsed};
 

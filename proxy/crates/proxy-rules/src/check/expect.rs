@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use proxy_types::Diagnostic;
 use regex::bytes::Regex;
 
-use super::{Kind, Words, integer};
+use super::words::{Kind, Words, integer};
 use crate::logformat::LogFormat;
 use crate::regex::{compile, unhex};
 use crate::sample::parse::{fail, show};
@@ -579,4 +579,12 @@ fn has_header<'a>(
                 }
             })
     })
+}
+
+pub(super) fn passed(status: Status, code: Option<u32>, info: impl Into<String>) -> Verdict {
+    Verdict::Passed { status, code, info: info.into() }
+}
+
+pub(super) fn failed(status: Status, code: Option<u32>, info: impl Into<String>) -> Verdict {
+    Verdict::Failed { status, code, info: info.into() }
 }

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use proxy_types::Diagnostic;
 
-use super::{RequestLine, Words};
+use super::words::{RequestLine, Words};
 use crate::logformat::LogFormat;
 use crate::sample::parse::{fail, show};
 use crate::sample::{EvalCtx, ParseCx, Parsed};

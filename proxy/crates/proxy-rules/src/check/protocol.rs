@@ -1,7 +1,7 @@
 //! Checks that speak a protocol (configuration manual, 4.2 `option smtpchk` and its kin): scripts that need no rules.
 
+use super::expect::{Status, Verdict, failed, passed};
 use super::spop;
-use super::{Act, Kind, Script, Send, Status, Step, Verdict};
 
 /// A protocol that servers can be asked in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,61 +56,9 @@ pub enum Reply {
 /// Longest text of an answer that is told.
 const TEXT_MAX: usize = 200;
 
-impl Protocol {
-    /// The script of such a check.
-    pub fn script(&self) -> Script {
-        let mut acts = Vec::new();
-        match self {
-            Self::Ldap => {
-                acts.push(bytes(b"\x30\x0c\x02\x01\x01\x60\x07\x02\x01\x03\x04\x00\x80\x00"));
-                acts.push(Act::Reply(Reply::Ldap));
-            }
-            Self::MySql(user) => {
-                // The log-in does not wait for the greeting: nothing in it depends on that.
-                if let Some(user) = user {
-                    acts.push(bytes(&user.login()));
-                }
-                acts.push(Act::Reply(Reply::MySqlGreeting));
-                if user.is_some() {
-                    acts.push(Act::Reply(Reply::MySqlLogin));
-                }
-            }
-            Self::PgSql(user) => {
-                acts.push(bytes(&pgsql_startup(user)));
-                acts.push(Act::Reply(Reply::PgSql));
-            }
-            Self::Redis => {
-                acts.push(bytes(b"*1\r\n$4\r\nPING\r\n"));
-                acts.push(Act::Reply(Reply::Redis));
-            }
-            Self::Smtp { hello, domain } => {
-                acts.push(Act::Reply(Reply::Smtp));
-                acts.push(bytes(format!("{hello} {domain}\r\n").as_bytes()));
-                acts.push(Act::Reply(Reply::Smtp));
-                acts.push(bytes(b"QUIT\r\n"));
-                acts.push(Act::Reply(Reply::Smtp));
-            }
-            Self::Spop => {
-                acts.push(bytes(&spop::hello()));
-                acts.push(Act::Reply(Reply::Spop));
-            }
-            Self::SslHello => {
-                acts.push(bytes(&ssl_hello()));
-                acts.push(Act::Reply(Reply::Ssl));
-            }
-        }
-        let steps = (1..).zip(acts).map(|(number, act)| Step { number, act, comment: None });
-        Script { kind: Kind::Tcp, steps: steps.collect(), disable_on_404: false, send_state: false }
-    }
-}
-
-fn bytes(bytes: &[u8]) -> Act {
-    Act::Send(Send::Bytes(bytes.to_vec()))
-}
-
 impl MySqlUser {
     /// The log-in and, in its own packet, the end of the session.
-    fn login(&self) -> Vec<u8> {
+    pub(super) fn login(&self) -> Vec<u8> {
         let mut payload: Vec<u8> = Vec::new();
         match self.form {
             // Capability LONG_PASSWORD aside, the old form only has a limit behind its flags.
@@ -137,7 +85,7 @@ impl MySqlUser {
     }
 }
 
-fn pgsql_startup(user: &str) -> Vec<u8> {
+pub(super) fn pgsql_startup(user: &str) -> Vec<u8> {
     let mut body = b"\x00\x03\x00\x00user\0".to_vec();
     body.extend(user.as_bytes());
     body.extend(b"\0\0");
@@ -146,7 +94,7 @@ fn pgsql_startup(user: &str) -> Vec<u8> {
     message
 }
 
-fn ssl_hello() -> Vec<u8> {
+pub(super) fn ssl_hello() -> Vec<u8> {
     // Every suite of RFC 6101 that is not an export one, and those that TLS 1.0 to 1.2 added for RSA.
     const SUITES: [u16; 12] = [
         0x0004, 0x0005, 0x0009, 0x000a, 0x0012, 0x0013, 0x0015, 0x0016, 0x002f, 0x0035, 0x003c,
@@ -208,14 +156,6 @@ impl Reply {
             None => Verdict::Wait,
         }
     }
-}
-
-pub(super) fn passed(status: Status, code: Option<u32>, info: impl Into<String>) -> Verdict {
-    Verdict::Passed { status, code, info: info.into() }
-}
-
-pub(super) fn failed(status: Status, code: Option<u32>, info: impl Into<String>) -> Verdict {
-    Verdict::Failed { status, code, info: info.into() }
 }
 
 /// The first line, or what is before a NUL, as far as it is worth telling.

@@ -2,7 +2,8 @@
 
 use proxy_types::Diagnostic;
 
-use super::{HttpRequest, Words};
+use super::http::HttpRequest;
+use super::words::Words;
 use crate::logformat::LogFormat;
 use crate::regex::unhex;
 use crate::sample::parse::{fail, show};

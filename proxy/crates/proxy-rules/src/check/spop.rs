@@ -1,7 +1,6 @@
 //! The hello of SPOP (the protocol's own document, 3.2.4 to 3.2.6): a frame that says what the check can, and the answer.
 
-use super::protocol::{failed, passed};
-use super::{Status, Verdict};
+use super::expect::{Status, Verdict, failed, passed};
 use crate::spop::{Reader, put_number, put_text};
 
 /// Types of frames.

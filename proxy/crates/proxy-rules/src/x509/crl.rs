@@ -5,7 +5,7 @@ use std::fmt::Write;
 use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::CertificateRevocationList;
 
-use super::{NameForm, algorithm_name, name, readable_time};
+use super::certificate::{NameForm, algorithm_name, long_name, name, readable_time};
 
 /// What a list says, a line each. `None` is no list.
 pub fn text(der: &[u8]) -> Option<String> {
@@ -15,7 +15,7 @@ pub fn text(der: &[u8]) -> Option<String> {
     let next = list.next_update().map_or_else(|| "NONE".to_owned(), |time| readable_time(&time));
     let mut text = format!(
         "Version {version}\nSignature Algorithm: {}\nIssuer: {issuer}\nLast Update: {}\nNext Update: {next}\n",
-        long(&algorithm_name(&list.signature_algorithm.algorithm)),
+        long_name(&algorithm_name(&list.signature_algorithm.algorithm)),
         readable_time(&list.last_update()),
     );
     let mut any = false;
@@ -33,12 +33,4 @@ pub fn text(der: &[u8]) -> Option<String> {
         text.push_str("No Revoked Certificates.\n");
     }
     Some(text)
-}
-
-/// OpenSSL has two names for signatures by RSA; lists show the long one.
-pub(super) fn long(name: &str) -> String {
-    match name.strip_prefix("RSA-") {
-        Some(hash) => format!("{}WithRSAEncryption", hash.to_ascii_lowercase()),
-        None => name.to_owned(),
-    }
 }

@@ -5,7 +5,7 @@ use proxy_http::{BodyLen, HeaderList, RequestHead, ResponseHead};
 use proxy_names::Family;
 use proxy_net::clock::Tick;
 use proxy_rules::acl;
-use proxy_rules::action::service::ServiceDef;
+use proxy_rules::action::ServiceDef;
 use proxy_rules::action::{Cause, Close, Content, Flow, Reply as RuleReply, Resolve, RuleEnv};
 use proxy_rules::capture::CaptureSlot;
 use proxy_rules::ruleset::{Found, RuleSet};

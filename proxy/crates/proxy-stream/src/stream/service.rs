@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use proxy_http::Method;
 use proxy_rules::acl::Verdict as Holds;
-use proxy_rules::action::service::ServiceDef;
+use proxy_rules::action::ServiceDef;
 use proxy_state::Now;
 
 use super::request::{Next, apply};

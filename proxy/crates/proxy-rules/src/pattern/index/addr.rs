@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
-use super::Places;
+use super::places::Places;
 use crate::sample::args::{mask4, mask6};
 
 /// A network as a pattern writes it.

@@ -2,6 +2,7 @@
 
 pub(super) mod addr;
 pub(super) mod number;
+mod places;
 mod regexes;
 mod text;
 
@@ -9,22 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use regex::bytes::Regex;
-use smallvec::SmallVec;
 
 use super::{Entry, Method};
 use crate::sample::{EvalCtx, Sample};
 use number::{Grammar, Word};
-
-/// Places of entries in an index, the first one first.
-type Places = SmallVec<[u32; 1]>;
-
-/// The place that comes first.
-fn first(a: Option<u32>, b: Option<u32>) -> Option<u32> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
-    }
-}
 
 /// Entries of a list as one user compares them.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::{Places, first};
+use super::places::{Places, first};
 
 /// Compares the value with the numbers that follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use rustc_hash::FxHasher;
 use smallvec::SmallVec;
 use std::hash::Hasher;
 
-use super::{Places, first};
+use super::places::{Places, first};
 
 /// Up to this many strings are compared one by one: that is faster than an index.
 const LINEAR_MAX: usize = 8;
