@@ -270,6 +270,6 @@ mod tests {
         ] {
             assert!(dump.lines().any(|l| l == line), "{line:?}");
         }
-        assert!(!dump.contains("ca-sign-pass"));
+        assert!(!dump.contains("quic-force-retry"));
     }
 }

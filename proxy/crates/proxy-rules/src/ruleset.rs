@@ -223,7 +223,10 @@ impl RuleSet {
                     rule.wait(env);
                     return Flow::Wait;
                 }
-                pause @ (Flow::Body { .. } | Flow::Pause { .. } | Flow::Resolve(_)) => {
+                pause @ (Flow::Body { .. }
+                | Flow::Handshake
+                | Flow::Pause { .. }
+                | Flow::Resolve(_)) => {
                     *at += 1;
                     rule.wait(env);
                     return pause;

@@ -32,6 +32,11 @@ pub trait Io: AsyncRead + AsyncWrite + Unpin {
         false
     }
 
+    /// Goes on with a handshake whose early data are served already; ready when there is none to go on with.
+    fn poll_handshake(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+
     /// The message side of a stream that carries heads and trailers apart from the body's bytes.
     fn framed(&mut self) -> Option<&mut dyn Framed> {
         None

@@ -28,6 +28,8 @@ pub struct Options {
     pub reuse: bool,
     /// Not with `no-tls-tickets`.
     pub tickets: bool,
+    /// Certificates may travel compressed (RFC 8879).
+    pub compress: bool,
 }
 
 /// How a server is spoken to, changing with its certificate.
@@ -137,8 +139,66 @@ fn config(
     } else {
         Resumption::disabled()
     };
+    if !options.compress {
+        config.cert_compressors = Vec::new();
+        config.cert_decompressors = Vec::new();
+    }
     if let Some(key_log) = key_log {
         config.key_log = key_log;
     }
     Ok((Arc::new(config), prepared.notes))
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::{ClientConnection, ServerConnection};
+
+    use super::*;
+    use crate::listener::{self, Profile, Shared};
+    use crate::material::tests::certificate;
+
+    /// Bytes that a server sends until the handshake is complete.
+    fn flight(compress: [bool; 2]) -> usize {
+        let names: Vec<String> = (0..100).map(|n| format!("host{n}.example.org")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let shared = Shared { compress: compress[0], ..Shared::default() };
+        let profile = Profile::new(&listener::Options::default(), &shared).unwrap();
+        let mut server =
+            ServerConnection::new(profile.config(&certificate("example.org", &names)).unwrap())
+                .unwrap();
+        let options = Options { compress: compress[1], ..Options::default() };
+        let (client, _) = Client::new(options, None).unwrap();
+        let name = "example.org".try_into().unwrap();
+        let mut client = ClientConnection::new(client.config(), name).unwrap();
+        let mut bytes = Vec::new();
+        let mut total = 0;
+        while client.is_handshaking() || server.is_handshaking() {
+            bytes.clear();
+            while client.wants_write() {
+                client.write_tls(&mut bytes).unwrap();
+            }
+            server.read_tls(&mut bytes.as_slice()).unwrap();
+            server.process_new_packets().unwrap();
+            bytes.clear();
+            while server.wants_write() {
+                server.write_tls(&mut bytes).unwrap();
+            }
+            total += bytes.len();
+            let mut rest = bytes.as_slice();
+            while !rest.is_empty() {
+                client.read_tls(&mut rest).unwrap();
+                client.process_new_packets().unwrap();
+            }
+        }
+        total
+    }
+
+    #[test]
+    fn certificates_travel_compressed_when_both_sides_want_that() {
+        let plain = flight([false, false]);
+        assert!(flight([true, true]) + 1000 < plain);
+        for compress in [[true, false], [false, true]] {
+            assert!(flight(compress).abs_diff(plain) < 100);
+        }
+    }
 }

@@ -12,6 +12,7 @@
 
 pub mod ciphers;
 pub mod client;
+pub mod encrypted;
 pub mod findings;
 pub mod forge;
 pub mod listener;

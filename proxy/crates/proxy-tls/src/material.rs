@@ -7,6 +7,7 @@ use rustls::pki_types::pem::{PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SigningKey};
 
+use crate::encrypted::{DecryptError, EncryptedKey};
 use crate::names;
 use crate::ocsp::{self, OcspError};
 
@@ -19,7 +20,10 @@ pub enum MaterialError {
     NoCertificate,
     #[error("no private key in it")]
     NoKey,
-    #[error("the private key is encrypted: decrypt it with 'openssl pkey'")]
+    #[error(
+        "the private key is encrypted: name a program that knows the passphrase by 'ssl-passphrase-cmd', or decrypt it \
+         with 'openssl pkey'"
+    )]
     EncryptedKey,
     #[error("unusable private key: {0}")]
     Key(rustls::Error),
@@ -38,7 +42,8 @@ pub enum MaterialError {
 pub struct Parts {
     pub certificates: Vec<CertificateDer<'static>>,
     pub key: Option<PrivateKeyDer<'static>>,
-    encrypted: bool,
+    /// A key that nobody opened yet.
+    locked: Option<EncryptedKey>,
 }
 
 impl Parts {
@@ -48,7 +53,7 @@ impl Parts {
         certificates: Vec<CertificateDer<'static>>,
         key: Option<PrivateKeyDer<'static>>,
     ) -> Self {
-        Self { certificates, key, encrypted: false }
+        Self { certificates, key, locked: None }
     }
 
     /// Reads PEM text. The first key counts.
@@ -57,7 +62,8 @@ impl Parts {
     /// A section is cut off or is no base64.
     pub fn parse(pem: &[u8]) -> Result<Self, MaterialError> {
         let mut parts = Self::default();
-        for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(pem) {
+        let (locked, rest) = EncryptedKey::take(pem).unzip();
+        for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(rest.as_deref().unwrap_or(pem)) {
             let (kind, der) = section.map_err(|error| MaterialError::Pem(error.to_string()))?;
             let key = match kind {
                 SectionKind::Certificate => {
@@ -71,14 +77,26 @@ impl Parts {
             };
             parts.key.get_or_insert(key);
         }
-        parts.encrypted = parts.key.is_none()
-            && (memmem(pem, b"BEGIN ENCRYPTED PRIVATE KEY") || memmem(pem, b"Proc-Type: 4,ENC"));
+        parts.locked = locked.filter(|_| parts.key.is_none());
         Ok(parts)
     }
-}
 
-fn memmem(text: &[u8], what: &[u8]) -> bool {
-    text.windows(what.len()).any(|window| window == what)
+    /// Whether its key waits for a passphrase.
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        self.locked.is_some()
+    }
+
+    /// Opens its key, if that is encrypted.
+    ///
+    /// # Errors
+    /// The passphrase is another one, or the encryption is one that is not offered; the key stays closed.
+    pub fn unlock(&mut self, passphrase: &[u8]) -> Result<(), DecryptError> {
+        let Some(locked) = &self.locked else { return Ok(()) };
+        self.key = Some(locked.decrypt(passphrase)?);
+        self.locked = None;
+        Ok(())
+    }
 }
 
 /// Every certificate of PEM text, such as that of a `ca-file`.
@@ -145,8 +163,8 @@ impl Certificate {
         key: Option<Parts>,
         issuer: Option<CertificateDer<'static>>,
     ) -> Result<Self, MaterialError> {
-        let key_parts = key.as_ref().filter(|parts| parts.key.is_some() || parts.encrypted);
-        let encrypted = own.encrypted || key_parts.is_some_and(|parts| parts.encrypted);
+        let key_parts = key.as_ref().filter(|parts| parts.key.is_some() || parts.is_locked());
+        let encrypted = own.is_locked() || key_parts.is_some_and(Parts::is_locked);
         let leaf = own.certificates.first().ok_or(MaterialError::NoCertificate)?;
         let parsed = names::parse(leaf).ok_or_else(|| {
             MaterialError::Certificate("it is no X.509 certificate in DER".to_owned())
@@ -276,6 +294,11 @@ pub(crate) mod tests {
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, cn);
         (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+    }
+
+    /// A certificate as PEM, without its key.
+    pub(crate) fn pem(cn: &str) -> String {
+        make(cn, &[]).0
     }
 
     pub(crate) fn certificate(cn: &str, sans: &[&str]) -> Certificate {

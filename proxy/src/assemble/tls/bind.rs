@@ -108,6 +108,11 @@ impl Tls<'_> {
         for note in std::mem::take(&mut self.store.notes) {
             diagnostics.push(Diagnostic::warning(note).at(bind.span));
         }
+        if let (Some(_), Some(keys)) = (bind.tls.settings.allow_0rtt, &bind.tls.ticket_keys) {
+            let message = "'tls-ticket-keys' has no effect with 'allow-0rtt': sessions that may begin with early \
+                           data are kept in memory, so that none is used twice";
+            diagnostics.push(Diagnostic::warning(message).at(keys.span));
+        }
         let strict =
             bind.tls.strict_sni.or_else(|| self.config.global.tls.bind_at(bind.span).strict_sni);
         let strict = strict.is_some_and(|strict| strict.value);
@@ -138,7 +143,14 @@ impl Tls<'_> {
         let global = &self.config.global.tls;
         let path = files::path(&file.value, global.ca_base.as_ref());
         let fail = |error: String| (file.span, error);
-        let parts = files::parts(&path).map_err(fail)?;
+        let mut parts = files::parts(&path).map_err(fail)?;
+        if let Some(pass) = &bind.tls.ca_sign_pass {
+            let opened = parts.unlock(pass.value.as_bytes());
+            opened.map_err(|error| (pass.span, format!("'{path}': {error}")))?;
+        } else if parts.is_locked() {
+            let message = format!("'{path}': the private key is encrypted: use 'ca-sign-pass'");
+            return Err(fail(message));
+        }
         let (Some(authority), Some(key)) = (parts.certificates.first(), &parts.key) else {
             return Err(fail(format!("'{path}': a certificate and its private key are expected")));
         };
@@ -160,6 +172,7 @@ impl Tls<'_> {
         if global.keylog.is_some_and(|on| on.value) {
             shared.key_log = Some(Arc::new(SecretLog));
         }
+        shared.compress = global.compresses_certificates();
         if let Some(file) = &tls.ticket_keys {
             if !self.ticket_keys.contains_key(&file.value) {
                 let keys = match ticket_keys(&file.value) {

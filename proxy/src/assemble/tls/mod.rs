@@ -2,6 +2,7 @@
 
 mod bind;
 mod files;
+mod passphrase;
 mod profile;
 mod server;
 mod store;

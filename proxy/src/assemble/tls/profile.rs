@@ -11,6 +11,9 @@ use proxy_types::{Mode, Span, Spanned};
 
 use super::{files, settings};
 
+/// Bytes of early data that a client may send: a request that fits a buffer of the usual size with room for changes.
+const EARLY_DATA: u32 = 15 * 1024;
+
 /// What the settings of a line are based on.
 #[derive(Clone)]
 pub(super) struct Base {
@@ -97,6 +100,9 @@ impl Base {
         options.ca_ignored = ignored(bind.ca_ignore_err.as_ref());
         let tickets = bind.settings.tickets.or(self.global.settings.tickets);
         options.tickets = tickets.is_none_or(|tickets| tickets.value);
+        if own.allow_0rtt.or(base.allow_0rtt).is_some() {
+            options.early_data = EARLY_DATA;
+        }
         options.prefer_client_ciphers =
             bind.prefer_client_ciphers.or(self.global.prefer_client_ciphers).is_some();
         // A list of the line counts before those of the 'bind' line, whichever word either was written with.

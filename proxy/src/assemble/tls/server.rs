@@ -115,6 +115,7 @@ impl Tls<'_> {
                 .filter(|host| !host.is_empty()),
             reuse: written.reuse.is_none_or(|reuse| reuse.value),
             tickets: own.tickets.or(defaults.tickets).is_none_or(|tickets| tickets.value),
+            compress: global.compresses_certificates(),
             ..Options::default()
         };
         if required {

@@ -13,6 +13,7 @@ use proxy_tls::rustls::pki_types::CertificateDer;
 use proxy_types::Spanned;
 
 use super::files;
+use super::passphrase::Passphrases;
 
 /// Files that belong to a certificate, by the end of their names.
 const RESERVED: [&str; 4] = [".key", ".issuer", ".ocsp", ".sctl"];
@@ -23,6 +24,7 @@ const KINDS: [&str; 3] = [".rsa", ".ecdsa", ".dsa"];
 pub(super) struct Store<'a> {
     global: &'a TlsGlobal,
     live: Arc<live::Store>,
+    passphrases: Passphrases,
     slots: HashMap<String, Arc<Slot>>,
     /// Chains of `issuers-chain-path`, once they are needed.
     chains: Option<Vec<Vec<CertificateDer<'static>>>>,
@@ -39,6 +41,7 @@ impl<'a> Store<'a> {
         Self {
             global,
             live,
+            passphrases: Passphrases::new(global.passphrase_cmd.as_deref()),
             slots: HashMap::new(),
             chains: None,
             notes: Vec::new(),
@@ -163,16 +166,16 @@ impl<'a> Store<'a> {
     /// Reads a certificate with the files beside it.
     fn load(&mut self, path: &str, extra: &Files) -> Result<Certificate, String> {
         let kinds = self.global.load_extra.map(|kinds| kinds.value).unwrap_or_default();
-        let mut own = files::parts(path)?;
+        let mut own = self.passphrases.parts(path)?;
         let key = match &extra.key {
-            Some(name) => Some(files::parts(name)?),
-            None if own.key.is_none() && kinds.key => {
+            Some(name) => Some(self.passphrases.parts(name)?),
+            None if own.key.is_none() && !own.is_locked() && kinds.key => {
                 let base = match path.strip_suffix(".crt") {
                     Some(base) if self.global.load_extra_del_ext.is_some() => base,
                     _ => path,
                 };
                 let name = format!("{base}.key");
-                if Path::new(&name).exists() { Some(files::parts(&name)?) } else { None }
+                if Path::new(&name).exists() { Some(self.passphrases.parts(&name)?) } else { None }
             }
             None => None,
         };

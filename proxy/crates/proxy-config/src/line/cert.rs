@@ -6,7 +6,7 @@ use proxy_types::{Diagnostic, Spanned};
 use super::tls::{self, HasTls, Parse};
 use crate::args::Args;
 use crate::context::{Context, Parsed};
-use crate::keyword::{On, Row, Support, Table, find, not_yet, row, suggest};
+use crate::keyword::{On, Row, Support, Table, find, row, suggest};
 use crate::model::{CertLine, Proxy, TlsSettings};
 use crate::place::check_shape;
 
@@ -18,8 +18,7 @@ impl HasTls for CertLine {
     }
 }
 
-pub(crate) const OPTIONS: Table<Parse<CertLine>> =
-    &[FILES, &tls::settings(M), &tls::range(M), TLS, &not_yet(On::HERE, M, "TLS", ["allow-0rtt"])];
+pub(crate) const OPTIONS: Table<Parse<CertLine>> = &[FILES, &tls::settings(M), &tls::range(M), TLS];
 
 const fn own(
     name: &'static str,
@@ -64,6 +63,10 @@ pub(crate) const NO_TIMESTAMPS: &str =
     "'sctl' : certificate timestamps are not sent in the handshake, no effect";
 
 const TLS: &[Row<Parse<CertLine>>] = &[
+    own("allow-0rtt", "", "takes data before the handshake is complete", |_, line, args| {
+        line.tls.settings.allow_0rtt = Some(args.keyword_span());
+        Ok(())
+    }),
     own("ca-verify-file", "<cafile>", "authorities that clients are not told", |cx, line, args| {
         line.tls.ca_verify_file = Some(args.string(cx, "a file")?);
         Ok(())

@@ -195,6 +195,10 @@ pub(crate) const BIND_SETTINGS: &[Row<Parse<Bind>>] = &settings(M);
 
 /// The other rows of `bind`.
 pub(crate) const BIND: &[Row<Parse<Bind>>] = &[
+    tls("allow-0rtt", M, "", "takes data before the handshake is complete", |_, bind, args| {
+        bind.tls.settings.allow_0rtt = Some(args.keyword_span());
+        Ok(())
+    }),
     tls(
         "ca-ignore-err",
         M,
@@ -215,6 +219,10 @@ pub(crate) const BIND: &[Row<Parse<Bind>>] = &[
             Ok(())
         },
     ),
+    tls("ca-sign-pass", M, "<passphrase>", "opens the key of ca-sign-file", |cx, bind, args| {
+        bind.tls.ca_sign_pass = Some(args.string(cx, "a passphrase")?);
+        Ok(())
+    }),
     tls(
         "ca-verify-file",
         M,
@@ -294,8 +302,12 @@ pub(crate) fn verify(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<Spanne
 }
 
 /// Rows of `bind` that are not carried.
-pub(crate) const BIND_NOT_YET: &[Row<Parse<Bind>>] =
-    &not_yet(On::HERE, M, "TLS", ["allow-0rtt", "ca-sign-pass", "ech", "ssl-f-use"]);
+pub(crate) const BIND_NOT_YET: &[Row<Parse<Bind>>] = &not_yet(
+    On::HERE,
+    M,
+    "the TLS library has no Encrypted Client Hello on the server's side",
+    ["ech"],
+);
 
 /// `ktls`: the library's own records are faster than a kernel that is told them.
 pub(crate) fn ktls(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed {

@@ -82,6 +82,8 @@ pub struct BindTls {
     pub generate_certificates: Option<Span>,
     /// Certificate and key of the authority that signs them.
     pub ca_sign_file: Option<Spanned<String>>,
+    /// Opens the key in it.
+    pub ca_sign_pass: Option<Spanned<String>>,
 }
 
 /// A certificate with what it is shown with: a line of a `crt-list`, or `ssl-f-use`.
@@ -181,10 +183,19 @@ pub struct TlsGlobal {
     /// `tune.ssl.capture-buffer-size`, in bytes.
     pub capture: Option<Spanned<u32>>,
     pub keylog: Option<Spanned<bool>>,
+    /// `tune.ssl.certificate-compression`: on by default.
+    pub certificate_compression: Option<Spanned<bool>>,
+    /// `ssl-passphrase-cmd`: a program and its arguments.
+    pub passphrase_cmd: Option<Vec<Spanned<String>>>,
     pub ocsp: OcspGlobal,
 }
 
 impl TlsGlobal {
+    /// Whether certificates may travel compressed (RFC 8879).
+    pub fn compresses_certificates(&self) -> bool {
+        self.certificate_compression.is_none_or(|on| on.value)
+    }
+
     /// Notes what the defaults are from a line on.
     pub fn step(&mut self, span: Span) {
         self.steps.push((span, self.bind.clone(), self.server.clone()));

@@ -16,13 +16,7 @@ pub(crate) const NOT_YET: &[Row<Parse>] = &not_yet(
     On::HERE,
     M,
     "TLS",
-    [
-        "acme.scheduler",
-        "jwt.decrypt_alg_list",
-        "jwt.decrypt_enc_list",
-        "ssl-passphrase-cmd",
-        "tune.ssl.certificate-compression",
-    ],
+    ["acme.scheduler", "jwt.decrypt_alg_list", "jwt.decrypt_enc_list"],
 );
 
 /// What there is of OpenSSL only: engines, providers, finite field groups, how its memory and records are managed.
@@ -233,6 +227,18 @@ pub(crate) const GLOBAL: &[Row<Parse>] = &[
         load_extra,
     ),
     global(
+        "ssl-passphrase-cmd",
+        "<cmd> [<args>...]",
+        M,
+        "program that tells passphrases of private keys",
+        |cx, g, args| {
+            let mut words = vec![args.string(cx, "a program")?];
+            words.extend(args.rest().iter().cloned());
+            g.tls.passphrase_cmd = Some(words);
+            Ok(())
+        },
+    ),
+    global(
         "ssl-server-verify",
         "{none|required}",
         M,
@@ -275,6 +281,17 @@ pub(crate) const GLOBAL: &[Row<Parse>] = &[
         "former name of tune.ssl.capture-buffer-size",
         |cx, g, args| {
             g.tls.capture = Some(args.number(cx, 0..=65_536)?);
+            args.end(cx)
+        },
+    ),
+    global(
+        "tune.ssl.certificate-compression",
+        "{auto|off}",
+        "3.2",
+        "certificates may travel compressed",
+        |cx, g, args| {
+            g.tls.certificate_compression =
+                Some(args.choice(cx, &[("auto", true), ("off", false)])?);
             args.end(cx)
         },
     ),

@@ -28,6 +28,8 @@ pub enum Flow<'a> {
     /// On with the next rule once the body, or `at_least` bytes of it (when that is not 0), are there; after `ms` the
     /// client is told that it was too slow.
     Body { ms: u32, at_least: u64 },
+    /// On with the next rule once the client's TLS handshake is complete.
+    Handshake,
     /// On with the next rule once the name is resolved, or cannot be.
     Resolve(Resolve<'a>),
 }

@@ -1,4 +1,4 @@
-//! Actions that let time pass (configuration manual, 4.4 "pause" and "wait-for-body").
+//! Actions that let time pass (configuration manual, 4.4 "pause", "wait-for-body" and "wait-for-handshake").
 
 use proxy_types::{Diagnostic, time::parse_timer};
 
@@ -21,6 +21,13 @@ pub(super) const ACTIONS: &[ActionDef] = &[
         parse: wait_for_body,
         syntax: "time <time> [ at-least <bytes> ]",
         doc: "Waits for the body, or some bytes of it, and answers 408 when they do not come.",
+    },
+    ActionDef {
+        name: "wait-for-handshake",
+        sets: Sets::of(".....Y.."),
+        parse: |_, _| Ok(Box::new(WaitForHandshake)),
+        syntax: "",
+        doc: "Holds requests of early data until the TLS handshake is complete.",
     },
 ];
 
@@ -137,5 +144,17 @@ fn wait_for_body(args: &mut ActionArgs<'_, '_>, _: &mut ParseCx<'_>) -> Parsed<B
 impl Act for WaitForBody {
     fn run<'a>(&'a self, _: &mut RuleEnv<'_, 'a>) -> Flow<'a> {
         Flow::Body { ms: self.ms, at_least: self.at_least }
+    }
+}
+
+#[derive(Debug)]
+struct WaitForHandshake;
+
+impl Act for WaitForHandshake {
+    fn run<'a>(&'a self, env: &mut RuleEnv<'_, 'a>) -> Flow<'a> {
+        match env.base.session.is_some_and(|session| session.connection.is_early()) {
+            true => Flow::Handshake,
+            false => Flow::Next,
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! What is known of a connection beyond its addresses.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 /// A connection, on either side.
 #[derive(Clone, Debug, Default)]
@@ -11,6 +13,15 @@ pub struct Connection {
     pub proxy: Option<Arc<ProxyHeader>>,
     /// Why it did not come to a session: 0 is nothing (configuration manual, 7.3.3 "fc_err_str").
     pub error: u8,
+}
+
+impl Connection {
+    /// Whether the TLS handshake still goes on while early data are served.
+    #[must_use]
+    pub fn is_early(&self) -> bool {
+        let early = self.tls.as_ref().and_then(|tls| tls.early.as_ref());
+        early.is_some_and(|early| early.is_pending())
+    }
 }
 
 /// What a PROXY protocol header said beside the addresses.
@@ -71,6 +82,51 @@ pub struct Tls {
     /// Secrets of the session by their label in key logs, when logging them is on.
     pub secrets: Vec<(Box<str>, Box<[u8]>)>,
     pub client_random: Option<Box<[u8]>>,
+    /// The client sent data before its handshake was complete.
+    pub early: Option<Arc<Early>>,
+}
+
+/// A handshake that goes on while its early data (RFC 8446, 2.3) are served.
+#[derive(Debug, Default)]
+pub struct Early {
+    state: AtomicU8,
+    waiting: Mutex<Vec<Waker>>,
+}
+
+impl Early {
+    const PENDING: u8 = 0;
+    const COMPLETE: u8 = 1;
+    const FAILED: u8 = 2;
+
+    /// Until then, what came may be a copy of what somebody else sent before.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        self.state.load(Ordering::Acquire) == Self::PENDING
+    }
+
+    /// The handshake ended, one way or the other. Only the first call counts.
+    pub fn end(&self, complete: bool) {
+        let state = if complete { Self::COMPLETE } else { Self::FAILED };
+        let order = (Ordering::AcqRel, Ordering::Acquire);
+        let _ = self.state.compare_exchange(Self::PENDING, state, order.0, order.1);
+        let waiting =
+            std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// Waits for the end; whether it is a good one.
+    pub fn poll_end(&self, cx: &mut Context<'_>) -> Poll<bool> {
+        if self.is_pending() {
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+                waiting.push(cx.waker().clone());
+            }
+        }
+        match self.state.load(Ordering::Acquire) {
+            Self::PENDING => Poll::Pending,
+            state => Poll::Ready(state == Self::COMPLETE),
+        }
+    }
 }
 
 /// Names and messages of [`Connection::error`], by number (configuration manual, 7.3.3 "fc_err_str").

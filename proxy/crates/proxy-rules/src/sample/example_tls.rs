@@ -26,6 +26,7 @@ fn tls(sni: &str) -> Tls {
     // Subject of the certificate, at its place in it.
     let root = crate::x509::parse(CERTIFICATE).map(|c| c.subject().as_raw().into());
     Tls {
+        early: None,
         version: "TLSv1.3",
         cipher: "TLS_AES_256_GCM_SHA384",
         bits: 256,

@@ -167,7 +167,11 @@ pub(super) fn apply(
         s.facts.listener.counters.local().denied_req.inc();
     };
     match verdict {
-        Verdict::Go | Verdict::Pause(_) | Verdict::Body { .. } | Verdict::Resolve(_) => None,
+        Verdict::Go
+        | Verdict::Pause(_)
+        | Verdict::Body { .. }
+        | Verdict::Handshake
+        | Verdict::Resolve(_) => None,
         Verdict::Close(close) => {
             count_denied(s);
             super::close_connection(s, close);
@@ -291,6 +295,10 @@ fn prepare(s: &Session, x: &mut Exchange, back: &Back) {
         }
     }
     forwarded::add(s, x, back);
+    // The server may want to wait for a request that cannot be a copy of another (RFC 8470, 5.1).
+    if s.facts.connection.is_early() && !x.request.headers().contains(b"early-data") {
+        x.request.headers_mut().append(b"early-data", b"1");
+    }
     x.keep_server &= !x.request.flags().close_after;
     if x.request.flags().te {
         restrict_te(&mut x.request);

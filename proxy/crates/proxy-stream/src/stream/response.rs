@@ -80,6 +80,7 @@ fn response_rules(s: &Session, x: &mut Exchange) -> Result<(), Fault> {
             Verdict::Go
             | Verdict::Pause(_)
             | Verdict::Body { .. }
+            | Verdict::Handshake
             | Verdict::Resolve(_)
             | Verdict::Service(_) => {}
             Verdict::Close(close) => {

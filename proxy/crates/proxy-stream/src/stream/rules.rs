@@ -42,6 +42,8 @@ pub(super) enum Verdict {
     Service(&'static ServiceDef),
     /// On with the next rule once the body, or `at_least` bytes of it, are there.
     Body { limit: Duration, at_least: u64 },
+    /// On with the next rule once the client's TLS handshake is complete.
+    Handshake,
     /// On with the next rule once a name is resolved, or cannot be.
     Resolve(Box<Resolving>),
 }
@@ -88,6 +90,7 @@ pub(super) async fn first_verdict(
                     let until = s.thread.tick() + limit;
                     Box::pin(buffer::wait_until(s, x, Some(until), at_least)).await?;
                 }
+                Verdict::Handshake => Box::pin(handshake(s)).await?,
                 verdict => return Ok(verdict),
             }
         }
@@ -119,6 +122,27 @@ async fn pause(s: &mut Session, delay: Duration) -> Result<(), Fault> {
     })
     .await;
     s.server_timer.disarm();
+    outcome
+}
+
+/// Waits for the end of the client's TLS handshake, as long as one may take.
+async fn handshake(s: &mut Session) -> Result<(), Fault> {
+    let tls = s.facts.connection.tls.clone();
+    let Some(early) = tls.as_ref().and_then(|tls| tls.early.as_ref()) else { return Ok(()) };
+    s.client_timer.arm(s.front.frontend.timeouts.client_hs());
+    let outcome = poll_fn(|cx| {
+        // Streams of a connection do not read it themselves; whoever does wakes them.
+        let _ = s.client.io.poll_handshake(cx);
+        if let Poll::Ready(complete) = early.poll_end(cx) {
+            return Poll::Ready(if complete { Ok(()) } else { Err(Fault::RequestAbort) });
+        }
+        if s.is_killed() {
+            return Poll::Ready(Err(Fault::Killed));
+        }
+        s.client_timer.poll_expired(cx).map(|()| Err(Fault::RequestTimeout))
+    })
+    .await;
+    s.client_timer.disarm();
     outcome
 }
 
@@ -260,6 +284,7 @@ fn run(
         Flow::Body { ms, at_least } => {
             Verdict::Body { limit: Duration::from_millis(u64::from(ms)), at_least }
         }
+        Flow::Handshake => Verdict::Handshake,
         Flow::Resolve(wanted) => Verdict::Resolve(Resolving::new(&wanted)),
         Flow::Close(close) => Verdict::Close(close),
         Flow::Service(service) => Verdict::Service(service),
@@ -377,6 +402,7 @@ pub(super) fn on_content(
         | Flow::Reply(_)
         | Flow::Service(_)
         | Flow::Body { .. }
+        | Flow::Handshake
         | Flow::Pause { .. } => Some(Verdict::Go),
     };
     drop(bump);

@@ -12,7 +12,7 @@ use proxy_tls::rustls::server::{Accepted, Acceptor};
 use proxy_tls::rustls::{self, Connection};
 
 use super::handshake::{self, HandshakeError};
-use super::tls_stream::{Sync, TlsStream};
+use super::tls_stream::{Early, Sync, TlsStream};
 
 /// `unrecognized_name` (RFC 6066, 3), fatal, in a record of its own.
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
@@ -56,15 +56,21 @@ pub(crate) async fn accept(
             break;
         }
     }
-    let outcome = handshake::complete(&mut tls, &mut socket, &mut found, expired).await;
+    let mut early = Vec::new();
+    let outcome = handshake::complete(&mut tls, &mut socket, &mut found, &mut early, expired).await;
     let mut facts = handshake::facts(&tls, found);
+    let early = (!early.is_empty()).then(|| Early::new(early));
+    if let Some(early) = &early {
+        facts.established = true;
+        facts.early = Some(early.told());
+    }
     facts.crtname = Some(name);
     facts.hello = raw.and_then(|raw| body(&raw));
     facts.own = Some(certificate.der.clone());
     if facts.sni.is_none() {
         facts.sni = before.sni;
     }
-    (outcome.map(|()| TlsStream::new(socket, tls)), facts)
+    (outcome.map(|()| TlsStream::new(socket, tls, early)), facts)
 }
 
 /// Waits for the whole ClientHello. What of `received` comes after it is returned, too.

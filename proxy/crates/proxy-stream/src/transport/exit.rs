@@ -196,9 +196,10 @@ async fn connect(
         Err(error) => return (Err(HandshakeError::Tls(error)), Tls::default()),
     };
     let expired = |cx: &mut Context<'_>| timer.poll_expired(cx);
-    let outcome = handshake::complete(&mut tls, &mut socket, &mut found, expired).await;
+    let outcome =
+        handshake::complete(&mut tls, &mut socket, &mut found, &mut Vec::new(), expired).await;
     let facts = handshake::facts(&tls, found);
-    (outcome.map(|()| TlsStream::new(socket, tls)), facts)
+    (outcome.map(|()| TlsStream::new(socket, tls, None)), facts)
 }
 
 impl Exit {

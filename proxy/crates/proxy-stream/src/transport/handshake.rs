@@ -11,7 +11,7 @@ use proxy_tls::rustls::{self, Connection, HandshakeKind, ProtocolVersion};
 use proxy_tls::{ciphers, settings};
 
 use super::socks4::Socks4Error;
-use super::tls_stream::{poll_receive, poll_send};
+use super::tls_stream::{poll_receive, poll_send, take_early};
 
 /// Why a handshake did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -104,20 +104,22 @@ impl HandshakeError {
     }
 }
 
-/// Exchanges messages until the handshake is complete and everything is sent.
+/// Exchanges messages until the handshake is complete and everything is sent, or until `early` data came.
 pub(super) async fn complete(
     tls: &mut Connection,
     socket: &mut Stream,
     found: &mut Findings,
+    early: &mut Vec<u8>,
     expired: impl Fn(&mut Context<'_>) -> Poll<()>,
 ) -> Result<(), HandshakeError> {
-    poll_fn(|cx| poll_complete(tls, socket, found, &expired, cx)).await
+    poll_fn(|cx| poll_complete(tls, socket, found, early, &expired, cx)).await
 }
 
 fn poll_complete(
     tls: &mut Connection,
     socket: &mut Stream,
     found: &mut Findings,
+    early: &mut Vec<u8>,
     expired: &impl Fn(&mut Context<'_>) -> Poll<()>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<(), HandshakeError>> {
@@ -134,7 +136,8 @@ fn poll_complete(
             Poll::Ready(Err(error)) => return Poll::Ready(Err(HandshakeError::Io(error))),
             Poll::Pending => false,
         };
-        if sent && !tls.is_handshaking() {
+        take_early(tls, early);
+        if sent && (!tls.is_handshaking() || !early.is_empty()) {
             return Poll::Ready(Ok(()));
         }
         if !tls.is_handshaking() {

@@ -2,9 +2,11 @@
 
 use std::io::{self, IoSlice, Read, Write};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use proxy_net::Stream;
+use proxy_rules::sample::connection;
 use proxy_tls::rustls::Connection;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -13,7 +15,7 @@ use crate::io::Io;
 /// Bytes that are encrypted at once; four records.
 const CHUNK: usize = 64 * 1024;
 
-/// A connection whose handshake is complete.
+/// A connection whose handshake is complete, or goes on while the client's early data are served.
 ///
 /// A write is done once its records are with the kernel, so that nobody has to flush. Until then it is pending,
 /// and must be repeated with the same bytes in front.
@@ -24,6 +26,47 @@ pub struct TlsStream {
     held: usize,
     eof: bool,
     closed: bool,
+    early: Option<Box<Early>>,
+}
+
+/// What a client sent before its handshake was complete.
+pub(super) struct Early {
+    /// Received and not read yet.
+    data: Vec<u8>,
+    read: usize,
+    /// Tells others of the end of the handshake.
+    told: Arc<connection::Early>,
+}
+
+impl Early {
+    pub(super) fn new(data: Vec<u8>) -> Self {
+        Self { data, read: 0, told: Arc::default() }
+    }
+
+    pub(super) fn told(&self) -> Arc<connection::Early> {
+        self.told.clone()
+    }
+
+    fn rest(&self) -> &[u8] {
+        &self.data[self.read..]
+    }
+}
+
+impl Drop for Early {
+    fn drop(&mut self) {
+        // Nothing for those whose end came before.
+        self.told.end(false);
+    }
+}
+
+/// Moves early data that came to `to`. The library bounds them.
+pub(super) fn take_early(tls: &mut Connection, to: &mut Vec<u8>) {
+    if let Connection::Server(server) = tls
+        && let Some(mut early) = server.early_data()
+    {
+        // Reading from memory does not fail.
+        let _ = early.read_to_end(to);
+    }
 }
 
 /// The socket as the library wants to see it.
@@ -92,8 +135,41 @@ pub(super) fn poll_receive(
 }
 
 impl TlsStream {
-    pub(super) fn new(socket: Stream, tls: Connection) -> Self {
-        Self { socket, tls, held: 0, eof: false, closed: false }
+    pub(super) fn new(socket: Stream, tls: Connection, early: Option<Early>) -> Self {
+        let mut this =
+            Self { socket, tls, held: 0, eof: false, closed: false, early: early.map(Box::new) };
+        this.after_step(true);
+        this
+    }
+
+    /// Takes in early data, and notes whether the handshake goes on.
+    fn after_step(&mut self, well: bool) {
+        let Some(early) = &mut self.early else { return };
+        take_early(&mut self.tls, &mut early.data);
+        if !well || !self.tls.is_handshaking() || self.eof {
+            early.told.end(well && !self.tls.is_handshaking());
+            if early.rest().is_empty() {
+                self.early = None;
+            }
+        }
+    }
+
+    /// Receives once, and answers what came.
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if ready!(poll_receive(&mut self.tls, &mut self.socket, cx))? == 0 {
+            self.eof = true;
+        }
+        let outcome = self.tls.process_new_packets();
+        self.after_step(outcome.is_ok());
+        // Answers to what came, such as a change of keys or an alert. Should they not fit now, they go with the
+        // next write.
+        if self.tls.wants_write() {
+            let _ = self.poll_send(cx);
+        }
+        Poll::Ready(match outcome {
+            Ok(_) => Ok(()),
+            Err(error) => Err(io::Error::new(io::ErrorKind::InvalidData, error)),
+        })
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -131,6 +207,15 @@ impl AsyncRead for TlsStream {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         loop {
+            if let Some(early) = &mut this.early
+                && !early.rest().is_empty()
+            {
+                let n = early.rest().len().min(buf.remaining());
+                buf.put_slice(&early.rest()[..n]);
+                early.read += n;
+                this.after_step(true);
+                return Poll::Ready(Ok(()));
+            }
             match this.tls.reader().read(buf.initialize_unfilled()) {
                 Ok(n) => {
                     buf.advance(n);
@@ -146,18 +231,7 @@ impl AsyncRead for TlsStream {
             if this.eof {
                 return Poll::Ready(Ok(()));
             }
-            if ready!(poll_receive(&mut this.tls, &mut this.socket, cx))? == 0 {
-                this.eof = true;
-            }
-            let outcome = this.tls.process_new_packets();
-            // Answers to what came, such as a change of keys or an alert. Should they not fit now, they go with the
-            // next write.
-            if this.tls.wants_write() {
-                let _ = this.poll_send(cx);
-            }
-            if let Err(error) = outcome {
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, error)));
-            }
+            ready!(this.poll_step(cx))?;
         }
     }
 }
@@ -214,6 +288,15 @@ impl Io for TlsStream {
 
     fn is_tls(&self) -> bool {
         true
+    }
+
+    fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.early.is_some() && self.tls.is_handshaking() && !self.eof {
+            if ready!(self.poll_step(cx)).is_err() {
+                break;
+            }
+        }
+        Poll::Ready(())
     }
 
     fn into_socket(self: Box<Self>) -> Result<Stream, Box<dyn Io>> {

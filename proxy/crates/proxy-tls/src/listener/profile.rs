@@ -66,12 +66,14 @@ pub struct Shared {
     pub lifetime: u32,
     /// `tune.ssl.keylog`.
     pub key_log: Option<Arc<dyn KeyLog>>,
+    /// Certificates may travel compressed (RFC 8879).
+    pub compress: bool,
 }
 
 impl Default for Shared {
     /// HAProxy's defaults: 20000 sessions, 300 s.
     fn default() -> Self {
-        Self { ticket_keys: None, sessions: 20_000, lifetime: 300, key_log: None }
+        Self { ticket_keys: None, sessions: 20_000, lifetime: 300, key_log: None, compress: true }
     }
 }
 
@@ -122,10 +124,15 @@ impl Profile {
         let ticketer = (options.tickets && options.early_data == 0 && !forgiving)
             .then(|| ticketer(options, shared))
             .transpose()?;
-        let sessions: Arc<dyn StoresServerSessions> = if shared.sessions == 0 || forgiving {
+        // Where tickets were wanted, they are remembered instead.
+        let remembered = match shared.sessions {
+            0 if options.tickets && options.early_data > 0 => Shared::default().sessions,
+            sessions => sessions,
+        };
+        let sessions: Arc<dyn StoresServerSessions> = if remembered == 0 || forgiving {
             Arc::new(NoServerSessionStorage {})
         } else {
-            ServerSessionMemoryCache::new(shared.sessions)
+            ServerSessionMemoryCache::new(remembered)
         };
         Ok(Self {
             prepared,
@@ -186,6 +193,12 @@ impl Profile {
             config.key_log = key_log.clone();
         }
         config.max_early_data_size = self.early_data;
+        // Requests of early data are answered before the client's last message of the handshake.
+        config.send_half_rtt_data = self.early_data > 0;
+        if !self.shared.compress {
+            config.cert_compressors = Vec::new();
+            config.cert_decompressors = Vec::new();
+        }
         Some(Arc::new(config))
     }
 }

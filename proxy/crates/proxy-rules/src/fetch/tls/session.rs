@@ -212,6 +212,15 @@ pub(in crate::fetch) const FETCHES: &[FetchDef] = &[
     )
     .eg(&[("ssl_fc_curve", Some("X25519"))]),
     FetchDef::new(
+        "ssl_fc_early_rcvd",
+        &[],
+        Type::Bool,
+        Validity::of(".YYYYYYYYYYYYYYYYYY..."),
+        early_rcvd,
+        "True when the client sent data before its handshake was complete, whether it is now or not.",
+    )
+    .eg(&[("ssl_fc_early_rcvd", Some("0"))]),
+    FetchDef::new(
         "ssl_fc_err",
         &[],
         Type::Sint,
@@ -238,6 +247,15 @@ pub(in crate::fetch) const FETCHES: &[FetchDef] = &[
         "True when the client showed a certificate in this connection.",
     )
     .eg(&[("ssl_fc_has_crt", Some("1"))]),
+    FetchDef::new(
+        "ssl_fc_has_early",
+        &[],
+        Type::Bool,
+        Validity::of(".YYYYYYYYYYYYYYYYYY..."),
+        has_early,
+        "True when the client sent data before its handshake was complete, and it still is not.",
+    )
+    .eg(&[("ssl_fc_has_early", Some("0"))]),
     FetchDef::new(
         "ssl_fc_has_sni",
         &[],
@@ -353,6 +371,15 @@ fn crtname<'a>(cx: &EvalCtx<'a>, _: &'a Args, _: &mut Cursor) -> Option<Sample<'
 fn has_crt<'a>(cx: &EvalCtx<'a>, _: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {
     let tls = Front::tls(cx)?;
     Some(Sample::Bool(!tls.peer.is_empty() && !tls.resumed))
+}
+
+fn early_rcvd<'a>(cx: &EvalCtx<'a>, _: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {
+    cx.session?;
+    Some(Sample::Bool(Front::tls(cx).is_some_and(|tls| tls.early.is_some())))
+}
+
+fn has_early<'a>(cx: &EvalCtx<'a>, _: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {
+    Some(Sample::Bool(cx.session?.connection.is_early()))
 }
 
 fn has_sni<'a>(cx: &EvalCtx<'a>, _: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {
