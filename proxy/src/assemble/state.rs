@@ -217,6 +217,7 @@ fn listeners(
                     maxconn: bind.maxconn.map_or(0, |limit| limit.value),
                     transport: transport.clone(),
                     proto: proto(bind.proto),
+                    idle_ping: bind.idle_ping.map(|every| every.value),
                 });
             }
         }
@@ -561,6 +562,7 @@ fn server(
             .inet()
     });
     spec.proto = proto(options.proto);
+    spec.idle_ping = options.idle_ping.map(|every| every.value);
     spec.max_reuse = options.max_reuse.and_then(|count| u32::try_from(count.value).ok());
     spec.pool_max_conn = options.pool_max_conn.and_then(|max| u32::try_from(max.value).ok());
     if let Some(delay) = options.pool_purge_delay {

@@ -67,6 +67,7 @@ impl FlowLog {
             tracked: Default::default(),
             vars: Vars::default(),
             connection: Default::default(),
+            link: Default::default(),
         };
         let line = self.lines.get().wrapping_add(1);
         self.lines.set(line);

@@ -137,6 +137,7 @@ fn admin() -> Rc<Admin> {
             maxconn: 0,
             transport: None,
             proto: None,
+            idle_ping: None,
         }],
         ..FrontendSpec::default()
     };

@@ -74,6 +74,10 @@ impl RequestHead {
                     self.flags.expect_continue |= value.eq_ignore_ascii_case(b"100-continue");
                     push_field(headers, name, value);
                 }
+                b"te" => {
+                    self.flags.te = true;
+                    push_field(headers, name, value);
+                }
                 _ => push_field(headers, name, value),
             }
         }

@@ -8,6 +8,7 @@
 
 pub mod framed;
 pub mod h1;
+pub mod h2;
 mod headers;
 mod message;
 pub mod status;

@@ -6,6 +6,7 @@ use crate::options::Proto;
 use proxy_types::ListenerId;
 use std::any::Any;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What opens connections, or lets them in, beyond the socket: TLS, PROXY protocol. Made and read by `proxy-stream`.
 pub type Transport = Arc<dyn Any + Send + Sync>;
@@ -24,6 +25,8 @@ pub struct ListenerSpec {
     pub transport: Option<Transport>,
     /// `proto`.
     pub proto: Option<Proto>,
+    /// `idle-ping`: how often a silent client of HTTP/2 is asked whether it lives.
+    pub idle_ping: Option<Duration>,
 }
 
 /// One address of a `bind` line.
@@ -35,6 +38,8 @@ pub struct Listener {
     pub maxconn: u32,
     pub transport: Option<Transport>,
     pub proto: Option<Proto>,
+    /// `idle-ping`.
+    pub idle_ping: Option<Duration>,
     /// Sessions that live now.
     pub sessions: Gauge,
     pub counters: Counted<ListenerCounters>,
@@ -49,6 +54,7 @@ impl Listener {
             maxconn: spec.maxconn,
             transport: spec.transport,
             proto: spec.proto,
+            idle_ping: spec.idle_ping,
             sessions: Gauge::default(),
             counters: Counted::default(),
         }

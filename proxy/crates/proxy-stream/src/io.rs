@@ -176,8 +176,6 @@ pub struct Conn {
     pub shut: bool,
     /// [`Io::framed`] is there.
     pub framed: bool,
-    /// Heads that only the relaxed rules took.
-    pub glitches: u32,
 }
 
 /// What the callback of [`Conn::poll_process`] made of the bytes it was given.
@@ -192,7 +190,7 @@ impl Conn {
     #[must_use]
     pub fn new(mut io: Box<dyn Io>) -> Self {
         let framed = io.framed().is_some();
-        Self { io, input: Input::default(), eof: false, shut: false, framed, glitches: 0 }
+        Self { io, input: Input::default(), eof: false, shut: false, framed }
     }
 
     /// Stands in for a connection that went elsewhere.

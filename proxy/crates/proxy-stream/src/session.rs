@@ -218,6 +218,7 @@ impl Session {
             vars: Default::default(),
             tracked: Default::default(),
             connection: Default::default(),
+            link: Default::default(),
         };
         Self {
             thread,
@@ -280,6 +281,19 @@ impl Session {
         {
             client.abort();
         }
+        self.thread.recycle(exchange);
+    }
+
+    /// Answers a request of a stream that cannot be understood.
+    pub(crate) async fn refuse_framed(mut self, number: u32, mut exchange: Box<Exchange>) {
+        poll_fn(|cx| {
+            self.enter(cx);
+            Poll::Ready(())
+        })
+        .await;
+        self.requests = u64::from(number);
+        (exchange.record.start, exchange.record.first_byte) = (self.started, self.started);
+        stream::refuse(&mut self, &mut exchange, Fault::BadRequest { status: 400 }).await;
         self.thread.recycle(exchange);
     }
 
@@ -370,8 +384,9 @@ impl Session {
                 && !self.front.frontend.options.disable_h2_upgrade
                 && self.proto.is_none();
             let carried = &mut self.carried;
+            let facts = &self.facts;
             let glitches = thread.env.glitches[0];
-            let parse = |client: &mut Conn, data: &mut [u8], _: &mut Context<'_>| {
+            let parse = |_: &mut Conn, data: &mut [u8], _: &mut Context<'_>| {
                 if data.is_empty() {
                     return Used { consumed: 0, value: Some(HeadEnd::Closed(exchange.is_some())) };
                 }
@@ -395,12 +410,13 @@ impl Session {
                     Ok(Progress::Incomplete) => Used { consumed: 0, value: None },
                     Ok(Progress::Complete { consumed }) => {
                         x.record.bytes_in = consumed as u64;
-                        if limits.relaxed && glitches.threshold > 0 {
+                        if limits.relaxed {
                             let strict = Limits { relaxed: false, ..*limits };
                             let mut again = RequestHead::default();
-                            client.glitches +=
-                                u32::from(parse_request(data, &strict, &mut again).is_err());
-                            if glitches.exhausted(client.glitches) {
+                            if parse_request(data, &strict, &mut again).is_err() {
+                                facts.count_glitch(thread.now(thread.tick()));
+                            }
+                            if glitches.exhausted(facts.link.glitches.get()) {
                                 return Used { consumed, value: Some(HeadEnd::Killed) };
                             }
                         }

@@ -138,6 +138,17 @@ pub(crate) const OPTIONS: Table<Parse> = &[
             bind.name = Some(args.string(cx, "a name")?);
             Ok(())
         }),
+        row(
+            "idle-ping",
+            On::HERE,
+            "<delay>",
+            M,
+            "how often silent clients of HTTP/2 are asked whether they live",
+            |cx, bind, args| {
+                bind.idle_ping = Some(args.timer(cx)?);
+                Ok(())
+            },
+        ),
         row("proto", On::HERE, "<name>", M, "what clients speak", |cx, bind, args| {
             bind.proto = Some(proto(cx, args)?);
             Ok(())
@@ -269,7 +280,7 @@ pub(crate) const OPTIONS: Table<Parse> = &[
         ),
         removed("process", "2.5", "use 'thread' to bind a listener to threads"),
     ],
-    &not_yet(On::HERE, M, "sockets", ["idle-ping", "nbconn", "tcp-md5sig", "tcp-ss"]),
+    &not_yet(On::HERE, M, "sockets", ["nbconn", "tcp-md5sig", "tcp-ss"]),
     &not_yet(On::HERE, M, "QUIC", ["quic-cc-algo", "quic-force-retry", "quic-socket"]),
     tls::BIND_VERSIONS,
     tls::BIND_SETTINGS,

@@ -343,6 +343,17 @@ pub(crate) const OPTIONS: Table<Parse> = &[
                 Ok(())
             },
         ),
+        row(
+            "idle-ping",
+            On::HERE,
+            "<delay>",
+            M,
+            "how often silent servers of HTTP/2 are asked whether they live",
+            |cx, s, args| {
+                s.options.idle_ping = Some(args.timer(cx)?);
+                Ok(())
+            },
+        ),
         row("proto", On::HERE, "<name>", M, "what the server speaks", |cx, s, args| {
             s.options.proto = Some(proto(cx, args)?);
             Ok(())
@@ -459,16 +470,7 @@ pub(crate) const OPTIONS: Table<Parse> = &[
         On::HERE,
         M,
         "server connections",
-        [
-            "from",
-            "idle-ping",
-            "log-bufsize",
-            "log-proto",
-            "pool-conn-name",
-            "quic-cc-algo",
-            "tcp-md5sig",
-            "ws",
-        ],
+        ["from", "log-bufsize", "log-proto", "pool-conn-name", "quic-cc-algo", "tcp-md5sig", "ws"],
     ),
     names::NAMES,
     tls_server::VERSIONS,

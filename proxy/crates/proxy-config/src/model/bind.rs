@@ -19,6 +19,8 @@ pub struct Bind {
     pub interface: Option<Spanned<String>>,
     /// `proto`: what clients speak, whatever they begin with.
     pub proto: Option<Spanned<Proto>>,
+    /// `idle-ping`: how often silent clients of HTTP/2 are asked whether they live.
+    pub idle_ping: Option<Spanned<Duration>>,
     /// Connections on each listener. The proxy's `maxconn` by default.
     pub maxconn: Option<Spanned<u32>>,
     /// Listen queue. The proxy's `backlog` by default.

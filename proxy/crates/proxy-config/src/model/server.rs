@@ -80,6 +80,8 @@ pub struct ServerOptions {
     pub pool_purge_delay: Option<Spanned<Duration>>,
     /// `proto`: what the server speaks, whatever ALPN says.
     pub proto: Option<Spanned<Proto>>,
+    /// `idle-ping`: how often silent servers of HTTP/2 are asked whether they live.
+    pub idle_ping: Option<Spanned<Duration>>,
     /// TCP congestion control, by its name in the kernel.
     pub congestion: Option<Spanned<String>>,
     /// Network namespace to connect from.

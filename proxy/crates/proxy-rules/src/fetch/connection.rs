@@ -36,6 +36,33 @@ pub(super) const FETCHES: &[FetchDef] = &[
     )
     .eg(&[("bc_err_str", Some("Timeout during SSL handshake"))]),
     FetchDef::new(
+        "bc_glitches",
+        &[],
+        Type::Sint,
+        Validity::of("...........YYYYYYYYY.."),
+        glitches::<Back>,
+        "Anomalies of the server's protocol on its connection.",
+    )
+    .eg(&[("bc_glitches", Some("4"))]),
+    FetchDef::new(
+        "bc_nb_streams",
+        &[],
+        Type::Sint,
+        Validity::of("...........YYYYYYYYY.."),
+        streams::<Back>,
+        "Streams that are open on the server's connection.",
+    )
+    .eg(&[("bc_nb_streams", Some("2"))]),
+    FetchDef::new(
+        "bc_settings_streams_limit",
+        &[],
+        Type::Sint,
+        Validity::of("...........YYYYYYYYY.."),
+        limit::<Back>,
+        "Streams that may be open at once on the server's connection.",
+    )
+    .eg(&[("bc_settings_streams_limit", Some("100"))]),
+    FetchDef::new(
         "fc_err",
         &[],
         Type::Sint,
@@ -62,6 +89,24 @@ pub(super) const FETCHES: &[FetchDef] = &[
         "The error that ended the client's connection.",
     )
     .eg(&[("fc_err_str", Some("SSL client certificate not trusted"))]),
+    FetchDef::new(
+        "fc_glitches",
+        &[],
+        Type::Sint,
+        Validity::of("YYYYYYYYYYYYYYYYYYYY.."),
+        glitches::<Front>,
+        "Anomalies of the client's protocol on its connection.",
+    )
+    .eg(&[("fc_glitches", Some("3"))]),
+    FetchDef::new(
+        "fc_nb_streams",
+        &[],
+        Type::Sint,
+        Validity::of("YYYYYYYYYYYYYYYYYYYY.."),
+        streams::<Front>,
+        "Streams that are open on the client's connection.",
+    )
+    .eg(&[("fc_nb_streams", Some("2"))]),
     FetchDef::new(
         "fc_pp_authority",
         &[],
@@ -104,6 +149,15 @@ pub(super) const FETCHES: &[FetchDef] = &[
         "True when a PROXY protocol header came.",
     )
     .eg(&[("fc_rcvd_proxy", Some("1"))]),
+    FetchDef::new(
+        "fc_settings_streams_limit",
+        &[],
+        Type::Sint,
+        Validity::of("YYYYYYYYYYYYYYYYYYYY.."),
+        limit::<Front>,
+        "Streams that may be open at once on the client's connection.",
+    )
+    .eg(&[("fc_settings_streams_limit", Some("100"))]),
 ];
 
 fn check_tlv(args: &mut Args) -> Result<(), String> {
@@ -141,6 +195,18 @@ fn tlv_type(text: &str) -> Option<u8> {
         Some(hex) => u8::from_str_radix(hex, 16).ok(),
         None => text.parse().ok(),
     }
+}
+
+fn glitches<'a, S: Side>(cx: &EvalCtx<'a>, _: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {
+    Some(Sample::Int(i64::from(S::link(cx)?.glitches.get())))
+}
+
+fn streams<'a, S: Side>(cx: &EvalCtx<'a>, _: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {
+    Some(Sample::Int(i64::from(S::link(cx)?.streams.get())))
+}
+
+fn limit<'a, S: Side>(cx: &EvalCtx<'a>, _: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {
+    Some(Sample::Int(i64::from(S::link(cx)?.limit.get())))
 }
 
 fn err<'a, S: Side>(cx: &EvalCtx<'a>, _: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {

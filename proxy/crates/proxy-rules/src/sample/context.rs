@@ -2,10 +2,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use bumpalo::Bump;
 use proxy_http::{RequestHead, ResponseHead};
+use proxy_state::stick::data::id;
 use proxy_state::{Backend, Frontend, Listener, Now, Registry, Server};
 
 use super::connection::Connection;
@@ -63,6 +65,24 @@ pub struct Clock {
     pub utc_offset: i32,
 }
 
+/// What the protocol of a connection counts.
+#[derive(Clone, Debug)]
+pub struct LinkFacts {
+    /// Anomalies so far.
+    pub glitches: Cell<u32>,
+    /// Streams that are open.
+    pub streams: Cell<u32>,
+    /// Streams that may be open at once.
+    pub limit: Cell<u32>,
+}
+
+impl Default for LinkFacts {
+    /// A connection that carries one stream.
+    fn default() -> Self {
+        Self { glitches: Cell::new(0), streams: Cell::new(1), limit: Cell::new(1) }
+    }
+}
+
 /// A client connection.
 #[derive(Clone, Debug)]
 pub struct Session {
@@ -76,6 +96,21 @@ pub struct Session {
     /// Entries of stick tables tracked for the life of the connection.
     pub tracked: Tracked,
     pub connection: Connection,
+    /// What the client's protocol counts.
+    pub link: Rc<LinkFacts>,
+}
+
+impl Session {
+    /// Counts one more anomaly of the client's protocol.
+    pub fn count_glitch(&self, now: Now) {
+        self.count_glitches(1, now);
+    }
+
+    /// Counts `n` more anomalies of the client's protocol.
+    pub fn count_glitches(&self, n: u32, now: Now) {
+        self.link.glitches.set(self.link.glitches.get().saturating_add(n));
+        self.tracked.count(id::GLITCH_CNT, id::GLITCH_RATE, u64::from(n), now);
+    }
 }
 
 /// Everything an expression may look at. `None` means that there is no such thing, or not yet.
@@ -101,6 +136,8 @@ pub struct EvalCtx<'a> {
     pub server: Option<&'a Server>,
     /// The connection to the server.
     pub server_connection: Option<&'a Connection>,
+    /// What its protocol counts.
+    pub server_link: Option<&'a LinkFacts>,
     pub request: Option<&'a RequestHead>,
     pub response: Option<&'a ResponseHead>,
     /// Bytes received from the client and not passed on: raw in `mode tcp`, of the body in HTTP.
@@ -177,6 +214,7 @@ impl<'a> EvalCtx<'a> {
             backend: None,
             server: None,
             server_connection: None,
+            server_link: None,
             request: None,
             response: None,
             req_data: None,

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use proxy_state::{
 use proxy_types::{Diagnostics, ListenerId, Mode, ProxyId, ServerId, Spanned};
 
 use super::connection::Connection;
-use super::context::{Clock, Date, EvalCtx, Session, Shared};
+use super::context::{Clock, Date, EvalCtx, LinkFacts, Session, Shared};
 use super::parse::{Loader, NoFiles, ParseCx};
 use super::place::Place;
 use super::value::Sample;
@@ -58,6 +59,7 @@ pub struct Traffic {
     pub backend: Arc<Backend>,
     pub server: Arc<Server>,
     server_connection: Connection,
+    server_link: Rc<LinkFacts>,
     pub random: Cell<u64>,
     pub session: Session,
     pub vars: StreamVars,
@@ -127,11 +129,13 @@ impl Traffic {
                 vars: Vars::default(),
                 tracked: Tracked::default(),
                 connection: super::example_tls::client(),
+                link: link(3),
             },
             frontend,
             backend,
             server,
             server_connection: super::example_tls::server(),
+            server_link: link(4),
             vars,
             names,
             request,
@@ -153,6 +157,7 @@ impl Traffic {
             backend: Some(&self.backend),
             server: Some(&self.server),
             server_connection: Some(&self.server_connection),
+            server_link: Some(&self.server_link),
             request: Some(&self.request),
             response: Some(&self.response),
             req_data: Some(&self.req_data),
@@ -278,6 +283,7 @@ fn registry() -> Arc<Registry> {
             maxconn: 0,
             transport: None,
             proto: None,
+            idle_ping: None,
         }],
         ..FrontendSpec::default()
     };
@@ -307,6 +313,15 @@ impl Default for Traffic {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// A connection with `glitches`, with two streams of a hundred.
+fn link(glitches: u32) -> Rc<LinkFacts> {
+    Rc::new(LinkFacts {
+        glitches: Cell::new(glitches),
+        streams: Cell::new(2),
+        limit: Cell::new(100),
+    })
 }
 
 #[cfg(test)]

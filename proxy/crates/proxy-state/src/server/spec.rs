@@ -167,6 +167,8 @@ pub struct ServerSpec {
     pub redir: Option<String>,
     /// `proto`.
     pub proto: Option<crate::options::Proto>,
+    /// `idle-ping`: how often a silent server of HTTP/2 is asked whether it lives.
+    pub idle_ping: Option<Duration>,
 }
 
 impl ServerSpec {
@@ -216,6 +218,7 @@ impl ServerSpec {
             max_reuse: None,
             redir: None,
             proto: None,
+            idle_ping: None,
         }
     }
 }

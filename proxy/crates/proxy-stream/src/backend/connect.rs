@@ -79,14 +79,17 @@ pub(crate) async fn attach(s: &mut Session, x: &mut Exchange) -> Result<(), Faul
                 server.counters.local().connect.inc();
                 back.backend.counters.local().connect.inc();
                 let conn = Conn::new(opened.io);
-                let route = Route { key, facts: opened.facts };
+                let mut route = Route { key, facts: opened.facts, ..Route::default() };
                 if let Some(tls) = route.facts.as_ref().and_then(|facts| facts.tls.as_ref()) {
                     let now = s.thread.now(clock::coarse());
                     s.thread.env.registry().process.count_tls_to_server(now, tls.resumed);
                 }
                 let (conn, shared) = match speaks_h2(&server, &conn) {
                     true => match Box::pin(dial(s, x, &back, &server, conn, &addr, &route)).await {
-                        Ok((conn, shared)) => (conn, Some(shared)),
+                        Ok((conn, shared)) => {
+                            route.link = shared.route.link.clone();
+                            (conn, Some(shared))
+                        }
                         Err(fault) => {
                             server.end_session();
                             server.used_connections.dec();
@@ -187,10 +190,16 @@ async fn dial(
     route: &Route,
 ) -> Result<(Conn, Rc<Shared>), Fault> {
     let env = s.thread.env.clone();
-    let dialed = h2::dial(conn, &env.h2, env.limits.max_head).await?;
-    let conn = dialed.open().await?;
-    let shared =
-        Rc::new(Shared { dialed, addr: addr.clone(), route: route.clone(), uses: Cell::new(1) });
+    let max = (env.limits.max_head, env.limits.max_headers);
+    let dialed = h2::dial(conn, &env.h2, max, server.spec.idle_ping);
+    let mut conn = dialed.open()?;
+    if x.request.flags().upgrade {
+        let limit = in_force(x, back);
+        let settled = timer::timeout(limit, dialed.settled(&mut conn)).await;
+        settled.map_err(|_| Fault::ConnectTimeout)??;
+    }
+    let route = Route { link: dialed.facts(), ..route.clone() };
+    let shared = Rc::new(Shared { dialed, addr: addr.clone(), route, uses: Cell::new(1) });
     if x.keep_server && back.backend.options.http_reuse != HttpReuse::Never {
         s.thread.pool.borrow_mut().offer(server, shared.clone(), clock::coarse());
     }
@@ -213,7 +222,7 @@ async fn share(
     loop {
         let shared = s.thread.pool.borrow_mut().share(server, key, mode, first)?;
         // One that ends at this moment has no room the next time.
-        let Ok(conn) = shared.dialed.open().await else { continue };
+        let Ok(conn) = shared.dialed.open() else { continue };
         shared.uses.set(shared.uses.get().saturating_add(1));
         server.counters.local().reuse.inc();
         back.backend.counters.local().reuse.inc();
@@ -239,6 +248,7 @@ fn connected(s: &Session, x: &mut Exchange, attached: Attached) {
     x.record.connected = Some(at.unwrap_or_else(|| s.thread.tick()));
     x.record.reused = attached.reused;
     x.record.server_connection.clone_from(&attached.route.facts);
+    x.record.server_link = Some(attached.route.link.clone());
     x.server = Some(attached);
     match s.front.frontend.mode {
         Mode::Tcp => log::last_step(s, x, Origin::TxnConnect),
@@ -502,6 +512,11 @@ impl From<ConnectError> for Failed {
     }
 }
 
+/// `timeout connect`.
+fn in_force(x: &Exchange, back: &Back) -> Option<Duration> {
+    stream::in_force(x.overrides.timeouts.get().connect, back.backend.timeouts.connect)
+}
+
 /// Opens a connection, unless the client leaves first.
 async fn open(
     s: &mut Session,
@@ -517,7 +532,7 @@ async fn open(
     options.buffers = s.thread.env.server_buffers;
     // With something to send at once, the kernel's acknowledgement travels with it.
     options.smart_connect |= opening.is_some();
-    let limit = stream::in_force(x.overrides.timeouts.get().connect, back.backend.timeouts.connect);
+    let limit = in_force(x, back);
     let on_eof = on_eof(back);
     let mut connecting = pin!(establish(to, options, limit, server.spec.socks4, opening));
     poll_fn(|cx| match connecting.as_mut().poll(cx) {

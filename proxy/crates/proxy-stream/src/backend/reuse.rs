@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use proxy_net::clock::Tick;
 use proxy_rules::sample::connection::Connection;
+use proxy_rules::sample::context::LinkFacts;
 use proxy_state::options::HttpReuse;
 use proxy_state::{Server, SockAddr};
 use rustc_hash::FxHashMap;
@@ -20,6 +21,8 @@ pub(crate) struct Route {
     pub(crate) key: u64,
     /// What TLS agreed on; `None` without it.
     pub(crate) facts: Option<Arc<Connection>>,
+    /// What its protocol counts.
+    pub(crate) link: Rc<LinkFacts>,
 }
 
 /// A connection to a server together with whose it is.

@@ -100,7 +100,7 @@ async fn request(dialed: &h2::Dialed, bytes: &[u8]) -> io::Result<Conn> {
         return Err(wrong());
     };
     let mut body = &text[consumed..];
-    let mut stream = dialed.open().await?;
+    let mut stream = dialed.open()?;
     stream.framed()?.send_request(&head, body.is_empty())?;
     while !body.is_empty() {
         let sent = poll_fn(|cx| match stream.framed() {
@@ -231,14 +231,9 @@ impl Talk<'_> {
                 let h2 = forced.unwrap_or_else(|| io.alpn() == Some(b"h2"));
                 self.line = Some(if h2 && self.script.kind == Kind::Http {
                     let env = subject.env;
-                    let dialing = h2::dial(Conn::new(io), &env.h2, env.limits.max_head);
-                    let dialed = timer::timeout(Some(limit), dialing).await;
-                    let failed = |info: String| End::new(CheckStatus::L7Response, info);
-                    match dialed {
-                        Ok(Ok(dialed)) => Line::H2 { dialed, stream: None },
-                        Ok(Err(error)) => return Err(failed(error.to_string())),
-                        Err(_) => return Err(End::new(CheckStatus::L7Timeout, "")),
-                    }
+                    let max = (env.limits.max_head, env.limits.max_headers);
+                    let dialed = h2::dial(Conn::new(io), &env.h2, max, None);
+                    Line::H2 { dialed, stream: None }
                 } else {
                     Line::Bytes(io)
                 });

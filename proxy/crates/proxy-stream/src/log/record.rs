@@ -1,9 +1,11 @@
 //! Facts gathered along the way of one request.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use proxy_net::clock::Tick;
 use proxy_rules::sample::connection::Connection;
+use proxy_rules::sample::context::LinkFacts;
 use proxy_state::Server;
 
 use crate::env::Back;
@@ -53,6 +55,8 @@ pub struct Record {
     pub server: Option<Arc<Server>>,
     /// What TLS to the server agreed on.
     pub server_connection: Option<Arc<Connection>>,
+    /// What the protocol of that connection counts.
+    pub server_link: Option<Rc<LinkFacts>>,
     /// The internal service that answered in a server's place.
     pub service: Option<&'static str>,
     /// The cache that the response came from.
@@ -94,6 +98,7 @@ impl Default for Record {
             backend: None,
             server: None,
             server_connection: None,
+            server_link: None,
             service: None,
             cache: None,
             compressed: None,

@@ -17,7 +17,7 @@ pub(crate) fn write(s: &Session) {
 }
 
 /// The same for a connection whose HTTP/2 cannot be understood (`tune.h2.log-errors`).
-pub(crate) fn broken(s: &Session, error: &h2::Error) {
+pub(crate) fn broken(s: &Session, error: impl std::fmt::Display) {
     line(s, &format!("HTTP/2 error: {error}"));
 }
 

@@ -66,6 +66,12 @@ pub trait Framed {
     /// Ready when the peer gave the stream up.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 
+    /// Ready when the peer has said what it can do.
+    ///
+    /// # Errors
+    /// The connection ended.
+    fn poll_settled(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
     /// Gives the stream up: the peer learns that what it got is not complete.
     fn abort(&mut self);
 

@@ -264,7 +264,7 @@ fn persists(s: &Session, x: &mut Exchange) -> bool {
 fn keeps_client(s: &Session, x: &mut Exchange) -> bool {
     persists(s, x)
         && s.front.frontend.options.http_connection != Some(HttpConnection::Close)
-        && !s.thread.env.glitches[0].worn(s.client.glitches)
+        && !s.thread.env.glitches[0].worn(s.facts.link.glitches.get())
         && !s.leaves()
 }
 

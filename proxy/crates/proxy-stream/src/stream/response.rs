@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use aws_lc_rs::digest;
 use proxy_http::h1::{response_runs, write_response};
 use proxy_http::{BodyLen, Method, Version};
 use proxy_rules::logformat::Origin;
@@ -32,7 +33,9 @@ pub(super) enum Kind {
 pub(super) fn received(s: &mut Session, x: &mut Exchange, from: Wire) -> Result<Kind, Fault> {
     match x.response.status() {
         101 if !x.request.flags().upgrade => Err(Fault::BadResponse),
-        101 if from == Wire::Http11 && !accepts_websocket(x) => Err(Fault::BadResponse),
+        101 if from == Wire::Http11 && !accepts_websocket(x, s.client.framed) => {
+            Err(Fault::BadResponse)
+        }
         101 => {
             x.tunnel = true;
             forward(s, x, from)
@@ -134,10 +137,31 @@ fn check_cache(s: &Session, x: &mut Exchange) -> Result<(), Fault> {
     Err(Fault::ResponseDenied)
 }
 
-/// Whether a switch to WebSocket comes with the answer to the client's key (RFC 6455 section 4.2.2).
-fn accepts_websocket(x: &Exchange) -> bool {
-    !x.request.headers().has_token(b"upgrade", b"websocket")
-        || x.response.headers().get(b"sec-websocket-accept").is_some_and(|v| !v.is_empty())
+/// What a server answers to the key of a WebSocket (RFC 6455 section 4.2.2).
+fn websocket_accept(key: &[u8]) -> Vec<u8> {
+    const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    let mut digest = digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY);
+    digest.update(key);
+    digest.update(GUID);
+    base64::Engine::encode(&base64::prelude::BASE64_STANDARD, digest.finish()).into_bytes()
+}
+
+/// Whether a switch to WebSocket comes with the answer to the key, which is `ours` where the client has none
+/// (RFC 8441 section 5).
+fn accepts_websocket(x: &Exchange, ours: bool) -> bool {
+    if !x.request.headers().has_token(b"upgrade", b"websocket") {
+        return true;
+    }
+    let Some(accept) = x.response.headers().get(b"sec-websocket-accept") else { return false };
+    // A client that has its own key looks at the answer to it itself.
+    match ours {
+        true => x
+            .request
+            .headers()
+            .get(b"sec-websocket-key")
+            .is_some_and(|key| accept == websocket_accept(key)),
+        false => !accept.is_empty(),
+    }
 }
 
 /// Sends the response head, or queues it, once the body behind it is known.
@@ -165,6 +189,10 @@ pub(super) fn as_upgrade(x: &mut Exchange) {
     let headers = x.response.headers_mut();
     headers.append(b"connection", b"upgrade");
     headers.append(b"upgrade", protocol);
+    // What the server does not say on a stream, the client's side of the upgrade needs.
+    if let Some(key) = x.request.headers().get(b"sec-websocket-key") {
+        headers.append(b"sec-websocket-accept", &websocket_accept(key));
+    }
 }
 
 /// Counts errors and failures that a server answers with in what is tracked (configuration manual, 3.2 "http-err-codes").

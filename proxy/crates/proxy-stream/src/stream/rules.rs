@@ -248,6 +248,7 @@ fn run(
     base.backend = back.or(s.front.listen.as_deref()).map(|b| &*b.backend);
     base.server = x.record.server.as_deref();
     base.server_connection = x.record.server_connection.as_deref();
+    base.server_link = x.record.server_link.as_deref();
     base.req_data = peeked.filter(|_| !response);
     base.vars = Some(&x.vars);
     base.captured = Some(&x.captured);
@@ -336,6 +337,7 @@ pub(super) fn on_server_content(
     base.backend = Some(&back.backend);
     base.server = x.record.server.as_deref();
     base.server_connection = x.record.server_connection.as_deref();
+    base.server_link = x.record.server_link.as_deref();
     base.res_data = Some(data.0);
     base.vars = Some(&x.vars);
     base.captured = Some(&x.captured);
@@ -502,6 +504,7 @@ pub(super) fn with_response<T>(
         let mut cx = *cx;
         cx.server = x.record.server.as_deref();
         cx.server_connection = x.record.server_connection.as_deref();
+        cx.server_link = x.record.server_link.as_deref();
         cx.response = x.record.response_done.map(|_| &x.response);
         then(&cx)
     })

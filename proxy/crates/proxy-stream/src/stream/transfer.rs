@@ -202,8 +202,7 @@ fn poll_response(
         return poll_framed_head(s, x, server, cx);
     }
     while !x.flow.head_done {
-        let read =
-            server.poll_read_process(cx, |server, data, cx| take_head(s, x, server, data, cx));
+        let read = server.poll_read_process(cx, |_, data, cx| take_head(s, x, data, cx));
         match read {
             Poll::Pending => return flush_interim(s, x, cx),
             Poll::Ready(Ok(outcome)) => outcome?,
@@ -280,7 +279,6 @@ fn flush_interim(s: &mut Session, x: &mut Exchange, cx: &mut Context<'_>) -> Res
 fn take_head(
     s: &mut Session,
     x: &mut Exchange,
-    server: &mut Conn,
     data: &mut [u8],
     cx: &mut Context<'_>,
 ) -> Used<Result<(), Fault>> {
@@ -300,7 +298,7 @@ fn take_head(
             Ok(Progress::Incomplete) => return Used { consumed: at, value: Ok(()) },
             Err(_) => return Used { consumed: at, value: Err(Fault::BadResponse) },
             Ok(Progress::Complete { consumed }) => {
-                if relaxed && !count_glitch(s, x, server, &data[at..]) {
+                if relaxed && !count_glitch(s, x, &data[at..]) {
                     return Used { consumed: data.len(), value: Err(Fault::BadResponse) };
                 }
                 at += consumed;
@@ -331,17 +329,15 @@ fn take_head(
 }
 
 /// Takes note of a head that only the relaxed rules took; false when there were too many on this connection.
-fn count_glitch(s: &Session, x: &mut Exchange, server: &mut Conn, head: &[u8]) -> bool {
+fn count_glitch(s: &Session, x: &mut Exchange, head: &[u8]) -> bool {
     let glitches = s.thread.env.glitches[1];
-    if glitches.threshold == 0 {
-        return true;
-    }
     let strict = Limits { relaxed: false, ..s.thread.env.limits };
     let mut again = ResponseHead::default();
     let parsed = parse_response(head, &strict, x.request.method(), &mut again);
-    server.glitches += u32::from(parsed.is_err());
-    x.keep_server &= !glitches.worn(server.glitches);
-    !glitches.exhausted(server.glitches)
+    let Some(link) = x.record.server_link.as_ref().filter(|_| parsed.is_err()) else { return true };
+    link.glitches.set(link.glitches.get().saturating_add(1));
+    x.keep_server &= !glitches.worn(link.glitches.get());
+    !glitches.exhausted(link.glitches.get())
 }
 
 /// Runs the timeout of the side that is waited for.

@@ -7,10 +7,13 @@ pub(super) mod session;
 
 use crate::sample::EvalCtx;
 use crate::sample::connection::{Connection, Tls};
+use crate::sample::context::LinkFacts;
 
 /// The client's connection, or the server's.
 pub(super) trait Side {
     fn connection<'a>(cx: &EvalCtx<'a>) -> Option<&'a Connection>;
+
+    fn link<'a>(cx: &EvalCtx<'a>) -> Option<&'a LinkFacts>;
 
     fn tls<'a>(cx: &EvalCtx<'a>) -> Option<&'a Tls> {
         Self::connection(cx)?.tls.as_deref()
@@ -24,11 +27,19 @@ impl Side for Front {
     fn connection<'a>(cx: &EvalCtx<'a>) -> Option<&'a Connection> {
         cx.session.map(|session| &session.connection)
     }
+
+    fn link<'a>(cx: &EvalCtx<'a>) -> Option<&'a LinkFacts> {
+        cx.session.map(|session| &*session.link)
+    }
 }
 
 impl Side for Back {
     fn connection<'a>(cx: &EvalCtx<'a>) -> Option<&'a Connection> {
         cx.server_connection
+    }
+
+    fn link<'a>(cx: &EvalCtx<'a>) -> Option<&'a LinkFacts> {
+        cx.server_link
     }
 }
 

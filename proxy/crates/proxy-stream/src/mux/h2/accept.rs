@@ -1,72 +1,21 @@
 //! A client's HTTP/2 connection: each request becomes a session of its own task.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
-use bytes::Bytes;
-use h2::RecvStream;
-use h2::server::{Builder, Connection, Handshake, SendResponse};
+use proxy_http::h2::frame::Code;
+use proxy_http::h2::take_request;
+use proxy_state::stick::data::id;
 
-use super::Settings;
+use super::driver::{Driver, Ended};
+use super::link::{End, Incoming, Leaving, Link};
 use super::stream::H2Stream;
-use super::transport::Transport;
+use crate::env::Glitches;
 use crate::io::Conn;
 use crate::log;
 use crate::session::Session;
-
-/// Bytes of an answer that wait for the client, per stream.
-const SEND_BUFFER: usize = 64 * 1024;
-
-/// Streams that are not over.
-#[derive(Default)]
-struct Live {
-    count: Cell<usize>,
-    connection: RefCell<Option<Waker>>,
-}
-
-/// Counts one stream while it lives.
-struct Counted(Rc<Live>);
-
-impl Counted {
-    fn new(live: &Rc<Live>) -> Self {
-        live.count.set(live.count.get() + 1);
-        Self(live.clone())
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.count.set(self.0.count.get() - 1);
-        if let Some(waker) = self.0.connection.borrow_mut().take() {
-            waker.wake();
-        }
-    }
-}
-
-fn handshake(settings: &Settings, max_head: usize, io: Conn) -> Handshake<Transport, Bytes> {
-    let side = &settings.front;
-    let mut builder = Builder::new();
-    builder
-        .initial_window_size(side.window)
-        .max_frame_size(settings.frame)
-        .max_header_list_size(u32::try_from(max_head).unwrap_or(u32::MAX))
-        .max_send_buffer_size(SEND_BUFFER);
-    if settings.websocket {
-        builder.enable_connect_protocol();
-    }
-    if side.glitches > 0 {
-        builder.max_local_error_reset_streams(Some(side.glitches as usize));
-    }
-    if side.streams > 0 {
-        builder.max_concurrent_streams(side.streams);
-    }
-    if settings.header_table != Settings::default().header_table {
-        builder.header_table_size(settings.header_table);
-    }
-    builder.handshake(Transport(io))
-}
 
 /// Serves the connection of `session` to its end.
 pub(crate) async fn serve(session: &mut Session) {
@@ -74,92 +23,154 @@ pub(crate) async fn serve(session: &mut Session) {
     let client = std::mem::replace(&mut session.client, Conn::gone());
     let tls = client.io.is_tls();
     let env = session.thread.env.clone();
-    let timeouts = &session.front.clone().frontend.timeouts;
-    session.client_timer.arm(timeouts.http_request());
-    let mut opening = Box::pin(handshake(&env.h2, env.limits.max_head, client));
-    let opened = poll_fn(|cx| {
-        session.enter(cx);
-        match opening.as_mut().poll(cx) {
-            Poll::Ready(opened) => Poll::Ready(opened.ok()),
-            Poll::Pending if session.thread.stop.is_killed() => Poll::Ready(None),
-            Poll::Pending => session.client_timer.poll_expired(cx).map(|()| None),
-        }
-    })
-    .await;
-    drop(opening);
-    let Some(mut connection) = opened else { return };
-    let live = Rc::new(Live::default());
-    let (mut total, mut leaving, mut widened) = (0u32, false, false);
+    let link = Rc::new(RefCell::new(Link::new(End::Server, &env.h2)));
+    let facts = link.borrow().facts.clone();
+    facts.limit.set(if env.h2.front.streams == 0 { u32::MAX } else { env.h2.front.streams });
+    session.facts.link = facts;
+    let max = (env.limits.max_head, env.limits.max_headers);
+    let ping = session.facts.listener.idle_ping;
+    let driver = Driver::new(client, link.clone(), &env.h2, max, ping);
+    session.client_timer.arm(session.front.frontend.timeouts.http_request());
+    session.idle = true;
+    let mut server = Server { driver, total: 0, seen: 0 };
     loop {
-        let next = poll_fn(|cx| next(session, &mut connection, &live, &mut leaving, cx)).await;
-        let Some((request, respond)) = next else { break };
-        total = total.saturating_add(1);
+        let next = poll_fn(|cx| server.poll(session, cx)).await;
+        let Some(incoming) = next else { break };
+        server.total = server.total.saturating_add(1);
         let limit = env.h2.front.total_streams;
-        if limit > 0 && total >= limit && !std::mem::replace(&mut leaving, true) {
-            connection.graceful_shutdown();
+        if limit > 0 && server.total >= limit {
+            link.borrow_mut().leave();
         }
-        let ended = request.body().is_end_stream();
-        if !ended && !std::mem::replace(&mut widened, true) {
-            // Not before it is needed: clients expect our settings and nothing else at first.
-            connection.set_target_window_size(env.h2.front.connection_window);
-        }
-        let mut exchange = session.thread.exchange();
-        super::head::take_request(&request, ended, &mut exchange.request);
-        let io = H2Stream::accepted(respond, request.into_body(), tls);
-        let stream = session.stream(Conn::new(Box::new(io)));
-        let counted = Counted::new(&live);
-        tokio::task::spawn_local(async move {
-            stream.run_framed(total, exchange).await;
-            drop(counted);
-        });
+        server.begin(session, incoming, tls);
     }
+    // Whatever is left learns of the end.
+    link.borrow_mut().close();
 }
 
-type Incoming = (http::Request<RecvStream>, SendResponse<Bytes>);
+/// What serving a connection keeps.
+struct Server {
+    driver: Driver,
+    /// Requests so far.
+    total: u32,
+    /// Glitches that were counted.
+    seen: u32,
+}
 
-/// The next request; `None` at the end of the connection.
-fn next(
-    session: &mut Session,
-    connection: &mut Connection<Transport, Bytes>,
-    live: &Rc<Live>,
-    leaving: &mut bool,
-    cx: &mut Context<'_>,
-) -> Poll<Option<Incoming>> {
-    if session.thread.stop.is_killed() {
-        return Poll::Ready(None);
-    }
-    if session.leaves() && !std::mem::replace(leaving, true) {
-        connection.graceful_shutdown();
-    }
-    if let Poll::Ready(next) = connection.poll_accept(cx) {
-        return Poll::Ready(match next {
-            Some(Err(error)) => {
-                if error.is_library() && session.thread.env.h2.log_errors {
-                    log::broken(session, &error);
-                }
-                None
+impl Server {
+    /// Makes a session of a request, unless it is none.
+    fn begin(&mut self, session: &Session, incoming: Incoming, tls: bool) {
+        let Incoming { slot, fields, whole, ended } = incoming;
+        let link = self.driver.link.clone();
+        let mut exchange = session.thread.exchange();
+        let taken = take_request(&fields, ended, &mut exchange.request);
+        let mut shared = link.borrow_mut();
+        shared.recycle(fields);
+        let received = match taken {
+            Ok(received) => received,
+            // Of one that was cut short nobody knows what it is.
+            Err(_) if !whole => Default::default(),
+            Err(_) => {
+                shared.glitch();
+                shared.reset(slot, Code::PROTOCOL_ERROR);
+                shared.release(slot);
+                drop(shared);
+                session.thread.recycle(exchange);
+                return;
             }
-            next => next.and_then(Result::ok),
+        };
+        shared.set_length(slot, received.length);
+        if !ended && !received.bad && whole {
+            shared.widen(slot, received.length);
+        }
+        drop(shared);
+        let io = H2Stream::new(link, slot, tls);
+        let stream = session.stream(Conn::new(Box::new(io)));
+        let number = self.total;
+        let bad = received.bad || !whole;
+        tokio::task::spawn_local(async move {
+            match bad {
+                false => stream.run_framed(number, exchange).await,
+                true => stream.refuse_framed(number, exchange).await,
+            }
         });
     }
-    *live.connection.borrow_mut() = Some(cx.waker().clone());
-    if live.count.get() > 0 {
-        session.idle = false;
-        session.client_timer.disarm();
-        return Poll::Pending;
-    }
-    if !std::mem::replace(&mut session.idle, true) {
-        session.client_timer.arm(session.front.frontend.timeouts.http_keep_alive());
-    }
-    if session.client_timer.poll_expired(cx).is_ready() {
-        // Whoever wants to send more at this moment learns that nothing was processed.
-        if !std::mem::replace(leaving, true) {
-            connection.graceful_shutdown();
-            session.client_timer.arm(Some(crate::session::LINGER));
-            let _ = session.client_timer.poll_expired(cx);
-            return connection.poll_accept(cx).map(|next| next.and_then(Result::ok));
+
+    /// The next request; `None` at the end of the connection.
+    fn poll(&mut self, session: &mut Session, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
+        session.enter(cx);
+        if session.thread.stop.is_killed() {
+            return Poll::Ready(None);
         }
-        return Poll::Ready(None);
+        let link = self.driver.link.clone();
+        if let Some(incoming) = link.borrow_mut().incoming.pop_front() {
+            return Poll::Ready(Some(incoming));
+        }
+        if session.leaves() {
+            link.borrow_mut().leave();
+        }
+        let ended = self.driver.poll(cx);
+        self.count_glitches(session);
+        if let Poll::Ready(ended) = ended {
+            if let Ended::Failed(code) = ended
+                && session.thread.env.h2.log_errors
+            {
+                log::broken(session, code);
+            }
+            return Poll::Ready(None);
+        }
+        if !self.driver.is_open() {
+            return Poll::Pending;
+        }
+        let mut shared = link.borrow_mut();
+        if let Some(incoming) = shared.incoming.pop_front() {
+            return Poll::Ready(Some(incoming));
+        }
+        if !shared.streams.is_empty() {
+            session.idle = false;
+            session.client_timer.disarm();
+            return Poll::Pending;
+        }
+        let last = shared.leaving == Leaving::Last;
+        drop(shared);
+        if last {
+            self.driver.close(Ended::Closed);
+            return self.poll(session, cx);
+        }
+        let timeouts = &session.front.frontend.timeouts;
+        if !std::mem::replace(&mut session.idle, true) {
+            let idle = match self.driver.mid_head() {
+                true => timeouts.http_request(),
+                false => timeouts.http_keep_alive(),
+            };
+            session.client_timer.arm(idle);
+        }
+        if session.client_timer.poll_expired(cx).is_ready() {
+            let mut shared = link.borrow_mut();
+            // Whoever wants to send more at this moment learns that nothing was processed.
+            shared.leave();
+            shared.close_entry();
+            drop(shared);
+            self.driver.close(Ended::Closed);
+            return self.poll(session, cx);
+        }
+        Poll::Pending
     }
-    Poll::Pending
+
+    /// Passes on what was counted, and stops who has too many.
+    fn count_glitches(&mut self, session: &Session) {
+        let mut link = self.driver.link.borrow_mut();
+        let new = link.glitches() - self.seen;
+        if new == 0 {
+            return;
+        }
+        self.seen += new;
+        let now = session.thread.now(session.thread.tick());
+        session.facts.tracked.count(id::GLITCH_CNT, id::GLITCH_RATE, u64::from(new), now);
+        let limit = Glitches { threshold: session.thread.env.h2.front.glitches };
+        if limit.exhausted(self.seen) {
+            link.fail(Code::ENHANCE_YOUR_CALM);
+        } else if limit.worn(self.seen) {
+            link.leave();
+        }
+    }
 }

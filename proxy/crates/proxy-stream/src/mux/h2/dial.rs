@@ -1,105 +1,124 @@
 //! HTTP/2 connections to servers: opened once, shared by the requests of a thread.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
 
-use bytes::Bytes;
-use h2::client::{Builder, SendRequest};
+use proxy_http::h2::frame::Code;
+use proxy_rules::sample::context::LinkFacts;
 
 use super::Settings;
+use super::driver::{Driver, Ended};
+use super::link::{End, Link, Shared};
 use super::stream::H2Stream;
-use super::transport::Transport;
+use crate::env::Glitches;
 use crate::io::Conn;
-
-/// Bytes of a request that wait for the server, per stream.
-const SEND_BUFFER: usize = 64 * 1024;
 
 /// A connection that requests share.
 pub(crate) struct Dialed {
-    request: SendRequest<Bytes>,
+    link: Shared,
     tls: bool,
-    state: Rc<State>,
-}
-
-#[derive(Default)]
-struct State {
-    streams: Cell<u32>,
     /// Most streams at once.
     limit: u32,
-    closed: Cell<bool>,
-}
-
-/// Counts one stream while it lives.
-struct Held(Rc<State>);
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.0.streams.set(self.0.streams.get() - 1);
-    }
 }
 
 /// Speaks HTTP/2 on a new connection. The task that carries its frames ends with the connection, which closes
-/// when nobody holds it and its last stream is over.
-pub(crate) async fn dial(conn: Conn, settings: &Settings, max_head: usize) -> io::Result<Dialed> {
-    let side = &settings.back;
-    let mut builder = Builder::new();
-    builder
-        .initial_window_size(side.window)
-        .initial_connection_window_size(side.connection_window)
-        .max_frame_size(settings.frame)
-        .max_header_list_size(u32::try_from(max_head).unwrap_or(u32::MAX))
-        .max_send_buffer_size(SEND_BUFFER)
-        .enable_push(false);
-    if side.glitches > 0 {
-        builder.max_local_error_reset_streams(Some(side.glitches as usize));
-    }
-    if settings.header_table != Settings::default().header_table {
-        builder.header_table_size(settings.header_table);
-    }
+/// when nobody holds it and its last stream is over. `max` bounds heads in bytes, and their fields in number.
+pub(crate) fn dial(
+    conn: Conn,
+    settings: &Settings,
+    max: (usize, usize),
+    idle_ping: Option<Duration>,
+) -> Dialed {
     let tls = conn.io.is_tls();
-    let (request, connection) =
-        builder.handshake(Transport(conn)).await.map_err(io::Error::other)?;
-    let limit = if side.streams == 0 { u32::MAX } else { side.streams };
-    let state = Rc::new(State { limit, ..State::default() });
-    let told = state.clone();
+    let link = Rc::new(RefCell::new(Link::new(End::Client, settings)));
+    link.borrow_mut().openers = 1;
+    let mut driver = Driver::new(conn, link.clone(), settings, max, idle_ping);
+    let glitches = Glitches { threshold: settings.back.glitches };
     tokio::task::spawn_local(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "HTTP/2 connection to a server ended");
+        let ended = poll_fn(|cx| {
+            let ended = driver.poll(cx);
+            if ended.is_ready() {
+                return ended;
+            }
+            let mut link = driver.link.borrow_mut();
+            if glitches.exhausted(link.glitches()) && link.failed.is_none() {
+                link.fail(Code::ENHANCE_YOUR_CALM);
+            } else {
+                let over = link.goaway.is_some() || glitches.worn(link.glitches());
+                if !driver.is_open() || !link.streams.is_empty() || link.openers > 0 && !over {
+                    return Poll::Pending;
+                }
+                link.close_entry();
+            }
+            drop(link);
+            driver.close(Ended::Closed);
+            driver.poll(cx)
+        })
+        .await;
+        if let Ended::Failed(code) = ended {
+            tracing::debug!(%code, "HTTP/2 connection to a server ended");
         }
-        told.closed.set(true);
     });
-    Ok(Dialed { request, tls, state })
+    let side = &settings.back;
+    let limit = if side.streams == 0 { u32::MAX } else { side.streams };
+    link.borrow().facts.limit.set(limit);
+    Dialed { link, tls, limit }
+}
+
+impl Drop for Dialed {
+    fn drop(&mut self) {
+        let mut link = self.link.borrow_mut();
+        link.openers = 0;
+        link.wake();
+    }
 }
 
 impl Dialed {
     /// Whether one more stream may be opened now.
     pub(crate) fn has_room(&self) -> bool {
-        let peer = self.request.current_max_send_streams();
-        let streams = self.state.streams.get();
-        !self.state.closed.get() && streams < self.state.limit && (streams as usize) < peer
+        let link = self.link.borrow();
+        let most = self.limit.min(link.peer.streams) as usize;
+        !link.closed && link.goaway.is_none() && link.failed.is_none() && link.streams.len() < most
     }
 
-    /// Whether the connection is over.
+    /// Whether the connection takes no streams any more.
     pub(crate) fn is_closed(&self) -> bool {
-        self.state.closed.get()
+        let link = self.link.borrow();
+        link.closed || link.goaway.is_some() || link.failed.is_some()
     }
 
     /// Streams in use.
     pub(crate) fn streams(&self) -> u32 {
-        self.state.streams.get()
+        u32::try_from(self.link.borrow().streams.len()).unwrap_or(u32::MAX)
+    }
+
+    /// What rules see of the connection.
+    pub(crate) fn facts(&self) -> Rc<LinkFacts> {
+        self.link.borrow().facts.clone()
     }
 
     /// A stream for one request.
     ///
     /// # Errors
     /// The connection ended meanwhile.
-    pub(crate) async fn open(&self) -> io::Result<Conn> {
-        self.state.streams.set(self.state.streams.get() + 1);
-        let held = Held(self.state.clone());
-        let mut request = self.request.clone();
-        poll_fn(|cx| request.poll_ready(cx)).await.map_err(io::Error::other)?;
-        Ok(Conn::new(Box::new(H2Stream::opening(request, self.tls, Box::new(held)))))
+    pub(crate) fn open(&self) -> io::Result<Conn> {
+        if self.is_closed() {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
+        let slot = self.link.borrow_mut().insert(0);
+        Ok(Conn::new(Box::new(H2Stream::new(self.link.clone(), slot, self.tls))))
+    }
+
+    /// Waits for what the server says of itself: whether it takes tunnels on streams is known then.
+    ///
+    /// # Errors
+    /// The connection ended meanwhile.
+    pub(crate) async fn settled(&self, stream: &mut Conn) -> io::Result<()> {
+        let watched = stream.framed()?;
+        poll_fn(|cx| watched.poll_settled(cx)).await
     }
 }

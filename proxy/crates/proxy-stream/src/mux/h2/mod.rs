@@ -3,10 +3,12 @@
 
 mod accept;
 mod dial;
+mod driver;
 mod head;
+mod link;
+mod receive;
 mod settings;
 mod stream;
-mod transport;
 
 pub(crate) use accept::serve;
 pub(crate) use dial::{Dialed, dial};

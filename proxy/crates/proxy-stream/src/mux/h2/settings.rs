@@ -11,7 +11,7 @@ pub struct Side {
     pub streams: u32,
     /// `max-total-streams`: a connection is asked to end after so many; 0 is never.
     pub total_streams: u32,
-    /// `glitches-threshold`: streams that the peer may get reset by its mistakes on one connection; 0 is the library's bound.
+    /// `glitches-threshold`: anomalies of a peer after which its connection ends; 0 is no limit.
     pub glitches: u32,
 }
 
