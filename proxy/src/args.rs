@@ -154,6 +154,9 @@ pub(crate) enum ArgsError {
     NotYet { flag: String, instead: &'static str },
 }
 
+/// What `-x` names to start without the listening sockets of another process.
+pub(crate) const NO_LISTENERS: &str = "/dev/null";
+
 type Apply = fn(&mut Args, &str) -> Result<(), &'static str>;
 
 /// How a flag takes its value.

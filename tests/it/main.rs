@@ -17,6 +17,7 @@ mod degrade;
 mod differential;
 mod expressions;
 mod h2_floods;
+mod handover;
 mod http;
 mod kernel;
 mod limits;

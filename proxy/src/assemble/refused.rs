@@ -5,16 +5,6 @@ use proxy_types::{DiagSink, Diagnostic, Diagnostics, Endpoint, Host, Span};
 
 /// Reports every statement of the configuration that is known and not carried, or without effect.
 pub(super) fn report(config: &Config, diagnostics: &mut Diagnostics) {
-    for socket in &config.global.stats.sockets {
-        if let Some(span) = socket.expose_fd_listeners {
-            diagnostics.push(
-                Diagnostic::notice(
-                    "'expose-fd listeners' has no effect: listeners are handed over through the master",
-                )
-                .at(span),
-            );
-        }
-    }
     for proxy in &config.proxies {
         section(proxy, diagnostics);
     }

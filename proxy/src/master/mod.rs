@@ -35,7 +35,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use crate::args::{Args, StopStyle};
+use crate::args::{self, Args, StopStyle};
 use crate::daemon::LauncherPipe;
 use crate::discovery::Discovered;
 use crate::ipc::{self, ReexecState};
@@ -430,6 +430,8 @@ impl Master {
                 let _ = kill(pid, stop);
             }
         }
+        // A worker that is started again has nobody to inherit from.
+        self.args.listeners_from.take_if(|from| from != args::NO_LISTENERS);
         self.served_once = true;
         self.own.failed = 0;
         self.ready_since = Some(Instant::now());

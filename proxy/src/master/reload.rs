@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStringExt;
 use super::cli::Session;
 use super::process::Phase;
 use super::{Effect, Master};
-use crate::args::StopStyle;
+use crate::args::{NO_LISTENERS, StopStyle};
 use crate::ipc::{ProcessEntry, ReexecState, keep_on_exec};
 use crate::messages;
 
@@ -29,7 +29,9 @@ pub(super) fn original_argv(argv: Vec<OsString>) -> Vec<OsString> {
         if word == "-sf" || word == "-st" {
             while words.next_if(|next| !next.to_string_lossy().starts_with('-')).is_some() {}
         } else if word == "-x" {
-            words.next();
+            if let Some(none) = words.next().filter(|from| from == NO_LISTENERS) {
+                out.extend([word, none]);
+            }
         } else if ["-f", "-p", "-C", "-L", "-n", "-N", "-m", "-S"].iter().any(|flag| word == *flag)
         {
             out.push(word);
@@ -131,7 +133,8 @@ impl Master {
         words.push(if style == StopStyle::Finish { "-sf" } else { "-st" }.into());
         words.extend(self.workers.iter().map(|worker| worker.pid.to_string().into()));
         let current = self.workers.iter().find(|worker| worker.phase == Phase::Serving);
-        if let Some(worker) = current {
+        let inherits = self.args.listeners_from.as_deref() != Some(NO_LISTENERS);
+        if let Some(worker) = current.filter(|_| inherits) {
             words.push("-x".into());
             words.push(format!("sockpair@{}", worker.control.as_raw_fd()).into());
         }
@@ -157,6 +160,9 @@ mod tests {
             words("sluice -W -f a.cfg")
         );
         assert_eq!(original_argv(words("sluice -st -W -- -sf")), words("sluice -W -- -sf"));
+        assert_eq!(original_argv(words("sluice -x /run/old.sock -W")), words("sluice -W"));
+        let without = words("sluice -x /dev/null -W");
+        assert_eq!(original_argv(without.clone()), without);
         assert_eq!(original_argv(words("sluice -f -x -W")), words("sluice -f -x -W"));
     }
 }

@@ -1,6 +1,6 @@
 //! What the runtime API asks of the worker.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use proxy_config::model::{CliLevel, Config};
 use proxy_datapath::{Flow, TableStatus};
 use proxy_net::accept::{self, Acceptance, Accepted, Room, Slots, Switch};
 use proxy_net::clock::Tick;
+use proxy_net::getsocks;
 use proxy_net::listener::ListenSocket;
 use proxy_net::splice;
 use proxy_rules::sample::context::Shared;
@@ -34,6 +35,9 @@ use crate::messages;
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// `stats maxconn`.
 const DEFAULT_SESSIONS: usize = 10;
+
+/// How long a process that wants the listening sockets may take.
+const HANDOVER_LIMIT: Duration = Duration::from_secs(5);
 
 /// Facts that do not change.
 pub(crate) struct Fixed {
@@ -338,6 +342,7 @@ pub(crate) fn describe(listeners: &[CliListener]) -> Vec<CliSocket> {
 /// Lets clients of a stats socket in.
 struct Door {
     admin: Rc<Admin>,
+    control: Weak<Control>,
     options: SessionOptions,
     limit: usize,
     open: Rc<std::cell::Cell<usize>>,
@@ -352,10 +357,14 @@ impl Acceptance for Door {
     fn accepted(&self, connection: Accepted) {
         let (admin, options, open, slots) =
             (self.admin.clone(), self.options, self.open.clone(), self.slots.clone());
+        let control = self.control.clone();
         open.set(open.get() + 1);
         tokio::task::spawn_local(async move {
-            if let Ok(fd) = connection.stream.into_fd() {
-                serve_fd(fd, admin, options).await;
+            if let Ok(fd) = connection.stream.into_fd()
+                && let Some(successor) = serve_fd(fd, admin, options).await
+                && let Some(control) = control.upgrade()
+            {
+                give_listeners(successor, &control).await;
             }
             open.set(open.get() - 1);
             slots.freed();
@@ -376,10 +385,12 @@ pub(crate) fn listen(control: &Rc<Control>, admin: &Rc<Admin>, config: &Config) 
         for socket in sockets.into_iter().flatten() {
             let door = Rc::new(Door {
                 admin: admin.clone(),
+                control: Rc::downgrade(control),
                 options: SessionOptions {
                     level: level(listener.level),
                     timeout: timeout(config),
                     severity: listener.severity,
+                    exposes_listeners: listener.exposes,
                 },
                 limit,
                 open: Rc::default(),
@@ -399,17 +410,40 @@ fn spawn_accept(socket: ListenSocket, door: Rc<Door>, control: &Rc<Control>) {
     });
 }
 
-/// Serves a session on a stream that came from the master, or from a stats socket.
-pub(crate) async fn serve_fd(fd: OwnedFd, admin: Rc<Admin>, options: SessionOptions) {
+/// Gives the listening sockets to a process that asked for them (`_getsocks`).
+async fn give_listeners(successor: tokio::net::UnixStream, control: &Control) {
+    let sockets = control.listeners.borrow().duplicates();
+    let Ok(stream) = successor.into_std() else { return };
+    let given = tokio::task::spawn_blocking(move || {
+        let sockets = sockets.iter().map(|(identity, fd)| (identity, fd.as_fd()));
+        getsocks::give(&stream, sockets, HANDOVER_LIMIT)
+    })
+    .await;
+    match given {
+        Ok(Ok(())) => control.given_away.set(true),
+        Ok(Err(error)) => tracing::warn!(%error, "listening sockets could not be handed over"),
+        Err(_) => {}
+    }
+}
+
+/// Serves a session on a stream that came from the master, or from a stats socket. What it returns is the
+/// connection of a process that wants the listening sockets.
+pub(crate) async fn serve_fd(
+    fd: OwnedFd,
+    admin: Rc<Admin>,
+    options: SessionOptions,
+) -> Option<tokio::net::UnixStream> {
     let stream = std::os::unix::net::UnixStream::from(fd);
     let stream =
         stream.set_nonblocking(true).and_then(|()| tokio::net::UnixStream::from_std(stream));
     match stream {
-        Ok(stream) => {
-            if let Err(error) = proxy_admin::serve(stream, admin, options).await {
-                tracing::debug!(%error, "runtime API session");
-            }
+        Ok(stream) => proxy_admin::serve(stream, admin, options).await.unwrap_or_else(|error| {
+            tracing::debug!(%error, "runtime API session");
+            None
+        }),
+        Err(error) => {
+            tracing::debug!(%error, "runtime API session");
+            None
         }
-        Err(error) => tracing::debug!(%error, "runtime API session"),
     }
 }

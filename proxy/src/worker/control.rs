@@ -38,6 +38,9 @@ const SETTLE: Duration = Duration::from_millis(10);
 /// Interfaces and addresses are looked at again this often.
 const REFRESH: Duration = Duration::from_secs(5);
 
+/// Connections that had begun are established in this time, unless packets are lost.
+const HANDSHAKE: Duration = Duration::from_millis(300);
+
 /// What the control thread works on.
 pub(crate) struct Control {
     pub(crate) registry: Arc<Registry>,
@@ -61,6 +64,8 @@ pub(crate) struct Control {
     pub(crate) threads: std::cell::OnceCell<Vec<Jobs>>,
     /// The master, when there is one.
     pub(crate) link: std::cell::OnceCell<Rc<Link>>,
+    /// A process that is not the master's got the listening sockets (`_getsocks`).
+    pub(crate) given_away: std::cell::Cell<bool>,
     pub(crate) grace: Duration,
     pub(crate) hard_stop_after: Option<Duration>,
 }
@@ -162,6 +167,9 @@ impl Control {
             tokio::time::sleep(self.grace).await;
         }
         self.kernel.refuse_new_flows();
+        if self.given_away.get() {
+            self.leave_to_heirs().await;
+        }
         self.stop.drain();
         for frontend in self.registry.frontends() {
             self.registry.set_frontend_state(frontend, FrontendState::Stopped);
@@ -185,6 +193,14 @@ impl Control {
             ));
             self.stop.kill();
         }
+    }
+
+    /// HAProxy keeps one socket of each address, the first; the others close with this process. Until they do
+    /// nothing new may come to them.
+    async fn leave_to_heirs(&self) {
+        self.listeners.borrow().steer_to_first(true);
+        tokio::time::sleep(HANDSHAKE).await;
+        self.listeners.borrow().steer_to_first(false);
     }
 
     async fn drained(&self) {
@@ -245,7 +261,7 @@ impl Control {
             timeout: None,
             ..SessionOptions::default()
         };
-        tokio::task::spawn_local(admin::serve_fd(stream, admin, options));
+        tokio::task::spawn_local(async move { admin::serve_fd(stream, admin, options).await });
     }
 
     /// Pauses or closes accept loops as frontends change state.

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use proxy_admin::session_state::Severity;
 use proxy_config::model::{Bind, Config, Flag, Proxy, SeverityOutput, Shards, Tune, UnixAccess};
+use proxy_net::fdpass::PassError;
+use proxy_net::getsocks;
 use proxy_net::listener::{
     self, BindError, Bound, Identity, Inherited, ListenAddr, ListenOptions, ListenSpec, UnixOwner,
 };
@@ -16,6 +18,9 @@ use super::cpus::Plan;
 use crate::assemble::peers;
 use crate::assemble::state::{Overrides, bind_addresses};
 use crate::messages;
+
+/// How long the process that `-x` names may take.
+const FETCH_LIMIT: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// The sockets of one listener.
 pub(crate) struct FrontendListener {
@@ -31,6 +36,8 @@ pub(crate) struct CliListener {
     pub(crate) bound: Bound,
     pub(crate) level: proxy_config::model::CliLevel,
     pub(crate) severity: Severity,
+    /// `expose-fd listeners`.
+    pub(crate) exposes: bool,
     /// As `show cli sockets` prints it.
     pub(crate) name: String,
 }
@@ -124,10 +131,12 @@ impl Listeners {
                     Ok(bound) => {
                         let name = bound.addr.for_messages().to_string();
                         out.cli.push(CliListener {
-                            bound,
                             level: bind.level.map(|level| level.value).unwrap_or_default(),
                             severity: severity(bind),
+                            exposes: bind.expose_fd_listeners.is_some()
+                                && bound.addr.inet().is_none(),
                             name,
+                            bound,
                         });
                     }
                     Err(error) => errors.push((bind.span, error)),
@@ -161,9 +170,31 @@ impl Listeners {
             .collect()
     }
 
+    /// Lets new connections come to one socket of each address only, or to all again.
+    pub(crate) fn steer_to_first(&self, on: bool) {
+        let frontends = self.frontends.iter().map(|listener| &listener.bound);
+        frontends.for_each(|bound| bound.steer_to_first(on));
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.frontends.len() + self.cli.len() + self.peers.len()
     }
+}
+
+/// The listening sockets of the process behind a stats socket (`-x`).
+///
+/// # Errors
+/// See [`getsocks::fetch`].
+pub(crate) fn fetch(socket: &str) -> Result<Inherited, PassError> {
+    let address = match socket.strip_prefix("abns@") {
+        Some(name) => SockAddr::Abstract(name.as_bytes().to_vec()),
+        None => SockAddr::Unix(socket.strip_prefix("unix@").unwrap_or(socket).into()),
+    };
+    let mut inherited = Inherited::none();
+    for (identity, fd) in getsocks::fetch(&address, FETCH_LIMIT)? {
+        inherited.add(identity, fd);
+    }
+    Ok(inherited)
 }
 
 fn addresses(bind: &Bind, overrides: &Overrides) -> Vec<(ListenAddr, Option<Transport>)> {

@@ -40,7 +40,7 @@ use super::ocsp::Updater;
 use super::sources::SourceRules;
 use super::threads::{self, Common, Port};
 use super::{Ready, listen::local, peers};
-use crate::args::{Args, StopStyle};
+use crate::args::{self, Args, StopStyle};
 use crate::assemble::{self, Assembled, stats};
 use crate::privileges::{Identity, raise_descriptor_limit};
 use crate::{daemon, messages, sys};
@@ -99,7 +99,7 @@ fn start(
         Ready::Standalone { launcher } => (None, None, launcher, true),
     };
     let predecessor = predecessor.as_ref().and_then(meet);
-    let mut inherited = predecessor.as_ref().map_or_else(Inherited::none, receive_listeners);
+    let mut inherited = inherit(args, predecessor.as_ref())?;
     let context = BindContext {
         overrides: &assembled.overrides,
         plan,
@@ -190,6 +190,7 @@ fn start(
         admin: std::cell::OnceCell::new(),
         threads: std::cell::OnceCell::new(),
         link: std::cell::OnceCell::new(),
+        given_away: std::cell::Cell::new(false),
         grace: config.global.grace.map(|delay| delay.value).unwrap_or_default(),
         hard_stop_after: config.global.hard_stop_after.map(|limit| limit.value),
     });
@@ -324,6 +325,26 @@ fn meet(control: &OwnedFd) -> Option<Predecessor> {
             messages::notice(format_args!("the old worker cannot be reached: {error}"))
         })
         .ok()
+}
+
+/// The listening sockets of the process that is replaced: the old worker's, or of whom `-x` names.
+fn inherit(args: &Args, predecessor: Option<&Predecessor>) -> Result<Inherited, ()> {
+    let named = args.listeners_from.as_deref();
+    if named == Some(args::NO_LISTENERS) {
+        return Ok(Inherited::none());
+    }
+    match (predecessor, named) {
+        (Some(predecessor), _) => Ok(receive_listeners(predecessor)),
+        // The socket of a worker that is gone.
+        (None, Some(name)) if name.starts_with("sockpair@") => Ok(Inherited::none()),
+        (None, Some(name)) => listen::fetch(name).map_err(|error| {
+            messages::alert(format_args!(
+                "Failed to get the sockets from the old process at '{name}' : {error}. Its stats socket needs 'expose-fd listeners'; '-x {}' starts without them.",
+                args::NO_LISTENERS
+            ));
+        }),
+        (None, None) => Ok(Inherited::none()),
+    }
 }
 
 fn receive_listeners(predecessor: &Predecessor) -> Inherited {

@@ -81,6 +81,11 @@ impl Command {
         Self { words, usage, doc, level, run }
     }
 
+    /// Not for people: no help tells of it.
+    pub(crate) fn is_of_programs(&self) -> bool {
+        self.words.first().is_some_and(|word| word.starts_with('_'))
+    }
+
     pub(crate) fn help_line(&self) -> String {
         let mut call = self.words.join(" ");
         if !self.usage.is_empty() {

@@ -57,7 +57,8 @@ fn is_basic(command: &Command) -> bool {
 }
 
 fn sorted(level: Level) -> Vec<&'static Command> {
-    let mut rows: Vec<_> = table().filter(|c| c.level <= level).collect();
+    let said = |c: &&Command| c.level <= level && !c.is_of_programs();
+    let mut rows: Vec<_> = table().filter(said).collect();
     rows.sort_by_key(|c| (is_basic(c), c.words));
     rows
 }

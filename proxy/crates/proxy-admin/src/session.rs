@@ -34,8 +34,9 @@ fn marked(style: Severity, (number, name): (u8, &str), reply: Reply) -> Reply {
     }
 }
 
-/// Serves a client until it leaves, is done, or is silent for too long.
-pub async fn serve<S>(stream: S, admin: Rc<Admin>, options: SessionOptions) -> io::Result<()>
+/// Serves a client until it leaves, is done, or is silent for too long. A client that is to get the listening
+/// sockets is given back.
+pub async fn serve<S>(stream: S, admin: Rc<Admin>, options: SessionOptions) -> io::Result<Option<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -52,8 +53,11 @@ where
         session.output.push_str("The command line or its payload is too long.\n\n");
     }
     session.flush().await?;
+    if served.is_ok() && session.state.wants_listeners {
+        return Ok(Some(session.stream));
+    }
     session.stream.shutdown().await?;
-    served
+    served.map(|()| None)
 }
 
 struct Session<S> {

@@ -12,6 +12,8 @@ pub struct SessionOptions {
     pub timeout: Option<Duration>,
     /// `severity-output`.
     pub severity: Severity,
+    /// `expose-fd listeners`: the client may ask for the listening sockets.
+    pub exposes_listeners: bool,
 }
 
 impl Default for SessionOptions {
@@ -20,6 +22,7 @@ impl Default for SessionOptions {
             level: Level::default(),
             timeout: Some(Duration::from_secs(10)),
             severity: Severity::None,
+            exposes_listeners: false,
         }
     }
 }
@@ -49,6 +52,9 @@ pub struct SessionState {
     pub experimental: bool,
     /// Leave after this command.
     pub quit: bool,
+    pub exposes_listeners: bool,
+    /// The client gets the listening sockets, and nothing else any more.
+    pub wants_listeners: bool,
 }
 
 /// `set severity-output`.
@@ -71,6 +77,8 @@ impl SessionState {
             expert: false,
             experimental: false,
             quit: false,
+            exposes_listeners: options.exposes_listeners,
+            wants_listeners: false,
         }
     }
 }

@@ -41,7 +41,7 @@ pub enum PassError {
 }
 
 /// A blocking socket operation with one deadline for all of it.
-struct Channel<'a> {
+pub(crate) struct Channel<'a> {
     fd: BorrowedFd<'a>,
     deadline: Instant,
 }
@@ -119,7 +119,7 @@ pub fn receive_fd(over: &impl AsFd, bytes: &mut [u8]) -> io::Result<(usize, Opti
 }
 
 impl<'a> Channel<'a> {
-    fn new(over: &'a impl AsFd, limit: Duration) -> Self {
+    pub(crate) fn new(over: &'a impl AsFd, limit: Duration) -> Self {
         Self { fd: over.as_fd(), deadline: Instant::now() + limit }
     }
 
@@ -139,7 +139,7 @@ impl<'a> Channel<'a> {
     }
 
     /// Sends all bytes; the descriptors go with the first of them.
-    fn send(&self, mut bytes: &[u8], mut fds: &[i32]) -> Result<(), PassError> {
+    pub(crate) fn send(&self, mut bytes: &[u8], mut fds: &[i32]) -> Result<(), PassError> {
         while !bytes.is_empty() {
             self.wait(PollFlags::POLLOUT)?;
             let rights = [ControlMessage::ScmRights(fds)];
@@ -158,18 +158,38 @@ impl<'a> Channel<'a> {
         Ok(())
     }
 
-    fn receive(&self, mut bytes: &mut [u8], fds: &mut Vec<OwnedFd>) -> Result<(), PassError> {
+    /// Fills `bytes`, and adds the descriptors that came with them.
+    pub(crate) fn receive(
+        &self,
+        mut bytes: &mut [u8],
+        fds: &mut Vec<OwnedFd>,
+    ) -> Result<(), PassError> {
         while !bytes.is_empty() {
+            let count = self.receive_some(bytes, fds)?;
+            bytes = &mut bytes[count..];
+        }
+        Ok(())
+    }
+
+    /// Receives at least one byte.
+    pub(crate) fn receive_some(
+        &self,
+        bytes: &mut [u8],
+        fds: &mut Vec<OwnedFd>,
+    ) -> Result<usize, PassError> {
+        loop {
             self.wait(PollFlags::POLLIN)?;
             match sys::recv_with_fds(self.fd, bytes, fds) {
                 Ok(0) => return Err(PassError::Closed),
-                Ok(n) => bytes = &mut bytes[n..],
+                Ok(count) => return Ok(count),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == io::ErrorKind::ConnectionReset => {
+                    return Err(PassError::Closed);
+                }
                 Err(e) => return Err(e.into()),
             }
         }
-        Ok(())
     }
 }
 

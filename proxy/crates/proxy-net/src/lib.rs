@@ -9,6 +9,7 @@
 //! | [`connect`] | connecting within a deadline, failures by kind |
 //! | [`datagram`] | log lines to syslog servers and descriptors, never waiting |
 //! | [`fdpass`] | handing descriptors to another process |
+//! | [`getsocks`] | the same as HAProxy does it, over a stats socket |
 //! | [`listener`] | `bind` lines to listening sockets; sockets of an old process |
 //! | [`local`] | which addresses are this machine's own |
 //! | [`netns`] | making sockets in another network namespace |
@@ -25,6 +26,7 @@ pub mod clock;
 pub mod connect;
 pub mod datagram;
 pub mod fdpass;
+pub mod getsocks;
 pub mod listener;
 pub mod local;
 pub mod netns;

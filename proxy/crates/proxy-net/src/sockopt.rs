@@ -97,6 +97,21 @@ pub(crate) fn set_bind_address_no_port(fd: &impl AsFd) -> io::Result<()> {
     sys::set_int(fd, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)
 }
 
+/// Sends every new connection to a group of `SO_REUSEPORT` sockets to the one that was bound first, or to all
+/// of them again. Connections that wait elsewhere stay where they are.
+pub(crate) fn steer_to_first(fd: &impl AsFd, on: bool) -> io::Result<()> {
+    /// From Linux' `asm-generic/socket.h`.
+    const SO_DETACH_REUSEPORT_BPF: i32 = 68;
+    if !on {
+        return sys::set_int(fd, libc::SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, 0);
+    }
+    // `ret #0`
+    let mut program = [libc::sock_filter { code: libc::BPF_RET as u16, jt: 0, jf: 0, k: 0 }];
+    let program = libc::sock_fprog { len: 1, filter: program.as_mut_ptr() };
+    nix::sys::socket::setsockopt(fd, nix::sys::socket::sockopt::AttachReusePortCbpf, &program)
+        .map_err(io::Error::from)
+}
+
 /// Whether the socket listens.
 pub fn is_listening(fd: &impl AsFd) -> bool {
     sys::get_int(fd, libc::SOL_SOCKET, libc::SO_ACCEPTCONN).is_ok_and(|v| v != 0)

@@ -59,6 +59,13 @@ fn operator(call: &mut Call<'_>) -> Answer {
     lower(call, Level::Operator)
 }
 
+/// Nothing is said to a client that may not have them.
+fn getsocks(call: &mut Call<'_>) -> Answer {
+    call.session.wants_listeners = call.session.exposes_listeners;
+    call.session.quit = true;
+    Ok(Reply::done())
+}
+
 fn echo(call: &mut Call<'_>) -> Answer {
     Ok(Reply::line(call.args.join(" ")))
 }
@@ -136,6 +143,7 @@ pub(super) static COMMANDS: &[Command] = &[
     row(&["quit"], "", "disconnect", quit),
     row(&["user"], "", "lower the level of the current CLI session to user", user),
     row(&["operator"], "", "lower the level of the current CLI session to operator", operator),
+    row(&["_getsocks"], "", "hand the listening sockets to a new process", getsocks),
     row(&["echo"], "<text>", "print text to the output", echo),
     row(&["show", "cli", "level"], "", "display the level of the current CLI session", show_level),
     Command {

@@ -148,11 +148,20 @@ fn bind_inet(
         addr.set_port(real.port());
     }
     while sockets.len() < wanted {
-        let s = open_inet(addr, o).map_err(|(step, e)| error(step, e))?;
+        let s = match open_inet(addr, o) {
+            Ok(s) => s,
+            // What was taken over may not be shared: the threads share it.
+            Err((BindStep::Bind, e)) if is_in_use(&e) && !sockets.is_empty() => break,
+            Err((step, e)) => return Err(error(step, e)),
+        };
         s.listen(backlog).map_err(|e| error(BindStep::Listen, e))?;
         sockets.push(s.into());
     }
-    drop(probe);
+    if probe.is_some() {
+        // The kernel puts the last of a group where one leaves.
+        drop(probe);
+        sockets.rotate_right(1);
+    }
     identity.addr = SockAddr::Inet(addr);
     Ok(Bound {
         addr: SockAddr::Inet(addr),
@@ -162,6 +171,10 @@ fn bind_inet(
         backlog,
         mss_cut: o.mss_cut,
     })
+}
+
+fn is_in_use(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrInUse
 }
 
 fn open_inet(addr: SocketAddr, o: &ListenOptions) -> Result<Socket, (BindStep, io::Error)> {
@@ -280,6 +293,15 @@ impl Bound {
             Some(s) => {
                 s.publish().map_err(|e| BindError::new(BindStep::Rename, self.addr.clone(), e))
             }
+        }
+    }
+
+    /// Lets no new connection come to any of several sockets but the first, or to all of them again. Without effect
+    /// on a single socket.
+    pub fn steer_to_first(&self, on: bool) {
+        let [first, _, ..] = self.sockets.as_slice() else { return };
+        if let (SockAddr::Inet(_), Err(error)) = (&self.addr, sockopt::steer_to_first(first, on)) {
+            tracing::debug!(%error, "new connections cannot be steered");
         }
     }
 
