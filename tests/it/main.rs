@@ -4,6 +4,7 @@
 //! what only Sluice does pass over it.
 
 mod balance;
+mod bandwidth;
 mod cache;
 mod chaos;
 mod checks;
@@ -30,6 +31,7 @@ mod nginx;
 mod ocsp;
 mod odd_messages;
 mod peers;
+mod queue;
 mod reload;
 mod retry;
 mod server_state;

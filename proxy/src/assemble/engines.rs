@@ -159,6 +159,7 @@ pub(crate) fn services(
         // The rules of a `listen` section run once, on its frontend side.
         if !proxy.kind.is_frontend() {
             let compiled = rules.compile(config, proxy, diagnostics);
+            back.limiters = rules.limiters(proxy, diagnostics);
             back.tcp_content = compiled.tcp_content;
             back.inspect_delay = inspect_delay(proxy);
             back.http_request = compiled.http_request;
@@ -191,6 +192,7 @@ pub(crate) fn services(
         let mut front = Front::new(frontend.clone(), back);
         front.listen =
             backs.get(proxy.name.value.as_str()).filter(|_| proxy.kind.is_backend()).cloned();
+        front.limiters = rules.limiters(proxy, diagnostics);
         front.tcp_connection = compiled.tcp_connection;
         front.tcp_session = compiled.tcp_session;
         front.tcp_content = compiled.tcp_content;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use proxy_config::Sources;
 use proxy_config::compile::{CompiledProxy, Compiler, GlobalVar, ServerChoice};
 use proxy_config::model::{Checks, Config, OwnChecks, Proxy};
+use proxy_rules::bandwidth::Limiter;
 use proxy_rules::check::Script;
 use proxy_rules::jwt::PublicKeys;
 use proxy_rules::logformat::LogFormat;
@@ -122,6 +123,11 @@ impl Rules<'_> {
         diagnostics: &mut Diagnostics,
     ) -> Vec<(usize, RuleSet)> {
         self.compiler(&proxy.name.value, proxy.settings.mode(), diagnostics).error_rules(proxy)
+    }
+
+    /// The limits of bandwidth of a section's filters.
+    pub(crate) fn limiters(&self, proxy: &Proxy, diagnostics: &mut Diagnostics) -> Vec<Limiter> {
+        self.compiler(&proxy.name.value, proxy.settings.mode(), diagnostics).limiters(proxy)
     }
 
     fn compiler<'c>(

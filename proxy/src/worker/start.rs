@@ -546,6 +546,10 @@ impl Assembled {
         if let Some(length) = config.global.tune.http_logurilen {
             env.log_uri_len = length.value as usize;
         }
+        let codes = [config.global.http_err_codes, config.global.http_fail_codes];
+        for (set, configured) in env.codes.iter_mut().zip(codes) {
+            *set = configured.unwrap_or(*set);
+        }
         env.glitches = self.glitches;
         env.h2 = self.h2;
         env.compression = self.compression;

@@ -5,6 +5,7 @@
 
 use proxy_rules::acl::{AclTable, Condition};
 use proxy_rules::action::SetKind;
+use proxy_rules::bandwidth::{Direction, Kind, Limiter};
 use proxy_rules::capture::{CaptureSlot, CaptureSlots};
 use proxy_rules::check::{self, RequestLine, Script};
 use proxy_rules::fetch::{self, Looks};
@@ -20,8 +21,8 @@ use proxy_types::{DiagSink, Diagnostic, Mode, Span, Spanned};
 
 use crate::lexer::Word;
 use crate::model::{
-    Balance, CheckLine, CheckOption, Checks, Config, ErrorSource, LogOption, LogProfile, LogStep,
-    OwnChecks, Proxy, ProxyKind, RuleLine, RuleSet, StickRule, StoreWhen,
+    Balance, CheckLine, CheckOption, Checks, Config, ErrorSource, FilterKind, LogOption,
+    LogProfile, LogStep, OwnChecks, Proxy, ProxyKind, RuleLine, RuleSet, StickRule, StoreWhen,
 };
 
 /// Where compiled things get their surroundings from.
@@ -171,6 +172,48 @@ impl Compiler<'_> {
         };
         let (matches, on_request) = (line.matches, line.store == Some(StoreWhen::Request));
         Ok(Stick { matches, on_request, on_response, pattern, table, condition })
+    }
+
+    /// The limits of bandwidth that the section's filters make.
+    pub fn limiters(&mut self, section: &Proxy) -> Vec<Limiter> {
+        let mut limiters = Vec::new();
+        for line in &section.filters.lines {
+            let FilterKind::Bandwidth(filter) = &line.kind else { continue };
+            let (direction, limit) = match filter.upload {
+                true => (Direction::In, filter.limit.value),
+                false => (Direction::Out, filter.limit.value),
+            };
+            let kind = match &filter.shared {
+                None => {
+                    let period = filter.period.map_or(0, |period| period.value.as_millis());
+                    Kind::Stream { limit, period: u32::try_from(period).unwrap_or(u32::MAX) }
+                }
+                Some((key, table)) => {
+                    let mut cx = self.parse(Place::FeHttpRequest);
+                    let (name, span) = match table {
+                        Some(table) => (table.value.as_str(), table.span),
+                        None => (section.name.value.as_str(), line.span),
+                    };
+                    let table = TableRef::named(name, span, &mut cx);
+                    let words = words_of(std::slice::from_ref(key));
+                    match Expr::parse_anywhere(words[0], &mut cx) {
+                        Ok(key) => Kind::Shared { limit, key, table },
+                        Err(diagnostic) => {
+                            self.tell(*diagnostic, line.span);
+                            continue;
+                        }
+                    }
+                }
+            };
+            let min_size = filter.min_size.map_or(0, |size| size.value);
+            limiters.push(Limiter {
+                name: filter.name.value.as_str().into(),
+                direction,
+                min_size,
+                kind,
+            });
+        }
+        limiters
     }
 
     /// The ACLs of a section. Those that have mistakes are left out and told.

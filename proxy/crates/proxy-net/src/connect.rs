@@ -40,6 +40,10 @@ pub struct ConnectOptions {
     pub buffers: Buffers,
     /// `cc`.
     pub congestion: Option<String>,
+    /// The mark that netfilter sees; needs rights.
+    pub mark: Option<u32>,
+    /// The type of service, or traffic class.
+    pub tos: Option<u8>,
 }
 
 /// What kind of failure a connect met.
@@ -182,6 +186,12 @@ fn open(to: &SockAddr, options: &ConnectOptions) -> io::Result<Socket> {
     options.buffers.apply(&SockRef::from(&socket))?;
     if let Some(name) = &options.congestion {
         sockopt::set_congestion(&SockRef::from(&socket), name);
+    }
+    if let Some(mark) = options.mark {
+        sockopt::set_mark(&SockRef::from(&socket), mark);
+    }
+    if let Some(tos) = options.tos {
+        sockopt::set_tos(&SockRef::from(&socket), tos);
     }
     if let Some(name) = &options.interface {
         socket.bind_device(Some(name.as_bytes()))?;

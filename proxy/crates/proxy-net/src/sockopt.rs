@@ -67,6 +67,22 @@ pub(crate) fn set_congestion(socket: &SockRef<'_>, name: &str) {
     }
 }
 
+/// The mark that netfilter sees on packets. Without the rights for it that is said, and packets go unmarked.
+pub(crate) fn set_mark(socket: &SockRef<'_>, mark: u32) {
+    if let Err(error) = socket.set_mark(mark) {
+        tracing::debug!(mark, %error, "cannot mark packets");
+    }
+}
+
+/// The type of service of IPv4 packets, or the traffic class of IPv6 ones: a socket of IPv6 may send both.
+pub(crate) fn set_tos(socket: &SockRef<'_>, tos: u8) {
+    let v4 = socket.set_tos_v4(u32::from(tos));
+    let v6 = socket.set_tclass_v6(u32::from(tos));
+    if let (Err(error), Err(_)) = (v4, v6) {
+        tracing::debug!(tos, %error, "cannot set the type of service");
+    }
+}
+
 /// Makes the coming close send a RST and forget what was not acknowledged (`option nolinger`).
 pub fn reset_on_close(fd: &impl AsFd) -> io::Result<()> {
     SockRef::from(fd).set_linger(Some(Duration::ZERO))

@@ -18,6 +18,7 @@
 
 pub mod acl;
 pub mod action;
+pub mod bandwidth;
 pub mod cache;
 pub mod capture;
 pub mod check;

@@ -32,6 +32,7 @@ pub mod process;
 pub mod queue;
 pub mod registry;
 pub mod server;
+pub mod status;
 pub mod stick;
 pub mod thread;
 pub mod timeouts;

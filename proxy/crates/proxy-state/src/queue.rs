@@ -1,7 +1,8 @@
 //! Waiting for a slot of a server that is at its `maxconn` (configuration manual, 4.2 `timeout queue`, 5.2 `maxconn`, `maxqueue`).
 //!
 //! There is a queue per server, for sessions that must go there (persistence, hashing), and one per backend, for sessions
-//! that any server may take. A slot that frees goes to whoever waits longest in either. The slot changes hands without
+//! that any server may take. A slot that frees goes to whoever waits longest in either, once [`Priority`] is regarded.
+//! The slot changes hands without
 //! becoming free in between, so that nobody overtakes.
 //!
 //! The waiter is a [`Ticket`], a future of nothing but the standard library: any executor can await it, and a timer beside it gives
@@ -28,6 +29,16 @@ pub enum Turn {
     ChooseAgain,
 }
 
+/// The place that a waiter asks for (configuration manual, 4.4 "set-priority-class", "set-priority-offset"): the lower,
+/// the sooner its turn comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Priority {
+    /// -2047 to 2047.
+    pub class: i32,
+    /// Milliseconds on the clock of [`Now`](crate::Now), moved by the offset.
+    pub due: i64,
+}
+
 /// The server's queue is at its `maxqueue`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the queue is full")]
@@ -43,7 +54,8 @@ enum State {
 
 #[derive(Debug)]
 struct Waiter {
-    arrival: u64,
+    /// Who asked for the same is served in order of arrival.
+    rank: (Priority, u64),
     state: Mutex<State>,
 }
 
@@ -62,13 +74,13 @@ impl Waiter {
     }
 }
 
-/// The waiters of one server or backend, in order of arrival.
+/// The waiters of one server or backend, in the order of their ranks.
 #[derive(Debug, Default)]
 pub(crate) struct Queue(Mutex<VecDeque<Arc<Waiter>>>);
 
 impl Queue {
-    fn first_arrival(&self) -> Option<u64> {
-        self.0.lock().front().map(|w| w.arrival)
+    fn first_rank(&self) -> Option<(Priority, u64)> {
+        self.0.lock().front().map(|w| w.rank)
     }
 
     fn pop(&self) -> Option<Arc<Waiter>> {
@@ -113,7 +125,14 @@ impl Ticket {
 impl Backend {
     /// Waits for a slot of `server`, or of any server. The caller has found [`Server::try_begin_session`] or
     /// [`Backend::choose`] to say "full".
-    pub fn enqueue(self: &Arc<Self>, server: Option<&Arc<Server>>) -> Result<Ticket, QueueFull> {
+    ///
+    /// # Errors
+    /// The server's queue has as many waiters as its `maxqueue` allows.
+    pub fn enqueue(
+        self: &Arc<Self>,
+        server: Option<&Arc<Server>>,
+        priority: Priority,
+    ) -> Result<Ticket, QueueFull> {
         let (queue, gauge) = match server {
             Some(server) => (&server.queue, &server.queued),
             None => (&self.queue, &self.queued),
@@ -126,10 +145,17 @@ impl Backend {
         let waiter = {
             let mut queue = queue.0.lock();
             let waiter = Arc::new(Waiter {
-                arrival: ARRIVALS.fetch_add(1, Ordering::Relaxed),
+                rank: (priority, ARRIVALS.fetch_add(1, Ordering::Relaxed)),
                 state: Mutex::new(State::Waiting(None)),
             });
-            queue.push_back(waiter.clone());
+            // Most waiters come last.
+            match queue.back().is_none_or(|last| last.rank < waiter.rank) {
+                true => queue.push_back(waiter.clone()),
+                false => {
+                    let at = queue.partition_point(|w| w.rank < waiter.rank);
+                    queue.insert(at, waiter.clone());
+                }
+            }
             gauge.inc();
             waiter
         };
@@ -156,8 +182,8 @@ impl Server {
     /// Hands free slots to those who wait for this server or for any.
     pub(crate) fn grant(self: &Arc<Self>, backend: &Backend) {
         while self.is_usable() {
-            let own = self.queue.first_arrival();
-            let any = backend.queue.first_arrival().filter(|_| self.is_eligible());
+            let own = self.queue.first_rank();
+            let any = backend.queue.first_rank().filter(|_| self.is_eligible());
             let from_own = match (own, any) {
                 (None, None) => return,
                 (Some(own), Some(any)) => own < any,
@@ -263,9 +289,9 @@ mod tests {
     fn a_free_slot_goes_to_whoever_waits_longest() {
         let (_r, be, [s1, s2]) = farm();
         assert!(s1.try_begin_session(Now(1)) && s2.try_begin_session(Now(1)));
-        let mut any = be.enqueue(None).unwrap();
-        let mut own = be.enqueue(Some(&s1)).unwrap();
-        let mut last = be.enqueue(None).unwrap();
+        let mut any = be.enqueue(None, Priority::default()).unwrap();
+        let mut own = be.enqueue(Some(&s1), Priority::default()).unwrap();
+        let mut last = be.enqueue(None, Priority::default()).unwrap();
         assert_eq!((any.position, own.position, last.position), (0, 0, 1));
         assert_eq!((be.queued.get(), s1.queued.get()), (2, 1));
         assert_eq!(look(&mut any), "wait");
@@ -280,14 +306,28 @@ mod tests {
     }
 
     #[test]
+    fn priorities_come_before_arrival() {
+        let (_r, be, [s1, s2]) = farm();
+        assert!(s1.try_begin_session(Now(1)) && s2.try_begin_session(Now(1)));
+        let wait = |class, due| be.enqueue(None, Priority { class, due }).unwrap();
+        let mut tickets = [wait(0, 100), wait(1, 0), wait(0, 100), wait(-1, 500), wait(0, -50)];
+        for next in [3, 4, 0, 2, 1] {
+            s1.end_session();
+            let looks: Vec<_> = tickets.iter_mut().map(look).collect();
+            let served = looks.iter().position(|l| l == "s1");
+            assert_eq!(served, Some(next), "{looks:?}");
+        }
+    }
+
+    #[test]
     fn leaving_gives_everything_back() {
         let (_r, be, [s1, s2]) = farm();
         assert!(s1.try_begin_session(Now(1)) && s2.try_begin_session(Now(1)));
-        drop(be.enqueue(Some(&s1)).unwrap());
+        drop(be.enqueue(Some(&s1), Priority::default()).unwrap());
         assert_eq!(s1.queued.get(), 0);
-        let granted = be.enqueue(Some(&s1)).unwrap();
-        let mut next = be.enqueue(Some(&s1)).unwrap();
-        assert!(be.enqueue(Some(&s1)).is_err(), "maxqueue");
+        let granted = be.enqueue(Some(&s1), Priority::default()).unwrap();
+        let mut next = be.enqueue(Some(&s1), Priority::default()).unwrap();
+        assert!(be.enqueue(Some(&s1), Priority::default()).is_err(), "maxqueue");
         s1.end_session();
         drop(granted);
         assert_eq!(look(&mut next), "s1");
@@ -298,7 +338,7 @@ mod tests {
     #[test]
     fn a_slot_that_is_free_by_now_is_granted_at_once() {
         let (_r, be, [s1, _]) = farm();
-        let mut ticket = be.enqueue(Some(&s1)).unwrap();
+        let mut ticket = be.enqueue(Some(&s1), Priority::default()).unwrap();
         assert_eq!(look(&mut ticket), "s1");
     }
 
@@ -306,8 +346,8 @@ mod tests {
     fn changes_of_servers_move_the_queues() {
         let (_r, be, [s1, s2]) = farm();
         assert!(s1.try_begin_session(Now(1)) && s2.try_begin_session(Now(1)));
-        let mut own = be.enqueue(Some(&s1)).unwrap();
-        let mut any = be.enqueue(None).unwrap();
+        let mut own = be.enqueue(Some(&s1), Priority::default()).unwrap();
+        let mut any = be.enqueue(None, Priority::default()).unwrap();
         let transition = s1.set_maint(Now(2)).unwrap();
         assert_eq!((transition.requeued, transition.queued), (1, 1));
         assert_eq!((look(&mut own), look(&mut any)), ("again".into(), "wait".into()));
@@ -315,7 +355,7 @@ mod tests {
         assert_eq!(look(&mut any), "wait", "a server in maintenance takes nobody");
         s1.set_ready(Now(3));
         assert_eq!(look(&mut any), "s1");
-        let mut more = be.enqueue(None).unwrap();
+        let mut more = be.enqueue(None, Priority::default()).unwrap();
         s2.set_maxconn(2);
         assert_eq!(look(&mut more), "s2");
     }
@@ -328,7 +368,9 @@ mod tests {
                 scope.spawn(|| {
                     for _ in 0..2000 {
                         if !s1.take_slot() {
-                            let Ok(mut ticket) = be.enqueue(Some(&s1)) else { continue };
+                            let Ok(mut ticket) = be.enqueue(Some(&s1), Priority::default()) else {
+                                continue;
+                            };
                             while look(&mut ticket) == "wait" {
                                 std::thread::yield_now();
                             }

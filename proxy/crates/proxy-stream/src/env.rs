@@ -10,11 +10,13 @@ use proxy_net::accept::Slots;
 use proxy_net::clock::Tick;
 use proxy_net::sockopt::Buffers;
 use proxy_rules::acl::Condition;
+use proxy_rules::bandwidth::Limiter;
 use proxy_rules::capture::CaptureSlot;
 use proxy_rules::logformat::LogFormat;
 use proxy_rules::ruleset::{BackendRules, RuleSet, ServerRules};
 use proxy_rules::sample::Expr;
 use proxy_rules::sample::context::{Date, Shared};
+use proxy_state::status::StatusSet;
 use proxy_state::{Backend, Frontend, Listener, Now, Registry};
 use rustc_hash::FxHashMap;
 
@@ -35,6 +37,8 @@ pub struct Env {
     pub limits: Limits,
     /// `tune.h1.*.glitches-threshold`, of connections of clients and to servers.
     pub glitches: [Glitches; 2],
+    /// `http-err-codes` and `http-fail-codes`: what `http_err_cnt` and `http_fail_cnt` count.
+    pub codes: [StatusSet; 2],
     /// The pages of `http-errors` sections.
     pub http_errors: FxHashMap<Box<str>, ErrorReplies>,
     /// `h1-case-adjust`: names in lower case, and as HTTP/1 peers that insist get them.
@@ -131,6 +135,7 @@ impl Env {
             utc_offset: 0,
             limits: Limits::default(),
             glitches: Default::default(),
+            codes: [StatusSet::ERRORS, StatusSet::FAILURES],
             http_errors: FxHashMap::default(),
             spellings: FxHashMap::default(),
             compression: Default::default(),
@@ -182,6 +187,8 @@ pub struct Front {
     pub capture_cookie: Option<CaptureSlot>,
     /// The statistics page, looked for between `http_request` and `redirects`.
     pub stats: Option<Stats>,
+    /// `filter bwlim-in` and `bwlim-out`.
+    pub limiters: Vec<Limiter>,
     /// `monitor fail`.
     pub monitor_fail: RuleSet,
     /// `monitor-uri`.
@@ -240,6 +247,8 @@ pub struct Back {
     pub choice: ServerChoice,
     /// `option forwarded`.
     pub forwarded: Option<Box<Forwarded>>,
+    /// `filter bwlim-in` and `bwlim-out`.
+    pub limiters: Vec<Limiter>,
     pub tcp_content: RuleSet,
     /// `tcp-request inspect-delay` of the backend's own rules.
     pub inspect_delay: Option<Duration>,
@@ -271,6 +280,7 @@ impl Front {
             response_captures: Vec::new(),
             capture_cookie: None,
             stats: None,
+            limiters: Vec::new(),
             monitor_fail: RuleSet::new(),
             monitor_uri: None,
             http_request: RuleSet::new(),
@@ -300,6 +310,7 @@ impl Back {
             balance_key: None,
             choice: ServerChoice::default(),
             forwarded: None,
+            limiters: Vec::new(),
             tcp_content: RuleSet::new(),
             inspect_delay: None,
             http_request: RuleSet::new(),

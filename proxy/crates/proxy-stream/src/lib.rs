@@ -42,6 +42,7 @@ mod session;
 mod stream;
 pub mod term;
 mod thread;
+mod throttle;
 pub mod transport;
 
 pub use session::{serve, serve_tcp};

@@ -17,7 +17,7 @@ use proxy_state::stick::data::id;
 use crate::env::{Accepted, Front};
 use crate::io::{Conn, Io, Used};
 use crate::mux::h2::{self, PREFACE};
-use crate::stream::{self, Admission, Admitted, After, Exchange};
+use crate::stream::{self, Admission, Admitted, After, Exchange, Expected};
 use crate::term::Fault;
 use crate::thread::Thread;
 use crate::transport;
@@ -115,11 +115,11 @@ pub fn serve_tcp(
 
 /// Runs the rules of connections, what stands at the entrance, and the rules of sessions. False when one refused.
 async fn begin(session: &mut Session) -> bool {
-    let Admitted::Enters { expect_proxy } = stream::admit(session, Admission::Connection) else {
+    let Admitted::Enters { expect } = stream::admit(session, Admission::Connection) else {
         return false;
     };
-    if expect_proxy || session.facts.listener.transport.is_some() {
-        if !Box::pin(transport::enter(session, expect_proxy)).await {
+    if expect != Expected::default() || session.facts.listener.transport.is_some() {
+        if !Box::pin(transport::enter(session, expect)).await {
             return false;
         }
         // What follows is measured from here on.

@@ -7,8 +7,8 @@ use crate::context::{Context, Parsed};
 use crate::keyword::{On, Row, Table, find, not_yet, row, suggest};
 use crate::lexer::between_commas;
 use crate::model::{
-    Compression, CompressionAlgorithm, CompressionDirection, FilterKind, FilterLine, Proxy,
-    ProxyKind,
+    Bandwidth, Compression, CompressionAlgorithm, CompressionDirection, FilterKind, FilterLine,
+    Proxy, ProxyKind,
 };
 
 /// What may follow `compression`.
@@ -60,6 +60,12 @@ pub(crate) const COMPRESSION: Table<Parse> = &[&[
 /// What may follow `filter`.
 pub(crate) const FILTERS: Table<ParseFilter> = &[
     &[
+        filter_row("bwlim-in", LIMIT, "limits how fast clients may send", |cx, args| {
+            bandwidth(cx, args, true)
+        }),
+        filter_row("bwlim-out", LIMIT, "limits how fast clients get their data", |cx, args| {
+            bandwidth(cx, args, false)
+        }),
         filter_row("cache", "<name>", "fills a cache", |cx, args| {
             let name = args.string(cx, "the name of a cache")?;
             args.end(cx).map(|()| FilterKind::Cache(name))
@@ -74,13 +80,53 @@ pub(crate) const FILTERS: Table<ParseFilter> = &[
             args.end(cx).map(|()| FilterKind::Compress)
         }),
     ],
-    &not_yet(
-        On::HERE,
-        "9",
-        "filters",
-        ["bwlim-in", "bwlim-out", "fcgi-app", "opentracing", "otel", "spoe", "trace"],
-    ),
+    &not_yet(On::HERE, "9", "filters", ["fcgi-app", "opentracing", "otel", "spoe", "trace"]),
 ];
+
+const LIMIT: &str = "<name> { default-limit <size> default-period <time> | limit <size> key <pattern> [table <table>] } \
+                     [min-size <size>]";
+
+fn bandwidth(cx: &mut Context<'_>, args: &mut Args<'_>, upload: bool) -> Parsed<FilterKind> {
+    let name = args.string(cx, "the name of the limit")?;
+    let (mut limit, mut default_limit, mut period) = (None, None, None);
+    let (mut key, mut table, mut min_size) = (None, None, None);
+    while let Some(word) = args.optional() {
+        match word.value.as_str() {
+            "default-limit" => default_limit = Some(args.size(cx, 1..=u32::MAX)?),
+            "default-period" => period = Some(args.timer(cx)?),
+            "limit" => limit = Some(args.size(cx, 1..=u32::MAX)?),
+            "key" => key = Some(args.word(cx, "a sample expression")?.clone()),
+            "table" => table = Some(args.string(cx, "the name of a stick table")?),
+            "min-size" => min_size = Some(args.size(cx, 0..=i32::MAX as u32)?),
+            other => {
+                let message = format!("{} does not know '{other}'", args.name());
+                return Err(args.wrong(cx, word.span, message));
+            }
+        }
+    }
+    let wide = |size: Spanned<u32>| Spanned::new(u64::from(size.value), size.span);
+    let (limit, shared) = match (default_limit, period, limit, key) {
+        (Some(limit), Some(_), None, None) if table.is_none() => (limit, None),
+        (None, None, Some(limit), Some(key)) => (limit, Some((key, table))),
+        _ => {
+            let message =
+                "either 'default-limit' and 'default-period' are expected, or 'limit' and 'key'";
+            return Err(args.wrong(cx, name.span, message.to_owned()));
+        }
+    };
+    if period.is_some_and(|period| period.value.is_zero()) {
+        let message = "'default-period' must be longer than 0".to_owned();
+        return Err(args.wrong(cx, name.span, message));
+    }
+    Ok(FilterKind::Bandwidth(Bandwidth {
+        name,
+        upload,
+        limit: wide(limit),
+        period,
+        shared,
+        min_size,
+    }))
+}
 
 type Parse = fn(&mut Context<'_>, &mut Compression, &mut Args<'_>) -> Parsed;
 type ParseFilter = fn(&mut Context<'_>, &mut Args<'_>) -> Parsed<FilterKind>;
@@ -162,6 +208,21 @@ pub(crate) fn filter(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_
     args.rename(format!("filter {}", row.name));
     let parse = cx.carried(row, "filter", "", word.span)?;
     let kind = parse(cx, args)?;
+    if let FilterKind::Bandwidth(new) = &kind {
+        if proxy.kind == ProxyKind::Defaults {
+            let message =
+                "'filter bwlim-in' and 'bwlim-out' are not possible in 'defaults' sections";
+            return Err(cx.report(Diagnostic::alert(message).at(span)));
+        }
+        let twin = proxy.filters.lines.iter().find(
+            |line| matches!(&line.kind, FilterKind::Bandwidth(old) if old.name.value == new.name.value),
+        );
+        if let Some(twin) = twin {
+            let message = format!("there is a limit '{}' already", new.name.value);
+            let diagnostic = Diagnostic::alert(message).at(new.name.span).label(twin.span, "here");
+            return Err(cx.report(diagnostic));
+        }
+    }
     proxy.filters.lines.push(FilterLine { span, kind });
     Ok(())
 }

@@ -1,6 +1,10 @@
 //! `compression` and `filter` lines (configuration manual, 4.2 and 9).
 
+use std::time::Duration;
+
 use proxy_types::{Span, Spanned};
+
+use crate::lexer::Word;
 
 /// How payload is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +49,22 @@ pub struct Compression {
     pub direction: Option<Spanned<CompressionDirection>>,
 }
 
+/// `bwlim-in` and `bwlim-out`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bandwidth {
+    pub name: Spanned<String>,
+    /// What clients send is limited, rather than what they get.
+    pub upload: bool,
+    /// Bytes per period.
+    pub limit: Spanned<u64>,
+    /// `default-period`; a shared limit has that of its table.
+    pub period: Option<Spanned<Duration>>,
+    /// `key` and `table`: what streams share the limit by.
+    pub shared: Option<(Word, Option<Spanned<String>>)>,
+    /// `min-size`, in bytes.
+    pub min_size: Option<Spanned<u32>>,
+}
+
 /// A filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FilterKind {
@@ -54,6 +74,7 @@ pub enum FilterKind {
     Compress,
     /// `cache`: what fills the cache of this name.
     Cache(Spanned<String>),
+    Bandwidth(Bandwidth),
 }
 
 impl FilterKind {
@@ -64,6 +85,8 @@ impl FilterKind {
             Self::CompressResponses => "comp-res",
             Self::Compress => "compression",
             Self::Cache(_) => "cache",
+            Self::Bandwidth(limit) if limit.upload => "bwlim-in",
+            Self::Bandwidth(_) => "bwlim-out",
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The `global` section (configuration manual, 3).
 
+use proxy_state::status::StatusSet;
 use std::time::Duration;
 
 use proxy_types::{Span, Spanned};
@@ -13,6 +14,9 @@ pub struct Global {
     pub h1_case_adjust: Vec<(Spanned<String>, Spanned<String>)>,
     /// `h1-case-adjust-file`: names one pair a line, opened at start.
     pub h1_case_adjust_file: Option<Spanned<String>>,
+    /// `http-err-codes` and `http-fail-codes`.
+    pub http_err_codes: Option<StatusSet>,
+    pub http_fail_codes: Option<StatusSet>,
     pub h1_accept_payload_with_any_method: Option<Span>,
     pub h1_do_not_close_on_insecure_transfer_encoding: Option<Span>,
     pub h2_workaround_bogus_websocket_clients: Option<Span>,

@@ -39,7 +39,8 @@ pub use bind::{Bind, CliLevel, SeverityOutput, Shards, UnixAccess};
 pub use cache::{Cache, EarlyHints};
 pub use check::{CheckLine, CheckOption, Checks, HealthCheck, MySqlForm, MySqlUser, Protocol};
 pub use filter::{
-    Compression, CompressionAlgorithm, CompressionDirection, FilterKind, FilterLine, Filters,
+    Bandwidth, Compression, CompressionAlgorithm, CompressionDirection, FilterKind, FilterLine,
+    Filters,
 };
 pub use global::{
     CloseSpread, DefaultPath, Global, MasterWorker, SetVar, StatsGlobal, Tune, TuneH2, TuneH2Side,

@@ -9,6 +9,25 @@ pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
     for proxy in &config.proxies {
         let filters = &proxy.filters;
         for line in &filters.lines {
+            if let FilterKind::Bandwidth(limit) = &line.kind
+                && let Some((_, table)) = &limit.shared
+            {
+                let (name, span) = match table {
+                    Some(table) => (&table.value, table.span),
+                    None => (&proxy.name.value, line.span),
+                };
+                let rate = if limit.upload { "bytes_in_rate" } else { "bytes_out_rate" };
+                // Tables of 'peers' sections are named behind a slash; whether there is a table at all is told elsewhere.
+                let owner = config.proxies.iter().find(|proxy| proxy.name.value == *name);
+                let stores = owner.and_then(|proxy| proxy.stick_table.as_ref());
+                if stores.is_some_and(|t| t.stores.iter().all(|store| store.kind.name != rate)) {
+                    let message = format!(
+                        "stick table '{name}' does not store '{rate}', which the limit needs"
+                    );
+                    let help = format!("add 'store {rate}(<period>)' to it");
+                    cx.report(Diagnostic::alert(message).at(span).help(help));
+                }
+            }
             if let FilterKind::Cache(name) = &line.kind {
                 if config.caches.iter().all(|cache| cache.name.value != name.value) {
                     let message = format!("{} : there is no cache '{name}'", proxy.label());

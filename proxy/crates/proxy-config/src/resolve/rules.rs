@@ -11,7 +11,7 @@ use rustc_hash::FxHashSet;
 
 use crate::compile::{BlankFiles, CompiledProxy, Compiler};
 use crate::context::Context;
-use crate::model::{Config, ErrorSource, OwnChecks, Proxy, ProxyKind};
+use crate::model::{Config, ErrorSource, FilterKind, OwnChecks, Proxy, ProxyKind};
 
 pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
     let vars = VarNames::default();
@@ -58,6 +58,7 @@ pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
         compiler.declare_captures(proxy);
         let in_frontend = proxy.kind != ProxyKind::Backend;
         compiler.rules(proxy, in_frontend, &mut CompiledProxy::default());
+        compiler.limiters(proxy);
         if proxy.kind.is_backend() {
             compiler.server_choice(proxy);
         }
@@ -136,6 +137,20 @@ fn reference(cx: &mut Context<'_>, config: &Config, user: &Proxy, named: &Spanne
         Named::HttpErrors(name) => {
             let sections = config.http_errors.iter();
             ("http-errors section", name, sections.map(|s| s.name.value.as_str()).collect())
+        }
+        Named::Limiter { name, own } => {
+            let limits = || {
+                user.filters.lines.iter().filter_map(|line| match &line.kind {
+                    FilterKind::Bandwidth(limit) => Some(limit),
+                    _ => None,
+                })
+            };
+            let shared = limits().any(|limit| limit.name.value == **name && limit.shared.is_some());
+            if *own && shared {
+                let message = format!("'{name}' is shared: its limit and period cannot be changed");
+                cx.report(Diagnostic::alert(message).at(named.span));
+            }
+            ("bandwidth limit", name, limits().map(|limit| limit.name.value.as_str()).collect())
         }
         Named::LogProfile(name) => {
             let sections = config.log_profiles.iter();

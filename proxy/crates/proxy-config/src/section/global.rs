@@ -1,5 +1,6 @@
 //! The `global` section (configuration manual, 3).
 
+use proxy_state::status::StatusSet;
 use proxy_types::{Diagnostic, Spanned};
 
 use super::global_row::{Parse, global};
@@ -60,7 +61,6 @@ pub(crate) const GLOBAL: Table<Parse> = &[
             "tune.vars.txn-max-size",
         ],
     ),
-    &not_yet(On::HERE, "3.1", "HTTP", ["http-err-codes", "http-fail-codes"]),
     &not_yet(
         On::HERE,
         "3.4",
@@ -102,6 +102,16 @@ pub(crate) const GLOBAL: Table<Parse> = &[
 ];
 
 /// `h1-case-adjust <from> <to>`.
+fn codes(cx: &mut Context<'_>, args: &mut Args<'_>, set: &mut StatusSet) -> Parsed {
+    loop {
+        let word = args.string(cx, "a range of status codes")?;
+        set.change(&word.value).map_err(|why| args.wrong(cx, word.span, why))?;
+        if args.peek().is_none() {
+            return Ok(());
+        }
+    }
+}
+
 fn h1_case_adjust(cx: &mut Context<'_>, g: &mut Global, args: &mut Args<'_>) -> Parsed {
     let from = args.string(cx, "a header name in lower case")?;
     let to = args.string(cx, "the same name as it is to be sent")?;
@@ -181,6 +191,26 @@ const PROCESS: &[Row<Parse>] = &[
         |cx, g, args| {
             g.fd_hard_limit = Some(args.number(cx, 1..=COUNT_MAX)?);
             args.end(cx)
+        },
+    ),
+    global(
+        "http-err-codes",
+        "[+-]<range>[,...] ...",
+        "3.1",
+        "status codes that count as errors of clients",
+        |cx, g, args| {
+            let set = g.http_err_codes.get_or_insert(StatusSet::ERRORS);
+            codes(cx, args, set)
+        },
+    ),
+    global(
+        "http-fail-codes",
+        "[+-]<range>[,...] ...",
+        "3.1",
+        "status codes that count as failures of servers",
+        |cx, g, args| {
+            let set = g.http_fail_codes.get_or_insert(StatusSet::FAILURES);
+            codes(cx, args, set)
         },
     ),
     global(

@@ -4,6 +4,7 @@ use proxy_http::{RequestHead, ResponseHead};
 use proxy_state::options::Proto;
 
 use super::request::{Resolve, ServiceDef};
+use crate::bandwidth::Wanted;
 use crate::cache;
 use crate::logformat::LogFormat;
 use crate::sample::{EvalCtx, Expr, Sample};
@@ -121,10 +122,14 @@ pub struct Effects {
     pub log_level: Option<LogLevel>,
     /// `expect-proxy layer4`: a PROXY protocol header comes first.
     pub expect_proxy: bool,
+    /// `expect-netscaler-cip layer4`: a header of the NetScaler comes first.
+    pub expect_netscaler: bool,
     /// `switch-mode http`: the connection goes on in mode http.
     pub switch_mode: Option<SwitchMode>,
     /// `disable-l7-retry`: the request is not sent again.
     pub disable_l7_retry: bool,
+    /// `set-bandwidth-limit`: limits asked for and not acted on yet.
+    pub limits: Vec<Wanted>,
     /// `early-hint`: fields to be sent ahead.
     pub early_hints: Vec<Field>,
     /// `cache-use`: what the cache did.

@@ -1,6 +1,7 @@
 //! Actions: one row each, by topic (configuration manual, 4.3 and 4.4).
 
 mod auth;
+mod bandwidth;
 mod body;
 mod cache;
 mod capture;
@@ -15,6 +16,7 @@ pub(crate) mod redirect;
 mod reply;
 mod request;
 pub mod resolve;
+mod server;
 pub mod service;
 mod status;
 mod stick;
@@ -31,6 +33,7 @@ pub use request::{Resolve, ServiceDef};
 /// Every row.
 pub const ALL: &[&[ActionDef]] = &[
     auth::ACTIONS,
+    bandwidth::ACTIONS,
     cache::ACTIONS,
     capture::ACTIONS,
     do_log::ACTIONS,
@@ -41,6 +44,7 @@ pub const ALL: &[&[ActionDef]] = &[
     redirect::ACTIONS,
     reply::ACTIONS,
     resolve::ACTIONS,
+    server::ACTIONS,
     service::ACTIONS,
     status::ACTIONS,
     stream::ACTIONS,

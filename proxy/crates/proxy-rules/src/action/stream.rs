@@ -36,6 +36,13 @@ pub(super) const ACTIONS: &[ActionDef] = &[
         doc: "Sets the port that the client connected to.",
     },
     ActionDef {
+        name: "set-nice",
+        sets: Sets::of("...YYYY."),
+        parse: set_nice,
+        syntax: "<nice>",
+        doc: "Has no effect: streams of a thread take turns.",
+    },
+    ActionDef {
         name: "set-src",
         sets: ADDRESS,
         parse: |args, cx| address(args, cx, Part::Src),
@@ -184,6 +191,21 @@ impl Act for SetTimeout {
 
 #[derive(Debug)]
 struct Nothing;
+
+/// Which stream of a thread goes first is the runtime's choice, as with `nice` of `bind` lines.
+fn set_nice(args: &mut ActionArgs<'_, '_>, cx: &mut ParseCx<'_>) -> Parsed<Box<dyn Act>> {
+    let (text, span) = args.text("a number")?;
+    if !text.parse().is_ok_and(|n: i32| (-1024..=1024).contains(&n)) {
+        return fail(
+            Diagnostic::alert(format!("{}: '{text}' is no niceness", args.what()))
+                .at(span)
+                .expected("a number from -1024 to 1024"),
+        );
+    }
+    let message = format!("{} has no effect: streams of a thread take turns", args.what());
+    cx.diag.push(Diagnostic::notice(message).at(args.span()));
+    Ok(Box::new(Nothing))
+}
 
 fn strict_mode(args: &mut ActionArgs<'_, '_>, _: &mut ParseCx<'_>) -> Parsed<Box<dyn Act>> {
     let (text, span) = args.text("'on' or 'off'")?;

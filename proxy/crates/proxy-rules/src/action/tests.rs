@@ -60,8 +60,24 @@ fn parse(kind: SetKind, lines: &str, traffic: &Traffic) -> Result<RuleSet, Strin
     })
 }
 
+/// Runs rules on a stream that can be told what to do; hands what they end with and what they set to `look`.
+pub(super) fn run_with(
+    kind: SetKind,
+    lines: &str,
+    look: impl FnOnce(Flow<'_>, &crate::sample::context::Overrides),
+) {
+    let traffic = Traffic::new();
+    let overrides = crate::sample::context::Overrides::default();
+    let rules = parse(kind, lines, &traffic).unwrap();
+    let (mut request, mut effects) = (traffic.request.clone(), Effects::default());
+    let base = EvalCtx { overrides: Some(&overrides), ..traffic.context() };
+    let mut env =
+        RuleEnv { base, request: Some(&mut request), response: None, effects: &mut effects };
+    look(rules.run(&mut env), &overrides);
+}
+
 /// Runs rules; hands what they end with and the changed traffic to `look`.
-fn run<T>(
+pub(super) fn run<T>(
     kind: SetKind,
     lines: &str,
     look: impl for<'a> FnOnce(Flow<'a>, &RuleEnv<'_, 'a>) -> T,
@@ -325,7 +341,7 @@ fn response_edits_and_effects() {
 }
 
 #[track_caller]
-fn check_error(kind: SetKind, line: &str, expected: &str) {
+pub(super) fn check_error(kind: SetKind, line: &str, expected: &str) {
     let got = parse(kind, line, &Traffic::new()).map(|_| ());
     assert_eq!(got, Err(expected.to_owned()), "{line}");
 }

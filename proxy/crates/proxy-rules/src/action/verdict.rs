@@ -31,9 +31,16 @@ pub(super) const ACTIONS: &[ActionDef] = &[
         doc: "Closes the connection to the server.",
     },
     ActionDef {
+        name: "expect-netscaler-cip",
+        sets: Sets::of(".Y......"),
+        parse: |args, _| expect(args, Expect::Netscaler),
+        syntax: "layer4",
+        doc: "Takes the client's address from a header of the NetScaler.",
+    },
+    ActionDef {
         name: "expect-proxy",
         sets: Sets::of(".Y......"),
-        parse: expect_proxy,
+        parse: |args, _| expect(args, Expect::Proxy),
         syntax: "layer4",
         doc: "Takes the client's address from a PROXY protocol header.",
     },
@@ -120,17 +127,24 @@ impl Act for Verdict {
     }
 }
 
-#[derive(Debug)]
-struct ExpectProxy;
+/// A header that comes in front of everything else.
+#[derive(Clone, Copy, Debug)]
+enum Expect {
+    Netscaler,
+    Proxy,
+}
 
-impl Act for ExpectProxy {
+impl Act for Expect {
     fn run<'a>(&'a self, env: &mut RuleEnv<'_, 'a>) -> Flow<'a> {
-        env.effects.expect_proxy = true;
+        match self {
+            Self::Netscaler => env.effects.expect_netscaler = true,
+            Self::Proxy => env.effects.expect_proxy = true,
+        }
         Flow::Next
     }
 }
 
-fn expect_proxy(args: &mut ActionArgs<'_, '_>, _: &mut ParseCx<'_>) -> Parsed<Box<dyn Act>> {
+fn expect(args: &mut ActionArgs<'_, '_>, what: Expect) -> Parsed<Box<dyn Act>> {
     let (layer, span) = args.text("'layer4'")?;
     if layer != "layer4" {
         return fail(
@@ -138,7 +152,7 @@ fn expect_proxy(args: &mut ActionArgs<'_, '_>, _: &mut ParseCx<'_>) -> Parsed<Bo
                 .at(span),
         );
     }
-    Ok(Box::new(ExpectProxy))
+    Ok(Box::new(what))
 }
 
 fn silent_drop(args: &mut ActionArgs<'_, '_>, _: &mut ParseCx<'_>) -> Parsed<Box<dyn Act>> {

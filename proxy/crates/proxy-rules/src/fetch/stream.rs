@@ -374,7 +374,7 @@ fetches! {
     bytes_out: |cx| number(cx.known()?.bytes_out);
     cur_client_timeout: |cx| in_force(cx, |t| t.client, cx.frontend?.timeouts.client);
     cur_connect_timeout: |cx| in_force(cx, |t| t.connect, cx.backend?.timeouts.connect);
-    cur_max_retries: |cx| match cx.known().and_then(|f| f.max_retries) {
+    cur_max_retries: |cx| match cx.overrides.and_then(|o| o.retries.get()) {
         Some(set) => number(set),
         None => number(cx.backend?.retries),
     };
@@ -402,8 +402,8 @@ fetches! {
     last_entity: |cx| entity(cx, cx.last_rule?);
     waiting_entity: |cx| entity(cx, cx.waiting_rule?);
     no_events: |_cx| Some(Sample::Str(b"-"));
-    prio_class: |cx| number(cx.known()?.priority.0);
-    prio_offset: |cx| number(cx.known()?.priority.1);
+    prio_class: |cx| number(cx.overrides.map_or(0, |o| o.priority.get().0));
+    prio_offset: |cx| number(cx.overrides.map_or(0, |o| o.priority.get().1));
     req_bytes_out: |cx| number(cx.known()?.request_out);
     timer_hdr: |cx| timer(cx, |f| f.request_head);
     timer_idle: |cx| timer(cx, |f| f.idle);

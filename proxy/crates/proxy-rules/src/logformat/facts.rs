@@ -42,10 +42,6 @@ pub struct LogFacts<'a> {
     pub response_in: u64,
     /// The first request of its connection.
     pub first_request: bool,
-    /// `set-retries`.
-    pub max_retries: Option<u32>,
-    /// `set-priority-class` and `set-priority-offset`.
-    pub priority: (i32, i32),
     /// The connection to the server had been used before.
     pub reused: bool,
     /// Termination state: cause, phase, and in HTTP the request's and response's cookie (`%tsc`).
@@ -109,8 +105,6 @@ impl LogFacts<'_> {
         request_out: 0,
         response_in: 0,
         first_request: false,
-        max_retries: None,
-        priority: (0, 0),
         reused: false,
         bytes_out: 0,
         bytes_in: 0,

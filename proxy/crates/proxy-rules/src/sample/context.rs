@@ -177,6 +177,38 @@ pub struct Overrides {
     pub src: Cell<Option<SocketAddr>>,
     pub dst: Cell<Option<SocketAddr>>,
     pub timeouts: Cell<TimeoutChanges>,
+    /// `set-priority-class` and `set-priority-offset` (in ms).
+    pub priority: Cell<(i32, i32)>,
+    /// `set-retries`.
+    pub retries: Cell<Option<u32>>,
+    /// `set-bc-mark` and `set-bc-tos`.
+    pub server_mark: Cell<Option<u32>>,
+    pub server_tos: Cell<Option<u8>>,
+}
+
+impl Overrides {
+    /// As at the start of a stream.
+    pub fn clear(&self) {
+        let Self { src, dst, timeouts, priority, retries, server_mark, server_tos } = self;
+        src.take();
+        dst.take();
+        timeouts.take();
+        priority.take();
+        retries.take();
+        server_mark.take();
+        server_tos.take();
+    }
+
+    /// What was set for a backend of the same section does not hold for another.
+    pub fn leave_section(&self) {
+        let of_client = self.timeouts.get();
+        self.timeouts.set(TimeoutChanges {
+            client: of_client.client,
+            tarpit: of_client.tarpit,
+            ..TimeoutChanges::default()
+        });
+        self.retries.take();
+    }
 }
 
 /// Tells what is known of a stream so far.

@@ -36,6 +36,11 @@ pub enum Named {
     Cache(Box<str>),
     Frontend(Box<str>),
     HttpErrors(Box<str>),
+    /// A filter that limits bandwidth, in the section of the rule; with a limit or a period of the rule's own.
+    Limiter {
+        name: Box<str>,
+        own: bool,
+    },
     LogProfile(Box<str>),
     Resolvers(Box<str>),
     /// A server of a backend, or of the proxy the rule is in.

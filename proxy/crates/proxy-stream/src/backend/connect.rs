@@ -18,7 +18,7 @@ use proxy_rules::logformat::Origin;
 use proxy_rules::sample::connection::Connection;
 use proxy_state::lb::Hashes;
 use proxy_state::options::{HttpReuse, Proto, RetryOn};
-use proxy_state::queue::{Ticket, Turn};
+use proxy_state::queue::{Priority, Ticket, Turn};
 use proxy_state::{Backend, ChooseInput, NoServer, Server, SockAddr};
 use proxy_types::{Mode, ServerId};
 
@@ -125,13 +125,14 @@ pub(crate) async fn attach(s: &mut Session, x: &mut Exchange) -> Result<(), Faul
                     }
                 };
                 let wanted = back.backend.retry_on.has(RetryOn::CONNECTION);
-                if !wanted || x.record.retries >= back.backend.retries || !error.is_retryable() {
+                if !wanted || x.record.retries >= retries(x, &back.backend) || !error.is_retryable()
+                {
                     return Err(fault(&error));
                 }
                 x.record.retries += 1;
                 server.counters.local().retries.inc();
                 back.backend.counters.local().retries.inc();
-                if !x.persist.force && redispatches(&back.backend, x.record.retries) {
+                if !x.persist.force && redispatches(x, &back.backend) {
                     count_redispatch(x, &back, &server);
                     exclude = Some(server.id);
                 } else {
@@ -266,14 +267,26 @@ fn fault(error: &ConnectError) -> Fault {
     }
 }
 
-/// `option redispatch [interval]`: whether retry number `retry` (from 1) goes to another server.
-pub(crate) fn redispatches(backend: &Backend, retry: u32) -> bool {
-    let (retry, retries) = (i64::from(retry), i64::from(backend.retries));
+/// How often this stream may try again.
+pub(crate) fn retries(x: &Exchange, backend: &Backend) -> u32 {
+    x.overrides.retries.get().unwrap_or(backend.retries)
+}
+
+/// `option redispatch [interval]`: whether the retry (from 1) that was just counted goes to another server.
+pub(crate) fn redispatches(x: &Exchange, backend: &Backend) -> bool {
+    let (retry, retries) = (i64::from(x.record.retries), i64::from(retries(x, backend)));
     match backend.redispatch.map(i64::from) {
         None | Some(0) => false,
         Some(every @ 1..) => retry % every == 0,
         Some(before_last) => retry == retries + 1 + before_last,
     }
+}
+
+/// Where rules want the stream in queues, beside when it came.
+fn priority(s: &Session, x: &Exchange) -> Priority {
+    let (class, offset) = x.overrides.priority.get();
+    let now = i64::try_from(s.thread.now(clock::coarse()).0).unwrap_or(i64::MAX);
+    Priority { class, due: now.saturating_add(i64::from(offset)) }
 }
 
 /// Takes a session slot on `server`.
@@ -300,7 +313,7 @@ async fn slot(
             Err(NoServer::AllFull) => None,
             Err(NoServer::NoneAvailable) => return Err(Fault::NoServer),
         };
-        let ticket = match (backend.enqueue(chosen.as_ref()), chosen) {
+        let ticket = match (backend.enqueue(chosen.as_ref(), priority(s, x)), chosen) {
             (Ok(ticket), _) => ticket,
             // A queue that is full sends on to another server, once.
             (Err(_), Some(server)) if exclude != Some(server.id) => {

@@ -20,6 +20,9 @@ pub(super) struct Ends {
     client: Option<SocketAddr>,
     /// What the client connected to.
     asked: Option<SocketAddr>,
+    /// What packets are marked with for netfilter, and their type of service.
+    mark: Option<u32>,
+    tos: Option<u8>,
 }
 
 impl Ends {
@@ -27,6 +30,8 @@ impl Ends {
         Self {
             client: x.overrides.src.get().or(s.facts.src),
             asked: x.overrides.dst.get().or(s.facts.dst),
+            mark: x.overrides.server_mark.get(),
+            tos: x.overrides.server_tos.get(),
         }
     }
 
@@ -38,11 +43,12 @@ impl Ends {
             Some(UseClient::Address | UseClient::AddressAndPort) => self.foreign(server),
             Some(UseClient::Other(_)) | None => None,
         };
-        if goes.is_none() && comes.is_none() {
+        let marked = (self.mark, self.tos);
+        if goes.is_none() && comes.is_none() && marked == (None, None) {
             return opening;
         }
         let mut hasher = rustc_hash::FxHasher::default();
-        (goes, comes, opening).hash(&mut hasher);
+        (goes, comes, marked, opening).hash(&mut hasher);
         hasher.finish() | 1
     }
 
@@ -96,6 +102,8 @@ impl Ends {
             user_timeout: server.spec.tcp_user_timeout,
             smart_connect: back.backend.options.tcp_smart_connect,
             namespace: server.spec.namespace.clone(),
+            mark: self.mark,
+            tos: self.tos,
             ..ConnectOptions::default()
         }
     }
@@ -122,7 +130,12 @@ mod tests {
 
     #[test]
     fn destinations() {
-        let ends = Ends { client: None, asked: Some("192.0.2.7:8080".parse().unwrap()) };
+        let ends = Ends {
+            client: None,
+            asked: Some("192.0.2.7:8080".parse().unwrap()),
+            mark: None,
+            tos: None,
+        };
         for (addr, mode, expected) in [
             ("10.0.0.1:80", PortMode::Fixed, "10.0.0.1:80"),
             ("10.0.0.1:0", PortMode::Client, "10.0.0.1:8080"),

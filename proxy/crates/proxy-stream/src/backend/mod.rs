@@ -5,6 +5,6 @@ mod ends;
 mod reuse;
 
 pub(crate) use connect::{
-    Aim, OnEof, attach, client_left, count_redispatch, receive, redispatches,
+    Aim, OnEof, attach, client_left, count_redispatch, receive, redispatches, retries,
 };
 pub(crate) use reuse::{Attached, Idle, Own, Pool, Route, Shared};

@@ -7,6 +7,7 @@
 //! ```
 
 mod answer;
+mod bandwidth;
 mod buffer;
 mod cache;
 mod compress;
@@ -103,6 +104,8 @@ impl Exchange {
         self.record = Record::default();
         self.to_server.reset();
         self.to_client.reset();
+        self.to_server.unlimit();
+        self.to_client.unlimit();
         self.server = None;
         self.backend = None;
         self.flow = transfer::Flow::default();
@@ -122,9 +125,7 @@ impl Exchange {
         self.cookies = [None, None];
         self.last_rule.set(None);
         self.waiting_rule.set(None);
-        self.overrides.src.set(None);
-        self.overrides.dst.set(None);
-        self.overrides.timeouts.take();
+        self.overrides.clear();
         self.unique_id = None;
         self.compress = compress::State::default();
         self.replacement = None;
@@ -189,13 +190,22 @@ pub(crate) enum Admission {
     Session,
 }
 
+/// Headers that come first, beside those that the listener knows of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Expected {
+    /// Of the PROXY protocol.
+    pub(crate) proxy: bool,
+    /// Of the NetScaler.
+    pub(crate) netscaler: bool,
+}
+
 /// What the rules of a new connection decided.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Admitted {
     Refused,
     Enters {
-        /// A PROXY protocol header comes first.
-        expect_proxy: bool,
+        /// What rules expect to come first.
+        expect: Expected,
     },
 }
 
@@ -211,16 +221,16 @@ pub(crate) fn admit(s: &mut Session, when: Admission) -> Admitted {
         Admission::Session => (&front.tcp_session, &counters.denied_sess, &listener.denied_sess),
     };
     if rules.is_empty() {
-        return Admitted::Enters { expect_proxy: false };
+        return Admitted::Enters { expect: Expected::default() };
     }
     let mut x = s.thread.exchange();
     let verdict = rules::on_request(s, &mut x, None, rules);
     // What these rules say of addresses holds for the whole connection.
     s.facts.src = x.overrides.src.take().or(s.facts.src);
     s.facts.dst = x.overrides.dst.take().or(s.facts.dst);
-    let expect_proxy = x.effects.expect_proxy;
+    let expect = Expected { proxy: x.effects.expect_proxy, netscaler: x.effects.expect_netscaler };
     s.thread.recycle(x);
-    let rules::Verdict::Close(close) = verdict else { return Admitted::Enters { expect_proxy } };
+    let rules::Verdict::Close(close) = verdict else { return Admitted::Enters { expect } };
     denied.inc();
     denied_here.inc();
     close_connection(s, close);

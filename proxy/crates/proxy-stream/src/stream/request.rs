@@ -92,10 +92,8 @@ pub(super) async fn begin(s: &mut Session, x: &mut Exchange) -> Result<Next, Fau
 
     let back = rules::choose_backend(s, x).ok_or(Fault::NoServer)?;
     if back.backend.name != front.frontend.name {
-        // Timeouts of the backend side that rules set were meant for a backend of the same section.
-        let mut set = x.overrides.timeouts.get();
-        (set.connect, set.queue, set.server, set.tunnel) = (None, None, None, None);
-        x.overrides.timeouts.set(set);
+        // What rules set for the backend side was meant for a backend of the same section.
+        x.overrides.leave_section();
     }
     back.backend.begin_session(now);
     back.backend.counters.local().req_tot.inc();

@@ -197,14 +197,12 @@ pub(super) fn as_upgrade(x: &mut Exchange) {
 
 /// Counts errors and failures that a server answers with in what is tracked (configuration manual, 3.2 "http-err-codes").
 fn count_status(s: &Session, x: &Exchange, now: Now) {
-    let (counter, rate) = match x.response.status() {
-        400..=499 => (id::HTTP_ERR_CNT, id::HTTP_ERR_RATE),
-        501 | 505 => return,
-        500..=599 => (id::HTTP_FAIL_CNT, id::HTTP_FAIL_RATE),
-        _ => return,
-    };
-    for tracked in [&s.facts.tracked, &x.tracked] {
-        tracked.count(counter, rate, 1, now);
+    let counters = [(id::HTTP_ERR_CNT, id::HTTP_ERR_RATE), (id::HTTP_FAIL_CNT, id::HTTP_FAIL_RATE)];
+    for (codes, (counter, rate)) in s.thread.env.codes.iter().zip(counters) {
+        if codes.contains(x.response.status()) {
+            s.facts.tracked.count(counter, rate, 1, now);
+            x.tracked.count(counter, rate, 1, now);
+        }
     }
 }
 

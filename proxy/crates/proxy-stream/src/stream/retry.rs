@@ -29,7 +29,7 @@ fn may(x: &Exchange, what: RetryOn) -> bool {
     let Some(back) = &x.backend else { return false };
     let backend = &back.backend;
     backend.retry_on.has(what)
-        && x.record.retries < backend.retries
+        && x.record.retries < backend::retries(x, backend)
         && !x.answered
         && x.to_server.has_copy()
 }
@@ -59,7 +59,7 @@ pub(super) fn again(s: &mut Session, x: &mut Exchange) {
     transfer::rewind(x);
     x.flow.fresh_only = true;
     if let (Some(back), Some(server)) = (x.backend.clone(), x.record.server.clone()) {
-        if !x.persist.force && backend::redispatches(&back.backend, x.record.retries) {
+        if !x.persist.force && backend::redispatches(x, &back.backend) {
             backend::count_redispatch(x, &back, &server);
             x.next = backend::Aim::Not(server.id);
         } else {

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use super::{Exchange, buffer};
+use super::{Exchange, bandwidth, buffer};
 use crate::backend::OnEof;
 use crate::env::{Back, BalanceKey, Front};
 use crate::log::{self, View};
@@ -300,9 +300,17 @@ fn run(
     };
     drop(bump);
     s.thread.bump.borrow_mut().reset();
+    after_rules(s, x, back);
     match wanted {
         None => verdict,
         Some(wanted) => Verdict::Answer(wanted.make(s, x, back), wanted.cause),
+    }
+}
+
+/// Acts on what rules asked for beside their verdict.
+fn after_rules(s: &Session, x: &mut Exchange, back: Option<&Back>) {
+    if !x.effects.limits.is_empty() {
+        bandwidth::enable(s, x, back);
     }
 }
 
@@ -358,6 +366,7 @@ pub(super) fn on_server_content(
     };
     drop(bump);
     s.thread.bump.borrow_mut().reset();
+    after_rules(s, x, Some(back));
     verdict
 }
 
@@ -409,6 +418,7 @@ pub(super) fn on_content(
     };
     drop(bump);
     s.thread.bump.borrow_mut().reset();
+    after_rules(s, x, back);
     verdict
 }
 

@@ -63,6 +63,9 @@ async fn process(s: &mut Session, x: &mut Exchange) -> Result<Outcome, Fault> {
     if back.backend.mode == Mode::Http {
         return Ok(Outcome::Http);
     }
+    if back.backend.name != front.frontend.name {
+        x.overrides.leave_section();
+    }
     back.backend.begin_session(s.thread.now(s.thread.tick()));
     x.record.backend = Some(back.clone());
     s.thread.note(s.key, |row| row.backend = Some(back.backend.id));

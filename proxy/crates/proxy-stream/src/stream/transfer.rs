@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use proxy_http::ResponseHead;
 use proxy_http::h1::{Limits, Progress, parse_response};
 
-use super::{Exchange, finish, response};
+use super::{Exchange, bandwidth, finish, response};
 use crate::io::{Conn, Used};
 use crate::mux::h1::{Pump, PumpFault, Wire};
 use crate::session::Session;
@@ -313,7 +313,8 @@ fn take_head(
     }
     x.flow.head_done = true;
     x.answered = true;
-    if x.tunnel {
+    // What is limited goes through the pump.
+    if x.tunnel || x.to_client.is_limited() {
         return Used { consumed: at, value: Ok(()) };
     }
     match x.to_client.send_first(cx, &mut data[at..], &mut s.client) {
@@ -345,9 +346,9 @@ fn poll_timers(s: &mut Session, x: &mut Exchange, cx: &mut Context<'_>) -> Poll<
     let flow = &mut x.flow;
     let (up, down) = (&x.to_server, &x.to_client);
     let wants_request = !flow.request_done && !up.has_unsent();
-    let waits_for_client = wants_request || down.has_unsent();
-    let waits_for_server =
-        up.has_unsent() || flow.request_done && !down.has_unsent() && !flow.response_done;
+    let waits_for_client = wants_request && !bandwidth::waits(up) || down.has_unsent();
+    let wants_response = flow.request_done && !down.has_unsent() && !flow.response_done;
+    let waits_for_server = up.has_unsent() || wants_response && !bandwidth::waits(down);
 
     // With `option independent-streams`, what a side receives is no sign of life of what it should send.
     let front_apart = s.front.frontend.options.independent_streams;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proxy_net::splice;
 
-use super::{Exchange, answer, finish, rules};
+use super::{Exchange, answer, bandwidth, finish, rules};
 use crate::backend::Attached;
 use crate::io::Conn;
 use crate::mux::h1::{Pump, PumpFault};
@@ -26,7 +26,9 @@ pub(super) async fn run(s: &mut Session, x: &mut Exchange) -> Result<(), Fault> 
             return Err(fault);
         }
     };
+    let limited = x.to_server.is_limited() || x.to_client.is_limited();
     let plain = !inspected
+        && !limited
         && x.to_server.is_done()
         && s.client.io.socket().is_some()
         && attached.conn.io.socket().is_some();
@@ -209,7 +211,9 @@ fn poll(
     if up && down {
         return Poll::Ready(Ok(()));
     }
-    let moved = x.to_server.did_read
+    let moved = bandwidth::waits(&x.to_server)
+        || bandwidth::waits(&x.to_client)
+        || x.to_server.did_read
         || x.to_server.did_write
         || x.to_client.did_read
         || x.to_client.did_write;

@@ -13,6 +13,7 @@ use super::proxy_protocol::{self, Header, HeaderError};
 use crate::io::Conn;
 use crate::log;
 use crate::session::Session;
+use crate::stream::Expected;
 
 /// What stands before the sessions of a listener.
 #[derive(Debug, Default)]
@@ -54,12 +55,12 @@ enum Told {
 }
 
 /// Lets a connection through the entrance of its listener. False when it failed; that is in the log then.
-pub(crate) async fn enter(s: &mut Session, expect_proxy: bool) -> bool {
+pub(crate) async fn enter(s: &mut Session, expect: Expected) -> bool {
     let transport = s.facts.listener.transport.clone();
     let entrance = transport.and_then(|transport| transport.downcast::<Entrance>().ok());
     let entrance = entrance.unwrap_or_default();
     s.client_timer.arm(s.front.frontend.timeouts.client_hs());
-    let outcome = pass(s, &entrance, expect_proxy).await;
+    let outcome = pass(s, &entrance, expect).await;
     s.client_timer.disarm();
     if let Err(code) = outcome {
         s.facts.connection.error = code;
@@ -72,11 +73,12 @@ pub(crate) async fn enter(s: &mut Session, expect_proxy: bool) -> bool {
     outcome.is_ok()
 }
 
-async fn pass(s: &mut Session, entrance: &Entrance, expect_proxy: bool) -> Result<(), u8> {
-    if entrance.accept_proxy || expect_proxy {
+async fn pass(s: &mut Session, entrance: &Entrance, expect: Expected) -> Result<(), u8> {
+    if entrance.accept_proxy || expect.proxy {
         told(s, Told::Proxy).await?;
     }
-    if let Some(magic) = entrance.netscaler_cip {
+    // A rule tells no magic number: it is that of the listener, or 0.
+    if let Some(magic) = entrance.netscaler_cip.or_else(|| expect.netscaler.then_some(0)) {
         told(s, Told::Netscaler(magic)).await?;
     }
     match &entrance.tls {

@@ -8,11 +8,13 @@ use std::task::{Context, Poll, ready};
 
 use proxy_http::BodyLen;
 use proxy_http::h1::{ChunkError, Filtered, Keep};
+use proxy_net::clock::Tick;
 
 use super::Body;
 use crate::compress::{CompressError, Compressed};
 use crate::io::{Conn, Used};
 use crate::scratch;
+use crate::throttle::Throttle;
 
 /// Largest body part that is joined to a head that is still to be sent.
 const JOIN: usize = 16 * 1024;
@@ -102,6 +104,8 @@ pub struct Pump {
     /// What payload goes through, while some is to come.
     transform: Option<Box<dyn Transform>>,
     tap: Option<Box<Tap>>,
+    /// How fast it may go.
+    throttle: Option<Box<Throttle>>,
     /// What went through a transform that has ended.
     transformed: Compressed,
     /// Trailer lines to send with the tail.
@@ -268,11 +272,27 @@ impl Pump {
         }
     }
 
-    /// Ready for the next message; memory goes back to the pool.
+    /// Ready for the next message under the same limits; memory goes back to the pool.
     pub fn reset(&mut self) {
         let mut unsent = std::mem::take(&mut self.unsent);
         scratch::give(&mut unsent);
-        *self = Self::default();
+        let throttle = self.throttle.take();
+        *self = Self { throttle, ..Self::default() };
+    }
+
+    /// The limits of this direction, made when there are none yet.
+    pub(crate) fn throttle(&mut self, epoch: Tick) -> &mut Throttle {
+        self.throttle.get_or_insert_with(|| Box::new(Throttle::new(epoch)))
+    }
+
+    /// The limits of this direction.
+    pub(crate) fn limits(&self) -> Option<&Throttle> {
+        self.throttle.as_deref()
+    }
+
+    /// Ends all limits.
+    pub(crate) fn unlimit(&mut self) {
+        self.throttle = None;
     }
 
     /// Forgets what was done in earlier polls.
@@ -327,7 +347,14 @@ impl Pump {
                 self.send_tail(dst).map_err(PumpFault::Write)?;
                 continue;
             }
-            let step = src.poll_process(cx, |src, data, cx| self.step(cx, src, data, dst));
+            let room = match &mut self.throttle {
+                Some(throttle) => ready!(throttle.poll_room(cx)),
+                None => usize::MAX,
+            };
+            let step = src.poll_process(cx, |src, data, cx| {
+                let len = data.len().min(room);
+                self.step(cx, src, &mut data[..len], dst)
+            });
             ready!(step).map_err(PumpFault::Read)??;
         }
     }
@@ -481,6 +508,7 @@ impl Pump {
     /// Small bodies that arrived with their head leave with it, in one segment.
     fn join_body(&mut self, src: &mut Conn) -> Result<(), PumpFault> {
         let plain = self.tail == Tail::Nothing && self.tap.is_none();
+        let plain = plain && self.throttle.is_none();
         if !self.has_unsent() || self.body.is_done() || src.input.is_empty() || !plain {
             return Ok(());
         }
@@ -537,6 +565,9 @@ impl Pump {
         let filtered = self.body.filter(data, &mut self.trailers)?;
         self.received += filtered.consumed as u64;
         self.kept(before, filtered.consumed);
+        if let Some(throttle) = &mut self.throttle {
+            throttle.took(filtered.consumed as u64);
+        }
         Ok(filtered)
     }
 
