@@ -132,6 +132,7 @@ fn run(mut args: Args) -> ExitCode {
     if with_master {
         master::run(args, discovered, reexec, launcher)
     } else {
+        messages::begin_startup_log();
         let ready = worker::Ready::Standalone { launcher };
         ExitCode::from(worker::run(args, ready))
     }

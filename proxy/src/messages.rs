@@ -46,12 +46,21 @@ pub(crate) fn set_quiet(quiet: bool) {
     with_state(|state| state.quiet = quiet);
 }
 
-/// Directs a copy of every message to `log`.
-pub(crate) fn set_startup_log(log: Option<File>) {
+/// Directs a copy of every message to a new log.
+pub(crate) fn begin_startup_log() {
+    let log = new_log();
     with_state(|state| {
         state.recording = log.is_some();
         state.startup_log = log;
     });
+}
+
+/// A file without a name that is only ever appended to.
+fn new_log() -> Option<File> {
+    use nix::sys::memfd::{MFdFlags, memfd_create};
+    let fd = memfd_create(c"sluice-startup-log", MFdFlags::MFD_CLOEXEC).ok()?;
+    nix::fcntl::fcntl(&fd, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_APPEND)).ok()?;
+    Some(fd.into())
 }
 
 /// The start is over: the log stays as it is, to be shown.

@@ -34,6 +34,7 @@ mod peers;
 mod queue;
 mod reload;
 mod retry;
+mod rings;
 mod server_state;
 mod stats_page;
 mod stick;

@@ -253,7 +253,8 @@ pub(crate) fn services(
         let front = Arc::new(front);
         services.push(match frontend.mode {
             Mode::Http => Service::Http(front),
-            Mode::Tcp => Service::Tcp(front),
+            // No frontend is in mode log.
+            Mode::Log | Mode::Tcp => Service::Tcp(front),
         });
     }
     let backs = backs.into_iter().map(|(name, back)| (name.as_bytes().into(), back)).collect();

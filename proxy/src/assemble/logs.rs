@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use proxy_config::model::{Config, LogDestination, LogFormat, LogProfile, LogTarget, Proxy};
+use proxy_config::model::{Config, LogDestination, LogFormat, LogProfile, LogTarget, Proxy, Ring};
 use proxy_state::Registry;
 use proxy_stream::log::emit::{Destination, Format, Sample, TargetSpec, Targets};
 use proxy_stream::log::{Profile, Route, Sink};
 use proxy_types::{DiagSink, Diagnostic, Diagnostics};
 
 use super::addresses::Resolver;
+use super::transport::{self, Places};
 
 /// Port of syslog servers (configuration manual, 4.2 "log").
 const SYSLOG_PORT: u16 = 514;
@@ -20,6 +21,7 @@ pub(crate) struct Logs<'a> {
     pub(crate) config: &'a Config,
     pub(crate) resolver: Resolver,
     pub(crate) registry: &'a Arc<Registry>,
+    pub(crate) places: &'a Places,
 }
 
 impl Logs<'_> {
@@ -86,12 +88,30 @@ impl Logs<'_> {
         self.open(self.config.global.logs.iter(), None, diagnostics)
     }
 
+    /// Where messages of others go; `None` when the section has no `log` line.
+    pub(crate) fn of_forward(
+        &self,
+        section: &Proxy,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Arc<Targets>> {
+        self.targets(self.config.log_targets(section), None, diagnostics)
+    }
+
     fn open<'t>(
         &self,
         targets: impl Iterator<Item = &'t LogTarget>,
         tag: Option<&str>,
         diagnostics: &mut Diagnostics,
     ) -> Option<Arc<dyn Sink>> {
+        self.targets(targets, tag, diagnostics).map(|targets| targets as Arc<dyn Sink>)
+    }
+
+    fn targets<'t>(
+        &self,
+        targets: impl Iterator<Item = &'t LogTarget>,
+        tag: Option<&str>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Arc<Targets>> {
         let targets: Vec<_> = targets.collect();
         let mut specs = Vec::with_capacity(targets.len());
         for target in &targets {
@@ -126,6 +146,13 @@ impl Logs<'_> {
             LogDestination::Fd(fd) => Destination::Fd(*fd),
             LogDestination::Stdout => Destination::Fd(1),
             LogDestination::Stderr => Destination::Fd(2),
+            LogDestination::Ring(name) => Destination::Ring(self.places.ring(name)?),
+            LogDestination::Backend(name) => Destination::Backend(self.places.farm(name)?),
+            LogDestination::Stream(address) => {
+                let address = self.resolver.target(address, SYSLOG_PORT);
+                let address = address.map_err(|error| error.to_string())?;
+                Destination::Ring(self.places.stream(target.span, address))
+            }
         };
         let sends_hostname = global.log_send_hostname.as_ref();
         let hostname = sends_hostname.map(|name| {
@@ -135,7 +162,16 @@ impl Logs<'_> {
                     .unwrap_or_else(|_| "localhost".into())
             })
         });
-        let format = match target.format.map(|format| format.value) {
+        // A ring has a form of its own, and perhaps messages that are shorter.
+        let (own, most) = match &target.destination.value {
+            LogDestination::Ring(name) => {
+                let ring = self.config.rings.iter().find(|ring| ring.name.value == *name);
+                let form = ring.map_or(transport::BUILTIN_FORMAT, Ring::format);
+                (Some(form), ring.map_or(u32::MAX, Ring::max_len))
+            }
+            _ => (None, u32::MAX),
+        };
+        let format = match own.or_else(|| target.format.map(|format| format.value)) {
             None if sends_hostname.is_some() => Format::Rfc3164,
             None | Some(LogFormat::Local) => Format::Local,
             Some(LogFormat::Iso) => Format::Iso,
@@ -150,10 +186,11 @@ impl Logs<'_> {
         Ok(TargetSpec {
             destination,
             format,
+            keeps_form: own.is_none() && target.format.is_none(),
             facility: target.facility.0,
             level: target.level as u8,
             min_level: target.min_level as u8,
-            max_len: usize::from(target.max_len),
+            max_len: u32::from(target.max_len).min(most) as usize,
             sample: target.sample.as_ref().map(|sample| Sample {
                 ranges: sample.value.ranges.clone(),
                 size: sample.value.size,

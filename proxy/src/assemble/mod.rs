@@ -5,6 +5,7 @@ pub(crate) mod addresses;
 mod base;
 mod checks;
 mod engines;
+mod log_forward;
 pub(crate) mod logs;
 mod mail;
 pub(crate) mod metrics;
@@ -16,6 +17,7 @@ mod saved;
 pub(crate) mod state;
 pub(crate) mod stats;
 mod tls;
+pub(crate) mod transport;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -62,6 +64,8 @@ pub(crate) struct Assembled {
     pub(crate) mail: Vec<MailSpec>,
     /// `peers` sections that exchange something.
     pub(crate) peers: Vec<peers::Section>,
+    /// Rings, and what carries log messages over connections.
+    pub(crate) transport: transport::Assembled,
     /// Where messages of the process go, beside standard error.
     pub(crate) process_log: Option<Arc<dyn Sink>>,
     /// Where changes of each backend's servers are told.
@@ -143,11 +147,25 @@ pub(crate) fn build(args: &Args, loaded: &Loaded) -> (Option<Assembled>, Diagnos
     let mut check_methods = Methods::default();
     let (desk, clerk) = desk::open();
     let mut peers = Vec::new();
+    let mut carried = None;
     let http_errors = engines::error_sections(&loaded.config, &mut diagnostics);
     let (services, backends) = registry
         .as_ref()
         .map(|registry| {
-            let logs = Logs { config: &loaded.config, resolver: overrides.resolver, registry };
+            let places = transport::Places::open(
+                &loaded.config,
+                registry,
+                &rules,
+                &overrides,
+                &mut tls,
+                &mut diagnostics,
+            );
+            let logs = Logs {
+                config: &loaded.config,
+                resolver: overrides.resolver,
+                registry,
+                places: &places,
+            };
             process_log = logs.of_process(&mut diagnostics);
             peers = peers::sections(
                 &loaded.config,
@@ -174,7 +192,8 @@ pub(crate) fn build(args: &Args, loaded: &Loaded) -> (Option<Assembled>, Diagnos
                     backend_logs.insert(backend.name.clone(), sink);
                 }
             }
-            engines::services(
+            let forwards = log_forward::forwards(&logs, &mut tls, &mut diagnostics);
+            let services = engines::services(
                 &loaded.config,
                 &rules,
                 registry,
@@ -182,7 +201,9 @@ pub(crate) fn build(args: &Args, loaded: &Loaded) -> (Option<Assembled>, Diagnos
                 &http_errors,
                 &desk,
                 &mut diagnostics,
-            )
+            );
+            carried = Some(places.close(forwards));
+            services
         })
         .unwrap_or_default();
     let facts = paths::Facts {
@@ -230,6 +251,7 @@ pub(crate) fn build(args: &Args, loaded: &Loaded) -> (Option<Assembled>, Diagnos
         check_methods,
         mail,
         peers,
+        transport: carried.unwrap_or_default(),
         process_log,
         backend_logs,
         bufsize: loaded.config.global.tune.bufsize() as usize,

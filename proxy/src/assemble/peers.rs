@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use proxy_config::model::{Config, Peer, Peers, Server};
+use proxy_config::model::{Config, Peer, Peers, Server, ServerOptions};
 use proxy_net::connect::ConnectOptions;
 use proxy_state::{Registry, Transport};
 use proxy_stream::log::Sink;
@@ -66,7 +66,6 @@ pub(crate) fn sections(
                     }),
                     shard: options.shard.map_or(0, |shard| shard.value),
                 });
-                let source = options.source.as_ref().map(|source| state::source(&source.value));
                 let exit = address.map(|address| Server {
                     span: peer.span,
                     name: peer.name.clone(),
@@ -77,15 +76,7 @@ pub(crate) fn sections(
                 });
                 let exit = exit.and_then(|server| tls.exit(&section.proxy, &server, diagnostics));
                 roads.push(Road {
-                    options: ConnectOptions {
-                        source: source.as_ref().and_then(|source| source.addr),
-                        interface: source.and_then(|source| source.interface),
-                        user_timeout: options.tcp_ut.map(|limit| limit.value),
-                        fastopen: options.tfo.is_some_and(|on| on.value),
-                        namespace: options.namespace.as_ref().map(|name| name.value.clone()),
-                        congestion: options.congestion.as_ref().map(|name| name.value.clone()),
-                        ..ConnectOptions::default()
-                    },
+                    options: connect_options(options),
                     exit: transport::<Exit>(exit),
                 });
             }
@@ -104,7 +95,22 @@ pub(crate) fn sections(
         .collect()
 }
 
-fn transport<T: Send + Sync + 'static>(transport: Option<Transport>) -> Option<Arc<T>> {
+/// How a server is connected to that is not one of a backend.
+pub(super) fn connect_options(options: &ServerOptions) -> ConnectOptions {
+    let source = options.source.as_ref().map(|source| state::source(&source.value));
+    ConnectOptions {
+        source: source.as_ref().and_then(|source| source.addr),
+        interface: source.and_then(|source| source.interface),
+        user_timeout: options.tcp_ut.map(|limit| limit.value),
+        fastopen: options.tfo.is_some_and(|on| on.value),
+        namespace: options.namespace.as_ref().map(|name| name.value.clone()),
+        congestion: options.congestion.as_ref().map(|name| name.value.clone()),
+        ..ConnectOptions::default()
+    }
+}
+
+/// What a listener or a server has that is of this kind.
+pub(super) fn transport<T: Send + Sync + 'static>(transport: Option<Transport>) -> Option<Arc<T>> {
     transport.and_then(|transport| transport.downcast::<T>().ok())
 }
 

@@ -162,7 +162,7 @@ impl Rules<'_> {
     ) -> Option<LogFormat> {
         let text = match mode {
             Mode::Http => "Connect from %ci:%cp to %fi:%fp (%f/HTTP)",
-            Mode::Tcp => "Connect from %ci:%cp to %fi:%fp (%f/TCP)",
+            Mode::Log | Mode::Tcp => "Connect from %ci:%cp to %fi:%fp (%f/TCP)",
         };
         self.compiler("", mode, diagnostics).builtin_format(text)
     }

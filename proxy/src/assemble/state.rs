@@ -454,6 +454,10 @@ fn balancing(settings: &Settings) -> LbSpec {
     if let Balance::Random { draws } = balance {
         spec.draws = draws;
     }
+    if settings.mode() == Mode::Log {
+        // There is no load to compare, and no weight (configuration manual, 4.2 "balance").
+        (spec.draws, spec.unweighted) = (1, true);
+    }
     spec.balance_factor = settings.hash_balance_factor.map_or(0, |factor| factor.value);
     spec.affinity = match settings.hash_preserve_affinity.map(|method| method.value) {
         None | Some(Affinity::Always) => lb::Affinity::Always,

@@ -355,9 +355,7 @@ fn run(master: &mut Master, session: &mut Session, command: &str) -> Effect {
     let both_ways = command.starts_with("@@");
     let Some(rest) = command.strip_prefix("@@").or_else(|| command.strip_prefix('@')) else {
         return match session.context {
-            Some(pid) if !matches!(command, "quit" | "prompt") => {
-                forward(master, session, pid, command, false)
-            }
+            Some(pid) if !is_of_master(command) => forward(master, session, pid, command, false),
             _ => run_master(master, session, command),
         };
     };
@@ -379,6 +377,12 @@ fn run(master: &mut Master, session: &mut Session, command: &str) -> Effect {
         (Target::Master, false) => run_master(master, session, rest),
         (Target::Worker(pid), false) => forward(master, session, pid, rest, false),
     }
+}
+
+/// Whether a command is about the session with the master, whatever process was chosen.
+fn is_of_master(command: &str) -> bool {
+    let first = command.split_whitespace().next().unwrap_or_default();
+    matches!(command, "quit" | "prompt") || matches!(first, "expert-mode" | "experimental-mode")
 }
 
 fn run_master(master: &mut Master, session: &mut Session, command: &str) -> Effect {

@@ -256,7 +256,7 @@ impl Master {
 
     /// Forks a worker. `Ok(Some)` in the child.
     fn spawn(&mut self) -> io::Result<Option<ChildSide>> {
-        messages::set_startup_log(new_startup_log());
+        messages::begin_startup_log();
         let (mine, theirs) = ipc::message_pair()?;
         match sys::fork()? {
             Some(pid) => {
@@ -650,12 +650,4 @@ impl Master {
             let _ = std::fs::remove_file(path);
         }
     }
-}
-
-/// An anonymous file, appended to by the master and the worker it forks next.
-fn new_startup_log() -> Option<std::fs::File> {
-    use nix::sys::memfd::{MFdFlags, memfd_create};
-    let fd = memfd_create(c"sluice-startup-log", MFdFlags::MFD_CLOEXEC).ok()?;
-    nix::fcntl::fcntl(&fd, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_APPEND)).ok()?;
-    Some(fd.into())
 }

@@ -18,6 +18,7 @@ use proxy_net::listener::ListenSocket;
 use proxy_net::splice;
 use proxy_rules::sample::context::Shared;
 use proxy_state::{Now, Registry};
+use proxy_stream::log::ring::Rings;
 use proxy_stream::peers::section::{Link, Peer};
 use proxy_stream::{StreamRow, Thread};
 use proxy_tls::live::{self, Course};
@@ -45,6 +46,7 @@ pub(crate) struct Fixed {
     pub(crate) sockets: Vec<CliSocket>,
     pub(crate) loaded: Rc<Loaded>,
     pub(crate) peers: Vec<Arc<proxy_stream::peers::section::Section>>,
+    pub(crate) rings: Arc<Rings>,
 }
 
 /// Builds what every session shares.
@@ -58,6 +60,8 @@ pub(crate) fn admin(
     let fixed = Rc::new(fixed);
     Rc::new(Admin {
         peers: fixed.peers.clone(),
+        rings: fixed.rings.clone(),
+        log: control.log.clone(),
         registry: control.registry.clone(),
         shared,
         names: Some(names),

@@ -8,7 +8,8 @@ use proxy_config::model::{Bind, Config, Flag, Proxy, SeverityOutput, Shards, Tun
 use proxy_net::fdpass::PassError;
 use proxy_net::getsocks;
 use proxy_net::listener::{
-    self, BindError, Bound, Identity, Inherited, ListenAddr, ListenOptions, ListenSpec, UnixOwner,
+    self, BindError, Bound, DatagramSocket, Identity, Inherited, ListenAddr, ListenOptions,
+    ListenSpec, UnixOwner,
 };
 use proxy_net::sockopt::{Buffers, Keepalive};
 use proxy_state::{Frontend, Listener, Registry, SockAddr};
@@ -51,12 +52,30 @@ pub(crate) struct PeersListener {
     pub(crate) bound: Bound,
 }
 
+/// A socket of a `log-forward` section for connections.
+pub(crate) struct LogListener {
+    /// The section, by its place in the configuration.
+    pub(crate) section: usize,
+    /// Its `bind` line.
+    pub(crate) bind: usize,
+    pub(crate) bound: Bound,
+}
+
+/// A socket of a `log-forward` section for datagrams.
+pub(crate) struct LogSocket {
+    /// The section, by its place in the configuration.
+    pub(crate) section: usize,
+    pub(crate) bound: DatagramSocket,
+}
+
 /// Everything this worker listens on.
 #[derive(Default)]
 pub(crate) struct Listeners {
     pub(crate) frontends: Vec<FrontendListener>,
     pub(crate) cli: Vec<CliListener>,
     pub(crate) peers: Vec<PeersListener>,
+    pub(crate) logs: Vec<LogListener>,
+    pub(crate) datagrams: Vec<LogSocket>,
 }
 
 /// How to bind.
@@ -123,6 +142,27 @@ impl Listeners {
                 }
             }
         }
+        for (section, forward) in config.log_forwards.iter().enumerate() {
+            for (number, bind) in forward.proxy.binds.iter().enumerate() {
+                for (addr, transport) in addresses(bind, context.overrides) {
+                    let options = options(&forward.proxy, bind, transport, context.no_reuse_port);
+                    match listener::bind(&ListenSpec { addr, options }, 1, inherited) {
+                        Ok(bound) => out.logs.push(LogListener { section, bind: number, bound }),
+                        Err(error) => errors.push((bind.span, error)),
+                    }
+                }
+            }
+            for bind in &forward.dgram_binds {
+                let options = options(&forward.proxy, bind, None, context.no_reuse_port);
+                for (addr, _) in addresses(bind, context.overrides) {
+                    let ListenAddr::Sock(SockAddr::Inet(addr)) = addr else { continue };
+                    match listener::bind_datagram(addr, &options, inherited) {
+                        Ok(bound) => out.datagrams.push(LogSocket { section, bound }),
+                        Err(error) => errors.push((bind.span, error)),
+                    }
+                }
+            }
+        }
         for bind in &config.global.stats.sockets {
             for (addr, _) in addresses(bind, context.overrides) {
                 let options =
@@ -154,7 +194,8 @@ impl Listeners {
         let frontends = self.frontends.iter_mut().map(|listener| &mut listener.bound);
         let cli = self.cli.iter_mut().map(|listener| &mut listener.bound);
         let peers = self.peers.iter_mut().map(|listener| &mut listener.bound);
-        frontends.chain(cli).chain(peers).try_for_each(Bound::publish)
+        let logs = self.logs.iter_mut().map(|listener| &mut listener.bound);
+        frontends.chain(cli).chain(peers).chain(logs).try_for_each(Bound::publish)
     }
 
     /// Duplicates of all sockets, for the next worker.
@@ -162,11 +203,17 @@ impl Listeners {
         let frontends = self.frontends.iter().map(|listener| &listener.bound);
         let cli = self.cli.iter().map(|listener| &listener.bound);
         let peers = self.peers.iter().map(|listener| &listener.bound);
+        let logs = self.logs.iter().map(|listener| &listener.bound);
+        let datagrams = self.datagrams.iter().filter_map(|socket| {
+            Some((socket.bound.identity.clone(), socket.bound.socket.try_clone().ok()?.into()))
+        });
         frontends
             .chain(cli)
             .chain(peers)
+            .chain(logs)
             .flat_map(|bound| bound.sockets().iter().map(|fd| (bound.identity.clone(), fd)))
             .filter_map(|(identity, fd)| Some((identity, fd.try_clone().ok()?)))
+            .chain(datagrams)
             .collect()
     }
 
@@ -177,7 +224,8 @@ impl Listeners {
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.frontends.len() + self.cli.len() + self.peers.len()
+        let logs = self.logs.len() + self.datagrams.len();
+        self.frontends.len() + self.cli.len() + self.peers.len() + logs
     }
 }
 

@@ -15,6 +15,7 @@ mod l4;
 mod link;
 mod listen;
 pub(crate) mod loading;
+mod logs;
 pub(crate) mod mail;
 mod message;
 mod names;

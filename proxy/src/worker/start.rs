@@ -21,6 +21,7 @@ use proxy_rules::sample::{EvalCtx, Sample};
 use proxy_rules::users::{Password, User, Userlist};
 use proxy_rules::vars::ProcVars;
 use proxy_stream::env::{CloseSpread, Env};
+use proxy_stream::log::ring::Rings;
 use proxy_tls::live::Delays;
 use proxy_types::Spanned;
 
@@ -35,6 +36,7 @@ use super::l4::KernelPath;
 use super::link::Link;
 use super::listen::{self, BindContext, Listeners};
 use super::loading::{self, Loaded};
+use super::logs;
 use super::names;
 use super::ocsp::Updater;
 use super::sources::SourceRules;
@@ -136,6 +138,11 @@ fn start(
     let kernel = KernelPath::open(config, &assembled.decisions, sources);
     kernel.check_required(&assembled.decisions)?;
     let fronts: Vec<_> = assembled.services.iter().map(|service| service.front().clone()).collect();
+    assembled.transport.enter(&env.shared, epoch);
+    if let Err((place, error)) = assembled.transport.open_files(&loaded.sources) {
+        messages::alert(format_args!("{place} : cannot make the backing file : {error}"));
+        return Err(());
+    }
     if let Err(error) = listeners.publish() {
         messages::alert(format_args!("{error}"));
         return Err(());
@@ -213,6 +220,9 @@ fn start(
         env.now(clock::precise()),
     )
     .map_err(|error| messages::alert(format_args!("cannot share listening sockets: {error}")))?;
+    let rings = assembled.transport.rings.clone();
+    let carried = logs::carried(assembled.transport, &control.listeners.borrow())
+        .map_err(|error| messages::alert(format_args!("cannot share sockets: {error}")))?;
     let sections = places.iter().map(|place| place.section.clone()).collect();
     let admin = admin::admin(
         &control,
@@ -224,6 +234,7 @@ fn start(
             sockets: admin::describe(&control.listeners.borrow().cli),
             loaded: loaded.clone(),
             peers: sections,
+            rings: rings.clone(),
         },
     );
     let _ = control.admin.set(admin.clone());
@@ -256,6 +267,9 @@ fn start(
     let exchange = peers::spawn(places, checked.clone(), stop.handle(), most)
         .map_err(|error| messages::alert(format_args!("cannot start a thread: {error}")))?;
     handles.extend(exchange);
+    let carrier = logs::spawn(carried, checked.clone(), stop.handle())
+        .map_err(|error| messages::alert(format_args!("cannot start a thread: {error}")))?;
+    handles.extend(carrier);
     let local = tokio::task::LocalSet::new();
     let end = local.block_on(&runtime, async {
         tokio::task::spawn_local(updater.run());
@@ -284,7 +298,7 @@ fn start(
             unreachable,
             mail,
         );
-        say_ready(args, link.as_deref(), predecessor, launcher);
+        say_ready(args, link.as_deref(), predecessor, launcher, &rings);
         Ok(control.run(link).await)
     })?;
     control.finish(end);
@@ -441,8 +455,12 @@ fn say_ready(
     link: Option<&Link>,
     predecessor: Option<Predecessor>,
     launcher: Option<daemon::LauncherPipe>,
+    rings: &Rings,
 ) {
     messages::stop_recording();
+    if let Some(ring) = rings.find("startup-logs") {
+        ring.append(messages::startup_log().split_inclusive(|byte| *byte == b'\n'));
+    }
     if let Some(link) = link {
         if let Err(error) = link.say_ready() {
             messages::warning(format_args!("the master cannot be told: {error}"));

@@ -4,6 +4,7 @@ use crate::Level;
 use crate::context::{Admin, Later};
 use crate::session_state::SessionState;
 use proxy_state::Now;
+use proxy_stream::log::ring::Reader;
 
 /// What a command answers with. The session ends it with the empty line.
 pub enum Reply {
@@ -11,6 +12,8 @@ pub enum Reply {
     Text(String),
     /// Pieces that are made as the client reads them.
     Pieces(Box<dyn Iterator<Item = String>>),
+    /// What a ring holds, `end` behind each message; with `wait`, what comes, too, until the client says something.
+    Events { reader: Reader, end: u8, wait: bool },
     /// Comes later.
     Later(Later<Self>),
 }

@@ -4,6 +4,8 @@ use crate::Level;
 use proxy_names::Names;
 use proxy_rules::sample::context::Shared;
 use proxy_state::{Now, Registry};
+use proxy_stream::log::Sink;
+use proxy_stream::log::ring::Rings;
 use proxy_stream::peers::section::Section as PeersSection;
 use proxy_tls::live::Store as CertificateStore;
 use std::future::Future;
@@ -36,6 +38,10 @@ pub struct Admin {
     pub names: Option<Rc<Names>>,
     /// The `peers` sections that exchange something.
     pub peers: Vec<Arc<PeersSection>>,
+    /// What is kept in memory of log messages.
+    pub rings: Arc<Rings>,
+    /// The targets of the process itself.
+    pub log: Option<Arc<dyn Sink>>,
     pub product: Product,
     pub process: Box<dyn ProcessView>,
     /// `None` when the kernel data path is compiled out or switched off.

@@ -5,6 +5,7 @@ use crate::context::Admin;
 use crate::lookup;
 use crate::session_state::{Mode, SessionOptions, SessionState, Severity};
 use crate::words;
+use proxy_stream::log::ring::Reader;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
@@ -152,6 +153,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                     }
                     break;
                 }
+                Reply::Events { reader, end, wait } => {
+                    self.events(reader, end, wait).await?;
+                    break;
+                }
                 Reply::Later(later) => {
                     self.flush().await?;
                     reply = later.await;
@@ -162,6 +167,48 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             self.output.push('\n');
         }
         Ok(())
+    }
+
+    /// Writes what a ring holds. To `wait` means to go on until the client says anything, which is thrown away, or
+    /// leaves.
+    async fn events(&mut self, mut reader: Reader, end: u8, wait: bool) -> io::Result<()> {
+        self.flush().await?;
+        let mut bytes = Vec::new();
+        loop {
+            bytes.clear();
+            let taken = reader.lines(WRITE_CHUNK, end, &mut bytes);
+            if taken.missed > 0 {
+                let text = format!(
+                    "[{} messages were overwritten before they could be shown]",
+                    taken.missed
+                );
+                let mut told = text.into_bytes();
+                told.push(end);
+                bytes.splice(0..0, told);
+            }
+            if !bytes.is_empty() {
+                let write = self.stream.write_all(&bytes);
+                within(self.state.timeout, write).await??;
+                self.stream.flush().await?;
+                continue;
+            }
+            if !wait {
+                return Ok(());
+            }
+            // What came behind the command ends the waiting, too.
+            if !self.input.is_empty() {
+                self.input.clear();
+                return Ok(());
+            }
+            let mut said = [0; 512];
+            tokio::select! {
+                () = reader.ready() => {}
+                read = self.stream.read(&mut said) => {
+                    read?;
+                    return Ok(());
+                }
+            }
+        }
     }
 
     async fn push(&mut self, text: &str) -> io::Result<()> {

@@ -339,6 +339,12 @@ impl Compiler<'_> {
             return None;
         }
         let balance = proxy.settings.balance.as_ref()?;
+        if let Balance::LogHash(converters) = &balance.value {
+            let word = Spanned::new(converters.value.as_bytes(), converters.span);
+            return Expr::of_message(word, &mut self.parse(Place::Log))
+                .map_err(|diagnostic| self.tell(*diagnostic, converters.span))
+                .ok();
+        }
         let text = match &balance.value {
             Balance::Hash(word) => word.value.clone(),
             Balance::Header { name, .. } => format!("req.hdr({name},1)"),

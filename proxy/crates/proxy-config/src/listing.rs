@@ -55,7 +55,10 @@ pub fn entries() -> Vec<Entry> {
     add(&mut all, "crt-list", "", cert::OPTIONS);
     add(&mut all, "cache", "", cache::CACHE);
     add(&mut all, "crt-store", "", crt_store::CRT_STORE);
+    add(&mut all, "log-forward", "", crate::section::log_forward::LOG_FORWARD);
+    add(&mut all, "log-forward", "option", crate::section::log_forward::OPTIONS);
     add(&mut all, "log-profile", "", crate::section::log_profile::LOG_PROFILE);
+    add(&mut all, "ring", "", crate::section::ring::RING);
     add(&mut all, "resolvers", "", resolvers::RESOLVERS);
     add(&mut all, "mailers", "", mailers::MAILERS);
     add(&mut all, "healthcheck", "", healthcheck::HEALTHCHECK);

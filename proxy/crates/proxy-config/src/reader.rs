@@ -16,10 +16,10 @@ use crate::model::{
     Cache, Config, CrtStore, DefaultsId, HealthCheck, HttpErrors, Mailers, Peers, Proxy, ProxyKind,
     Resolvers, Userlist,
 };
-use crate::section::log_profile;
 use crate::section::{
     cache, crt_store, global, healthcheck, mailers, other, peers, proxy, resolvers, userlist,
 };
+use crate::section::{log_forward, log_profile, ring};
 use crate::source::{Source, Sources};
 
 /// The section that lines belong to.
@@ -32,7 +32,9 @@ enum Current {
     Other(&'static str),
     Peers(Box<Peers>),
     Proxy(Box<Proxy>),
+    LogForward(Box<model::LogForward>),
     LogProfile(model::LogProfile),
+    Ring(Box<model::Ring>),
     Resolvers(Box<Resolvers>),
     Userlist(Userlist),
     Cache(Cache),
@@ -63,7 +65,7 @@ pub(crate) fn section_names() -> impl Iterator<Item = &'static str> {
         "userlist",
     ];
     let proxies = proxies.chain(std::iter::once("cache"));
-    let proxies = proxies.chain(std::iter::once("log-profile"));
+    let proxies = proxies.chain(["log-forward", "log-profile", "ring"]);
     proxies.chain(own).chain(other::SECTIONS.iter().map(|s| s.name))
 }
 
@@ -127,7 +129,9 @@ impl Reader<'_, '_> {
                 Current::Peers(section) => section.name.value.as_str(),
                 Current::Proxy(p) if p.name.value.is_empty() => p.kind.as_str(),
                 Current::Proxy(p) => p.name.value.as_str(),
+                Current::LogForward(section) => section.name.value.as_str(),
                 Current::LogProfile(profile) => profile.name.value.as_str(),
+                Current::Ring(section) => section.name.value.as_str(),
                 Current::Resolvers(section) => section.name.value.as_str(),
                 Current::Userlist(list) => list.name.value.as_str(),
                 Current::Cache(_) => "cache",
@@ -173,6 +177,14 @@ impl Reader<'_, '_> {
             Current::Proxy(proxy) => self.config.proxies.push(*proxy),
             Current::HttpErrors(section) => self.config.http_errors.push(section),
             Current::LogProfile(profile) => self.config.log_profiles.push(profile),
+            Current::LogForward(section) => {
+                log_forward::check(self.cx, &section);
+                self.config.log_forwards.push(*section);
+            }
+            Current::Ring(section) => {
+                ring::check(self.cx, &section);
+                self.config.rings.push(*section);
+            }
             Current::Resolvers(section) => {
                 resolvers::check(self.cx, &section);
                 self.config.resolvers.push(*section);
@@ -228,7 +240,9 @@ impl Reader<'_, '_> {
                 proxy.has_errors |= self.cx.alerts() > alerts;
                 result
             }
+            Current::LogForward(section) => log_forward::line(self.cx, section, &mut args),
             Current::LogProfile(profile) => log_profile::line(self.cx, profile, &mut args),
+            Current::Ring(section) => ring::line(self.cx, section, &mut args),
             Current::Resolvers(section) => resolvers::line(self.cx, section, &mut args),
             Current::Userlist(list) => userlist::line(self.cx, list, &mut args),
             Current::Peers(section) => peers::line(self.cx, section, &mut args),
@@ -351,6 +365,33 @@ impl Reader<'_, '_> {
                 self.cx.report(diagnostic);
             }
             self.current = Current::LogProfile(profile);
+            return true;
+        }
+        if name == "ring" {
+            self.close_section();
+            let section = ring::open(self.cx, &mut Args::new(words));
+            let same = |known: &&model::Ring| known.name.value == section.name.value;
+            if section.name.value == model::Ring::BUILTIN {
+                let message = format!("ring '{}' is there already", section.name);
+                self.cx.alert(section.name.span, message);
+            } else if let Some(known) = self.config.rings.iter().find(same) {
+                let message = format!("ring '{}' exists already", section.name);
+                let diagnostic = Diagnostic::alert(message).at(section.name.span);
+                self.cx.report(diagnostic.label(known.name.span, "first declared here"));
+            }
+            self.current = Current::Ring(Box::new(section));
+            return true;
+        }
+        if name == "log-forward" {
+            self.close_section();
+            let section = log_forward::open(self.cx, &mut Args::new(words));
+            let same = |known: &&model::LogForward| known.name.value == section.name.value;
+            if let Some(known) = self.config.log_forwards.iter().find(same) {
+                let message = format!("log-forward section '{}' exists already", section.name);
+                let diagnostic = Diagnostic::alert(message).at(section.name.span);
+                self.cx.report(diagnostic.label(known.name.span, "first declared here"));
+            }
+            self.current = Current::LogForward(Box::new(section));
             return true;
         }
         if name == "resolvers" {

@@ -6,6 +6,8 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Mode {
     Http,
+    /// Of backends whose servers take log messages.
+    Log,
     #[default]
     Tcp,
 }
@@ -14,6 +16,7 @@ impl Mode {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
+            Self::Log => "log",
             Self::Tcp => "tcp",
         }
     }

@@ -3,6 +3,7 @@
 mod backend;
 mod cache;
 mod counters;
+mod events;
 mod frontend;
 mod l4;
 mod limits;
@@ -28,6 +29,7 @@ pub static TABLES: &[&[Command]] = &[
     backend::COMMANDS,
     cache::COMMANDS,
     counters::COMMANDS,
+    events::COMMANDS,
     frontend::COMMANDS,
     l4::COMMANDS,
     limits::COMMANDS,

@@ -165,7 +165,7 @@ fields! {
     62 "TotalSplicedBytesOut" "MGPV" |r| r.process().counters.total(|c| &c.spliced_bytes_out).into(), "Bytes of those that went through a kernel pipe";
     63 "BytesOutRate" "MRPV" |r| (r.process().out_rate.get(r.now) * Process::OUT_UNIT).into(), "Bytes sent over the last second";
     64 "DebugCommandsIssued" "MGPV" zero, "Debug commands issued";
-    65 "CumRecvLogs" "MCPV" zero, "Log messages received";
+    65 "CumRecvLogs" "MCPV" |r| Value::u32(r.process().counters.total(|c| &c.received_logs)), "Log messages received";
     66 "Build info" "POSV" |r| r.product.version.clone().into(), "Build info";
     67 "Memmax_bytes" "CLPV" |r| Value::u32(r.facts.memory_limit), "Limit on memory in bytes";
     68 "PoolAlloc_bytes" "MGPV" |r| r.facts.memory_allocated.into(), "Memory allocated in bytes";

@@ -4,7 +4,7 @@ use proxy_types::{Diagnostic, Spanned};
 
 use crate::args::Args;
 use crate::context::{Context, Parsed};
-use crate::keyword::{On, Table, find, not_yet, row, suggest};
+use crate::keyword::{On, Table, find, row, suggest};
 use crate::lexer::{Word, sub_span};
 use crate::model::{Affinity, Balance, HashFunction, HashType, Proxy};
 
@@ -100,7 +100,27 @@ pub(crate) const ALGORITHMS: Table<Parse> = &[
             },
         ),
     ],
-    &not_yet(On::HERE, M, "log backends", ["log-hash", "sticky"]),
+    &[
+        row(
+            "log-hash",
+            On::HERE,
+            "<converters>",
+            M,
+            "hash of what converters make of a message",
+            |cx, inner, args| {
+                let converters = args.word(cx, "converters, with commas between them")?.clone();
+                plain(cx, inner, args, Balance::LogHash(converters))
+            },
+        ),
+        row(
+            "sticky",
+            On::HERE,
+            "",
+            M,
+            "the server that has been available for longest",
+            |cx, inner, args| plain(cx, inner, args, Balance::Sticky),
+        ),
+    ],
 ];
 
 /// An algorithm that takes nothing in parentheses.

@@ -304,6 +304,16 @@ pub(crate) fn bind(cx: &mut Context<'_>, args: &mut Args<'_>, place: &str) -> Pa
     bind_from(cx, args, place, Bind::default())
 }
 
+/// A line whose addresses are for datagrams. Which of them fit is for the caller to say.
+pub(crate) fn datagram(cx: &mut Context<'_>, args: &mut Args<'_>, place: &str) -> Parsed<Bind> {
+    let word = args.word(cx, "[addr]:port[-end]{,[addr]:port[-end]}... as arguments")?;
+    let mut bind = Bind { span: args.span(), ..Bind::default() };
+    let addresses = addresses(cx, args, word, |_| None);
+    let result = options(cx, &mut bind, args, place);
+    bind.addresses = addresses?;
+    result.map(|()| bind)
+}
+
 /// The same, with what `base` says already.
 pub(crate) fn bind_from(
     cx: &mut Context<'_>,
@@ -315,7 +325,7 @@ pub(crate) fn bind_from(
         args.word(cx, "{<path>|[addr1]:port1[-end1]}{,[addr]:port[-end]}... as arguments")?;
     let mut bind = Bind { span: args.span(), ..base };
     // A wrong address does not keep the options from being looked at.
-    let addresses = addresses(cx, args, word);
+    let addresses = addresses(cx, args, word, misfit);
     let result = options(cx, &mut bind, args, place);
     bind.addresses = addresses?;
     result.map(|()| bind)
@@ -365,7 +375,12 @@ fn options(cx: &mut Context<'_>, bind: &mut Bind, args: &mut Args<'_>, place: &s
     result
 }
 
-fn addresses(cx: &mut Context<'_>, args: &Args<'_>, word: &Word) -> Parsed<Vec<Spanned<Address>>> {
+fn addresses(
+    cx: &mut Context<'_>,
+    args: &Args<'_>,
+    word: &Word,
+    misfit: fn(&Address) -> Option<&'static str>,
+) -> Parsed<Vec<Spanned<Address>>> {
     let mut list = Vec::new();
     let mut result = Ok(());
     let mut offset = 0;

@@ -88,6 +88,14 @@ fn read_sample(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<Spanned<LogS
     }
 }
 
+/// Datagrams unless a prefix says otherwise.
+fn over(address: Address) -> LogDestination {
+    match address.transport {
+        Some(Transport::Stream) => LogDestination::Stream(address),
+        _ => LogDestination::Datagram(address),
+    }
+}
+
 fn destination(
     cx: &mut Context<'_>,
     args: &Args<'_>,
@@ -97,17 +105,26 @@ fn destination(
     match word.value.as_str() {
         "stdout" => return at(LogDestination::Stdout),
         "stderr" => return at(LogDestination::Stderr),
-        name if name.starts_with("ring@") || name.starts_with("backend@") => {
-            let message = format!("'{}' target '{name}': known, not carried yet", args.name());
-            return Err(cx.alert(word.span, message));
-        }
         _ => {}
+    }
+    type Named = fn(String) -> LogDestination;
+    let named: [(&str, Named); 2] =
+        [("ring@", LogDestination::Ring), ("backend@", LogDestination::Backend)];
+    for (prefix, make) in named {
+        match word.value.strip_prefix(prefix) {
+            Some("") => {
+                let message = format!("'{}' : a name is missing behind '{prefix}'", args.name());
+                return Err(cx.alert(word.span, message));
+            }
+            Some(name) => return at(make(name.to_owned())),
+            None => {}
+        }
     }
     let address = args.parse_address(cx, word, 0, &word.value)?.value;
     match (&address.endpoint, address.transport) {
         (Endpoint::Fd(fd), None) => at(LogDestination::Fd(*fd)),
-        (_, Some(Transport::Stream | Transport::Mptcp | Transport::Quic)) => {
-            let message = format!("'{}' over a stream: known, not carried yet", args.name());
+        (_, Some(Transport::Mptcp | Transport::Quic)) => {
+            let message = format!("'{}' over such a stream: known, not carried yet", args.name());
             Err(cx.alert(word.span, message))
         }
         (Endpoint::Inet { port: PortSpec::Offset(_) | PortSpec::Range { .. }, .. }, _) => {
@@ -116,11 +133,10 @@ fn destination(
         (Endpoint::Inet { family, host, port: PortSpec::None }, transport) => {
             let (family, host): (_, Host) = (*family, host.clone());
             let port = PortSpec::Port(SYSLOG_PORT);
-            let endpoint = Endpoint::Inet { family, host, port };
-            at(LogDestination::Datagram(Address { transport, endpoint }))
+            at(over(Address { transport, endpoint: Endpoint::Inet { family, host, port } }))
         }
         (Endpoint::Inet { .. } | Endpoint::Unix(_) | Endpoint::Abstract { .. }, _) => {
-            at(LogDestination::Datagram(address))
+            at(over(address))
         }
         (Endpoint::Fd(_) | Endpoint::SockPair(_), _) => {
             Err(args.wrong(cx, word.span, format!("cannot log to '{}'", word.value)))

@@ -10,8 +10,8 @@ use crate::line::server_draft::{Draft, Parse, here};
 use crate::line::shared::{guid, interface, is_name_char, proto};
 use crate::line::{names, server_check, tls_server};
 use crate::model::{
-    HashKey, InitState, Observe, OnError, OnMarkedDown, OnMarkedUp, Peer, Proxy, ProxyKind, Server,
-    SourceAddress, UseSource,
+    HashKey, InitState, LogProto, Observe, OnError, OnMarkedDown, OnMarkedUp, Peer, Proxy,
+    ProxyKind, Ring, Server, SourceAddress, UseSource,
 };
 use crate::place::check_shape;
 
@@ -470,8 +470,34 @@ pub(crate) const OPTIONS: Table<Parse> = &[
         On::HERE,
         M,
         "server connections",
-        ["from", "log-bufsize", "log-proto", "pool-conn-name", "quic-cc-algo", "tcp-md5sig", "ws"],
+        ["from", "pool-conn-name", "quic-cc-algo", "tcp-md5sig", "ws"],
     ),
+    &[
+        row(
+            "log-bufsize",
+            On::HERE,
+            "<bufsize>",
+            M,
+            "bytes that wait for a server of a log backend",
+            |cx, s, args| {
+                s.options.log_bufsize = Some(args.size(cx, Ring::LEAST_SIZE..=Ring::MOST_SIZE)?);
+                Ok(())
+            },
+        ),
+        row(
+            "log-proto",
+            On::HERE,
+            "{ legacy | octet-count }",
+            M,
+            "how messages are told apart on a connection",
+            |cx, s, args| {
+                const FORMS: &[(&str, LogProto)] =
+                    &[("legacy", LogProto::Legacy), ("octet-count", LogProto::OctetCount)];
+                s.options.log_proto = Some(args.choice(cx, FORMS)?);
+                Ok(())
+            },
+        ),
+    ],
     names::NAMES,
     tls_server::VERSIONS,
     tls_server::SETTINGS,
@@ -491,6 +517,18 @@ const TLS_OPTIONS: Table<Parse> = &[
     tls_server::TLS_NOT_YET,
     tls_server::TLS_LIBRARY,
 ];
+
+/// What servers of rings have beside TLS and the PROXY protocol.
+const OF_RINGS: &[&str] =
+    &["cc", "log-proto", "namespace", "no-tfo", "source", "tcp-ut", "tfo", "init-addr"];
+/// What would change the way to a server of a ring, and does not.
+const IMPOSSIBLE_IN_RINGS: &[&str] = &["log-bufsize", "resolvers", "socks4"];
+
+fn of_rings(name: &str) -> bool {
+    OF_RINGS.contains(&name)
+        || find(TLS_OPTIONS, name).is_some()
+        || find(&[tls_server::PROXY], name).is_some()
+}
 
 /// A check interval: zero would be a busy loop.
 fn interval(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<Spanned<std::time::Duration>> {
@@ -579,6 +617,17 @@ fn options(cx: &mut Context<'_>, draft: &mut Draft, args: &mut Args<'_>, name: &
             result = Err(cx.alert(word.span, message));
             args.rest();
             continue;
+        }
+        if draft.in_ring && IMPOSSIBLE_IN_RINGS.contains(&row.name) {
+            let message = format!("'{name}' : '{}' is not possible in 'ring' sections", row.name);
+            result = Err(cx.alert(word.span, message));
+            args.rest();
+            continue;
+        }
+        if draft.in_ring && matches!(row.support, Support::Carried(_)) && !of_rings(row.name) {
+            // The manual allows them all there and calls them irrelevant.
+            let text = format!("'{name}' : '{}' means nothing in 'ring' sections", row.name);
+            cx.notice(word.span, text);
         }
         let inert = matches!(row.support, Support::NoEffect(_));
         let parsed = check_shape(cx, row, args, false)
@@ -679,6 +728,7 @@ fn one(
         guid: None,
         is_default: false,
         is_peer: false,
+        in_ring: proxy.kind == ProxyKind::Ring,
     };
     let parsed = options(cx, &mut draft, args, &label);
     result?;
@@ -704,7 +754,10 @@ pub(crate) fn peer(
     } else {
         let word = args.word(cx, "<addr>:<port> behind the name of a peer")?;
         let address = args.parse_address(cx, word, 0, &word.value)?;
-        let misfit = misfit(&address).filter(|_| !is_local).or(match &address.value.endpoint {
+        let datagram = (address.value.transport == Some(Transport::Datagram))
+            .then_some("datagram address not acceptable");
+        let misfit = datagram.or_else(|| misfit(&address)).filter(|_| !is_local);
+        let misfit = misfit.or(match &address.value.endpoint {
             Endpoint::Inet { port: PortSpec::Port(1..), .. } => None,
             Endpoint::Inet { .. } => Some("missing port specification"),
             _ => None,
@@ -722,6 +775,7 @@ pub(crate) fn peer(
         guid: None,
         is_default: false,
         is_peer: true,
+        in_ring: false,
     };
     options(cx, &mut draft, args, &label)?;
     Ok(Peer { span: args.span(), name, address, options: draft.options })
@@ -737,8 +791,14 @@ pub(crate) fn default_server(
     }
     let options_before = proxy.settings.default_server.clone();
     let is_peer = proxy.kind == ProxyKind::Peers;
-    let mut draft =
-        Draft { options: options_before, id: None, guid: None, is_default: true, is_peer };
+    let mut draft = Draft {
+        options: options_before,
+        id: None,
+        guid: None,
+        is_default: true,
+        is_peer,
+        in_ring: false,
+    };
     let name = args.name().to_owned();
     options(cx, &mut draft, args, &name)?;
     proxy.settings.default_server = draft.options;
@@ -748,7 +808,6 @@ pub(crate) fn default_server(
 /// What makes an address unfit to connect to.
 fn misfit(address: &Address) -> Option<&'static str> {
     match (&address.endpoint, address.transport) {
-        (_, Some(Transport::Datagram)) => Some("datagram address not acceptable"),
         (_, Some(Transport::Quic)) => Some("QUIC: known, not carried yet,"),
         (_, Some(Transport::Mptcp)) => Some("MPTCP: known, not carried yet,"),
         (Endpoint::Inet { port: PortSpec::Range { .. }, .. }, _) => {

@@ -14,6 +14,8 @@ pub(crate) struct Draft {
     pub(super) is_default: bool,
     /// In a `peers` section.
     pub(super) is_peer: bool,
+    /// In a `ring` section.
+    pub(super) in_ring: bool,
 }
 
 pub(crate) type Parse = fn(&mut Context<'_>, &mut Draft, &mut Args<'_>) -> Parsed;

@@ -61,6 +61,23 @@ pub(crate) fn timeout(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'
     };
     check_section(cx, row, proxy, args)?;
     let field = cx.carried(row, "'timeout' keyword", "", word.span)?;
+    value(cx, field, &mut proxy.settings.timeouts, args)
+}
+
+/// `timeout` of a section that knows few of them. The caller has seen to it that this is one.
+pub(crate) fn plain(cx: &mut Context<'_>, timeouts: &mut Timeouts, args: &mut Args<'_>) -> Parsed {
+    let row = args.deepen().and_then(|word| keyword::find(TIMEOUTS, &word.value));
+    let Some(row) = row else { return Err(args.missing(cx, "the name of a timeout")) };
+    let field = cx.carried(row, "'timeout' keyword", "", args.keyword_span())?;
+    value(cx, field, timeouts, args)
+}
+
+fn value(
+    cx: &mut Context<'_>,
+    field: Field,
+    timeouts: &mut Timeouts,
+    args: &mut Args<'_>,
+) -> Parsed {
     let plain = args.peek().is_some_and(|w| w.value.bytes().all(|b| b.is_ascii_digit()));
     let value = args.timer(cx)?;
     args.end(cx)?;
@@ -72,7 +89,7 @@ pub(crate) fn timeout(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'
         );
         cx.report(Diagnostic::diag(text).at(value.span));
     }
-    *field(&mut proxy.settings.timeouts) = Some(value);
+    *field(timeouts) = Some(value);
     Ok(())
 }
 

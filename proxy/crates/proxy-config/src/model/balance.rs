@@ -13,6 +13,8 @@ pub enum Balance {
         use_domain_only: bool,
     },
     LeastConn,
+    /// The converters that make the key of a message, as written.
+    LogHash(Word),
     Random {
         /// At least 1.
         draws: u32,
@@ -24,6 +26,8 @@ pub enum Balance {
     RoundRobin,
     Source,
     StaticRr,
+    /// The server that has been available for longest.
+    Sticky,
     Uri {
         len: Option<usize>,
         depth: Option<usize>,
@@ -43,14 +47,26 @@ impl Balance {
             Self::Hash(_) => "hash",
             Self::Header { .. } => "hdr",
             Self::LeastConn => "leastconn",
+            Self::LogHash(_) => "log-hash",
             Self::Random { .. } => "random",
             Self::RdpCookie { .. } => "rdp-cookie",
             Self::RoundRobin => "roundrobin",
             Self::Source => "source",
             Self::StaticRr => "static-rr",
+            Self::Sticky => "sticky",
             Self::Uri { .. } => "uri",
             Self::UrlParam { .. } => "url_param",
         }
+    }
+
+    /// Whether only backends in mode log have it.
+    pub fn needs_log(&self) -> bool {
+        matches!(self, Self::LogHash(_) | Self::Sticky)
+    }
+
+    /// Whether backends in mode log have it.
+    pub fn fits_log(&self) -> bool {
+        self.needs_log() || matches!(self, Self::Random { .. } | Self::RoundRobin)
     }
 
     /// Whether it looks at HTTP requests.

@@ -23,7 +23,8 @@ pub struct LogTarget {
     pub max_len: u16,
     /// `sample`: which lines of a round are sent.
     pub sample: Option<Spanned<LogSample>>,
-    /// `None` means [`LogFormat::Rfc3164`] for syslog destinations and [`LogFormat::Raw`] for descriptors.
+    /// `None` means [`LogFormat::Local`], or [`LogFormat::Rfc3164`] with `log-send-hostname`; in `log-forward`
+    /// sections, the form that a message came in.
     pub format: Option<Spanned<LogFormat>>,
     /// `profile`: the section that says how its lines are made.
     pub profile: Option<Spanned<String>>,
@@ -113,11 +114,104 @@ pub struct LogSample {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogDestination {
+    /// `backend@`: the servers of a backend in mode log.
+    Backend(String),
     /// UDP address (port 514 when none was written) or UNIX datagram socket. A host name is resolved at start.
     Datagram(Address),
     Fd(i32),
+    /// `ring@`.
+    Ring(String),
     Stderr,
     Stdout,
+    /// TCP address (port 514 when none was written) or UNIX stream socket: a ring of its own in front of it.
+    Stream(Address),
+}
+
+/// A `ring` section.
+#[derive(Clone, Debug)]
+pub struct Ring {
+    pub span: Span,
+    pub name: Spanned<String>,
+    /// The name by default.
+    pub description: Option<Spanned<String>>,
+    pub format: Option<Spanned<LogFormat>>,
+    pub max_len: Option<Spanned<u32>>,
+    pub size: Option<Spanned<u32>>,
+    pub backing_file: Option<Spanned<String>>,
+    /// Its servers and timeouts. It is never one of [`Config::proxies`](super::Config::proxies).
+    pub proxy: super::Proxy,
+}
+
+impl Ring {
+    /// The ring that is always there.
+    pub const BUILTIN: &'static str = "buf0";
+    /// What every ring holds at least, and by default: HAProxy's BUFSIZE.
+    pub const LEAST_SIZE: u32 = 16384;
+    pub const MOST_SIZE: u32 = i32::MAX as u32;
+    pub const LEAST_LEN: u32 = 80;
+    pub const MOST_LEN: u32 = 1 << 20;
+
+    /// Bytes that it holds.
+    pub fn size(&self) -> u32 {
+        self.size.map_or(Self::LEAST_SIZE, |size| size.value)
+    }
+
+    /// Bytes of a message at most, header included: 1024 by default.
+    pub fn max_len(&self) -> u32 {
+        self.max_len.map_or(1024, |len| len.value)
+    }
+
+    /// [`LogFormat::Raw`] by default.
+    pub fn format(&self) -> LogFormat {
+        self.format.map_or(LogFormat::Raw, |format| format.value)
+    }
+}
+
+/// A `log-forward` section.
+#[derive(Clone, Debug)]
+pub struct LogForward {
+    pub span: Span,
+    pub name: Spanned<String>,
+    /// Its listeners, targets and limits. It is never one of [`Config::proxies`](super::Config::proxies).
+    pub proxy: super::Proxy,
+    /// `dgram-bind` lines.
+    pub dgram_binds: Vec<super::Bind>,
+    pub dont_parse: Option<Span>,
+    pub assume_ntf: Option<Span>,
+    /// [`HostStrategy::Fill`] by default.
+    pub host: Option<Spanned<HostStrategy>>,
+}
+
+/// `option host`: what becomes of the host name in messages that are passed on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HostStrategy {
+    /// The sender's address is put behind it.
+    Append,
+    /// The sender's address where there is none.
+    #[default]
+    Fill,
+    Keep,
+    /// The sender's address instead.
+    Replace,
+}
+
+impl HostStrategy {
+    pub const ALL: &'static [(&'static str, Self)] = &[
+        ("append", Self::Append),
+        ("fill", Self::Fill),
+        ("keep", Self::Keep),
+        ("replace", Self::Replace),
+    ];
+}
+
+/// `log-proto`: how messages are told apart on a connection (RFC 6587).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogProto {
+    /// Each is a line.
+    #[default]
+    Legacy,
+    /// Each has its length in front.
+    OctetCount,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

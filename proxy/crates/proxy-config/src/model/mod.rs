@@ -47,8 +47,8 @@ pub use global::{
 };
 pub use l4::{L4Hook, L4Mode, L4Policy};
 pub use log::{
-    Facility, LogDestination, LogEntry, LogFormat, LogLevel, LogProfile, LogSample, LogStep,
-    LogTarget, ProfileStep,
+    Facility, HostStrategy, LogDestination, LogEntry, LogFormat, LogForward, LogLevel, LogProfile,
+    LogProto, LogSample, LogStep, LogTarget, ProfileStep, Ring,
 };
 pub use mail::{EmailAlert, Mailer, Mailers};
 pub use option::{
@@ -101,6 +101,10 @@ pub struct Config {
     pub crt_stores: Vec<CrtStore>,
     /// `log-profile` sections.
     pub log_profiles: Vec<LogProfile>,
+    /// `ring` sections in the order of the sources.
+    pub rings: Vec<Ring>,
+    /// `log-forward` sections in the order of the sources.
+    pub log_forwards: Vec<LogForward>,
     /// `resolvers` sections.
     pub resolvers: Vec<Resolvers>,
     /// `peers` sections in the order of the sources.

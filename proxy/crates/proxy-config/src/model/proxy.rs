@@ -19,8 +19,12 @@ pub enum ProxyKind {
     Defaults,
     Frontend,
     Listen,
+    /// The listeners and targets of a `log-forward` section.
+    LogForward,
     /// The listeners and servers of a `peers` section.
     Peers,
+    /// The servers of a `ring` section.
+    Ring,
 }
 
 impl ProxyKind {
@@ -31,7 +35,9 @@ impl ProxyKind {
             Self::Defaults => "defaults",
             Self::Frontend => "frontend",
             Self::Listen => "listen",
+            Self::LogForward => "log-forward",
             Self::Peers => "peers",
+            Self::Ring => "ring",
         }
     }
 

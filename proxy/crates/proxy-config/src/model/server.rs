@@ -87,6 +87,10 @@ pub struct ServerOptions {
     /// Network namespace to connect from.
     pub namespace: Option<Spanned<String>>,
     pub source: Option<Spanned<SourceAddress>>,
+    /// Bytes that wait for a server of a log backend.
+    pub log_bufsize: Option<Spanned<u32>>,
+    /// How messages are told apart on a connection of a ring or a log backend.
+    pub log_proto: Option<Spanned<super::LogProto>>,
     /// How a host name gets its address at start; empty means `last,libc`.
     pub init_addr: Option<Spanned<Vec<InitAddr>>>,
     pub names: ServerNames,

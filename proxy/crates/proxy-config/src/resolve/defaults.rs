@@ -26,7 +26,7 @@ pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
                 "a listen section cannot inherit from a defaults section defining TCP/HTTP rules",
             ),
             // Such a section has no defaults.
-            ProxyKind::Peers => {}
+            ProxyKind::LogForward | ProxyKind::Peers | ProxyKind::Ring => {}
             ProxyKind::Frontend | ProxyKind::Backend => {
                 if users[id.0].is_some_and(|first| first.kind != proxy.kind) {
                     refuse(

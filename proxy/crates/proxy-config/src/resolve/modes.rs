@@ -27,7 +27,7 @@ pub(super) fn check(cx: &mut Context<'_>, config: &mut Config) {
         }
     }
     for proxy in &mut config.proxies {
-        let falls_back = proxy.kind.is_backend() && proxy.settings.mode() != Mode::Http;
+        let falls_back = proxy.kind.is_backend() && proxy.settings.mode() == Mode::Tcp;
         let label = proxy.label();
         let settings = &mut proxy.settings;
         if falls_back

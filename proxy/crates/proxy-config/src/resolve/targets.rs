@@ -4,7 +4,7 @@ use proxy_types::{Diagnostic, Mode, Span, text};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::context::Context;
-use crate::model::{Config, Proxy, ProxyKind};
+use crate::model::{Config, LogDestination, Proxy, ProxyKind};
 use crate::source::Sources;
 
 pub(super) fn check(cx: &mut Context<'_>, sources: &Sources, config: &Config) {
@@ -19,6 +19,13 @@ pub(super) fn check(cx: &mut Context<'_>, sources: &Sources, config: &Config) {
         }
         for rule in proxy.use_backends.iter().filter(|rule| !rule.is_dynamic()) {
             check.target(proxy, "use_backend", &rule.target.value, rule.target.span);
+        }
+    }
+    let logs = config.frontends().chain(config.backends()).flat_map(|p| config.log_targets(p));
+    let forwarded = config.log_forwards.iter().flat_map(|s| config.log_targets(&s.proxy));
+    for target in logs.chain(forwarded).chain(&config.global.logs) {
+        if let LogDestination::Backend(name) = &target.destination.value {
+            check.used.insert(name);
         }
     }
     let dynamic = config.frontends().any(|p| p.use_backends.iter().any(|rule| rule.is_dynamic()));

@@ -1,13 +1,14 @@
 //! Timeouts without which connections may stay for ever.
 
-use proxy_types::Diagnostic;
+use proxy_types::{Diagnostic, Mode};
 
 use crate::context::Context;
 use crate::model::{Proxy, Timeouts};
 
 pub(super) fn check(cx: &mut Context<'_>, proxy: &Proxy) {
     let timeouts = &proxy.settings.timeouts;
-    let serves = proxy.kind.is_backend() && !proxy.servers.is_empty();
+    let serves =
+        proxy.kind.is_backend() && !proxy.servers.is_empty() && proxy.settings.mode() != Mode::Log;
     let needed = [
         ("client", proxy.kind.is_frontend(), timeouts.client),
         ("connect", serves, timeouts.connect),

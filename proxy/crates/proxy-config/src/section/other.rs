@@ -64,29 +64,9 @@ pub(crate) const SECTIONS: &[OtherSection] = &[
         )],
     ),
     section(
-        "log-forward",
-        "12.6",
-        &[&not_yet(
-            On::HERE,
-            "12.6",
-            "logs",
-            ["backlog", "bind", "dgram-bind", "log", "maxconn", "option", "timeout"],
-        )],
-    ),
-    section(
         "program",
         "",
         &[&[removed("command", "3.3", "run the program from the service manager")]],
-    ),
-    section(
-        "ring",
-        "12.5",
-        &[&not_yet(
-            On::HERE,
-            "12.5",
-            "logs",
-            ["backing-file", "description", "format", "maxlen", "server", "size", "timeout"],
-        )],
     ),
     section("traces", "12.1", &[&not_yet(On::HERE, "12.1", "debugging", ["trace"])]),
 ];

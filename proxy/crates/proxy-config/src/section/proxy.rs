@@ -11,7 +11,7 @@ use crate::line::{
     balance, bind, capture, cert, check, error_page, filter, log, mail, option, persist, retry,
     rules, server, shared, stats, stick, timeout,
 };
-use crate::model::{HttpReuse, LogEntry, LogStep, Proxy, RuleSet, StateSource};
+use crate::model::{HttpReuse, LogEntry, LogStep, Proxy, ProxyKind, RuleSet, StateSource};
 use crate::place::{check_polarity, check_section, check_shape};
 
 pub(crate) type Parse = fn(&mut Context<'_>, &mut Proxy, &mut Args<'_>) -> Parsed;
@@ -698,7 +698,13 @@ fn mode(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed 
             let help = "use 'http-request return status 200' in a frontend of 'mode http'";
             return Err(cx.report(Diagnostic::alert(text).at(word.span).help(help)));
         }
-        "log" | "spop" | "haterm" => {
+        "log" if proxy.kind == ProxyKind::Backend || proxy.kind == ProxyKind::Defaults => Mode::Log,
+        "log" => {
+            let text = format!("'mode log' is not possible in a '{}' section", proxy.kind.as_str());
+            let help = "only backends take log messages";
+            return Err(cx.report(Diagnostic::alert(text).at(word.span).help(help)));
+        }
+        "spop" | "haterm" => {
             return Err(
                 cx.alert(word.span, format!("'mode {}': known, not carried yet", word.value))
             );

@@ -6,6 +6,7 @@
 //! in each one's queue.
 
 mod addr;
+mod datagram;
 mod error;
 mod inherit;
 mod unix;
@@ -19,6 +20,7 @@ use proxy_types::SockAddr;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 pub use addr::{raw_addr, sockaddr_of};
+pub use datagram::{DatagramSocket, bind_datagram};
 pub use error::{BindError, BindStep};
 pub use inherit::{Identity, Inherited, SocketKind};
 pub use unix::UnixOwner;

@@ -22,7 +22,7 @@ mod stream;
 mod tls;
 mod var;
 
-use crate::sample::{FetchDef, Validity};
+use crate::sample::{FetchDef, Sample, Type, Validity};
 
 /// Every row.
 pub const ALL: &[&[FetchDef]] = &[
@@ -54,6 +54,16 @@ pub const ALL: &[&[FetchDef]] = &[
     tls::session::FETCHES,
     var::FETCHES,
 ];
+
+/// A log message that is about to be sent: no row, because only `balance log-hash` sees one.
+pub(crate) static MESSAGE: FetchDef = FetchDef::new(
+    "message",
+    &[],
+    Type::Str,
+    Validity::ALWAYS,
+    |cx, _, _| cx.req_data.map(Sample::Str),
+    "is the log message that converters are applied to",
+);
 
 /// The row called `name`.
 pub fn find(name: &str) -> Option<&'static FetchDef> {

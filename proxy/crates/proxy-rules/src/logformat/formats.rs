@@ -40,7 +40,7 @@ pub fn connect_line(out: &mut Out<'_>, cx: &EvalCtx<'_>) {
     let (name, mode) = cx.frontend.map_or(("", Mode::Tcp), |f| (&*f.name, f.mode));
     let mode = match mode {
         Mode::Http => "HTTP",
-        Mode::Tcp => "TCP",
+        Mode::Log | Mode::Tcp => "TCP",
     };
     push(out, format_args!(" ({name}/{mode})"));
 }

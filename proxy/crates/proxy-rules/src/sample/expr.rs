@@ -1,6 +1,6 @@
 //! Sample expressions: `fetch(args),conv(args),conv` (configuration manual, 7.3).
 
-use proxy_types::{Diagnostic, Spanned};
+use proxy_types::{Diagnostic, Span, Spanned};
 
 use super::args::{self, Args};
 use super::context::EvalCtx;
@@ -65,6 +65,22 @@ impl Expr {
             return fail(known::Kind::Fetch.unknown(&show(name.value)).at(name.span));
         };
         Self::with_fetch(def, word, name, rest, cx)
+    }
+
+    /// Reads converters that are applied to a message, which evaluation finds in `req_data`.
+    ///
+    /// # Errors
+    /// Those of converters.
+    pub fn of_message(word: Word<'_>, cx: &mut ParseCx<'_>) -> Parsed<Self> {
+        if word.value.is_empty() {
+            return fail(Diagnostic::alert("converters are expected").at(word.span));
+        }
+        let mut chain = vec![b','];
+        chain.extend_from_slice(word.value);
+        // The comma is not of the word.
+        let start = word.span.start.saturating_sub(1);
+        let chain = Spanned::new(chain.as_slice(), Span { start, ..word.span });
+        Self::with_fetch(&fetch::MESSAGE, word, word, chain, cx)
     }
 
     /// The rest of [`Expr::parse_anywhere`] once the fetch is known: ACL keywords name it differently.

@@ -160,6 +160,8 @@ counters! {
         tls_tot,
         /// Log lines that could not be sent (`DroppedLogs`).
         dropped_logs,
+        /// Log messages received by `log-forward` sections (`CumRecvLogs`).
+        received_logs,
     }
 }
 

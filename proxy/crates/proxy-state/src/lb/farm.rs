@@ -1,9 +1,11 @@
 //! The servers an algorithm picks from, and the replaceable table it built of them.
 
-use super::{ChooseInput, Hashes, LbSpec, NoServer, Pick, PickCtx, Slot, hash};
+use super::{ChooseInput, Hashes, LbSpec, NoServer, Pick, PickCtx, STICKY, Slot, hash};
 use crate::Server;
 use crate::server::WEIGHT_SCALE;
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use proxy_types::ServerId;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
@@ -40,6 +42,8 @@ impl std::fmt::Debug for Slot {
 pub struct Balancer {
     table: ArcSwap<Table>,
     cursor: AtomicUsize,
+    /// `sticky`: the eligible servers in the order they became so.
+    order: Mutex<Vec<ServerId>>,
 }
 
 impl Default for Balancer {
@@ -47,7 +51,11 @@ impl Default for Balancer {
         let spec = LbSpec::default();
         let pick = (spec.algorithm.build)(&spec, &[]);
         let table = Table { slots: Vec::new(), pick, fallback: None, farm: Farm::default() };
-        Self { table: ArcSwap::from_pointee(table), cursor: AtomicUsize::new(0) }
+        Self {
+            table: ArcSwap::from_pointee(table),
+            cursor: AtomicUsize::new(0),
+            order: Mutex::default(),
+        }
     }
 }
 
@@ -97,13 +105,19 @@ impl Balancer {
         };
         let count = |backup| u32::try_from(eligible(backup).count()).unwrap_or(u32::MAX);
         let mut farm = Farm { active: count(false), backup: count(true), ..Farm::default() };
-        let chosen: Vec<&Arc<Server>> = match (farm.active, allbackups) {
+        let order = (spec.algorithm.name == STICKY).then(|| self.arrivals(servers));
+        let mut chosen: Vec<&Arc<Server>> = match (farm.active, allbackups) {
             (0, true) => eligible(true).collect(),
             (0, false) => eligible(true).take(1).collect(),
             _ => eligible(false).collect(),
         };
+        if let Some(order) = order {
+            chosen.sort_by_key(|s| order.iter().position(|id| *id == s.id));
+        }
         let weight_of = |s: &Arc<Server>| {
-            if spec.is_dynamic() {
+            if spec.unweighted {
+                WEIGHT_SCALE
+            } else if spec.is_dynamic() {
                 s.effective_weight()
             } else {
                 s.spec.weight.max(1) * WEIGHT_SCALE
@@ -117,5 +131,17 @@ impl Balancer {
         let pick = (spec.algorithm.build)(spec, &slots);
         self.table.store(Arc::new(Table { slots, pick, fallback, farm }));
         farm
+    }
+
+    /// The eligible servers in the order they became so; those that come together, in that of the configuration.
+    fn arrivals(&self, servers: &[Arc<Server>]) -> Vec<ServerId> {
+        let mut order = self.order.lock();
+        order.retain(|id| servers.iter().any(|s| s.id == *id && s.is_eligible()));
+        for server in servers.iter().filter(|s| s.is_eligible()) {
+            if !order.contains(&server.id) {
+                order.push(server.id);
+            }
+        }
+        order.clone()
     }
 }

@@ -11,6 +11,7 @@ pub mod key;
 mod leastconn;
 mod random;
 mod sequence;
+mod sticky;
 #[cfg(test)]
 mod tests;
 
@@ -46,6 +47,8 @@ pub struct LbSpec {
     pub balance_factor: u32,
     /// `random(<draws>)`, at least 1; HAProxy's default is 2.
     pub draws: u32,
+    /// Weights are ignored, as in mode log.
+    pub unweighted: bool,
 }
 
 impl Default for LbSpec {
@@ -57,6 +60,7 @@ impl Default for LbSpec {
             affinity: Affinity::Always,
             balance_factor: 0,
             draws: 2,
+            unweighted: false,
         }
     }
 }
@@ -154,7 +158,17 @@ pub static ALGORITHMS: &[Algorithm] = &[
     hashed("hdr", "by a request header", Hashes::Key),
     hashed("rdp-cookie", "by a cookie of the RDP protocol", Hashes::Key),
     hashed("hash", "by an expression", Hashes::Key),
+    hashed("log-hash", "by what converters make of a log message", Hashes::Key),
+    Algorithm {
+        name: STICKY,
+        doc: "the server that has been available for longest",
+        weights: Weights::Dynamic,
+        hashes: Hashes::Nothing,
+        build: sticky::build,
+    },
 ];
+
+const STICKY: &str = "sticky";
 
 /// The row of an algorithm by its name in `balance`.
 pub fn algorithm(name: &str) -> Option<&'static Algorithm> {

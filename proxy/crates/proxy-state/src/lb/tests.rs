@@ -328,3 +328,21 @@ fn a_ring_bounds_the_load_of_a_server() {
     let home = taken.iter().filter(|id| **id == taken[0]).count();
     assert!(home > 10, "the home of the key has more than its average: {taken:?}");
 }
+
+#[test]
+fn sticky_goes_on_with_the_server_it_has() {
+    let (_r, be) = farm("sticky", &[1, 1, 1, -1]);
+    let server = |name: &str| be.server(name).unwrap();
+    assert_eq!(picks(&be, 3), "111");
+    server("s1").set_maint(Now(1));
+    assert_eq!(picks(&be, 3), "222");
+    server("s2").set_maint(Now(1));
+    server("s1").set_ready(Now(1));
+    assert_eq!(picks(&be, 3), "333", "who comes back is the last");
+    server("s1").set_maint(Now(1));
+    server("s3").set_maint(Now(1));
+    assert_eq!(picks(&be, 3), "444", "the backup");
+    server("s3").set_ready(Now(1));
+    server("s2").set_ready(Now(1));
+    assert_eq!(picks(&be, 3), "333");
+}

@@ -76,7 +76,7 @@ fn command(subject: &Subject<'_>, program: &Program) -> Command {
         command.env_clear();
     }
     let proto = match (backend.mode, server.spec.proto) {
-        (Mode::Tcp, _) => "tcp",
+        (Mode::Log | Mode::Tcp, _) => "tcp",
         (Mode::Http, Some(Proto::H2)) => "h2",
         (Mode::Http, _) => "h1",
     };

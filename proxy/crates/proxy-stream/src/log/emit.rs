@@ -5,6 +5,7 @@
 //! counted: a slow or dead log server never delays a request.
 
 mod frame;
+mod relay;
 
 use std::cell::RefCell;
 use std::io;
@@ -16,26 +17,35 @@ use proxy_state::Registry;
 use proxy_types::SockAddr;
 
 use super::Sink;
+use super::farm::Farm;
+use super::lines::Lines;
+use super::ring::Ring;
 pub use frame::Format;
 use frame::Header;
+pub use relay::{HostRule, Sender as Origin};
 
 /// Bytes a target may have waiting for the end of the turn; further lines are lost.
 const TURN_MAX: usize = 1 << 20;
 
 /// Where lines go.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Destination {
+    /// The servers of a backend in mode log.
+    Backend(Arc<Farm>),
     /// A syslog server or a unix datagram socket.
     Datagram(SockAddr),
     /// A descriptor by number, 1 for standard output.
     Fd(i32),
+    Ring(Arc<Ring>),
 }
 
 /// A `log` line of the configuration (configuration manual, 4.2 "log").
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct TargetSpec {
     pub destination: Destination,
     pub format: Format,
+    /// Messages of others are passed on in the form they came in, whatever `format` says of own ones.
+    pub keeps_form: bool,
     /// Syslog facility, 0 to 23.
     pub facility: u8,
     /// Lines less severe (with a higher number) are left out.
@@ -68,8 +78,10 @@ impl Sample {
 }
 
 enum Sender {
+    Backend(Arc<Farm>),
     Datagram(DatagramSender),
     Line(LineWriter),
+    Ring(Arc<Ring>),
 }
 
 struct Target {
@@ -97,6 +109,8 @@ impl Targets {
             let sender = match &spec.destination {
                 Destination::Datagram(to) => DatagramSender::open(to).map(Sender::Datagram),
                 Destination::Fd(fd) => LineWriter::open(*fd).map(Sender::Line),
+                Destination::Ring(ring) => Ok(Sender::Ring(ring.clone())),
+                Destination::Backend(farm) => Ok(Sender::Backend(farm.clone())),
             };
             let sender = sender.map_err(|error| (index, error))?;
             targets.push(Arc::new(Target { spec, sender, seen: AtomicU32::new(0) }));
@@ -118,22 +132,43 @@ impl Sink for Targets {
     }
 
     fn record(&self, severity: u8, data: Option<&[u8]>, line: &[u8]) {
+        self.to_each(severity, line.len() + data.map_or(0, <[u8]>::len), |spec, header, out| {
+            let severity = severity.max(spec.min_level);
+            header.write(spec, severity, out);
+            let data = data.filter(|data| spec.format == Format::Rfc5424 && !data.is_empty());
+            if let Some(data) = data {
+                // In place of the dash that says there is none.
+                out.truncate(out.len() - 2);
+                out.extend_from_slice(data);
+                out.push(b' ');
+            }
+            out.extend_from_slice(line);
+        });
+    }
+}
+
+impl Targets {
+    /// Has every target that wants it get what `write` makes, of about `size` bytes.
+    fn to_each(
+        &self,
+        severity: u8,
+        size: usize,
+        mut write: impl FnMut(&TargetSpec, &mut Header, &mut Vec<u8>),
+    ) {
         for target in self.targets.iter().filter(|target| severity <= target.spec.level) {
             if let Some(sample) = &target.spec.sample
                 && !sample.takes(target.seen.fetch_add(1, Ordering::Relaxed))
             {
                 continue;
             }
-            let lost = BUFFERS
-                .with(|buffers| buffers.borrow_mut().push(self, target, severity, data, line));
+            let lost =
+                BUFFERS.with(|buffers| buffers.borrow_mut().push(self, target, size, &mut write));
             if lost {
                 self.count_lost(1);
             }
         }
     }
-}
 
-impl Targets {
     fn count_lost(&self, lines: usize) {
         if let Some(registry) = &self.registry {
             registry.process.counters.local().dropped_logs.add(lines as u64);
@@ -166,9 +201,8 @@ impl Buffers {
         &mut self,
         owner: &Targets,
         target: &Arc<Target>,
-        severity: u8,
-        data: Option<&[u8]>,
-        line: &[u8],
+        size: usize,
+        write: &mut impl FnMut(&TargetSpec, &mut Header, &mut Vec<u8>),
     ) -> bool {
         let index = self
             .waiting
@@ -185,22 +219,15 @@ impl Buffers {
                 self.waiting.len() - 1
             });
         let waiting = &mut self.waiting[index];
-        if waiting.bytes.len() + line.len() + data.map_or(0, <[u8]>::len) > TURN_MAX {
+        if waiting.bytes.len() + size > TURN_MAX {
             return true;
         }
         let spec = &target.spec;
         let start = waiting.bytes.len();
-        let severity = severity.max(spec.min_level);
-        waiting.header.write(spec, severity, &mut waiting.bytes);
-        if let Some(data) = data.filter(|data| spec.format == Format::Rfc5424 && !data.is_empty()) {
-            // In place of the dash that says there is none.
-            waiting.bytes.truncate(waiting.bytes.len() - 2);
-            waiting.bytes.extend_from_slice(data);
-            waiting.bytes.push(b' ');
-        }
-        waiting.bytes.extend_from_slice(line);
-        // The line end counts, too.
-        waiting.bytes.truncate(start + spec.max_len.saturating_sub(1));
+        write(spec, &mut waiting.header, &mut waiting.bytes);
+        // The line end counts, too, where it is sent.
+        let end = usize::from(!matches!(target.sender, Sender::Ring(_)));
+        waiting.bytes.truncate(start + spec.max_len.saturating_sub(end));
         waiting.bytes.push(b'\n');
         waiting.ends.push(waiting.bytes.len());
         if !std::mem::replace(&mut self.scheduled, true) {
@@ -212,10 +239,12 @@ impl Buffers {
     fn flush(&mut self) {
         self.scheduled = false;
         for waiting in self.waiting.iter_mut().filter(|waiting| !waiting.ends.is_empty()) {
-            let lines = Lines { bytes: &waiting.bytes, ends: &waiting.ends, start: 0 };
+            let lines = Lines::new(&waiting.bytes, &waiting.ends);
             let lost = match &waiting.target.sender {
                 Sender::Datagram(sender) => sender.send(lines),
                 Sender::Line(writer) => writer.send(lines),
+                Sender::Ring(ring) => ring.append(lines),
+                Sender::Backend(farm) => farm.send(lines),
             };
             if let Some(registry) = waiting.registry.as_ref().filter(|_| lost > 0) {
                 registry.process.counters.local().dropped_logs.add(lost as u64);
@@ -242,25 +271,6 @@ fn schedule() {
     });
 }
 
-/// The lines in a buffer.
-#[derive(Clone)]
-struct Lines<'a> {
-    bytes: &'a [u8],
-    ends: &'a [usize],
-    start: usize,
-}
-
-impl<'a> Iterator for Lines<'a> {
-    type Item = &'a [u8];
-
-    fn next(&mut self) -> Option<&'a [u8]> {
-        let (end, rest) = self.ends.split_first()?;
-        let line = &self.bytes[self.start..*end];
-        (self.ends, self.start) = (rest, *end);
-        Some(line)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -274,6 +284,7 @@ mod tests {
             level: 6,
             min_level: 0,
             max_len: 40,
+            keeps_form: false,
             sample: None,
             tag: "haproxy".into(),
             hostname: None,

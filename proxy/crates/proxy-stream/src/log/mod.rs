@@ -1,9 +1,17 @@
 //! What is remembered of a stream, and the line made of it.
 
+pub mod collect;
+pub mod delivery;
 pub mod emit;
+pub mod farm;
 mod line;
+mod lines;
 mod record;
 mod refused;
+pub mod ring;
+mod setup;
+pub mod syslog;
+pub mod transport;
 
 use std::sync::Arc;
 

@@ -199,7 +199,7 @@ impl Lab {
                                 Box::new(stream),
                                 accepted,
                             )),
-                            Mode::Tcp => {
+                            Mode::Log | Mode::Tcp => {
                                 tokio::task::spawn_local(serve_tcp(thread, front, stream, accepted))
                             }
                         };

@@ -5,6 +5,7 @@ use std::io::Write;
 use proxy_net::clock::{self, Wall};
 
 use super::TargetSpec;
+use crate::log::syslog::MONTHS;
 
 /// `format` of a `log` line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,52 +73,73 @@ impl Header {
     }
 
     fn fill(&mut self, spec: &TargetSpec, now: Wall) {
-        const MONTHS: [&str; 12] =
-            ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-        let offset = clock::utc_offset(now.secs);
-        let local = time::OffsetDateTime::from_unix_timestamp(now.secs + i64::from(offset))
-            .unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
-        let (hour, minute, second) = local.to_hms();
         let pid = std::process::id();
         let text = &mut self.text;
         let _ = match spec.format {
             Format::Local | Format::Rfc3164 => {
-                let month = MONTHS[usize::from(u8::from(local.month())) - 1];
-                let day = local.day();
                 let host = match (&spec.hostname, spec.format) {
                     (Some(host), Format::Rfc3164) => format!("{host} "),
                     _ => String::new(),
                 };
-                write!(
-                    text,
-                    "{month} {day:2} {hour:02}:{minute:02}:{second:02} {host}{}[{pid}]: ",
-                    spec.tag
-                )
+                bsd_date(now, text);
+                write!(text, " {host}{}[{pid}]: ", spec.tag)
             }
             Format::Rfc5424 | Format::Timed | Format::Iso => {
-                let zone = zone(offset);
                 if spec.format == Format::Rfc5424 {
                     text.extend_from_slice(b"1 ");
                 }
-                let date = format!(
-                    "{:04}-{:02}-{:02}T{hour:02}:{minute:02}:{second:02}.",
-                    local.year(),
-                    u8::from(local.month()),
-                    local.day()
-                );
-                text.extend_from_slice(date.as_bytes());
-                self.fraction = Some(text.len());
+                self.fraction = Some(text.len() + ISO_FRACTION);
+                iso_date(now, text);
                 match spec.format {
                     Format::Rfc5424 => {
                         let host = spec.hostname.as_deref().unwrap_or("-");
-                        write!(text, "000000{zone} {host} {} {pid} - - ", spec.tag)
+                        write!(text, " {host} {} {pid} - - ", spec.tag)
                     }
-                    _ => write!(text, "000000{zone} "),
+                    _ => write!(text, " "),
                 }
             }
             Format::Priority | Format::Short | Format::Raw => Ok(()),
         };
     }
+}
+
+/// The local time of a point of calendar time, and how far it is ahead of UTC.
+fn local(at: Wall) -> (time::OffsetDateTime, i32) {
+    let offset = clock::utc_offset(at.secs);
+    let local = time::OffsetDateTime::from_unix_timestamp(at.secs + i64::from(offset));
+    (local.unwrap_or(time::OffsetDateTime::UNIX_EPOCH), offset)
+}
+
+/// Month and year of a point of calendar time, where this process is.
+pub(super) fn month(at: Wall) -> (i32, u8) {
+    let (local, _) = local(at);
+    (local.year(), u8::from(local.month()))
+}
+
+/// Appends `Nov 30 17:54:45`.
+pub(super) fn bsd_date(at: Wall, out: &mut Vec<u8>) {
+    let (local, _) = local(at);
+    let (hour, minute, second) = local.to_hms();
+    out.extend_from_slice(MONTHS[usize::from(u8::from(local.month())) - 1]);
+    let _ = write!(out, " {:2} {hour:02}:{minute:02}:{second:02}", local.day());
+}
+
+/// Where microseconds begin in what [`iso_date`] appends.
+const ISO_FRACTION: usize = 20;
+
+/// Appends `2026-11-30T17:54:45.123456+01:00`.
+pub(super) fn iso_date(at: Wall, out: &mut Vec<u8>) {
+    let (local, offset) = local(at);
+    let (hour, minute, second) = local.to_hms();
+    let _ = write!(
+        out,
+        "{:04}-{:02}-{:02}T{hour:02}:{minute:02}:{second:02}.{:06}{}",
+        local.year(),
+        u8::from(local.month()),
+        local.day(),
+        at.micros,
+        zone(offset)
+    );
 }
 
 /// `+01:00`.
@@ -141,6 +163,7 @@ mod tests {
             level: 7,
             min_level: 0,
             max_len: 1024,
+            keeps_form: false,
             sample: None,
             tag: "haproxy".into(),
             hostname: Some("box".into()),
