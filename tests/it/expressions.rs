@@ -74,6 +74,12 @@ const EXPRESSIONS: &[&str] = &[
     r"str(xxaxx),ltrim(x),rtrim(x)",
     r"str(AbC),lower",
     r"str(AbC),upper",
+    r"str(a\xE0b),hex",
+    r"str(a\xE0b),length",
+    r"str(-\xE0-),json(utf8s)",
+    r"str(\xE0),json(utf8)",
+    r"str(a\xE9b),regsub(\xE9,X)",
+    r"str(a\xE9b),field(2,\xE9)",
     r"int(300),bool",
     r"bin(101600044d51545404c2003c0002633100026d6500027077),mqtt_is_valid",
     r"bin(101600044d51545404c2003c0002633100026d6500027077ff),mqtt_is_valid",
@@ -134,7 +140,11 @@ fn config(address: SocketAddr) -> String {
     let mut rules = String::new();
     let mut fields = String::new();
     for (n, expression) in EXPRESSIONS.iter().enumerate() {
-        rules.push_str(&format!("    http-request set-var-fmt(txn.r{n}) '<%[{expression}]>'\n"));
+        // Bytes are made by the first level of quoting.
+        let quote = if expression.contains(r"\x") { '"' } else { '\'' };
+        rules.push_str(&format!(
+            "    http-request set-var-fmt(txn.r{n}) {quote}<%[{expression}]>{quote}\n"
+        ));
         fields.push_str(&format!("    http-after-response set-header x-{n} %[var(txn.r{n})]\n"));
     }
     format!(

@@ -95,10 +95,10 @@ impl Rules<'_> {
     }
 
     /// An expression of a line that is not a rule.
-    pub(super) fn expression(
+    pub(super) fn expression<T: AsRef<[u8]>>(
         &self,
         proxy: &Proxy,
-        text: &Spanned<String>,
+        text: &Spanned<T>,
         place: Place,
         diagnostics: &mut Diagnostics,
     ) -> Option<Expr> {
@@ -106,10 +106,10 @@ impl Rules<'_> {
     }
 
     /// A format of a line that is not a rule.
-    pub(super) fn format(
+    pub(super) fn format<T: AsRef<[u8]>>(
         &self,
         proxy: &Proxy,
-        text: &Spanned<String>,
+        text: &Spanned<T>,
         place: Place,
         diagnostics: &mut Diagnostics,
     ) -> Option<LogFormat> {

@@ -180,7 +180,7 @@ fn frontend(
         name: proxy.name.value.clone(),
         id,
         mode: settings.mode(),
-        description: proxy.description.as_ref().map(|text| text.value.clone()),
+        description: proxy.description.as_ref().map(|text| text.value.to_string()),
         maxconn: settings
             .maxconn
             .map(|limit| limit.value)
@@ -317,7 +317,7 @@ fn backend(
         id,
         forced_id: proxy.id.is_some(),
         mode: settings.mode(),
-        description: proxy.description.as_ref().map(|text| text.value.clone()),
+        description: proxy.description.as_ref().map(|text| text.value.to_string()),
         timeouts: timeouts(settings),
         options: options(proxy),
         lb: balancing(settings),
@@ -351,7 +351,8 @@ fn tables(config: &Config) -> Vec<TableSpec> {
     let by_rules = |name: &str| {
         config.proxies.iter().any(|proxy| {
             proxy.stick_rules.iter().any(|rule| {
-                rule.table.as_ref().map_or(&proxy.name.value, |table| &table.value) == name
+                rule.table.as_ref().map_or(proxy.name.value.as_str(), |table| table.value.as_str())
+                    == name
             })
         })
     };

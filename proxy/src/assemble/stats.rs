@@ -45,7 +45,7 @@ pub(super) fn page(
         show_version: settings.show_version,
         node: settings.node.as_ref().map(|own| own.clone().unwrap_or_else(|| node(config))),
         description: settings.description.as_ref().and_then(|own| {
-            own.clone().or_else(|| config.global.description.as_ref().map(|d| d.value.clone()))
+            own.clone().or_else(|| config.global.description.as_ref().map(|d| d.value.to_string()))
         }),
         legends: settings.legends,
         scope: settings.scope.iter().map(own_name).collect(),

@@ -99,7 +99,7 @@ impl ProcessView for View {
             pid: std::process::id(),
             threads: self.fixed.threads,
             node: stats::node(config),
-            description: config.global.description.as_ref().map(|text| text.value.clone()),
+            description: config.global.description.as_ref().map(|text| text.value.to_string()),
             fd_limit,
             max_sockets: fd_limit,
             memory_allocated: resident,

@@ -40,7 +40,7 @@ impl<'a> Args<'a> {
             _ => Polarity::Set,
         };
         let at = usize::from(polarity != Polarity::Set);
-        let name = words.get(at).map(|w| w.value.clone()).unwrap_or_default();
+        let name = words.get(at).map(|w| w.value.to_string()).unwrap_or_default();
         Self { words, pos: at + 1, polarity, name }
     }
 
@@ -137,8 +137,19 @@ impl<'a> Args<'a> {
         }
     }
 
+    /// A word that must be text: a name, a file.
     pub(crate) fn string(&mut self, cx: &mut Context<'_>, what: &str) -> Parsed<Spanned<String>> {
-        self.word(cx, what).cloned()
+        let word = self.word(cx, what)?;
+        self.text(cx, word)
+    }
+
+    /// A word that must be text.
+    pub(crate) fn text(&self, cx: &mut Context<'_>, word: &Word) -> Parsed<Spanned<String>> {
+        if word.value.is_utf8() {
+            return Ok(Spanned::new(word.value.to_string(), word.span));
+        }
+        let message = format!("'{}' expects text, '{}' is not valid UTF-8", self.name, word.value);
+        Err(cx.report(Diagnostic::alert(message).at(word.span).help("save the file as UTF-8")))
     }
 
     /// An integer in `range`.
@@ -228,7 +239,7 @@ impl<'a> Args<'a> {
             _ => format!("one of {}", names.join(", ")),
         };
         let word = self.word(cx, &what)?;
-        match choices.iter().find(|(name, _)| *name == word.value) {
+        match choices.iter().find(|(name, _)| word.value == *name) {
             Some(&(_, value)) => Ok(Spanned::new(value, word.span)),
             None => {
                 let message = format!("'{}' expects {what}, got '{}'", self.name, word.value);
@@ -315,17 +326,19 @@ pub(crate) fn last_string(
     Ok(value)
 }
 
+/// The one argument of a keyword, any bytes.
+pub(crate) fn last_word(cx: &mut Context<'_>, args: &mut Args<'_>, what: &str) -> Parsed<Word> {
+    let value = args.word(cx, what)?.clone();
+    args.end(cx)?;
+    Ok(value)
+}
+
 /// All words of the line joined by single spaces.
-pub(crate) fn rest_text(
-    cx: &mut Context<'_>,
-    args: &mut Args<'_>,
-    what: &str,
-) -> Parsed<Spanned<String>> {
-    let first = args.word(cx, what)?;
-    let mut text = first.clone();
+pub(crate) fn rest_text(cx: &mut Context<'_>, args: &mut Args<'_>, what: &str) -> Parsed<Word> {
+    let mut text = args.word(cx, what)?.clone();
     for word in args.rest() {
-        text.value.push(' ');
-        text.value.push_str(&word.value);
+        text.value.push_str(" ");
+        text.value.push(&word.value);
         text.span = text.span.to(word.span);
     }
     Ok(text)

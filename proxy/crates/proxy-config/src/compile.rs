@@ -269,7 +269,7 @@ impl Compiler<'_> {
             CheckOption::External => return None,
             CheckOption::Tcp => (check::Kind::Tcp, RequestLine::default(), &checks.tcp),
             CheckOption::Http { method, uri, version, host } => {
-                let text = |word: &Option<Word>| word.as_ref().map(|word| word.value.clone());
+                let text = |word: &Option<Word>| word.as_ref().map(|word| word.value.to_string());
                 let request = RequestLine {
                     method: text(method),
                     uri: text(uri),
@@ -346,33 +346,33 @@ impl Compiler<'_> {
                 .ok();
         }
         let text = match &balance.value {
-            Balance::Hash(word) => word.value.clone(),
-            Balance::Header { name, .. } => format!("req.hdr({name},1)"),
-            Balance::RdpCookie { name } => format!("req.rdp_cookie({name})"),
-            Balance::UrlParam { name } => format!("url_param({name})"),
+            Balance::Hash(word) => word.value.as_bytes().to_vec(),
+            Balance::Header { name, .. } => format!("req.hdr({name},1)").into_bytes(),
+            Balance::RdpCookie { name } => format!("req.rdp_cookie({name})").into_bytes(),
+            Balance::UrlParam { name } => format!("url_param({name})").into_bytes(),
             _ => return None,
         };
         let span = match &balance.value {
             Balance::Hash(word) => word.span,
             _ => balance.span,
         };
-        let word = Spanned::new(text.as_bytes(), span);
+        let word = Spanned::new(text.as_slice(), span);
         Expr::parse(word, &mut self.parse(Place::BeServerChoice))
             .map_err(|diagnostic| self.tell(*diagnostic, span))
             .ok()
     }
 
     /// An expression of a line that is not a rule.
-    pub fn expression(&mut self, text: &Spanned<String>, place: Place) -> Option<Expr> {
-        let word = Spanned::new(text.value.as_bytes(), text.span);
+    pub fn expression<T: AsRef<[u8]>>(&mut self, text: &Spanned<T>, place: Place) -> Option<Expr> {
+        let word = Spanned::new(text.value.as_ref(), text.span);
         Expr::parse(word, &mut self.parse(place))
             .map_err(|diagnostic| self.tell(*diagnostic, text.span))
             .ok()
     }
 
     /// A format of a line that is not a rule.
-    pub fn format(&mut self, text: &Spanned<String>, place: Place) -> Option<LogFormat> {
-        let word = Spanned::new(text.value.as_bytes(), text.span);
+    pub fn format<T: AsRef<[u8]>>(&mut self, text: &Spanned<T>, place: Place) -> Option<LogFormat> {
+        let word = Spanned::new(text.value.as_ref(), text.span);
         LogFormat::parse(word, Use::Http, &mut self.parse(place))
             .map_err(|diagnostic| self.tell(*diagnostic, text.span))
             .ok()

@@ -10,6 +10,7 @@ use crate::args::Args;
 use crate::context::Context;
 use crate::line::cert;
 use crate::model::CertLine;
+use crate::text::Text;
 use crate::{Environment, Options};
 
 /// A list that was read.
@@ -78,7 +79,7 @@ pub fn line(number: usize, text: &str, warnings: &mut Vec<String>) -> Result<Cer
 }
 
 fn options(line: &mut CertLine, text: &str, warnings: &mut Vec<String>) -> Result<(), String> {
-    let word = |text: &str| Spanned::new(text.to_owned(), Span::NONE);
+    let word = |text: &str| Spanned::new(Text::from(text), Span::NONE);
     let words: Vec<_> =
         std::iter::once("crt-list").chain(text.split_whitespace()).map(word).collect();
     let program = Options::default();

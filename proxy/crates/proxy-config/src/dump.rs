@@ -1,7 +1,7 @@
 //! The configuration as it is read: comments gone, conditions and variables resolved, one form of quoting.
 
 use crate::keyword::{On, find};
-use crate::lexer::Word;
+use crate::lexer::{Text, Word};
 use crate::line::{option, rules, stats, timeout};
 use crate::model::ProxyKind;
 use crate::section::proxy::PROXY;
@@ -28,11 +28,11 @@ struct Section {
     name: String,
     /// The `defaults` section it starts from.
     defaults: Option<usize>,
-    words: Vec<String>,
-    lines: Vec<Vec<String>>,
+    words: Vec<Text>,
+    lines: Vec<Vec<Text>>,
 }
 
-fn texts(words: &[Word]) -> Vec<String> {
+fn texts(words: &[Word]) -> Vec<Text> {
     words.iter().map(|word| word.value.clone()).collect()
 }
 
@@ -40,13 +40,14 @@ impl Recorder {
     /// A line that opens a section.
     pub(crate) fn section(&mut self, kind: Option<ProxyKind>, words: &[Word]) {
         let words = texts(words);
-        let from = words.iter().position(|word| word == "from");
-        let name = words.get(1).filter(|_| from != Some(1)).cloned().unwrap_or_default();
+        let from = words.iter().position(|word| *word == "from");
+        let name =
+            words.get(1).filter(|_| from != Some(1)).map(Text::to_string).unwrap_or_default();
         let named = from.and_then(|at| words.get(at + 1));
         let defaults = self.sections.iter().rposition(|section| {
             section.kind == Some(ProxyKind::Defaults)
                 && match named {
-                    Some(name) => section.name == *name,
+                    Some(name) => *name == section.name.as_str(),
                     None => kind != Some(ProxyKind::Defaults),
                 }
         });
@@ -71,8 +72,8 @@ impl Recorder {
                 continue;
             }
             let inherited = self.inherited(section);
-            let head = [kind.as_str().to_owned(), section.name.clone()];
-            let own = |keyword: &str| section.lines.iter().any(|line| line[0] == keyword);
+            let head = [kind.as_str().into(), section.name.as_str().into()];
+            let own = |keyword: &str| section.lines.iter().any(|line| line[0] == *keyword);
             let lines = inherited.into_iter().filter(|line| {
                 // A rule of checks takes the place of all that are inherited.
                 let replaced =
@@ -85,7 +86,7 @@ impl Recorder {
     }
 
     /// The lines of the `defaults` sections that a section starts from.
-    fn inherited(&self, section: &Section) -> Vec<&Vec<String>> {
+    fn inherited(&self, section: &Section) -> Vec<&Vec<Text>> {
         let mut chain = Vec::new();
         let mut next = section.defaults;
         // A section only ever starts from one before it.
@@ -98,9 +99,9 @@ impl Recorder {
 }
 
 /// Whether a line of `defaults` says something to such a section.
-fn fits(kind: ProxyKind, line: &[String]) -> bool {
+fn fits(kind: ProxyKind, line: &[Text]) -> bool {
     let at = usize::from(line.len() > 1 && matches!(line[0].as_str(), "no" | "default"));
-    let (name, second) = (line[at].as_str(), line.get(at + 1).map_or("", String::as_str));
+    let (name, second) = (line[at].as_str(), line.get(at + 1).map_or("", Text::as_str));
     let on: Option<On> = match name {
         "option" => find(option::OPTIONS, second).map(|row| row.on),
         "stats" => find(stats::STATS, second).map(|row| row.on),
@@ -112,11 +113,7 @@ fn fits(kind: ProxyKind, line: &[String]) -> bool {
     on.is_none_or(|on| on.frontend() && kind.is_frontend() || on.backend() && kind.is_backend())
 }
 
-fn write_section<'a>(
-    out: &mut String,
-    words: &[String],
-    lines: impl Iterator<Item = &'a Vec<String>>,
-) {
+fn write_section<'a>(out: &mut String, words: &[Text], lines: impl Iterator<Item = &'a Vec<Text>>) {
     if !out.is_empty() {
         out.push('\n');
     }
@@ -127,13 +124,16 @@ fn write_section<'a>(
     }
 }
 
-fn write_line(out: &mut String, words: &[String]) {
+fn write_line(out: &mut String, words: &[Text]) {
     for (index, word) in words.iter().filter(|word| !word.is_empty() || words.len() > 2).enumerate()
     {
         if index > 0 {
             out.push(' ');
         }
-        quote(out, word);
+        match word.is_utf8() {
+            true => quote(out, word),
+            false => quote_bytes(out, word.as_bytes()),
+        }
     }
     out.push('\n');
 }
@@ -171,6 +171,18 @@ fn quote(out: &mut String, word: &str) {
         }
         out.push('"');
     }
+}
+
+/// The same for a word that is no text.
+fn quote_bytes(out: &mut String, word: &[u8]) {
+    out.push('"');
+    for &byte in word {
+        match byte {
+            b' '..=b'~' if !b"\"\\$".contains(&byte) => out.push(char::from(byte)),
+            _ => out.push_str(&format!("\\x{byte:02x}")),
+        }
+    }
+    out.push('"');
 }
 
 #[cfg(test)]

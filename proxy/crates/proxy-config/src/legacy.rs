@@ -129,7 +129,7 @@ fn shared_names(sources: &Sources) -> HashMap<String, String> {
                     "listen" => "listen",
                     _ => continue,
                 };
-                of.entry(kind).or_default().push(name.value.clone());
+                of.entry(kind).or_default().push(name.value.to_string());
             }
         }
     }

@@ -3,10 +3,14 @@
 //! The second level of quoting, inside the parentheses of an argument, belongs to the parser of that argument;
 //! [`arguments`] is the one for conditions.
 
+use std::ops::Deref;
+
 use proxy_types::{Diagnostic, FileId, Span, Spanned};
 
+pub use crate::text::Text;
+
 /// A word after quotes, escapes and variables were resolved, with the bytes it was written with.
-pub type Word = Spanned<String>;
+pub type Word = Spanned<Text>;
 
 /// Words that one line may hold.
 pub const WORDS_MAX: usize = 64;
@@ -34,8 +38,6 @@ pub enum LexErrorKind {
     LineTooLong,
     #[error("unexpected NUL character, the file might not be a text file")]
     Nul,
-    #[error("word is not valid UTF-8")]
-    NotUtf8,
     #[error("too many words, truncating after word {WORDS_MAX}")]
     TooManyWords,
     #[error("unmatched brace in environment variable name")]
@@ -132,10 +134,7 @@ impl Cutter<'_> {
         if self.words.len() == WORDS_MAX {
             return Err(self.error(LexErrorKind::TooManyWords, start, self.pos - start));
         }
-        let Ok(text) = String::from_utf8(bytes) else {
-            return Err(self.error(LexErrorKind::NotUtf8, start, self.pos - start));
-        };
-        self.words.push(Word::new(text, self.span(start, self.pos - start)));
+        self.words.push(Word::new(Text::from_bytes(bytes), self.span(start, self.pos - start)));
         Ok(())
     }
 
@@ -269,13 +268,15 @@ impl Cutter<'_> {
 
 /// The bytes `offset..offset + len` of a word's text in the line: exact when the word was written without quotes,
 /// escapes and variables, the whole word otherwise.
-pub fn sub_span(word: &Word, offset: usize, len: usize) -> Span {
+pub fn sub_span<T: Deref<Target = str>>(word: &Spanned<T>, offset: usize, len: usize) -> Span {
     let written = (word.span.end - word.span.start) as usize;
     if written == word.value.len() { word.span.sub(offset, len) } else { word.span }
 }
 
 /// The texts between the commas of a word, each where it stands; an empty text is given a place of one byte.
-pub fn between_commas(word: &Word) -> impl Iterator<Item = Spanned<&str>> {
+pub fn between_commas<T: Deref<Target = str>>(
+    word: &Spanned<T>,
+) -> impl Iterator<Item = Spanned<&str>> {
     let mut offset = 0;
     word.value.split(',').map(move |text| {
         let span = sub_span(word, offset, text.len().max(1));
@@ -413,7 +414,8 @@ mod tests {
         wrong(r#""$""#, "forbidden first char in environment variable name at position 3");
         wrong(r#""$ x""#, "forbidden first char in environment variable name at position 3");
         wrong("a\0b", "unexpected NUL character, the file might not be a text file at position 2");
-        wrong(r"x \xff", "word is not valid UTF-8 at position 3");
+        let words = cut(b"x \\xff\xe9").unwrap();
+        assert_eq!(words[1].value.as_bytes(), b"\xff\xe9");
     }
 
     #[test]

@@ -34,6 +34,7 @@ pub mod render;
 mod resolve;
 mod section;
 pub mod source;
+pub mod text;
 
 pub use dump::Form;
 pub use env::Environment;

@@ -39,7 +39,7 @@ enum Current {
     Userlist(Userlist),
     Cache(Cache),
     CrtStore(CrtStore),
-    HealthCheck(HealthCheck),
+    HealthCheck(Box<HealthCheck>),
     Mailers(Mailers),
 }
 
@@ -201,7 +201,7 @@ impl Reader<'_, '_> {
             Current::Mailers(section) => self.config.mailers.push(section),
             Current::HealthCheck(section) => {
                 healthcheck::check(self.cx, &section);
-                self.config.healthchecks.push(section);
+                self.config.healthchecks.push(*section);
             }
             Current::Peers(mut section) => {
                 peers::close(self.cx, &mut section);
@@ -427,7 +427,7 @@ impl Reader<'_, '_> {
                 let message = format!("healthcheck section '{}' exists already", section.name);
                 self.cx.alert(section.name.span, message);
             }
-            self.current = Current::HealthCheck(section);
+            self.current = Current::HealthCheck(Box::new(section));
             return true;
         }
         if name == "peers" {
@@ -502,7 +502,7 @@ impl Reader<'_, '_> {
         let is_from = args.peek().is_some_and(|w| w.value == "from");
         let name = match kind {
             ProxyKind::Defaults if is_from => None,
-            ProxyKind::Defaults => args.optional().cloned(),
+            ProxyKind::Defaults => args.optional().and_then(|word| args.text(self.cx, word).ok()),
             _ => args.string(self.cx, "a name as argument").ok(),
         };
         let name = name.unwrap_or_else(|| Spanned::new(String::new(), words[0].span));
@@ -544,7 +544,7 @@ impl Reader<'_, '_> {
         proxy
     }
 
-    fn check_name(&mut self, kind: ProxyKind, name: &Word) {
+    fn check_name(&mut self, kind: ProxyKind, name: &Spanned<String>) {
         if let Some((at, c)) = name.value.char_indices().find(|(_, c)| !is_name_char(*c)) {
             let message =
                 format!("character '{c}' is not permitted in '{}' name '{name}'", kind.as_str());
@@ -554,7 +554,7 @@ impl Reader<'_, '_> {
         }
     }
 
-    fn find_defaults(&mut self, proxy: &Proxy, from: &Word) -> Option<DefaultsId> {
+    fn find_defaults(&mut self, proxy: &Proxy, from: &Spanned<String>) -> Option<DefaultsId> {
         let named = |(_, d): &(usize, &Proxy)| d.name.value == from.value;
         let found: Vec<(usize, &Proxy)> =
             self.config.defaults.iter().enumerate().filter(named).collect();

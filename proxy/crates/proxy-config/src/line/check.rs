@@ -14,6 +14,9 @@ pub(crate) fn httpchk(cx: &mut Context<'_>, checks: &mut Checks, args: &mut Args
     if args.polarity != Polarity::Set {
         return switch_off(cx, checks, args, is_http);
     }
+    for word in args.clone().rest() {
+        args.text(cx, word)?;
+    }
     let mut words = args.rest().iter().cloned();
     let first = words.next();
     let second = words.next();
@@ -148,8 +151,8 @@ pub(crate) fn smtp(cx: &mut Context<'_>, checks: &mut Checks, args: &mut Args<'_
         let hello = args.optional().map(|word| word.value.to_ascii_uppercase());
         // A command without a domain is not used, as in HAProxy.
         let (hello, domain) = match (hello.as_deref(), args.optional()) {
-            (Some("EHLO"), Some(domain)) => ("EHLO", domain.value.clone()),
-            (Some(_), Some(domain)) => ("HELO", domain.value.clone()),
+            (Some("EHLO"), Some(domain)) => ("EHLO", domain.value.to_string()),
+            (Some(_), Some(domain)) => ("HELO", domain.value.to_string()),
             _ => ("HELO", "localhost".to_owned()),
         };
         Ok(Protocol::Smtp { hello: hello.to_owned(), domain })

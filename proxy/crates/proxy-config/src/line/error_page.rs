@@ -92,11 +92,11 @@ pub(crate) fn http_error(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Arg
                 source = Some(ErrorSource::Section(name));
             }
             "content-type" | "file" | "lf-file" | "string" | "lf-string" => {
-                args.string(cx, "an argument")?;
+                args.word(cx, "an argument")?;
             }
             "hdr" => {
                 args.string(cx, "the name of a header field")?;
-                args.string(cx, "a format")?;
+                args.word(cx, "a format")?;
             }
             other => {
                 let message = format!("unknown argument '{other}'");
@@ -107,7 +107,7 @@ pub(crate) fn http_error(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Arg
     let Some(code) = code else { return Err(args.missing(cx, "'status <code>'")) };
     let source = source.unwrap_or_else(|| {
         // The answer is made as that of a rule is.
-        let mut words = vec![Spanned::new("return".to_owned(), keyword)];
+        let mut words = vec![Spanned::new("return".into(), keyword)];
         words.extend(all);
         ErrorSource::Made(words)
     });

@@ -193,7 +193,9 @@ fn algorithms(
 
 fn types(cx: &mut Context<'_>, args: &mut Args<'_>, list: &mut Vec<String>) -> Parsed {
     list.push(args.string(cx, "a MIME type")?.value);
-    list.extend(args.rest().iter().map(|word| word.value.clone()));
+    for word in args.rest() {
+        list.push(args.text(cx, word)?.value);
+    }
     Ok(())
 }
 

@@ -193,7 +193,7 @@ fn persist(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Pars
 
 fn use_server(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
     let span = args.span();
-    let target = args.string(cx, "a server name")?;
+    let target = args.word(cx, "a server name")?.clone();
     let condition = condition(cx, args)?;
     if condition.is_none() {
         return Err(args.missing(cx, "'if' or 'unless' and a condition"));

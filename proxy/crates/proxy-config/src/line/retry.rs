@@ -29,7 +29,7 @@ pub(crate) fn retry_on(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<
     }
     for word in words {
         let known = WORDS.iter().chain(&STATUSES).copied();
-        if !known.clone().any(|known| known == word.value) {
+        if !known.clone().any(|known| word.value == known) {
             let message = format!("'retry-on' : unknown keyword '{}'", word.value);
             let near = proxy_types::text::nearest(&word.value, known);
             return Err(cx.report(Diagnostic::alert(message).at(word.span).did_you_mean(near)));
@@ -39,7 +39,7 @@ pub(crate) fn retry_on(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<
             return Err(cx.alert(word.span, message));
         }
     }
-    let list = words.iter().map(|word| word.value.clone()).collect();
+    let list = words.iter().map(|word| word.value.to_string()).collect();
     proxy.settings.retry_on = Some(Spanned::new(list, span));
     Ok(())
 }

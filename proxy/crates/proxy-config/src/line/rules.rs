@@ -133,7 +133,7 @@ pub(crate) fn rule(
     }
     let mut words = args.rest().to_vec();
     if set == RuleSet::Redirect {
-        words.insert(0, Spanned::new("redirect".to_owned(), keyword));
+        words.insert(0, Spanned::new("redirect".into(), keyword));
     }
     proxy.rules.push(RuleLine { set, span, words });
     Ok(())
@@ -148,7 +148,7 @@ pub(crate) fn monitor(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'
         return Err(args.missing(cx, "'if' or 'unless' and a condition"));
     };
     // A condition is evaluated with the action that it belongs to: here any that decides.
-    let mut words = vec![Spanned::new("deny".to_owned(), keyword)];
+    let mut words = vec![Spanned::new("deny".into(), keyword)];
     words.extend(condition.words);
     proxy.rules.push(RuleLine { set: RuleSet::MonitorFail, span, words });
     Ok(())
@@ -189,7 +189,7 @@ pub(crate) fn condition(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<Opt
 
 pub(crate) fn use_backend(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
     let span: Span = args.span();
-    let target = args.string(cx, "a backend name")?;
+    let target = args.word(cx, "a backend name")?.clone();
     let condition = condition(cx, args)?;
     proxy.use_backends.push(UseBackend { span, target, condition });
     Ok(())

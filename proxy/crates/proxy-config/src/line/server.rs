@@ -5,7 +5,7 @@ use proxy_types::{Address, Diagnostic, Endpoint, Host, PortSpec, Spanned, Transp
 use crate::args::Args;
 use crate::context::{Context, Parsed};
 use crate::keyword::{On, Support, Table, find, not_yet, row, suggest};
-use crate::lexer::sub_span;
+use crate::lexer::{Word, sub_span};
 use crate::line::server_draft::{Draft, Parse, here};
 use crate::line::shared::{guid, interface, is_name_char, proto};
 use crate::line::{names, server_check, tls_server};
@@ -747,7 +747,7 @@ pub(crate) fn peer(
     local: &str,
 ) -> Parsed<Peer> {
     let name = args.string(cx, "<peername> and <addr>:<port> as arguments")?;
-    let is_option = |word: &Spanned<String>| find(OPTIONS, &word.value).is_some();
+    let is_option = |word: &Word| find(OPTIONS, &word.value).is_some();
     let is_local = name.value == local;
     let address = if is_local && args.peek().is_none_or(is_option) {
         None

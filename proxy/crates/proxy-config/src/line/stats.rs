@@ -68,7 +68,7 @@ pub(crate) const STATS: Table<Parse> = &[&[
     }),
     row("show-desc", On::ALL, "[<desc>]", M, "shows a description", |cx, p, args| {
         let text = match args.peek() {
-            Some(_) => Some(rest_text(cx, args, "a description")?.value),
+            Some(_) => Some(rest_text(cx, args, "a description")?.value.to_string()),
             None => None,
         };
         page(p, args).description = Some(text);
@@ -83,8 +83,8 @@ pub(crate) const STATS: Table<Parse> = &[&[
         args.leave(cx)
     }),
     row("show-node", On::ALL, "[<name>]", M, "shows the name of the node", |cx, p, args| {
-        let name = args.optional().map(|word| word.value.clone());
-        page(p, args).node = Some(name);
+        let name = args.optional().map(|word| args.text(cx, word)).transpose()?;
+        page(p, args).node = Some(name.map(|name| name.value));
         args.leave(cx)
     }),
     row("show-version", On::ALL, "", M, "shows the version", |cx, p, args| {

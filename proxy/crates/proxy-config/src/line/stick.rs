@@ -251,9 +251,9 @@ fn stick(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed
     ];
     let span = args.span();
     let (matches, store) = args.choice(cx, KINDS)?.value;
-    let pattern = args.string(cx, "a sample expression")?;
+    let pattern = args.word(cx, "a sample expression")?.clone();
     let table = match args.accept("table") {
-        Some(_) => Some(args.string(cx, "the name of a table")?),
+        Some(_) => Some(args.word(cx, "the name of a table")?.clone()),
         None => None,
     };
     let condition = condition(cx, args)?;

@@ -8,6 +8,7 @@ use crate::args::Args;
 use crate::context::{Context, Parsed};
 use crate::keyword::{On, Row, not_yet, row};
 use crate::model::{ServerProxy, TlsSettings, TlsVerify};
+use crate::text::Text;
 
 const M: &str = "5.2";
 
@@ -172,7 +173,7 @@ fn tlv(cx: &mut Context<'_>, s: &mut Draft, args: &mut Args<'_>) -> Parsed {
         return Err(args.wrong(cx, span, "a type between 0 and 255 is expected in parentheses"));
     };
     // At the end of a line: a value without content.
-    let empty = || Spanned::new(String::new(), span);
+    let empty = || Spanned::new(Text::default(), span);
     let format = args.optional().map_or_else(empty, Clone::clone);
     s.options.proxy.formats.push((number, format));
     Ok(())

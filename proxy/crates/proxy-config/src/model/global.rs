@@ -6,6 +6,7 @@ use std::time::Duration;
 use proxy_types::{Span, Spanned};
 
 use super::{AcceptFamily, Bind, Cpus, L4Hook, L4Mode, L4Policy, LogTarget, TlsGlobal, UnixAccess};
+use crate::lexer::Word;
 
 /// Process-wide settings. Several `global` sections add up.
 #[derive(Clone, Debug, Default)]
@@ -33,7 +34,7 @@ pub struct Global {
     /// `httpclient.resolvers.disabled`.
     pub no_default_resolvers: Option<Spanned<bool>>,
     pub default_path: Option<Spanned<DefaultPath>>,
-    pub description: Option<Spanned<String>>,
+    pub description: Option<Word>,
     pub expose_deprecated_directives: Option<Span>,
     pub expose_experimental_directives: Option<Span>,
     pub fd_hard_limit: Option<Spanned<u32>>,
@@ -271,6 +272,6 @@ pub struct SetVar {
     /// `proc.<name>`.
     pub name: Spanned<String>,
     /// An expression, or a format.
-    pub value: Spanned<String>,
+    pub value: Word,
     pub is_format: bool,
 }

@@ -2,6 +2,8 @@
 
 use proxy_types::{Address, Span, Spanned};
 
+use crate::lexer::Word;
+
 /// One `log` line of a proxy, in the order written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogEntry {
@@ -49,9 +51,9 @@ pub struct LogProfile {
 pub struct ProfileStep {
     pub step: LogStep,
     pub drop: bool,
-    pub format: Option<Spanned<String>>,
+    pub format: Option<Word>,
     /// Structured data.
-    pub sd: Option<Spanned<String>>,
+    pub sd: Option<Word>,
 }
 
 /// When a line is made.

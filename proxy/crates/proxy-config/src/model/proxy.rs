@@ -89,7 +89,7 @@ pub struct Proxy {
     pub captures: Vec<CaptureLine>,
     /// `capture cookie`.
     pub capture_cookie: Option<CaptureCookie>,
-    pub description: Option<Spanned<String>>,
+    pub description: Option<Word>,
     pub filters: Filters,
     pub guid: Option<Spanned<String>>,
     /// `id`: the `iid` of the statistics. The first free number from 2 by default, see

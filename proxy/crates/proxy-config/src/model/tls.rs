@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use proxy_types::{Span, Spanned};
 
+use crate::lexer::Word;
+
 /// Versions of the protocol, oldest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TlsVersion {
@@ -153,7 +155,7 @@ pub struct ServerProxy {
     pub crc32c: bool,
     pub unique_id: bool,
     /// `set-proxy-v2-tlv-fmt`: types and formats.
-    pub formats: Vec<(u8, Spanned<String>)>,
+    pub formats: Vec<(u8, Word)>,
 }
 
 /// TLS in the `global` section.

@@ -2,6 +2,8 @@
 
 use proxy_types::{Span, Spanned};
 
+use crate::lexer::Word;
+
 /// A `userlist` section.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Userlist {
@@ -30,5 +32,5 @@ pub struct User {
 pub enum Password {
     /// A hash of crypt(3).
     Crypt(Spanned<String>),
-    Plain(Spanned<String>),
+    Plain(Word),
 }

@@ -73,7 +73,7 @@ fn load(cx: &mut Context<'_>, store: &mut CrtStore, args: &mut Args<'_>) -> Pars
 /// Opens a section; its name is optional.
 pub(crate) fn open(cx: &mut Context<'_>, args: &mut Args<'_>) -> CrtStore {
     let span = args.span();
-    let name = args.optional().cloned();
+    let name = args.optional().and_then(|word| args.text(cx, word).ok());
     let _ = args.end(cx);
     let name = name.unwrap_or_else(|| Spanned::new(String::new(), span));
     CrtStore { name, ..CrtStore::default() }

@@ -3,7 +3,7 @@
 use proxy_types::Diagnostic;
 
 use super::global_row::{Parse, global};
-use crate::args::{Args, last_string};
+use crate::args::{Args, last_word};
 use crate::context::{Context, Parsed};
 use crate::env::Environment;
 use crate::keyword::Row;
@@ -64,7 +64,8 @@ fn set_var(
         let help = "only variables of the scope 'proc' exist here, such as proc.name";
         return Err(cx.report(Diagnostic::alert(message).at(name.span).help(help)));
     }
-    let value = last_string(cx, args, if is_format { "a format" } else { "an expression" })?;
+    let what = if is_format { "a format" } else { "an expression" };
+    let value = last_word(cx, args, what)?;
     global.set_vars.push(SetVar { span, name, value, is_format });
     Ok(())
 }
@@ -79,7 +80,8 @@ fn set_env(cx: &mut Context<'_>, args: &mut Args<'_>, overwrite: bool) -> Parsed
         return Err(args.wrong(cx, name.span, message));
     }
     if overwrite || cx.env.get(&name.value).is_none() {
-        cx.env.set(name.value.clone(), value.value.clone());
+        let (name, value) = (args.text(cx, name)?, args.text(cx, value)?);
+        cx.env.set(name.value, value.value);
     }
     Ok(())
 }

@@ -335,9 +335,9 @@ const PROCESS: &[Row<Parse>] = &[
         "host name in syslog headers",
         |cx, g, args| {
             let span = args.span();
-            let name = args.optional().map(|word| word.value.clone());
+            let name = args.optional().map(|word| args.text(cx, word)).transpose()?;
             args.end(cx)?;
-            g.log_send_hostname = Some(Spanned::new(name, span));
+            g.log_send_hostname = Some(Spanned::new(name.map(|name| name.value), span));
             Ok(())
         },
     ),

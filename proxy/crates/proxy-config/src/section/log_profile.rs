@@ -35,8 +35,8 @@ fn on(cx: &mut Context<'_>, profile: &mut LogProfile, args: &mut Args<'_>) -> Pa
         is_empty = false;
         match word.value.as_str() {
             "drop" => line.drop = true,
-            "format" => line.format = Some(args.string(cx, "a log format")?),
-            "sd" => line.sd = Some(args.string(cx, "a format of structured data")?),
+            "format" => line.format = Some(args.word(cx, "a log format")?.clone()),
+            "sd" => line.sd = Some(args.word(cx, "a format of structured data")?.clone()),
             other => {
                 let message = format!("'{}' : unknown parameter '{other}'", args.name());
                 let expected = "expected 'drop', 'format' or 'sd'";

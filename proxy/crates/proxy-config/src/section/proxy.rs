@@ -3,7 +3,7 @@
 use proxy_types::time::Unit;
 use proxy_types::{Diagnostic, Mode, Spanned};
 
-use crate::args::{Args, Polarity, last_string, rest_text};
+use crate::args::{Args, Polarity, last_string, last_word, rest_text};
 use crate::context::{Context, Parsed};
 use crate::keyword::{On, Row, Table, find, not_yet, removed, row, suggest};
 use crate::lexer::between_commas;
@@ -159,7 +159,7 @@ const CARRIED: &[Row<Parse>] = &[
         M,
         "text of log lines of what went wrong",
         |cx, p, args| {
-            let text = last_string(cx, args, "a log format (quote it when it has spaces)")?;
+            let text = last_word(cx, args, "a log format (quote it when it has spaces)")?;
             p.settings.error_log_format = Some(text);
             Ok(())
         },
@@ -226,7 +226,7 @@ const CARRIED: &[Row<Parse>] = &[
         M,
         "file with the states of the servers",
         |cx, p, args| {
-            let name = args.optional().map(|word| Spanned::new(word.value.clone(), word.span));
+            let name = args.optional().map(|word| args.text(cx, word)).transpose()?;
             p.server_state_file = name.filter(|name| name.value != "use-backend-name");
             args.end(cx)
         },
@@ -384,7 +384,7 @@ const CARRIED: &[Row<Parse>] = &[
     )
     .negatable(),
     row("log-format", On::DEF_FE, "<fmt>", M, "text of log lines", |cx, p, args| {
-        let text = last_string(cx, args, "a log format (quote it when it has spaces)")?;
+        let text = last_word(cx, args, "a log format (quote it when it has spaces)")?;
         p.settings.log_format = Some(text);
         p.settings.log_option = None;
         Ok(())
@@ -396,7 +396,7 @@ const CARRIED: &[Row<Parse>] = &[
         M,
         "structured data of lines in format rfc5424",
         |cx, p, args| {
-            let text = last_string(cx, args, "a log format (quote it when it has spaces)")?;
+            let text = last_word(cx, args, "a log format (quote it when it has spaces)")?;
             p.settings.log_format_sd = Some(text);
             Ok(())
         },
@@ -592,7 +592,7 @@ const CARRIED: &[Row<Parse>] = &[
     ),
     row("timeout", On::ALL, "<name> <timeout>", M, "how long to wait", timeout::timeout),
     row("unique-id-format", On::ALL, "<fmt>", M, "text of unique ids", |cx, p, args| {
-        p.settings.unique_id_format = Some(last_string(cx, args, "a log format")?);
+        p.settings.unique_id_format = Some(last_word(cx, args, "a log format")?);
         Ok(())
     }),
     row(

@@ -76,7 +76,9 @@ fn user(cx: &mut Context<'_>, section: &mut Userlist, args: &mut Args<'_>) -> Pa
                 }
                 password = Some(Password::Crypt(hash));
             }
-            "insecure-password" => password = Some(Password::Plain(args.string(cx, "a password")?)),
+            "insecure-password" => {
+                password = Some(Password::Plain(args.word(cx, "a password")?.clone()))
+            }
             "groups" => groups = list(&args.string(cx, "group names after 'groups'")?),
             other => {
                 let message = format!("unknown parameter '{other}' of a user");

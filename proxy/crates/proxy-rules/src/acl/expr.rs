@@ -203,7 +203,8 @@ fn keys(method: Method, dotted: bool, words: &[Word<'_>]) -> Parsed<Vec<Vec<u8>>
     let mut grammar = if dotted { Grammar::DOTTED } else { Grammar::default() };
     let plain = grammar;
     let mut keys = Vec::with_capacity(words.len());
-    for word in words {
+    // HAProxy passes over `--` wherever it stands between numbers.
+    for word in words.iter().filter(|word| word.value != b"--") {
         let read = grammar.read(word.value);
         match read.map_err(|why| Box::new(Diagnostic::alert(why).at(word.span)))? {
             NumberWord::Operator | NumberWord::Range(None) => {}
