@@ -15,6 +15,10 @@ pub(crate) enum Action {
     Version {
         verbose: bool,
     },
+    /// `-vq`, `-vqs`: the version alone; `-vqb`: the branch of HAProxy whose language it is.
+    VersionOnly {
+        branch: bool,
+    },
     /// `-cc`: evaluate one condition.
     Condition(String),
     /// `-c`: check the configuration.
@@ -131,8 +135,12 @@ pub(crate) struct Args {
     pub(crate) fix: bool,
     /// `-dV`: certificates of servers are not looked at.
     pub(crate) no_server_verify: bool,
-    /// `-dC`: the configuration is printed as it was read.
-    pub(crate) dump: bool,
+    /// `-dC`: the configuration is printed as it was read; with a key other than 0 it tells no names.
+    pub(crate) dump: Option<u32>,
+    /// `-dA`: the program and its libraries are written to this file.
+    pub(crate) archive: Option<PathBuf>,
+    /// `-dc`: where threads run is told.
+    pub(crate) show_cpus: bool,
     /// `-dL`: the libraries in use are printed.
     pub(crate) list_libraries: bool,
     /// `-dK`: classes of words to list.
@@ -150,8 +158,6 @@ pub(crate) enum ArgsError {
     Missing { flag: String, expected: &'static str },
     #[error("'{flag}' expects {expected}, not '{found}'")]
     Invalid { flag: String, expected: &'static str, found: String },
-    #[error("'{flag}' is known, not carried yet: {instead}")]
-    NotYet { flag: String, instead: &'static str },
 }
 
 /// What `-x` names to start without the listening sockets of another process.
@@ -169,12 +175,10 @@ enum Takes {
     Words(Apply),
     /// A C-internal or removed knob: accepted, and the user is told why it does nothing.
     NoEffect(&'static str),
-    /// As `NoEffect`, with a value glued to the flag.
-    NoEffectGlued(&'static str),
+    /// As `NoEffect`, with a value glued to the flag; whether it is one.
+    NoEffectGlued(&'static str, fn(&str) -> bool),
     /// A value glued to the flag.
-    Glued(fn(&mut Args, &str)),
-    /// Belongs to a part that is not carried yet.
-    NotYet(&'static str),
+    Glued(Apply),
 }
 
 /// One row per flag.
@@ -224,6 +228,21 @@ static FLAGS: &[Flag] = &[
         "-vv",
         Takes::Nothing(|a| a.action = Action::Version { verbose: true }),
         "show version and build details",
+    ),
+    flag(
+        "-vqb",
+        Takes::Nothing(|a| a.action = Action::VersionOnly { branch: true }),
+        "show the branch of HAProxy whose configuration language this is",
+    ),
+    flag(
+        "-vqs",
+        Takes::Nothing(|a| a.action = Action::VersionOnly { branch: false }),
+        "show the version and nothing else",
+    ),
+    flag(
+        "-vq",
+        Takes::Nothing(|a| a.action = Action::VersionOnly { branch: false }),
+        "show the version and nothing else",
     ),
     flag(
         "-v",
@@ -369,8 +388,11 @@ static FLAGS: &[Flag] = &[
     flag("-dR", Takes::Nothing(|a| a.no_reuseport = true), "no SO_REUSEPORT"),
     flag(
         "-dM",
-        Takes::NoEffectGlued("memory is not poisoned: uninitialised memory cannot be read"),
-        "memory debugging",
+        Takes::NoEffectGlued(
+            "memory is not poisoned: uninitialised memory cannot be read",
+            is_memory_debugging,
+        ),
+        "[<byte>[,]][<option>,...]  memory debugging",
     ),
     flag("-dI", Takes::NoEffect("forking is not restricted"), "insecure fork"),
     flag("-dF", Takes::NoEffect("there is no fast-forward mode to disable"), "no fast-forward"),
@@ -380,27 +402,64 @@ static FLAGS: &[Flag] = &[
     flag("-dV", Takes::Nothing(|a| a.no_server_verify = true), "no TLS verification of servers"),
     flag(
         "-dK",
-        Takes::Glued(|a, v| a.keyword_classes = Some(v.to_owned())),
+        Takes::Glued(|a, v| {
+            a.keyword_classes = Some(v.to_owned());
+            Ok(())
+        }),
         "<class>[,<class>]*  list keywords after reading the configuration; -dKhelp",
     ),
     flag(
         "-dC",
-        Takes::Nothing(|a| a.dump = true),
-        "print the configuration as it is read (with -c)",
+        Takes::Glued(|a, v| {
+            a.dump = Some(match v {
+                "" => 0,
+                key => key.parse().map_err(|_| "a key from 0 to 4294967295")?,
+            });
+            Ok(())
+        }),
+        "[<key>]  print the configuration as it is read (with -c); with a key, without names and secrets",
     ),
     flag(
         "-dA",
-        Takes::NotYet("there are no plug-in libraries to archive"),
-        "archive of dependencies",
+        Takes::Glued(|a, v| {
+            a.archive =
+                Some(Some(v).filter(|v| !v.is_empty()).ok_or("a file right behind it")?.into());
+            Ok(())
+        }),
+        "<file>  write the program and its libraries to a tar archive",
     ),
     flag("-dL", Takes::Nothing(|a| a.list_libraries = true), "list the libraries in use (with -c)"),
-    flag("-dc", Takes::NotYet("CPU binding is not carried yet"), "CPU affinity debugging"),
-    flag("-dt", Takes::NoEffectGlued("traces are set with SLUICE_LOG"), "traces"),
+    flag("-dc", Takes::Nothing(|a| a.show_cpus = true), "tell which CPUs threads run on"),
+    flag("-dt", Takes::NoEffectGlued("traces are set with SLUICE_LOG", |_| true), "traces"),
     flag("-de", Takes::NoEffect(NO_POLLER), "no epoll"),
     flag("-dk", Takes::NoEffect(NO_POLLER), "no kqueue"),
     flag("-dp", Takes::NoEffect(NO_POLLER), "no poll"),
     flag("-dv", Takes::NoEffect(NO_POLLER), "no event ports"),
 ];
+
+/// What `-dM` takes: a byte, options between commas.
+fn is_memory_debugging(text: &str) -> bool {
+    const OPTIONS: [&str; 10] = [
+        "fail",
+        "merge",
+        "cold-first",
+        "hot-first",
+        "integrity",
+        "backup",
+        "global",
+        "cache",
+        "caller",
+        "tag",
+    ];
+    let byte = |word: &str| match word.strip_prefix("0x") {
+        Some(digits) => u8::from_str_radix(digits, 16).is_ok(),
+        None => word.parse::<u8>().is_ok(),
+    };
+    text.split(',').enumerate().all(|(at, word)| {
+        let option = word.strip_prefix("no-").unwrap_or(word);
+        word.is_empty() || at == 0 && byte(word) || option == "poison" || OPTIONS.contains(&option)
+    })
+}
 
 fn pid(args: &mut Args, text: &str) -> Result<(), &'static str> {
     args.old_pids.push(text.parse().ok().filter(|pid| *pid > 0).ok_or("process ids")?);
@@ -437,7 +496,7 @@ fn parse_flags(words: &[OsString]) -> Result<Args, ArgsError> {
         }
         let text = word.to_string_lossy();
         let found = FLAGS.iter().find(|flag| match flag.takes {
-            Takes::Glued(_) | Takes::NoEffectGlued(_) => text.starts_with(flag.name),
+            Takes::Glued(_) | Takes::NoEffectGlued(..) => text.starts_with(flag.name),
             _ => text == flag.name,
         });
         let Some(flag) = found else { return Err(ArgsError::Unknown(text.into_owned())) };
@@ -454,12 +513,15 @@ fn parse_flags(words: &[OsString]) -> Result<Args, ArgsError> {
                     apply_word(&mut args, flag, value, *apply)?;
                 }
             }
-            Takes::NoEffect(why) | Takes::NoEffectGlued(why) => {
+            Takes::NoEffectGlued(_, is_value) if !is_value(&text[flag.name.len()..]) => {
+                return Err(ArgsError::Unknown(text.into_owned()));
+            }
+            Takes::NoEffect(why) | Takes::NoEffectGlued(why, _) => {
                 args.notices.push(format!("option {text} has no effect: {why}"));
             }
-            Takes::Glued(apply) => apply(&mut args, &text[flag.name.len()..]),
-            Takes::NotYet(instead) => {
-                return Err(ArgsError::NotYet { flag: flag.name.into(), instead });
+            Takes::Glued(apply) => {
+                let value = OsStr::new(&text[flag.name.len()..]);
+                apply_word(&mut args, flag, value, *apply)?;
             }
         }
     }
@@ -594,8 +656,7 @@ pub(crate) fn usage() -> String {
     );
     for flag in FLAGS {
         let note = match flag.takes {
-            Takes::NoEffect(_) | Takes::NoEffectGlued(_) => " (no effect)",
-            Takes::NotYet(_) => " (not carried yet)",
+            Takes::NoEffect(_) | Takes::NoEffectGlued(..) => " (no effect)",
             _ => "",
         };
         let _ = writeln!(out, "        {:<4} {}{note}", flag.name, flag.doc);
@@ -686,9 +747,10 @@ mod tests {
 
     #[test]
     fn flags_without_effect_say_so() {
-        let args = check("sluice -dM -dI -dMno-merge -dW -f a").unwrap();
+        let args = check("sluice -dM -dI -dM0x50,no-merge,poison -dW -f a").unwrap();
         assert!(args.zero_warning);
         assert_eq!(args.notices.len(), 3);
+        assert_eq!(check("sluice -dMfast -f a").unwrap_err(), ArgsError::Unknown("-dMfast".into()));
     }
 
     #[test]
@@ -702,7 +764,20 @@ mod tests {
             check("sluice -f").unwrap_err().to_string(),
             "'-f' expects a file or a directory"
         );
-        assert!(check("sluice -dA -f a").unwrap_err().to_string().contains("not carried yet"));
+        assert!(check("sluice -dA -f a").unwrap_err().to_string().contains("a file"));
+        assert!(check("sluice -dCx -c -f a").is_err());
+    }
+
+    #[test]
+    fn values_stand_right_behind_some_flags() {
+        let args = check("sluice -dA/tmp/l.tar -dC77 -dc -dKcfg,cli -c -f a").unwrap();
+        assert_eq!(args.archive.as_deref(), Some(std::path::Path::new("/tmp/l.tar")));
+        assert_eq!((args.dump, args.show_cpus), (Some(77), true));
+        assert_eq!(args.keyword_classes.as_deref(), Some("cfg,cli"));
+        assert_eq!(check("sluice -dC -c -f a").unwrap().dump, Some(0));
+        let version = |line| check(line).unwrap().action;
+        assert_eq!(version("sluice -vq"), Action::VersionOnly { branch: false });
+        assert_eq!(version("sluice -vqb"), Action::VersionOnly { branch: true });
     }
 
     #[test]
@@ -710,7 +785,7 @@ mod tests {
         for (i, flag) in FLAGS.iter().enumerate() {
             for other in &FLAGS[..i] {
                 assert_ne!(flag.name, other.name);
-                let glued = matches!(other.takes, Takes::Glued(_) | Takes::NoEffectGlued(_));
+                let glued = matches!(other.takes, Takes::Glued(_) | Takes::NoEffectGlued(..));
                 assert!(!(glued && flag.name.starts_with(other.name)), "{}", flag.name);
             }
         }

@@ -3,6 +3,7 @@
 //! The master path stays free of the configuration model, of threads and of the async runtime:
 //! see [`master`]. Everything a worker does starts in [`worker::run`].
 
+mod archive;
 mod args;
 mod assemble;
 mod ctl;
@@ -58,16 +59,23 @@ fn main() -> ExitCode {
             print!("{}", version::report(*verbose));
             ExitCode::SUCCESS
         }
+        Action::VersionOnly { branch } => {
+            println!("{}", if *branch { version::COMPATIBLE_WITH } else { version::VERSION });
+            ExitCode::SUCCESS
+        }
         Action::Condition(text) => worker::condition(text),
         Action::Check => {
             let code = worker::check::check(&args);
-            if args.dump {
-                worker::check::dump(&args, Form::Lines);
+            if let Some(key) = args.dump {
+                worker::check::dump(&args, Form::Lines { key });
             }
             if args.list_libraries {
                 print!("{}", version::libraries());
             }
             list_keywords(&args);
+            if code == ExitCode::SUCCESS && !archive(&args) {
+                return ExitCode::from(1);
+            }
             code
         }
         Action::CheckJson => worker::check::json(&args),
@@ -78,6 +86,9 @@ fn main() -> ExitCode {
         Action::L4Show(show) => l4::show(show),
         Action::Run => {
             list_keywords(&args);
+            if !archive(&args) || !limit_memory(&args) {
+                return ExitCode::from(1);
+            }
             run(args)
         }
     }
@@ -88,6 +99,26 @@ fn list_keywords(args: &Args) {
     if let Some(classes) = &args.keyword_classes {
         print!("{}", keywords::list(classes));
     }
+}
+
+/// `-dA`; whether all is well.
+fn archive(args: &Args) -> bool {
+    let Some(path) = &args.archive else { return true };
+    archive::write(path, &version::files())
+        .inspect_err(|error| {
+            messages::alert(format_args!("cannot write the archive {} : {error}", path.display()));
+        })
+        .is_ok()
+}
+
+/// `-m`; whether all is well. A reload inherits the limit and sets it again.
+fn limit_memory(args: &Args) -> bool {
+    let Some(megabytes) = args.memory_mb.filter(|limit| *limit > 0) else { return true };
+    privileges::limit_memory(u64::from(megabytes) << 20)
+        .inspect_err(|error| {
+            messages::alert(format_args!("memory cannot be limited to {megabytes} MB : {error}"));
+        })
+        .is_ok()
 }
 
 /// Takes out of the kernel what a process has left there; flows end.

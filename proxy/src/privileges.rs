@@ -119,3 +119,13 @@ fn keep_only(wanted: &[Capability]) -> Result<(), caps::errors::CapsError> {
     caps::set(None, CapSet::Inheritable, &CapsHashSet::new())?;
     caps::set(None, CapSet::Permitted, &wanted)
 }
+/// Limits what this process and those it starts may allocate, in bytes (`-m`). An allocation beyond it ends the
+/// process; a master starts its worker again.
+///
+/// # Errors
+/// The kernel does not take the limit.
+pub(crate) fn limit_memory(bytes: u64) -> nix::Result<()> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_DATA)?;
+    let limit = if hard == RLIM_INFINITY { bytes } else { bytes.min(hard) };
+    setrlimit(Resource::RLIMIT_DATA, limit, limit)
+}

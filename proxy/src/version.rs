@@ -1,6 +1,7 @@
 //! What `-v`, `-vv` and `show version` say.
 
 use std::fmt::Write;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use proxy_rules::action::service::SERVICES;
@@ -75,16 +76,21 @@ pub(crate) fn report(verbose: bool) -> String {
     out
 }
 
-/// The program and the shared libraries it runs with, one path a line (`-dL`).
-pub(crate) fn libraries() -> String {
+/// The program and the shared libraries it runs with.
+pub(crate) fn files() -> Vec<PathBuf> {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    let mut paths: Vec<&str> = maps
-        .lines()
-        .filter_map(|line| line.split_once('/').map(|_| &line[line.find('/').unwrap_or(0)..]))
-        .collect();
-    paths.dedup();
-    let mut seen = std::collections::HashSet::new();
-    paths.into_iter().filter(|path| seen.insert(*path)).map(|path| format!("{path}\n")).collect()
+    let mut files: Vec<PathBuf> = Vec::new();
+    for path in maps.lines().filter_map(|line| line.find('/').map(|at| Path::new(&line[at..]))) {
+        if path.is_file() && !files.iter().any(|known| known == path) {
+            files.push(path.to_owned());
+        }
+    }
+    files
+}
+
+/// [`files`], one a line (`-dL`).
+pub(crate) fn libraries() -> String {
+    files().iter().map(|path| format!("{}\n", path.display())).collect()
 }
 
 /// Features by HAProxy's names, with whether each is there, as `-vv` lists them.

@@ -216,7 +216,7 @@ pub(crate) fn services(
         front.response_captures = slots.response.into_inner();
         front.capture_cookie = proxy.capture_cookie.as_ref().map(|cookie| CaptureSlot {
             header: Some(cookie.name.value.as_str().into()),
-            len: cookie.len as usize,
+            len: cookie.len.min(config.global.tune.http_cookielen()) as usize,
         });
         if let Some(most) = proxy.settings.max_session_srv_conns {
             front.session_connections = most.value as usize;

@@ -67,6 +67,13 @@ pub(crate) fn admin(
         names: Some(names),
         certificates: updater.store.clone(),
         product: stats::product(),
+        payload_max: fixed
+            .loaded
+            .config
+            .global
+            .tune
+            .cli_payload
+            .map_or(proxy_admin::PAYLOAD_MAX, |bytes| bytes.value as usize),
         process: Box::new(View { control: Rc::downgrade(control), fixed: fixed.clone(), updater }),
         l4: Some(Box::new(Paths { control: Rc::downgrade(control), fixed })),
     })

@@ -9,6 +9,7 @@
 //! them.
 
 use std::collections::BTreeSet;
+use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
@@ -64,6 +65,23 @@ impl Plan {
     /// The plan for this machine.
     pub(crate) fn new(global: &Global) -> Self {
         plan(global, &Machine::read(&global.cpus))
+    }
+
+    /// Which CPUs threads run on, and which the process leaves alone (`-dc`).
+    pub(crate) fn describe(&self) -> String {
+        let mut out = String::new();
+        let bound = self.threads.iter().any(|thread| !thread.cpus.is_empty());
+        let used: BTreeSet<u32> = self.threads.iter().flat_map(|t| t.cpus.clone()).collect();
+        for cpu in list(Path::new("/sys/devices/system/cpu/online")) {
+            let kept = if !bound || used.contains(&cpu) { "keep" } else { "evict" };
+            let _ = writeln!(out, "cpu {cpu}: {kept}");
+        }
+        for (index, thread) in self.threads.iter().enumerate() {
+            let cpus: Vec<String> = thread.cpus.iter().map(u32::to_string).collect();
+            let cpus = if cpus.is_empty() { "any".to_owned() } else { cpus.join(",") };
+            let _ = writeln!(out, "thread {} (group {}): cpu {cpus}", index + 1, thread.group + 1);
+        }
+        out
     }
 
     pub(crate) fn threads(&self) -> usize {

@@ -56,6 +56,9 @@ pub(crate) fn run(args: Args, ready: Ready) -> u8 {
     let usual = renice(global.renice_startup);
     // Counters have a shard per thread from the moment they are made.
     let plan = Arc::new(Plan::new(&loaded.config.global));
+    if args.show_cpus {
+        print!("{}", plan.describe());
+    }
     let threads = plan.threads();
     proxy_state::thread::set_workers(threads);
     let Ok(assembled) = assemble::assemble(&args, &loaded) else { return 1 };

@@ -43,6 +43,8 @@ pub struct Admin {
     /// The targets of the process itself.
     pub log: Option<Arc<dyn Sink>>,
     pub product: Product,
+    /// Longest payload of a command, in bytes (`tune.cli.max-payload-size`).
+    pub payload_max: usize,
     pub process: Box<dyn ProcessView>,
     /// `None` when the kernel data path is compiled out or switched off.
     pub l4: Option<Box<dyn L4View>>,

@@ -39,5 +39,5 @@ pub use context::{
     SessionInfo,
 };
 pub use level::Level;
-pub use session::serve;
+pub use session::{PAYLOAD_MAX, serve};
 pub use session_state::SessionOptions;

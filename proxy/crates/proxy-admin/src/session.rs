@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// Longest line (`tune.bufsize`).
 pub const LINE_MAX: usize = 16 * 1024;
-/// Longest payload (`tune.cli.max-payload-size`).
+/// Longest payload unless `tune.cli.max-payload-size` says otherwise.
 pub const PAYLOAD_MAX: usize = 128 * 1024;
 /// What is collected before it is written.
 const WRITE_CHUNK: usize = 16 * 1024;
@@ -283,14 +283,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Lines up to the one that equals `end`.
     async fn read_payload(&mut self, end: &str) -> io::Result<Option<String>> {
         let mut payload = String::new();
+        let most = self.admin.payload_max;
         loop {
-            let Some(line) = self.read_line(PAYLOAD_MAX).await? else { return Ok(None) };
+            let Some(line) = self.read_line(most).await? else { return Ok(None) };
             if line == end {
                 return Ok(Some(payload));
             }
             payload.push_str(&line);
             payload.push('\n');
-            if payload.len() > PAYLOAD_MAX {
+            if payload.len() > most {
                 return Err(too_long());
             }
             if self.state.mode == Mode::Prompt {

@@ -183,6 +183,7 @@ fn admin() -> Rc<Admin> {
             version: "3.5.0".into(),
             release_date: "2026/11/23".into(),
         },
+        payload_max: crate::PAYLOAD_MAX,
         process: Box::new(World),
         l4: Some(Box::new(World)),
     })

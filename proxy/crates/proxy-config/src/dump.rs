@@ -3,14 +3,16 @@
 use crate::keyword::{On, find};
 use crate::lexer::{Text, Word};
 use crate::line::{option, rules, stats, timeout};
+use crate::mask::Mask;
 use crate::model::ProxyKind;
 use crate::section::proxy::PROXY;
 
 /// How a configuration is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// Line by line (`-dC`).
-    Lines,
+    /// Line by line (`-dC`). With a key other than 0, names and addresses are hashed with it, and lines end where
+    /// a secret begins.
+    Lines { key: u32 },
     /// Every section with the settings that it takes from `defaults`, and no `defaults` sections.
     Resolved,
 }
@@ -62,6 +64,18 @@ impl Recorder {
     }
 
     pub(crate) fn write(&self, form: Form) -> String {
+        if let Form::Lines { key } = form
+            && key != 0
+        {
+            let mask = Mask::new(key);
+            let mut out = String::new();
+            for section in &self.sections {
+                let masked = |line: &Vec<Text>| mask.line(line);
+                let lines: Vec<Vec<Text>> = section.lines.iter().map(masked).collect();
+                write_section(&mut out, &mask.line(&section.words), lines.iter());
+            }
+            return out;
+        }
         let mut out = String::new();
         for section in &self.sections {
             let Some(kind) = section.kind.filter(|_| form == Form::Resolved) else {
@@ -204,7 +218,7 @@ mod tests {
     #[test]
     fn lines_are_those_that_count() {
         assert_eq!(
-            write(TEXT, Form::Lines),
+            write(TEXT, Form::Lines { key: 0 }),
             "global\n    setenv A b\n    description \"it's b\"\n\n\
              defaults base\n    mode http\n    timeout client 1s\n    timeout server 1s\n    option httpchk\n    \
              http-check expect status 200\n\n\
@@ -212,6 +226,35 @@ mod tests {
              frontend f from more\n    bind :80\n    log-format 'a b'\n    default_backend b\n\n\
              backend b\n    http-check expect status 204\n    server s 127.0.0.1:80\n"
         );
+    }
+
+    #[test]
+    fn a_key_hides_names_addresses_and_secrets() {
+        let text = "userlist u\n user joe insecure-password tea\n\
+            backend shop\n balance roundrobin\n http-request set-header X-Shop %[src,ipmask(24)]-red if { path_beg /buy }\n \
+            server joe 10.1.2.3:80 check inter 2s\n";
+        let masked = write(text, Form::Lines { key: 7 });
+        for gone in ["joe", "tea", "shop", "10.1.2.3", "red", "buy", "Shop"] {
+            assert!(!masked.contains(gone), "{gone}: {masked}");
+        }
+        for kept in [
+            "\n    user ",
+            " insecure-password [...]",
+            "%[src,ipmask(24)]",
+            ":80 check inter 2s",
+            "path_beg",
+            "\nbackend ",
+        ] {
+            assert!(masked.contains(kept), "{kept}: {masked}");
+        }
+        // The same name is the same everywhere; another key makes another.
+        let name = |text: &str| {
+            text.lines().find_map(|l| l.strip_prefix("    server ")).map(|l| l[..6].to_owned())
+        };
+        let user =
+            masked.lines().find_map(|l| l.strip_prefix("    user ")).map(|l| l[..6].to_owned());
+        assert_eq!(name(&masked), user);
+        assert_ne!(name(&masked), name(&write(text, Form::Lines { key: 8 })));
     }
 
     #[test]

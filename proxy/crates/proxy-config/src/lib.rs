@@ -26,6 +26,7 @@ pub mod lexer;
 mod limits;
 mod line;
 pub mod listing;
+mod mask;
 pub mod model;
 mod options;
 mod place;

@@ -84,6 +84,7 @@ impl Tls<'_> {
             crc32c: written.crc32c,
             unique_id: written.unique_id,
             formats,
+            never_local: self.config.global.pp2_never_send_local.is_some(),
         })))
     }
 

@@ -69,6 +69,8 @@ pub struct Global {
     pub nbthread: Option<Spanned<u32>>,
     pub node: Option<Spanned<String>>,
     pub pidfile: Option<Spanned<String>>,
+    /// `pp2-never-send-local`.
+    pub pp2_never_send_local: Option<Span>,
     /// `tune.renice.startup` and `tune.renice.runtime`, -20 to 19.
     pub renice_startup: Option<Spanned<i32>>,
     pub renice_runtime: Option<Spanned<i32>>,
@@ -205,6 +207,10 @@ pub struct Tune {
     /// `tune.h1.fe.glitches-threshold` and `tune.h1.be.glitches-threshold`; 0 is no limit.
     pub h1_glitches: [Option<Spanned<u32>>; 2],
     pub h2: TuneH2,
+    /// `tune.cli.max-payload-size`: 128 kB by default.
+    pub cli_payload: Option<Spanned<u32>>,
+    /// `tune.http.cookielen`: 63 bytes by default.
+    pub http_cookielen: Option<Spanned<u32>>,
     /// `tune.http.logurilen`: 1024 bytes by default.
     pub http_logurilen: Option<Spanned<u32>>,
     /// `tune.http.maxhdr`: 101 by default.
@@ -252,6 +258,11 @@ impl Tune {
     /// 3.2 "tune.stick-counters".
     pub fn stick_counters(&self) -> u8 {
         self.stick_counters.map_or(proxy_rules::track::COUNTERS, |v| v.value)
+    }
+
+    /// 3.2 "tune.http.cookielen".
+    pub fn http_cookielen(&self) -> u32 {
+        self.http_cookielen.map_or(63, |v| v.value)
     }
 
     /// 3.2 "tune.maxrewrite": readjusted to half of the buffer.

@@ -33,22 +33,13 @@ pub(crate) const GLOBAL: Table<Parse> = &[
         On::HERE,
         "3.1",
         "process",
-        [
-            "anonkey",
-            "cluster-secret",
-            "pp2-never-send-local",
-            "shm-stats-file",
-            "shm-stats-file-max-objects",
-            "stats-file",
-        ],
+        ["anonkey", "shm-stats-file", "shm-stats-file-max-objects", "stats-file"],
     ),
     &not_yet(
         On::HERE,
         "3.2",
         "limits",
         [
-            "tune.cli.max-payload-size",
-            "tune.http.cookielen",
             "tune.rcvbuf.backend",
             "tune.rcvbuf.frontend",
             "tune.sndbuf.backend",

@@ -43,6 +43,16 @@ pub(super) const SECURITY: &[Row<Parse>] = &[
             args.end(cx)
         },
     ),
+    global(
+        "pp2-never-send-local",
+        "",
+        M,
+        "checks send PROXY where the PROXY protocol 2 says LOCAL",
+        |cx, g, args| {
+            g.pp2_never_send_local = Some(args.span());
+            args.end(cx)
+        },
+    ),
     global("external-check", "[preserve-env]", M, "lets programs check servers", |cx, g, args| {
         let span = args.span();
         let keeps = args.accept("preserve-env").is_some();

@@ -17,6 +17,7 @@ const BUFFER_MAX: u32 = 1 << 28;
 pub(super) const NO_EFFECT: &[Row<Parse>] = &[
     idle("busy-polling", Shape::None, "threads sleep in the kernel until something happens")
         .negatable(),
+    idle("cluster-secret", Shape::Word, "QUIC is not carried"),
     idle("debug.counters", Shape::OnOff, "there are no such counters"),
     idle("force-cfg-parser-pause", Shape::Timer, "reading the configuration is not paused"),
     idle("harden.reject-privileged-ports.quic", Shape::OnOff, "QUIC is not carried"),
@@ -307,6 +308,13 @@ pub(super) const TUNING: &[Row<Parse>] = &[
     global("tune.bufsize", "<size>", "3.2", "bytes of a buffer", |cx, g, args| {
         buffer(cx, args, 1024, |t| &mut t.bufsize, g)
     }),
+    global(
+        "tune.cli.max-payload-size",
+        "<size>",
+        "3.2",
+        "bytes of a payload of a command",
+        |cx, g, args| buffer(cx, args, 1, |t| &mut t.cli_payload, g),
+    ),
     global("tune.comp.maxlevel", "<number>", "3.2", "highest compression level", |cx, g, args| {
         g.tune.compression_level = Some(args.number(cx, 0..=9)?);
         args.end(cx)
@@ -328,6 +336,16 @@ pub(super) const TUNING: &[Row<Parse>] = &[
         "odd requests after which a client's connection ends",
         |cx, g, args| {
             g.tune.h1_glitches[0] = Some(args.number(cx, 0..=COUNT_MAX)?);
+            args.end(cx)
+        },
+    ),
+    global(
+        "tune.http.cookielen",
+        "<number>",
+        "3.2",
+        "bytes of a captured cookie",
+        |cx, g, args| {
+            g.tune.http_cookielen = Some(args.number(cx, 1..=65535)?);
             args.end(cx)
         },
     ),

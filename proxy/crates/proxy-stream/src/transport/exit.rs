@@ -58,6 +58,8 @@ pub struct SendProxyV2 {
     pub unique_id: bool,
     /// `set-proxy-v2-tlv-fmt`.
     pub formats: Vec<(u8, LogFormat)>,
+    /// Checks say PROXY, not LOCAL (`pp2-never-send-local`).
+    pub never_local: bool,
 }
 
 /// TLS to a server.
@@ -233,7 +235,13 @@ impl Exit {
     pub(crate) fn check_header(&self, cx: &EvalCtx<'_>) -> Vec<u8> {
         match &self.proxy {
             None | Some(SendProxy::V1) => proxy_protocol::v1(None),
-            Some(SendProxy::V2(options)) => options.header(cx, None, None),
+            Some(SendProxy::V2(options)) => {
+                let mut header = options.header(cx, None, None);
+                if options.never_local {
+                    proxy_protocol::say_proxy(&mut header);
+                }
+                header
+            }
         }
     }
 }

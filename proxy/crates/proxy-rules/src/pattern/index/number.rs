@@ -70,7 +70,10 @@ impl Grammar {
                 _ => Err(format!("'{part}' is not a version such as 3.1")),
             }
         };
-        let (low, high) = match text.split_once(':') {
+        // A dash joins two numbers as a colon does; in front of one it is its sign.
+        let dash = text.get(1..).and_then(|rest| rest.find('-')).map(|at| at + 1);
+        let ends = text.split_once(':').or_else(|| dash.map(|at| (&text[..at], &text[at + 1..])));
+        let (low, high) = match ends {
             None => {
                 let n = number(&text)?;
                 (n, n)
@@ -172,7 +175,12 @@ mod tests {
         for word in ["5:3", "x", "", "1:x", "3.1", "ne"] {
             assert!(Grammar::default().read(word.as_bytes()).is_err(), "{word}");
         }
+        assert_eq!(Grammar::default().read(b"1-3"), Ok(Word::Range(Some((1, 3)))));
+        assert_eq!(Grammar::default().read(b"-3--1"), Ok(Word::Range(Some((-3, -1)))));
+        assert_eq!(Grammar::default().read(b"7-"), Ok(Word::Range(Some((7, i64::MAX)))));
+        assert_eq!(Grammar::default().read(b"-7"), Ok(Word::Range(Some((-7, -7)))));
         let mut dotted = Grammar::DOTTED;
         assert_eq!(dotted.read(b"3:3.1"), Ok(Word::Range(Some((0x30000, 0x30001)))));
+        assert_eq!(dotted.read(b"3.0-3.1"), Ok(Word::Range(Some((0x30000, 0x30001)))));
     }
 }

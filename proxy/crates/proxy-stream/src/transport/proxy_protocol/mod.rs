@@ -7,7 +7,7 @@ mod write;
 use std::net::SocketAddr;
 
 pub use parse::{Header, HeaderError, parse};
-pub(crate) use write::{Content, Ssl, v1, v2};
+pub(crate) use write::{Content, Ssl, say_proxy, v1, v2};
 
 /// Opens a header of version 2.
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";

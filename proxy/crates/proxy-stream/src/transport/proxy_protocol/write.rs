@@ -93,6 +93,13 @@ pub(crate) fn v2(ends: Option<Ends>, content: &Content<'_>) -> Vec<u8> {
     out
 }
 
+/// Makes a header of version 2 that says LOCAL say PROXY.
+pub(crate) fn say_proxy(header: &mut [u8]) {
+    if let Some(command) = header.get_mut(SIGNATURE.len()) {
+        *command = 0x21;
+    }
+}
+
 fn inner(ssl: &Ssl<'_>) -> Vec<u8> {
     const OVER_TLS: u8 = 1;
     const CERTIFICATE_OF_CONNECTION: u8 = 2;
@@ -161,7 +168,10 @@ mod tests {
         let content = Content { crc32c: true, unique_id: Some(b""), ssl, ..Content::default() };
         let sent = v2(ends("127.0.0.1:44506", "127.0.0.1:18082"), &content);
         assert_eq!(sent, b"\r\n\r\n\0\r\nQUIT\n!\x11\0\x1e\x7f\0\0\x01\x7f\0\0\x01\xad\xdaF\xa2\x03\0\x04B\x8cB\x86\x05\0\0 \0\x05\0\0\0\0\0");
-        assert_eq!(v2(None, &content), b"\r\n\r\n\0\r\nQUIT\n \0\0\0");
+        let mut local = v2(None, &content);
+        assert_eq!(local, b"\r\n\r\n\0\r\nQUIT\n \0\0\0");
+        say_proxy(&mut local);
+        assert_eq!(local, b"\r\n\r\n\0\r\nQUIT\n!\0\0\0");
     }
 
     proptest::proptest! {
