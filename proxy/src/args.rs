@@ -781,6 +781,17 @@ mod tests {
     }
 
     #[test]
+    fn reference_page_is_up_to_date() {
+        let mut page = String::from(
+            "# Command line\n\nThis page is made from the rows that the program is made of\n\
+             (`UPDATE_EXPECT=1 cargo test -p proxy --bins reference` rewrites it).\n\n```text\n",
+        );
+        page.push_str(&usage());
+        page.push_str("```\n");
+        crate::keywords::expect_page("command-line.md", &page);
+    }
+
+    #[test]
     fn names_are_unique_and_none_hides_another() {
         for (i, flag) in FLAGS.iter().enumerate() {
             for other in &FLAGS[..i] {

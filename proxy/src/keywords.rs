@@ -128,9 +128,37 @@ fn fetches() -> String {
     out
 }
 
+/// Compares a page of docs/reference with what the tables say, or writes it.
+#[cfg(test)]
+pub(crate) fn expect_page(name: &str, page: &str) {
+    let path = format!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference/{}"), name);
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        std::fs::write(&path, page).unwrap();
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(written == page, "{name}: UPDATE_EXPECT=1 cargo test -p proxy --bins reference");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reference_page_is_up_to_date() {
+        let mut page = String::from(
+            "# Runtime API\n\nThis page is made from the rows that the program is made of\n\
+             (`UPDATE_EXPECT=1 cargo test -p proxy --bins reference` rewrites it).\n\n\
+             | command | level | what it does |\n|---|---|---|\n",
+        );
+        let mut rows: Vec<_> = proxy_admin::lookup::table().collect();
+        rows.sort_unstable_by_key(|row| row.words);
+        for row in rows {
+            let call = format!("{} {}", row.words.join(" "), row.usage).replace('|', "\\|");
+            let (level, doc) = (row.level.as_str(), row.doc.replace('|', "\\|"));
+            let _ = writeln!(page, "| `{}` | {level} | {doc} |", call.trim_end());
+        }
+        expect_page("runtime-api.md", &page);
+    }
 
     #[test]
     fn every_class_has_a_list_in_its_form() {

@@ -182,6 +182,42 @@ listen relay
     Ok(())
 }
 
+#[test]
+fn servers_see_the_address_of_a_header_field() -> Result<()> {
+    let server = ScriptServer::start(|mut stream| {
+        let peer = stream.peer_addr().map(|addr| addr.ip().to_string()).unwrap_or_default();
+        let _ = std::io::Read::read(&mut stream, &mut [0; 4096]);
+        let length = peer.len();
+        let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{peer}");
+    })?;
+    let address = local()?;
+    let config = format!(
+        "
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 5s
+    timeout server 5s
+listen relay
+    bind {address}
+    source 127.0.0.3 usesrc hdr_ip(x-forwarded-for,-2)
+    server s1 {}
+",
+        server.address()
+    );
+    let _sluice = Sluice::config(config).start()?;
+    let mut client = Client::connect(address)?;
+    // Connections that come from elsewhere do not stand in for each other.
+    for (given, expected) in
+        [("127.0.0.71, 127.0.0.72", "127.0.0.71"), ("127.0.0.73, 10.0.0.1", "127.0.0.73")]
+    {
+        client.send(&format!("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: {given}\r\n\r\n"))?;
+        let response = client.response()?;
+        assert_eq!(String::from_utf8_lossy(&response.body), expected, "{given}");
+    }
+    Ok(())
+}
+
 /// How long after a soft stop idle clients are let go.
 fn leaving(global: &str, clients: usize) -> Result<Vec<Duration>> {
     let server = HttpServer::start("s1")?;

@@ -11,7 +11,6 @@ mod mail;
 pub(crate) mod metrics;
 pub(crate) mod names;
 pub(crate) mod peers;
-mod refused;
 mod rules;
 mod saved;
 pub(crate) mod state;
@@ -111,7 +110,6 @@ pub(crate) fn build(args: &Args, loaded: &Loaded) -> (Option<Assembled>, Diagnos
         proxy_maxconn: args.proxy_maxconn,
         saved,
     };
-    refused::report(&loaded.config, &mut diagnostics);
     let base = base::Base::enter(&loaded.config, &loaded.sources, &mut diagnostics);
     let rules = rules::Rules {
         sources: &loaded.sources,

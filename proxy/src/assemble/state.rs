@@ -664,6 +664,8 @@ pub(crate) fn source(source: &SourceAddress) -> Source {
                 }
                 _ => None,
             },
+            // Part of what connections begin with: it takes an expression.
+            UseSource::Header { .. } => None,
         }),
         interface: source.interface.as_ref().map(|name| name.value.clone()),
     }

@@ -20,6 +20,8 @@ pub(crate) struct Context<'a> {
     pub(crate) options: &'a Options,
     /// How many log targets `global` has so far.
     pub(crate) global_logs: usize,
+    /// `expose-experimental-directives` was read.
+    pub(crate) experimental: bool,
     /// A `peers` section was read: the local name is settled.
     pub(crate) peers_seen: bool,
     told: FxHashSet<&'static str>,
@@ -33,6 +35,7 @@ impl<'a> Context<'a> {
             env,
             options,
             global_logs: 0,
+            experimental: false,
             peers_seen: false,
             told: FxHashSet::default(),
             alerts: 0,

@@ -31,6 +31,7 @@ pub mod model;
 mod options;
 mod place;
 mod reader;
+pub mod reference;
 pub mod render;
 mod resolve;
 mod section;

@@ -121,8 +121,6 @@ pub struct ProxyOptions {
     pub prefer_last_server: bool,
     /// `option allbackups`.
     pub allbackups: bool,
-    /// `option contstats`.
-    pub contstats: bool,
     /// `option socket-stats`.
     pub socket_stats: bool,
     /// `option clitcpka`.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use proxy_config::model::{Proxy, Server, TlsVerify};
+use proxy_config::model::{Proxy, Server, TlsVerify, UseSource};
 use proxy_rules::sample::{Expr, Place};
 use proxy_state::{ServerSpec, Transport};
 use proxy_stream::transport::{Exit, SendProxy, SendProxyV2, Sni, TlsExit};
@@ -25,9 +25,27 @@ impl Tls<'_> {
         } else {
             None
         };
-        let exit = Exit { proxy: self.send_proxy(proxy, server, diagnostics), tls };
-        let any = exit.proxy.is_some() || exit.tls.is_some();
+        let exit = Exit {
+            proxy: self.send_proxy(proxy, server, diagnostics),
+            tls,
+            source: self.source(proxy, server, diagnostics),
+        };
+        let any = exit.proxy.is_some() || exit.tls.is_some() || exit.source.is_some();
         any.then(|| Arc::new(exit) as Transport)
+    }
+
+    /// `usesrc hdr_ip` as an expression.
+    fn source(
+        &self,
+        proxy: &Proxy,
+        server: &Server,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Expr> {
+        let source = server.options.source.as_ref().or(proxy.settings.source.as_ref())?;
+        let whose = source.value.use_source.as_ref()?;
+        let UseSource::Header { name, occurrence } = &whose.value else { return None };
+        let text = Spanned::new(format!("req.hdr_ip({name},{occurrence})"), whose.span);
+        self.rules.expression(proxy, &text, Place::BeServerChoice, diagnostics)
     }
 
     /// How checks of a server speak TLS, where its line or a rule wants them to. What traffic has is shared.

@@ -1,5 +1,6 @@
 //! Rules, ACLs and conditions: cut into their parts here, understood by `proxy-rules`.
 
+use proxy_rules::action::{self, ActionDef};
 use proxy_types::{Diagnostic, Span, Spanned};
 
 use crate::args::Args;
@@ -130,6 +131,17 @@ pub(crate) fn rule(
     let keyword = args.keyword_span();
     if args.peek().is_none_or(|w| w.value.is_empty()) {
         return Err(args.missing(cx, "an action"));
+    }
+    if let Some(word) = args.peek()
+        && !cx.experimental
+        && action::find(&word.value).is_some_and(ActionDef::is_experimental)
+    {
+        let message = format!(
+            "'{}' action is experimental, must be allowed via a global 'expose-experimental-directives'",
+            word.value
+        );
+        let help = "put that word into a 'global' section before this line";
+        return Err(cx.report(Diagnostic::alert(message).at(word.span).help(help)));
     }
     let mut words = args.rest().to_vec();
     if set == RuleSet::Redirect {

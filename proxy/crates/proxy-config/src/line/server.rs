@@ -4,7 +4,7 @@ use proxy_types::{Address, Diagnostic, Endpoint, Host, PortSpec, Spanned, Transp
 
 use crate::args::Args;
 use crate::context::{Context, Parsed};
-use crate::keyword::{On, Support, Table, find, not_yet, row, suggest};
+use crate::keyword::{On, Shape, Support, Table, find, inert, not_yet, row, suggest};
 use crate::lexer::{Word, sub_span};
 use crate::line::server_draft::{Draft, Parse, here};
 use crate::line::shared::{guid, interface, is_name_char, proto};
@@ -317,16 +317,12 @@ pub(crate) const OPTIONS: Table<Parse> = &[
                 Ok(())
             },
         ),
-        row(
+        inert(
             "pool-low-conn",
             On::HERE,
-            "<max>",
             M,
-            "idle connections below which a thread takes none of another",
-            |cx, s, args| {
-                s.options.pool_low_conn = Some(args.number(cx, 0..=i32::MAX as u32)?);
-                Ok(())
-            },
+            Shape::Number(0, i32::MAX as i64),
+            "idle connections stay with their thread",
         ),
         row("pool-max-conn", On::HERE, "<max>", M, "idle connections kept", |cx, s, args| {
             s.options.pool_max_conn = Some(args.number(cx, -1..=i32::MAX)?);
@@ -550,6 +546,10 @@ pub(crate) fn source_address(
         Endpoint::Inet { port: PortSpec::Offset(_), .. } => {
             return Err(args.wrong(cx, address.span, "port offset not permitted here"));
         }
+        Endpoint::Inet { host: Host::Name(_), .. } => {
+            let message = "a host name is known here, not carried yet: write its address";
+            return Err(args.wrong(cx, address.span, message));
+        }
         Endpoint::Inet { .. } => {}
         _ => return Err(args.wrong(cx, address.span, "an IP address is expected")),
     }
@@ -576,9 +576,15 @@ fn use_source_of(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<Spanned<Us
     let source = match word.value.as_str() {
         "client" => UseSource::Client,
         "clientip" => UseSource::ClientIp,
-        name if name.starts_with("hdr_ip") => {
-            let message = "'usesrc hdr_ip': known, not carried yet";
-            return Err(cx.alert(word.span, message));
+        name if name.starts_with("hdr_ip(") => {
+            let Some(source) = header_of(name) else {
+                let message = format!("'{name}' is not 'hdr_ip(<name>[,<occurrence>])'");
+                let expected =
+                    "the occurrence counts from 1, or from the end when negative (-10 at most)";
+                let diagnostic = Diagnostic::alert(format!("'{}' : {message}", args.name()));
+                return Err(cx.report(diagnostic.at(word.span).expected(expected)));
+            };
+            source
         }
         _ => {
             let address = args.address(cx, WHAT)?;
@@ -590,6 +596,18 @@ fn use_source_of(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<Spanned<Us
     };
     args.optional();
     Ok(Spanned::new(source, word.span))
+}
+
+/// `hdr_ip(<name>[,<occurrence>])`.
+fn header_of(text: &str) -> Option<UseSource> {
+    let inside = text.strip_prefix("hdr_ip(")?.strip_suffix(')')?;
+    let (name, occurrence) = match inside.split_once(',') {
+        Some((name, number)) => (name, number.trim().parse().ok().filter(|n| *n >= -10)?),
+        None => (inside, -1),
+    };
+    let name = name.trim();
+    let is_name = !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() && b != b'(');
+    is_name.then(|| UseSource::Header { name: name.to_owned(), occurrence })
 }
 
 /// Options up to the end of the line, all looked at even when one is wrong.

@@ -5,7 +5,7 @@ use proxy_types::time::Unit;
 
 use crate::args::{Args, rest_text};
 use crate::context::{Context, Parsed};
-use crate::keyword::{On, Table, find, row, suggest};
+use crate::keyword::{On, Shape, Support, Table, find, inert, row, suggest};
 use crate::line::rules;
 use crate::model::{Proxy, RuleSet, StatsPage};
 use crate::place::check_section;
@@ -78,10 +78,7 @@ pub(crate) const STATS: Table<Parse> = &[&[
         page(p, args).legends = true;
         args.leave(cx)
     }),
-    row("show-modules", On::ALL, "", M, "shows the counters of modules", |cx, p, args| {
-        page(p, args).modules = true;
-        args.leave(cx)
-    }),
+    inert("show-modules", On::ALL, M, Shape::Any, "modules have no counters of their own"),
     row("show-node", On::ALL, "[<name>]", M, "shows the name of the node", |cx, p, args| {
         let name = args.optional().map(|word| args.text(cx, word)).transpose()?;
         page(p, args).node = Some(name.map(|name| name.value));
@@ -133,6 +130,10 @@ pub(crate) fn stats(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>
         ));
     };
     check_section(cx, row, proxy, args)?;
+    if matches!(row.support, Support::NoEffect(_)) {
+        // Any of these words asks for the page.
+        page(proxy, args);
+    }
     let parse = cx.carried(row, "'stats' keyword", "", word.span)?;
     parse(cx, proxy, args)
 }

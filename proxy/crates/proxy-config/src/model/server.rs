@@ -73,8 +73,6 @@ pub struct ServerOptions {
     pub maxqueue: Option<Spanned<u32>>,
     /// Requests that reuse a connection; `None` is no limit.
     pub max_reuse: Option<Spanned<i32>>,
-    /// Idle connections on one thread below which it takes none of another.
-    pub pool_low_conn: Option<Spanned<u32>>,
     /// Idle connections; negative is no limit.
     pub pool_max_conn: Option<Spanned<i32>>,
     pub pool_purge_delay: Option<Spanned<Duration>>,
@@ -247,6 +245,11 @@ pub enum UseSource {
     Client,
     /// The client's address.
     ClientIp,
+    /// `hdr_ip(<name>[,<occurrence>])`: an address in a header field of the request; the last one by default.
+    Header {
+        name: String,
+        occurrence: i32,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,7 +21,6 @@ pub struct StatsPage {
     pub node: Option<Option<String>>,
     pub description: Option<Option<String>>,
     pub legends: bool,
-    pub modules: bool,
     /// Sections shown; `.` is the section itself, empty shows all.
     pub scope: Vec<String>,
 }

@@ -171,6 +171,7 @@ const PROCESS: &[Row<Parse>] = &[
         "permits experimental keywords",
         |cx, g, args| {
             g.expose_experimental_directives = Some(args.span());
+            cx.experimental = true;
             args.end(cx)
         },
     ),

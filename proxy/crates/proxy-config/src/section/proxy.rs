@@ -557,7 +557,7 @@ const CARRIED: &[Row<Parse>] = &[
     row(
         "source",
         On::DEF_BE,
-        "<addr>[:<port>] [usesrc {<addr>|client|clientip}] [interface <name>]",
+        "<addr>[:<port>] [usesrc {<addr>|client|clientip|hdr_ip(<hdr>[,<occ>])}] [interface <name>]",
         M,
         "where connections to servers come from",
         |cx, p, args| {

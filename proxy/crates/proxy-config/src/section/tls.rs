@@ -233,7 +233,9 @@ pub(crate) const GLOBAL: &[Row<Parse>] = &[
         "program that tells passphrases of private keys",
         |cx, g, args| {
             let mut words = vec![args.string(cx, "a program")?];
-            words.extend(args.rest().iter().cloned());
+            for word in args.rest() {
+                words.push(args.text(cx, word)?);
+            }
             g.tls.passphrase_cmd = Some(words);
             Ok(())
         },

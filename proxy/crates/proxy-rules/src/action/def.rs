@@ -119,6 +119,13 @@ pub struct ActionDef {
     pub doc: &'static str,
 }
 
+impl ActionDef {
+    /// Whether it takes `expose-experimental-directives` (configuration manual, 4.4).
+    pub fn is_experimental(&self) -> bool {
+        self.name == "normalize-uri"
+    }
+}
+
 /// The words of an action, taken from the left up to the condition.
 pub struct ActionArgs<'w, 't> {
     pub kind: SetKind,

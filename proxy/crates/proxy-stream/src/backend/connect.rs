@@ -544,7 +544,11 @@ async fn open(
     let mut options = ends.connect_options(server, back, s.thread.random());
     options.buffers = s.thread.env.server_buffers;
     // With something to send at once, the kernel's acknowledgement travels with it.
-    options.smart_connect |= opening.is_some();
+    options.smart_connect |= opening.as_ref().is_some_and(|opening| !opening.is_nothing());
+    if let Some(ip) = opening.as_ref().and_then(|opening| opening.source) {
+        options.source = Some(SocketAddr::new(ip, 0));
+        options.transparent = true;
+    }
     let limit = in_force(x, back);
     let on_eof = on_eof(back);
     let mut connecting = pin!(establish(to, options, limit, server.spec.socks4, opening));

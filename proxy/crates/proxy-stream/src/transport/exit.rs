@@ -10,7 +10,7 @@ use proxy_net::Stream;
 use proxy_net::timer::Timer;
 use proxy_rules::logformat::LogFormat;
 use proxy_rules::sample::connection::{Connection, Tls};
-use proxy_rules::sample::{EvalCtx, Expr};
+use proxy_rules::sample::{EvalCtx, Expr, Sample};
 use proxy_rules::x509;
 use proxy_tls::client::Client;
 use proxy_tls::findings::Findings;
@@ -29,6 +29,8 @@ pub struct Exit {
     /// The PROXY protocol header that is sent first.
     pub proxy: Option<SendProxy>,
     pub tls: Option<TlsExit>,
+    /// `usesrc hdr_ip`: gives the address to come from.
+    pub source: Option<Expr>,
 }
 
 impl fmt::Debug for Exit {
@@ -83,6 +85,8 @@ pub(crate) struct Opening {
     pub(crate) socks4: Option<socks4::Request>,
     pub(crate) header: Vec<u8>,
     pub(crate) tls: Option<(Arc<ClientConfig>, Option<Box<str>>)>,
+    /// The address to come from, which need not be one of this host.
+    pub(crate) source: Option<IpAddr>,
 }
 
 impl Opening {
@@ -95,11 +99,11 @@ impl Opening {
     pub(crate) fn key(&self) -> u64 {
         use std::hash::{Hash, Hasher};
         let name = self.tls.as_ref().and_then(|(_, name)| name.as_deref());
-        if self.header.is_empty() && name.is_none() {
+        if self.header.is_empty() && name.is_none() && self.source.is_none() {
             return 0;
         }
         let mut hasher = rustc_hash::FxHasher::default();
-        (&self.header, name).hash(&mut hasher);
+        (&self.header, name, self.source).hash(&mut hasher);
         hasher.finish() | 1
     }
 
@@ -228,7 +232,12 @@ impl Exit {
             Some(SendProxy::V1) => proxy_protocol::v1(ends),
             Some(SendProxy::V2(options)) => options.header(cx, ends, unique_id),
         };
-        Opening { socks4: None, header, tls }
+        let source = self.source.as_ref().and_then(|expr| match expr.eval(cx)? {
+            Sample::Ipv4(ip) => Some(IpAddr::V4(ip)),
+            Sample::Ipv6(ip) => Some(IpAddr::V6(ip)),
+            _ => None,
+        });
+        Opening { socks4: None, header, tls, source }
     }
 
     /// The header of a health check, which speaks for nobody.
