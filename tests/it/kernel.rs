@@ -71,6 +71,10 @@ impl Scene {
         self.sluice.stats().command(line)
     }
 
+    pub(crate) fn stats(&self) -> &tests::Stats {
+        self.sluice.stats()
+    }
+
     pub(crate) fn connect(&self) -> Result<Peer> {
         let vip = SocketAddr::new(self.vip.parse()?, PORT);
         self.lab.client.enter(|| Peer::connect(vip))?

@@ -16,6 +16,7 @@ mod ctl;
 mod datapath;
 mod degrade;
 mod differential;
+mod dynamic;
 mod expressions;
 mod h2_floods;
 mod handover;

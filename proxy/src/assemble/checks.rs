@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use proxy_config::model::{CheckOption, Config, OwnChecks, Proxy};
+use proxy_config::model::{CheckOption, Config, OwnChecks, Proxy, Server};
 use proxy_state::Backend;
 use proxy_stream::check::{Method, Methods, Program};
 use proxy_types::{DiagSink, Diagnostic, Diagnostics};
@@ -15,11 +15,29 @@ pub(super) fn methods(
     proxy: &Proxy,
     backend: &Backend,
     rules: &Rules<'_>,
-    methods: &mut Methods,
+    methods: &Methods,
     diagnostics: &mut Diagnostics,
 ) {
-    let checks = &proxy.settings.checks;
     let checked = proxy.servers.iter().any(|server| server.options.is_checked());
+    if let Some(method) = of_backend(config, proxy, rules, checked, diagnostics) {
+        methods.set_backend(&backend.name, method);
+    }
+    for server in &proxy.servers {
+        if let Some(method) = of_server(config, proxy, server, rules, diagnostics) {
+            methods.set_server(&backend.name, &server.name.value, method);
+        }
+    }
+}
+
+/// How servers of a backend are checked that say nothing else.
+pub(super) fn of_backend(
+    config: &Config,
+    proxy: &Proxy,
+    rules: &Rules<'_>,
+    checked: bool,
+    diagnostics: &mut Diagnostics,
+) -> Option<Method> {
+    let checks = &proxy.settings.checks;
     let external = checks.option.as_ref().filter(|option| option.value == CheckOption::External);
     if let Some(option) = external.filter(|_| checked) {
         let wrong = |text: &str, help: &str| {
@@ -46,24 +64,26 @@ pub(super) fn methods(
                         .find_map(|address| super::state::first_address(&address.value)),
                     preserve_env: allowed.value,
                 };
-                let method = Method::Program(Arc::new(program));
-                methods.backends.insert(backend.name.clone(), method);
+                return Some(Method::Program(Arc::new(program)));
             }
         }
-    } else if let Some(script) = rules.check_script(proxy, checks, proxy.own_checks, diagnostics) {
-        methods.backends.insert(backend.name.clone(), Method::Script(Arc::new(script)));
+        return None;
     }
-    for server in &proxy.servers {
-        let Some(name) = &server.options.healthcheck else { continue };
-        // That it is there was seen to.
-        let Some(section) = config.healthchecks.iter().find(|s| s.name.value == name.value) else {
-            continue;
-        };
-        if let Some(script) =
-            rules.check_script(proxy, &section.checks, OwnChecks::default(), diagnostics)
-        {
-            let key = (backend.name.clone(), server.name.value.as_str().into());
-            methods.servers.insert(key, Method::Script(Arc::new(script)));
-        }
-    }
+    let script = rules.check_script(proxy, checks, proxy.own_checks, diagnostics)?;
+    Some(Method::Script(Arc::new(script)))
+}
+
+/// How a server is checked that names a `healthcheck` section.
+pub(super) fn of_server(
+    config: &Config,
+    proxy: &Proxy,
+    server: &Server,
+    rules: &Rules<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Method> {
+    let name = server.options.healthcheck.as_ref()?;
+    // That it is there was seen to.
+    let section = config.healthchecks.iter().find(|s| s.name.value == name.value)?;
+    let script = rules.check_script(proxy, &section.checks, OwnChecks::default(), diagnostics)?;
+    Some(Method::Script(Arc::new(script)))
 }

@@ -13,7 +13,7 @@ use proxy_rules::capture::CaptureSlot;
 use proxy_rules::logformat::Origin;
 use proxy_rules::ruleset::RuleSet;
 use proxy_rules::sample::{Expr, Place};
-use proxy_state::Registry;
+use proxy_state::{Backend, Registry};
 use proxy_stream::env::{
     Back, BalanceKey, Forwarded, ForwardedPart, Front, Glitches, ServerChoice, StickRule,
 };
@@ -139,6 +139,47 @@ pub(crate) fn spellings(config: &Config, diagnostics: &mut Diagnostics) -> Spell
     spellings
 }
 
+/// What engines are made with.
+#[derive(Clone, Copy)]
+pub(crate) struct Surroundings<'a> {
+    pub(crate) config: &'a Config,
+    pub(super) rules: &'a Rules<'a>,
+    pub(crate) registry: &'a Arc<Registry>,
+    pub(crate) sections: &'a ErrorSections,
+    pub(crate) desk: &'a Desk,
+}
+
+/// What requests and connections that go to a backend go through.
+pub(super) fn back(
+    proxy: &Proxy,
+    backend: Arc<Backend>,
+    with: &Surroundings<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Back {
+    let Surroundings { config, rules, registry, sections, desk } = *with;
+    let mut back = Back::new(backend);
+    back.balance_key = balance_key(proxy, rules.balance_key(proxy, diagnostics));
+    back.choice = choice(proxy, rules, diagnostics);
+    back.forwarded = forwarded(proxy, rules, diagnostics).map(Box::new);
+    // The rules of a `listen` section run once, on its frontend side.
+    if !proxy.kind.is_frontend() {
+        let compiled = rules.compile(config, proxy, diagnostics);
+        back.limiters = rules.limiters(proxy, diagnostics);
+        back.tcp_content = compiled.tcp_content;
+        back.inspect_delay = inspect_delay(proxy);
+        back.http_request = compiled.http_request;
+        back.stats =
+            stats::page(config, proxy, registry, compiled.stats_rules, compiled.stats_admin, desk);
+        back.redirects = compiled.redirects;
+        back.tcp_response = compiled.tcp_response;
+        back.response_delay = response_delay(proxy);
+        back.http_response = compiled.http_response;
+        back.http_after_response = compiled.http_after_response;
+    }
+    back.replies = replies(proxy, sections, rules.error_rules(proxy, diagnostics), diagnostics);
+    back
+}
+
 /// One service per frontend of the registry, in its order, and the backends by name.
 pub(crate) fn services(
     config: &Config,
@@ -149,35 +190,11 @@ pub(crate) fn services(
     desk: &Desk,
     diagnostics: &mut Diagnostics,
 ) -> (Vec<Service>, Backends) {
+    let place = Surroundings { config, rules, registry, sections, desk };
     let mut backs: HashMap<&str, Arc<Back>> = HashMap::new();
     for proxy in config.backends() {
         let Some(backend) = registry.backend(&proxy.name.value) else { continue };
-        let mut back = Back::new(backend.clone());
-        back.balance_key = balance_key(proxy, rules.balance_key(proxy, diagnostics));
-        back.choice = choice(proxy, rules, diagnostics);
-        back.forwarded = forwarded(proxy, rules, diagnostics).map(Box::new);
-        // The rules of a `listen` section run once, on its frontend side.
-        if !proxy.kind.is_frontend() {
-            let compiled = rules.compile(config, proxy, diagnostics);
-            back.limiters = rules.limiters(proxy, diagnostics);
-            back.tcp_content = compiled.tcp_content;
-            back.inspect_delay = inspect_delay(proxy);
-            back.http_request = compiled.http_request;
-            back.stats = stats::page(
-                config,
-                proxy,
-                registry,
-                compiled.stats_rules,
-                compiled.stats_admin,
-                desk,
-            );
-            back.redirects = compiled.redirects;
-            back.tcp_response = compiled.tcp_response;
-            back.response_delay = response_delay(proxy);
-            back.http_response = compiled.http_response;
-            back.http_after_response = compiled.http_after_response;
-        }
-        back.replies = replies(proxy, sections, rules.error_rules(proxy, diagnostics), diagnostics);
+        let back = back(proxy, backend, &place, diagnostics);
         backs.insert(&proxy.name.value, Arc::new(back));
     }
     let mut services = Vec::new();

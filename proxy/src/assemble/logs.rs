@@ -9,7 +9,7 @@ use proxy_stream::log::{Profile, Route, Sink};
 use proxy_types::{DiagSink, Diagnostic, Diagnostics};
 
 use super::addresses::Resolver;
-use super::transport::{self, Places};
+use super::transport::{self, Shelf};
 
 /// Port of syslog servers (configuration manual, 4.2 "log").
 const SYSLOG_PORT: u16 = 514;
@@ -21,7 +21,7 @@ pub(crate) struct Logs<'a> {
     pub(crate) config: &'a Config,
     pub(crate) resolver: Resolver,
     pub(crate) registry: &'a Arc<Registry>,
-    pub(crate) places: &'a Places,
+    pub(crate) places: &'a dyn Shelf,
 }
 
 impl Logs<'_> {
@@ -151,7 +151,7 @@ impl Logs<'_> {
             LogDestination::Stream(address) => {
                 let address = self.resolver.target(address, SYSLOG_PORT);
                 let address = address.map_err(|error| error.to_string())?;
-                Destination::Ring(self.places.stream(target.span, address))
+                Destination::Ring(self.places.stream(target.span, address)?)
             }
         };
         let sends_hostname = global.log_send_hostname.as_ref();

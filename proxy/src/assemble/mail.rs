@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use proxy_config::model::{Config, LogLevel};
+use proxy_config::model::{Config, LogLevel, Proxy};
 use proxy_types::{DiagSink, Diagnostic, Diagnostics};
 
 use super::addresses::Resolver;
@@ -17,34 +17,38 @@ pub(super) fn routes(
     resolver: Resolver,
     diagnostics: &mut Diagnostics,
 ) -> Vec<MailSpec> {
-    let mut routes = Vec::new();
-    for proxy in config.backends() {
-        let alert = &proxy.settings.email_alert;
-        let (Some(name), Some(from), Some(to)) = (&alert.mailers, &alert.from, &alert.to) else {
-            continue;
-        };
-        // That it is there was seen to.
-        let Some(section) = config.mailers.iter().find(|s| s.name.value == name.value) else {
-            continue;
-        };
-        let mut mailers = Vec::new();
-        for mailer in &section.mailers {
-            match resolver.target(&mailer.address.value, 0) {
-                Ok(addr) => mailers.push(MailerSpec { name: mailer.name.value.clone(), addr }),
-                Err(error) => {
-                    diagnostics.push(Diagnostic::alert(error.to_string()).at(mailer.address.span))
-                }
+    config.backends().filter_map(|proxy| route(config, proxy, resolver, diagnostics)).collect()
+}
+
+/// The route of a backend whose `email-alert` lines are complete.
+pub(super) fn route(
+    config: &Config,
+    proxy: &Proxy,
+    resolver: Resolver,
+    diagnostics: &mut Diagnostics,
+) -> Option<MailSpec> {
+    let alert = &proxy.settings.email_alert;
+    let (Some(name), Some(from), Some(to)) = (&alert.mailers, &alert.from, &alert.to) else {
+        return None;
+    };
+    // That it is there was seen to.
+    let section = config.mailers.iter().find(|s| s.name.value == name.value)?;
+    let mut mailers = Vec::new();
+    for mailer in &section.mailers {
+        match resolver.target(&mailer.address.value, 0) {
+            Ok(addr) => mailers.push(MailerSpec { name: mailer.name.value.clone(), addr }),
+            Err(error) => {
+                diagnostics.push(Diagnostic::alert(error.to_string()).at(mailer.address.span))
             }
         }
-        routes.push(MailSpec {
-            backend: proxy.name.value.clone(),
-            mailers,
-            timeout: section.timeout.map_or(TIMEOUT, |timeout| timeout.value),
-            from: from.value.clone(),
-            to: to.value.clone(),
-            level: alert.level.map_or(LogLevel::Alert, |level| level.value) as u8,
-            hostname: alert.myhostname.as_ref().map(|name| name.value.clone()),
-        });
     }
-    routes
+    Some(MailSpec {
+        backend: proxy.name.value.clone(),
+        mailers,
+        timeout: section.timeout.map_or(TIMEOUT, |timeout| timeout.value),
+        from: from.value.clone(),
+        to: to.value.clone(),
+        level: alert.level.map_or(LogLevel::Alert, |level| level.value) as u8,
+        hostname: alert.myhostname.as_ref().map(|name| name.value.clone()),
+    })
 }

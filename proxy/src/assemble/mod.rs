@@ -9,6 +9,7 @@ mod log_forward;
 pub(crate) mod logs;
 mod mail;
 pub(crate) mod metrics;
+mod named;
 pub(crate) mod names;
 pub(crate) mod peers;
 mod rules;
@@ -17,6 +18,7 @@ pub(crate) mod state;
 pub(crate) mod stats;
 mod tls;
 pub(crate) mod transport;
+pub(crate) mod workshop;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -58,7 +60,7 @@ pub(crate) struct Assembled {
     pub(crate) services: Vec<Service>,
     pub(crate) backends: engines::Backends,
     /// What health checks say, by backend.
-    pub(crate) check_methods: Methods,
+    pub(crate) check_methods: Arc<Methods>,
     /// Who gets mail about the servers of which backends.
     pub(crate) mail: Vec<MailSpec>,
     /// `peers` sections that exchange something.
@@ -112,6 +114,7 @@ pub(crate) fn build(args: &Args, loaded: &Loaded) -> (Option<Assembled>, Diagnos
     };
     let base = base::Base::enter(&loaded.config, &loaded.sources, &mut diagnostics);
     let rules = rules::Rules {
+        named: Default::default(),
         sources: &loaded.sources,
         vars: Arc::default(),
         patterns: Arc::default(),
@@ -142,7 +145,7 @@ pub(crate) fn build(args: &Args, loaded: &Loaded) -> (Option<Assembled>, Diagnos
     let global_vars = rules.global_vars(&loaded.config, &mut diagnostics);
     let mut process_log = None;
     let mut backend_logs = HashMap::new();
-    let mut check_methods = Methods::default();
+    let check_methods = Arc::new(Methods::default());
     let (desk, clerk) = desk::open();
     let mut peers = Vec::new();
     let mut carried = None;
@@ -180,7 +183,7 @@ pub(crate) fn build(args: &Args, loaded: &Loaded) -> (Option<Assembled>, Diagnos
                         proxy,
                         &backend,
                         &rules,
-                        &mut check_methods,
+                        &check_methods,
                         &mut diagnostics,
                     );
                 }
@@ -229,6 +232,9 @@ pub(crate) fn build(args: &Args, loaded: &Loaded) -> (Option<Assembled>, Diagnos
                 .label(blocker.span, format!("{}: {}", blocker.directive, blocker.reason)),
             );
         }
+    }
+    if let Some(registry) = &registry {
+        named::mark(&loaded.config, &rules, registry);
     }
     let mail = mail::routes(&loaded.config, overrides.resolver, &mut diagnostics);
     let spellings = engines::spellings(&loaded.config, &mut diagnostics);

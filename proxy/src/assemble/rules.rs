@@ -1,6 +1,7 @@
 //! Rules and formats, compiled with the files they name. Their mistakes were found while loading; what is
 //! left for here is what needs the file system.
 
+use std::cell::RefCell;
 use std::io::Read;
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use proxy_rules::jwt::PublicKeys;
 use proxy_rules::logformat::LogFormat;
 use proxy_rules::pattern::PatternLists;
 use proxy_rules::ruleset::RuleSet;
-use proxy_rules::sample::parse::Loader;
+use proxy_rules::sample::parse::{Loader, Named};
 use proxy_rules::sample::{Expr, Place};
 use proxy_rules::vars::VarNames;
 use proxy_types::{Diagnostics, Mode, Spanned};
@@ -46,6 +47,8 @@ pub(super) struct Rules<'a> {
     pub(super) keys: Arc<PublicKeys>,
     /// `tune.stick-counters`.
     pub(super) counters: u8,
+    /// The sections and servers that were named, by the section that names them.
+    pub(super) named: RefCell<Vec<(String, Named)>>,
 }
 
 impl Rules<'_> {
@@ -65,7 +68,7 @@ impl Rules<'_> {
         proxy: &Proxy,
         diagnostics: &mut Diagnostics,
     ) -> CompiledProxy {
-        self.compiler(&proxy.name.value, proxy.settings.mode(), diagnostics).proxy(config, proxy)
+        self.with(proxy, diagnostics, |compiler| compiler.proxy(config, proxy))
     }
 
     /// What is said on the connections of a backend's health checks.
@@ -76,13 +79,12 @@ impl Rules<'_> {
         own: OwnChecks,
         diagnostics: &mut Diagnostics,
     ) -> Option<Script> {
-        self.compiler(&proxy.name.value, proxy.settings.mode(), diagnostics)
-            .check_script(checks, own)
+        self.with(proxy, diagnostics, |compiler| compiler.check_script(checks, own))
     }
 
     /// What the algorithm of a backend hashes, where that is the value of an expression.
     pub(super) fn balance_key(&self, proxy: &Proxy, diagnostics: &mut Diagnostics) -> Option<Expr> {
-        self.compiler(&proxy.name.value, proxy.settings.mode(), diagnostics).balance_key(proxy)
+        self.with(proxy, diagnostics, |compiler| compiler.balance_key(proxy))
     }
 
     /// How a backend chooses a server beside its algorithm.
@@ -91,7 +93,7 @@ impl Rules<'_> {
         proxy: &Proxy,
         diagnostics: &mut Diagnostics,
     ) -> ServerChoice {
-        self.compiler(&proxy.name.value, proxy.settings.mode(), diagnostics).server_choice(proxy)
+        self.with(proxy, diagnostics, |compiler| compiler.server_choice(proxy))
     }
 
     /// An expression of a line that is not a rule.
@@ -102,7 +104,7 @@ impl Rules<'_> {
         place: Place,
         diagnostics: &mut Diagnostics,
     ) -> Option<Expr> {
-        self.compiler(&proxy.name.value, proxy.settings.mode(), diagnostics).expression(text, place)
+        self.with(proxy, diagnostics, |compiler| compiler.expression(text, place))
     }
 
     /// A format of a line that is not a rule.
@@ -113,7 +115,7 @@ impl Rules<'_> {
         place: Place,
         diagnostics: &mut Diagnostics,
     ) -> Option<LogFormat> {
-        self.compiler(&proxy.name.value, proxy.settings.mode(), diagnostics).format(text, place)
+        self.with(proxy, diagnostics, |compiler| compiler.format(text, place))
     }
 
     /// The answers of `http-error` lines.
@@ -122,7 +124,22 @@ impl Rules<'_> {
         proxy: &Proxy,
         diagnostics: &mut Diagnostics,
     ) -> Vec<(usize, RuleSet)> {
-        self.compiler(&proxy.name.value, proxy.settings.mode(), diagnostics).error_rules(proxy)
+        self.with(proxy, diagnostics, |compiler| compiler.error_rules(proxy))
+    }
+
+    /// Compiles something of a section, and notes what it names.
+    fn with<T>(
+        &self,
+        proxy: &Proxy,
+        diagnostics: &mut Diagnostics,
+        compile: impl FnOnce(&mut Compiler<'_>) -> T,
+    ) -> T {
+        let mut compiler = self.compiler(&proxy.name.value, proxy.settings.mode(), diagnostics);
+        let compiled = compile(&mut compiler);
+        let named = std::mem::take(&mut compiler.refs);
+        let named = named.into_iter().map(|named| (proxy.name.value.clone(), named.value));
+        self.named.borrow_mut().extend(named);
+        compiled
     }
 
     /// The limits of bandwidth of a section's filters.

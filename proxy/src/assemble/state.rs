@@ -21,7 +21,7 @@ use proxy_state::options::{
 use proxy_state::registry::{FIRST_PROXY_ID, RegistrySpec};
 use proxy_state::server::{self, AgentSpec, CheckSpec, PortMode, ServerSpec, Source};
 use proxy_state::stick::{Store, TableSpec, data};
-use proxy_state::{ListenerSpec, SockAddr, Timeouts};
+use proxy_state::{ListenerSpec, Registry, SockAddr, Timeouts};
 use proxy_types::{
     Address, DiagSink, Diagnostic, Diagnostics, Endpoint, Host, ListenerId, Mode, PortSpec,
     ProxyId, ServerId, Spanned,
@@ -122,6 +122,15 @@ impl<'a> Reach<'a> {
         let total = self.anywhere + self.by_backend.get(backend).copied().unwrap_or_default();
         u32::try_from(total / 10).unwrap_or(u32::MAX).max(1)
     }
+}
+
+/// `fullconn` of a backend that no rule names: that of frontends whose rules name backends at run time.
+pub(super) fn fullconn_at_run_time(config: &Config, registry: &Registry) -> u32 {
+    let asking =
+        config.frontends().filter(|proxy| proxy.use_backends.iter().any(|rule| rule.is_dynamic()));
+    let frontends = asking.filter_map(|proxy| registry.frontend(&proxy.name.value));
+    let total: u64 = frontends.map(|frontend| u64::from(frontend.maxconn())).sum();
+    u32::try_from(total / 10).unwrap_or(u32::MAX).max(1)
 }
 
 /// `-n`, `maxconn`, or what the descriptor limit allows: two descriptors a connection, and some for
@@ -291,7 +300,7 @@ pub(super) fn first_address(address: &Address) -> Option<SockAddr> {
     }
 }
 
-fn backend(
+pub(super) fn backend(
     proxy: &Proxy,
     id: ProxyId,
     overrides: &Overrides,
@@ -485,7 +494,7 @@ fn balancing(settings: &Settings) -> LbSpec {
     spec
 }
 
-fn server(
+pub(super) fn server(
     backend: &str,
     settings: &Settings,
     server: &Server,
@@ -533,6 +542,8 @@ fn server(
     spec.check = options.is_checked().then(|| check(options, overrides, diagnostics));
     spec.agent = agent(options, overrides, diagnostics);
     spec.transport_is_tls = options.tls.is_on();
+    spec.can_tls = options.tls.is_possible;
+    spec.tls_cancelled = options.tls.ssl.is_some_and(|ssl| !ssl.value);
     spec.init_state = match options.init_state.map(|state| state.value) {
         Some(InitState::FullyDown) => server::InitState::FullyDown,
         Some(InitState::Down) => server::InitState::Down,

@@ -39,13 +39,55 @@ pub(crate) struct Places {
     place: Box<dyn Fn(Span) -> String>,
 }
 
+/// Where log targets get rings and log backends from.
+pub(crate) trait Shelf {
+    /// # Errors
+    /// There is no such ring.
+    fn ring(&self, name: &str) -> Result<Arc<Ring>, String>;
+
+    /// # Errors
+    /// There is no such log backend.
+    fn farm(&self, name: &str) -> Result<Arc<Farm>, String>;
+
+    /// The ring in front of a server that a `log` line names by its address.
+    ///
+    /// # Errors
+    /// There is none, and none can be made any more.
+    fn stream(&self, line: Span, address: SockAddr) -> Result<Arc<Ring>, String>;
+}
+
+/// What there is while a worker runs.
+#[derive(Clone, Default)]
+pub(crate) struct Carried {
+    rings: Arc<Rings>,
+    farms: HashMap<String, Arc<Farm>>,
+    own: HashMap<Span, Arc<Ring>>,
+}
+
+impl Shelf for Carried {
+    fn ring(&self, name: &str) -> Result<Arc<Ring>, String> {
+        self.rings.find(name).cloned().ok_or_else(|| format!("unable to find ring '{name}'"))
+    }
+
+    fn farm(&self, name: &str) -> Result<Arc<Farm>, String> {
+        let farm = self.farms.get(name).cloned();
+        farm.ok_or_else(|| format!("unable to find log backend '{name}'"))
+    }
+
+    fn stream(&self, line: Span, address: SockAddr) -> Result<Arc<Ring>, String> {
+        let ring = self.own.get(&line).cloned();
+        ring.ok_or_else(|| format!("no log over TCP to {address:?} was opened at the start"))
+    }
+}
+
 /// Everything that was assembled here.
 #[derive(Default)]
 pub(crate) struct Assembled {
     pub(crate) rings: Arc<Rings>,
     pub(crate) deliveries: Vec<Delivery>,
     pub(crate) forwards: Vec<Forward>,
-    farms: Vec<Arc<Farm>>,
+    farms: HashMap<String, Arc<Farm>>,
+    own: HashMap<Span, Arc<Ring>>,
     files: Vec<(Arc<Ring>, PathBuf, Span)>,
 }
 
@@ -156,25 +198,34 @@ impl Places {
         Some(Farm::new(backend, rules.balance_key(proxy, diagnostics), ways))
     }
 
-    /// # Errors
-    /// There is no such ring.
-    pub(super) fn ring(&self, name: &str) -> Result<Arc<Ring>, String> {
+    /// Nothing more is added.
+    pub(super) fn close(self, forwards: Vec<Forward>) -> Assembled {
+        Assembled {
+            rings: Arc::new(self.rings.into_inner()),
+            deliveries: self.deliveries.into_inner(),
+            forwards,
+            farms: self.farms,
+            own: self.own.into_inner(),
+            files: self.files,
+        }
+    }
+}
+
+impl Shelf for Places {
+    fn ring(&self, name: &str) -> Result<Arc<Ring>, String> {
         let rings = self.rings.borrow();
         rings.find(name).cloned().ok_or_else(|| format!("unable to find ring '{name}'"))
     }
 
-    /// # Errors
-    /// There is no such log backend.
-    pub(super) fn farm(&self, name: &str) -> Result<Arc<Farm>, String> {
+    fn farm(&self, name: &str) -> Result<Arc<Farm>, String> {
         let farm = self.farms.get(name).cloned();
         farm.ok_or_else(|| format!("unable to find log backend '{name}'"))
     }
 
-    /// The ring in front of a server that a `log` line names by its address.
-    pub(super) fn stream(&self, line: Span, address: SockAddr) -> Arc<Ring> {
+    fn stream(&self, line: Span, address: SockAddr) -> Result<Arc<Ring>, String> {
         let mut own = self.own.borrow_mut();
         if let Some(ring) = own.get(&line) {
-            return ring.clone();
+            return Ok(ring.clone());
         }
         let name = format!("ring#{}", own.len() + 1);
         let text = format!("waiting for the log target of {}", (self.place)(line));
@@ -190,18 +241,7 @@ impl Places {
             server: None,
         });
         own.insert(line, ring.clone());
-        ring
-    }
-
-    /// Nothing more is added.
-    pub(super) fn close(self, forwards: Vec<Forward>) -> Assembled {
-        Assembled {
-            rings: Arc::new(self.rings.into_inner()),
-            deliveries: self.deliveries.into_inner(),
-            forwards,
-            farms: self.farms.into_values().collect(),
-            files: self.files,
-        }
+        Ok(ring)
     }
 }
 
@@ -230,9 +270,15 @@ fn delivery(
 }
 
 impl Assembled {
+    /// What stays for log targets that are opened later.
+    pub(crate) fn carried(&self) -> Carried {
+        let (rings, farms) = (self.rings.clone(), self.farms.clone());
+        Carried { rings, farms, own: self.own.clone() }
+    }
+
     /// Tells log backends what the worker lives on.
     pub(crate) fn enter(&self, shared: &Arc<Shared>, epoch: Tick) {
-        for farm in &self.farms {
+        for farm in self.farms.values() {
             farm.enter(shared.clone(), epoch);
         }
     }

@@ -181,8 +181,9 @@ fn plain_server(proxy: &Proxy, server: &Server) -> Result<(), Blocker> {
     if let Some(mode) = options.observe {
         return block(name("observe"), "its connections are watched in userspace", mode.span);
     }
-    if let Some(ssl) = options.tls.ssl.filter(|ssl| ssl.value) {
-        return block(name("ssl"), "TLS is spoken to it", ssl.span);
+    if let Some(ssl) = options.tls.ssl.filter(|_| options.tls.is_possible) {
+        let reason = if ssl.value { "TLS is spoken to it" } else { "a command may switch TLS on" };
+        return block(name("ssl"), reason, ssl.span);
     }
     let proxy_header = [options.proxy.v1, options.proxy.v2];
     if let Some(send) = proxy_header.into_iter().flatten().find(|send| send.value) {

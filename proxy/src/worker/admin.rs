@@ -66,6 +66,7 @@ pub(crate) fn admin(
         shared,
         names: Some(names),
         certificates: updater.store.clone(),
+        builder: control.farms.clone(),
         product: stats::product(),
         payload_max: fixed
             .loaded

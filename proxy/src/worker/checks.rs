@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::RwLock;
 use proxy_net::stop::Stop;
 use proxy_state::server::{Cause, Change, Transition};
 use proxy_state::{Backend, Registry, Server};
@@ -12,7 +13,7 @@ use proxy_stream::check::{self, Checker, Methods};
 use proxy_stream::env::Env;
 use proxy_stream::log::Sink;
 
-use super::mail::{Mail, MailSpec};
+use super::mail::Mail;
 use crate::messages;
 
 const EMERG: u8 = 0;
@@ -21,7 +22,7 @@ const NOTICE: u8 = 5;
 const INFO: u8 = 6;
 
 /// Where lines about the servers of each backend go.
-pub(super) type Logs = HashMap<Arc<str>, Arc<dyn Sink>>;
+pub(super) type Logs = RwLock<HashMap<Arc<str>, Arc<dyn Sink>>>;
 
 /// How checks are kept from coming all at once.
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,16 +36,15 @@ pub(super) struct Spread {
 /// Starts the checks on this thread and tells every change of a server from here on.
 pub(super) fn start(
     env: &Arc<Env>,
-    methods: Methods,
+    methods: Arc<Methods>,
     stop: Stop,
     spread: Spread,
     logs: Arc<Logs>,
     unreachable: check::Told,
-    mail: Vec<MailSpec>,
+    mail: Arc<Mail>,
 ) {
     let registry = &env.shared.registry;
     let epoch = env.epoch;
-    let mail = Arc::new(Mail::start(mail, &env.shared.hostname));
     let (told, mailed) = (logs.clone(), mail.clone());
     let known = registry.clone();
     registry.on_transition(Box::new(move |transition| tell(&known, &told, &mailed, transition)));
@@ -109,7 +109,7 @@ fn is_by_check(change: &Change) -> bool {
 }
 
 fn log(logs: &Logs, server: &Server, severity: u8, line: &str) {
-    if let Some(sink) = logs.get(&server.backend_name) {
+    if let Some(sink) = logs.read().get(&server.backend_name) {
         sink.line(severity, line.as_bytes());
     }
 }

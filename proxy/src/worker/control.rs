@@ -47,7 +47,7 @@ pub(crate) struct Control {
     pub(crate) epoch: Tick,
     pub(crate) kernel: KernelPath,
     /// What commands change of backends, and what follows for paths.
-    pub(crate) farms: Farms,
+    pub(crate) farms: Rc<Farms>,
     /// The lists of ACLs and maps.
     pub(crate) patterns: Arc<PatternLists>,
     pub(crate) flow_log: FlowLog,
@@ -326,7 +326,7 @@ impl Control {
                     changed.push(next);
                 }
             }
-            let services = self.farms.decide_again(&self.registry, &changed);
+            let services = self.farms.decide_again(&changed);
             self.kernel.set_services(services, &self.registry);
         }
     }

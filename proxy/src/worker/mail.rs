@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::RwLock;
 use proxy_net::Stream;
 use proxy_net::connect::{ConnectOptions, connect};
 use proxy_net::timer;
@@ -45,7 +46,8 @@ pub(crate) struct MailerSpec {
 /// Takes alerts.
 #[derive(Debug, Default)]
 pub(crate) struct Mail {
-    routes: HashMap<Arc<str>, Route>,
+    routes: RwLock<HashMap<Arc<str>, Route>>,
+    hostname: String,
 }
 
 #[derive(Debug)]
@@ -57,24 +59,33 @@ struct Route {
 impl Mail {
     /// Starts a task per mailer on this thread, where `spawn_local` must work.
     pub(crate) fn start(specs: Vec<MailSpec>, hostname: &str) -> Self {
-        let mut routes = HashMap::new();
-        for spec in specs {
-            let spec = Arc::new(spec);
-            let mailers = spec.mailers.iter().map(|mailer| {
-                let (tell, told) = mpsc::channel(WAITING);
-                let hostname = spec.hostname.clone().unwrap_or_else(|| hostname.to_owned());
-                tokio::task::spawn_local(serve(spec.clone(), mailer.clone(), hostname, told));
-                tell
-            });
-            let route = Route { level: spec.level, mailers: mailers.collect() };
-            routes.insert(spec.backend.as_str().into(), route);
-        }
-        Self { routes }
+        let mail = Self { routes: RwLock::default(), hostname: hostname.to_owned() };
+        specs.into_iter().for_each(|spec| mail.add(spec));
+        mail
+    }
+
+    /// Starts a task per mailer of one more backend.
+    pub(crate) fn add(&self, spec: MailSpec) {
+        let spec = Arc::new(spec);
+        let mailers = spec.mailers.iter().map(|mailer| {
+            let (tell, told) = mpsc::channel(WAITING);
+            let hostname = spec.hostname.clone().unwrap_or_else(|| self.hostname.clone());
+            tokio::task::spawn_local(serve(spec.clone(), mailer.clone(), hostname, told));
+            tell
+        });
+        let route = Route { level: spec.level, mailers: mailers.collect() };
+        self.routes.write().insert(spec.backend.as_str().into(), route);
+    }
+
+    /// Sends no alerts about a backend any more.
+    pub(crate) fn remove(&self, backend: &str) {
+        self.routes.write().remove(backend);
     }
 
     /// Sends an alert about a server of `backend`, if it is severe enough.
     pub(crate) fn alert(&self, backend: &str, severity: u8, text: &str) {
-        let Some(route) = self.routes.get(backend).filter(|route| severity <= route.level) else {
+        let routes = self.routes.read();
+        let Some(route) = routes.get(backend).filter(|route| severity <= route.level) else {
             return;
         };
         for mailer in &route.mailers {

@@ -26,7 +26,7 @@ use proxy_tls::live::Delays;
 use proxy_types::Spanned;
 
 use super::admin::{self, Fixed};
-use super::checks;
+use super::checks::{self, Logs};
 use super::control::{Control, End};
 use super::cpus::Plan;
 use super::farms::Farms;
@@ -37,12 +37,14 @@ use super::link::Link;
 use super::listen::{self, BindContext, Listeners};
 use super::loading::{self, Loaded};
 use super::logs;
+use super::mail::Mail;
 use super::names;
 use super::ocsp::Updater;
 use super::sources::SourceRules;
 use super::threads::{self, Common, Port};
 use super::{Ready, listen::local, peers};
 use crate::args::{self, Args, StopStyle};
+use crate::assemble::workshop::Workshop;
 use crate::assemble::{self, Assembled, stats};
 use crate::privileges::{Identity, raise_descriptor_limit};
 use crate::{daemon, messages, sys};
@@ -186,11 +188,34 @@ fn start(
     let switches: Vec<Switch> =
         assembled.registry.frontends().iter().map(|_| Switch::new()).collect();
     let ports = ports(&listeners, &assembled, &switches, threads)?;
+    let logs = Arc::new(Logs::new(assembled.backend_logs));
+    let farms = Rc::new(Farms {
+        registry: assembled.registry.clone(),
+        workshop: Workshop {
+            loaded: loaded.clone(),
+            overrides: assembled.overrides,
+            var_names: assembled.var_names,
+            patterns: assembled.patterns.clone(),
+            public_keys: assembled.public_keys,
+            certificates: assembled.certificates.clone(),
+            http_errors: assembled.http_errors,
+            desk: assembled.desk,
+            carried: assembled.transport.carried(),
+        },
+        env: env.clone(),
+        fronts: fronts.clone(),
+        methods: assembled.check_methods.clone(),
+        logs: logs.clone(),
+        names: Default::default(),
+        mail: Default::default(),
+        decisions: assembled.decisions.into(),
+        changed: Default::default(),
+    });
     let control = Rc::new(Control {
         registry: assembled.registry.clone(),
         epoch,
         kernel,
-        farms: Farms::new(loaded.clone(), fronts.clone(), assembled.decisions),
+        farms: farms.clone(),
         patterns: assembled.patterns.clone(),
         flow_log: FlowLog::new(env.clone(), fronts),
         log: assembled.process_log.clone(),
@@ -204,8 +229,8 @@ fn start(
         grace: config.global.grace.map(|delay| delay.value).unwrap_or_default(),
         hard_stop_after: config.global.hard_stop_after.map(|limit| limit.value),
     });
-    let logs = Arc::new(assembled.backend_logs);
     let names = names::names(&control, assembled.names, &logs);
+    let _ = farms.names.set(names.clone());
     let ocsp = &config.global.tls.ocsp;
     let (min, max) = ocsp.delays();
     let updater = Rc::new(Updater {
@@ -291,7 +316,8 @@ fn start(
         };
         names.start(asks);
         let unreachable = Box::new(move |server: &Arc<_>| names.refresh(server));
-        let mail = assembled.mail;
+        let mail = Arc::new(Mail::start(assembled.mail, &checked.shared.hostname));
+        let _ = farms.mail.set(mail.clone());
         checks::start(
             &checked,
             assembled.check_methods,

@@ -1,6 +1,7 @@
 //! What commands work on, and what they ask of the worker around them.
 
 use crate::Level;
+use crate::builder::Builder;
 use proxy_names::Names;
 use proxy_rules::sample::context::Shared;
 use proxy_state::{Now, Registry};
@@ -36,6 +37,8 @@ pub struct Admin {
     pub certificates: Arc<CertificateStore>,
     /// Names resolved at run time; `None` where nothing resolves.
     pub names: Option<Rc<Names>>,
+    /// Makes servers and backends.
+    pub builder: Rc<dyn Builder>,
     /// The `peers` sections that exchange something.
     pub peers: Vec<Arc<PeersSection>>,
     /// What is kept in memory of log messages.

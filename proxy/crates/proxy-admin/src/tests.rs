@@ -1,5 +1,6 @@
 //! Sessions from end to end over an in-memory stream; rows marked as HAProxy's were asked of HAProxy 2.6.
 
+use crate::builder::{Builder, DefaultServers};
 use crate::context::{
     Admin, CliSocket, L4Filter, L4Flow, L4Row, L4View, Later, ProcessFacts, ProcessView, Product,
     SessionInfo,
@@ -10,11 +11,14 @@ use proxy_state::backend::BackendSpec;
 use proxy_state::lb::{LbSpec, algorithm};
 use proxy_state::registry::{Registry, RegistrySpec};
 use proxy_state::server::CheckSpec;
-use proxy_state::{FrontendSpec, ListenerSpec, Now, ProxyOptions, ServerSpec, SockAddr};
+use proxy_state::{
+    Backend, FrontendSpec, ListenerSpec, Now, ProxyOptions, Server, ServerSpec, SockAddr,
+};
 use proxy_types::{ListenerId, Mode, ProxyId, ServerId};
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -71,6 +75,56 @@ impl ProcessView for World {
     }
 }
 
+/// Makes nothing.
+impl Builder for World {
+    fn add_server(&self, _: &Arc<Backend>, words: &[String], _: Now) -> Result<(), String> {
+        Err(words.join(" "))
+    }
+
+    fn remove_server(&self, server: &Arc<Server>, now: Now) -> Result<(), String> {
+        let backend = server.backend().unwrap();
+        backend.remove_server(server, now).map_err(|error| error.to_string())
+    }
+
+    fn server_words(&self) -> Vec<(&'static str, &'static str)> {
+        vec![("weight", "<weight>"), ("backup", "")]
+    }
+
+    fn add_backend(
+        &self,
+        name: &str,
+        from: &str,
+        mode: Option<Mode>,
+        guid: Option<&str>,
+    ) -> Result<(), String> {
+        Err(format!("{name} {from} {mode:?} {guid:?}"))
+    }
+
+    fn backend_removable(&self, backend: &Arc<Backend>) -> Result<bool, String> {
+        match backend.is_published() {
+            true => Err("Backend must be unpublished prior to its deletion.".to_owned()),
+            false => Ok(backend.sessions.get() == 0),
+        }
+    }
+
+    fn remove_backend(&self, backend: &Arc<Backend>) -> Result<(), String> {
+        self.backend_removable(backend).map(drop)
+    }
+
+    fn default_servers(&self) -> Vec<DefaultServers> {
+        let own = |backend: &str, unnamed, named: &[&str]| DefaultServers {
+            backend: backend.to_owned(),
+            unnamed,
+            named: named.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        vec![own("be", true, &["x", "y"]), own("be2", false, &["z"])]
+    }
+
+    fn defaults(&self) -> Vec<String> {
+        vec!["d".to_owned(), "e".to_owned()]
+    }
+}
+
 impl L4View for World {
     fn rows(&self) -> Vec<L4Row> {
         vec![L4Row {
@@ -108,12 +162,10 @@ impl L4View for World {
     }
 }
 
-fn shared(
-    registry: std::sync::Arc<Registry>,
-) -> std::sync::Arc<proxy_rules::sample::context::Shared> {
+fn shared(registry: Arc<Registry>) -> Arc<proxy_rules::sample::context::Shared> {
     let mut traffic = proxy_rules::sample::example::Traffic::new();
     traffic.shared.registry = registry;
-    std::sync::Arc::new(traffic.shared)
+    Arc::new(traffic.shared)
 }
 
 /// The configuration that was run in HAProxy for the rows below.
@@ -178,6 +230,7 @@ fn admin() -> Rc<Admin> {
         shared: shared(registry.clone()),
         registry,
         names: None,
+        builder: Rc::new(World),
         product: Product {
             name: "Sluice",
             version: "3.5.0".into(),
@@ -533,4 +586,47 @@ fn long_input_is_cut_off() {
     let a = admin();
     let answer = talk(&a, Level::Admin, &format!("{}\n", "x".repeat(crate::session::LINE_MAX + 1)));
     assert_eq!(answer, "The command line or its payload is too long.\n\n");
+}
+
+#[test]
+fn servers_and_backends_are_made_and_taken_away() {
+    let admin = admin();
+    check(&admin, "add server nope/x 127.0.0.1", "No such backend.\n\n");
+    check(&admin, "add server be", "Require 'backend/server'.\n\n");
+    check(&admin, "add server be/x 127.0.0.1:1 weight 3", "x 127.0.0.1:1 weight 3\n\n");
+    check(
+        &admin,
+        "add server help",
+        "List of keywords supported for dynamic servers:\n  backup\n  weight <weight>\n\n",
+    );
+    check(&admin, "del server be/nope", "No such server.\n\n");
+    check(&admin, "del server be/s2", "Only servers in maintenance mode can be deleted.\n\n");
+    let server = admin.registry.backend("be").unwrap().server("s3").unwrap();
+    server.idle_safe.inc();
+    let busy = "Server still has connections attached to it, cannot remove it.\n\n";
+    check(&admin, "del server be/s3", busy);
+    check(&admin, "wait 30 srv-removable be/s3", "Wait delay expired.\n\n");
+    server.idle_safe.dec();
+    check(&admin, "wait 30s srv-removable be/s3; del server be/s3", "Done.\n\nServer deleted.\n\n");
+    check(&admin, "del server be/s3", "No such server.\n\n");
+    server.set_named();
+    let text = "Only servers in maintenance mode can be deleted.\n\n";
+    check(&admin, "wait 30s srv-removable be/s1", text);
+    check(&admin, "wait 1", "\n");
+    assert!(talk(&admin, Level::Admin, "wait\n").starts_with("Usage: wait"));
+    assert!(talk(&admin, Level::Admin, "wait 1 -h\n").starts_with("Usage: wait"));
+    check(&admin, "wait x", "Invalid duration 'x' for 'wait'.\n\n");
+    check(&admin, "add backend b from d mode http guid g", "b d Some(Http) Some(\"g\")\n\n");
+    check(&admin, "add backend b from d", "b d None None\n\n");
+    assert!(talk(&admin, Level::Admin, "add backend b\n").starts_with("'add backend' expects"));
+    assert!(talk(&admin, Level::Admin, "add backend b from d mode log\n").contains("TCP or HTTP"));
+    check(&admin, "del backend be", "Backend must be unpublished prior to its deletion.\n\n");
+    check(
+        &admin,
+        "unpublish backend be; wait 1 be-removable be",
+        "Backend unpublished.\n\nDone.\n\n",
+    );
+    check(&admin, "show defaults", "d\ne\n\n");
+    check(&admin, "show default-server", "* be\n  be/x\n  be/y\n  be2/z\n\n");
+    check(&admin, "show default-server be2", "  be2/z\n\n");
 }

@@ -116,6 +116,12 @@ impl<'a> Args<'a> {
         cx.report(Diagnostic::alert(message).at(span).expected(format!("expected {what}")))
     }
 
+    /// Tells that `what` is expected in place of a word.
+    pub(crate) fn missing_at(&self, cx: &mut Context<'_>, span: Span, what: &str) -> Reported {
+        let message = format!("'{}' expects {what}", self.name);
+        cx.report(Diagnostic::alert(message).at(span).expected(format!("expected {what}")))
+    }
+
     /// Tells what is wrong with a word.
     pub(crate) fn wrong(
         &self,

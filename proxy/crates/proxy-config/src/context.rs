@@ -4,6 +4,7 @@ use proxy_types::{DiagSink, Diagnostic, Diagnostics, Severity, Span};
 use rustc_hash::FxHashSet;
 
 use crate::keyword::{Row, Support};
+use crate::model::ServerOptions;
 use crate::{Environment, Options};
 
 /// A mistake that has been told to the user: nothing more to say about this line.
@@ -24,6 +25,8 @@ pub(crate) struct Context<'a> {
     pub(crate) experimental: bool,
     /// A `peers` section was read: the local name is settled.
     pub(crate) peers_seen: bool,
+    /// The settings of another section that `from` of the line to be read names; the inner `None` when there are none.
+    pub(crate) origin: Option<Option<ServerOptions>>,
     told: FxHashSet<&'static str>,
     alerts: usize,
 }
@@ -37,6 +40,7 @@ impl<'a> Context<'a> {
             global_logs: 0,
             experimental: false,
             peers_seen: false,
+            origin: None,
             told: FxHashSet::default(),
             alerts: 0,
         }

@@ -34,6 +34,7 @@ mod reader;
 pub mod reference;
 pub mod render;
 mod resolve;
+pub mod runtime;
 mod section;
 pub mod source;
 pub mod text;

@@ -9,8 +9,8 @@ use crate::cond::{Blocks, Facts, evaluate_words};
 use crate::context::{Context, Parsed};
 use crate::dump::Recorder;
 use crate::lexer::{self, Variables, Word, sub_span};
-use crate::line::error_page;
 use crate::line::shared::is_name_char;
+use crate::line::{error_page, server_from};
 use crate::model;
 use crate::model::{
     Cache, Config, CrtStore, DefaultsId, HealthCheck, HttpErrors, Mailers, Peers, Proxy, ProxyKind,
@@ -236,6 +236,12 @@ impl Reader<'_, '_> {
             Current::Global => global::line(self.cx, &mut self.config.global, &mut args),
             Current::Proxy(proxy) => {
                 let alerts = self.cx.alerts();
+                let origin = server_from::elsewhere(words, &proxy.name.value);
+                self.cx.origin = origin.map(|origin| {
+                    origin.settings(
+                        self.config.proxy(origin.backend()).filter(|p| p.kind.is_backend())?,
+                    )
+                });
                 let result = proxy::line(self.cx, proxy, &mut args);
                 proxy.has_errors |= self.cx.alerts() > alerts;
                 result

@@ -60,7 +60,7 @@ type Key = (usize, String, Want);
 pub struct Names {
     pub(crate) shared: Shared,
     sections: Vec<Rc<Section>>,
-    watched: Vec<Rc<Watched>>,
+    watched: RefCell<Vec<Rc<Watched>>>,
     questions: RefCell<FxHashMap<Key, Rc<Question>>>,
     desk: Desk,
 }
@@ -112,7 +112,7 @@ impl Names {
         Rc::new(Self {
             shared: Shared(surroundings),
             sections,
-            watched,
+            watched: RefCell::new(watched),
             questions: RefCell::default(),
             desk: Desk::default(),
         })
@@ -120,7 +120,7 @@ impl Names {
 
     /// Starts to resolve, on the current thread's local task set.
     pub fn start(self: &Rc<Self>, asks: mpsc::Receiver<Ask>) {
-        for watched in &self.watched {
+        for watched in self.watched.borrow().iter() {
             let server = &watched.server;
             if let Some(record) = server.spec.srv_record.clone() {
                 self.watch(watched, &record, Want::Services);
@@ -223,21 +223,34 @@ impl Names {
         server: &Arc<Server>,
         fqdn: &str,
     ) -> Result<Option<Option<Arc<String>>>, FqdnError> {
-        let watched = self.watched.iter().find(|w| Arc::ptr_eq(&w.server, server));
-        let watched = watched.ok_or(FqdnError::NotWatched)?;
+        let watched = self.watch_of(server).ok_or(FqdnError::NotWatched)?;
         wire::Question::new(fqdn, Kind::Address(Family::V4))?;
         let before = server.fqdn();
         if before.as_ref().is_some_and(|name| **name == fqdn) {
             return Ok(None);
         }
         server.set_fqdn(Some(fqdn));
-        self.subscribe(watched, fqdn);
+        self.subscribe(&watched, fqdn);
         Ok(Some(before))
+    }
+
+    fn watch_of(&self, server: &Arc<Server>) -> Option<Rc<Watched>> {
+        self.watched.borrow().iter().find(|w| Arc::ptr_eq(&w.server, server)).cloned()
+    }
+
+    /// Resolves nothing for a server any more: it was removed.
+    pub fn forget(&self, server: &Arc<Server>) {
+        let Some(watched) = self.watch_of(server) else { return };
+        self.watched.borrow_mut().retain(|other| !Rc::ptr_eq(other, &watched));
+        self.unsubscribe(&watched);
+        for question in self.questions.borrow().values() {
+            question.watchers.borrow_mut().retain(|other| !Rc::ptr_eq(other, &watched));
+        }
     }
 
     /// Has the name of a server resolved at once: it does not answer where it should be.
     pub fn refresh(&self, server: &Arc<Server>) {
-        if let Some(watched) = self.watched.iter().find(|w| Arc::ptr_eq(&w.server, server))
+        if let Some(watched) = self.watch_of(server)
             && let Some(question) = &*watched.question.borrow()
         {
             question.wake();

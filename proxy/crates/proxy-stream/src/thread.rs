@@ -118,6 +118,7 @@ impl Thread {
             }
         });
         tokio::task::spawn_local(wake_on_shutdown(&thread));
+        tokio::task::spawn_local(purge_on_maintenance(&thread));
         let (weak, stop) = (Rc::downgrade(&thread), thread.stop.clone());
         tokio::task::spawn_local(async move {
             for phase in [Phase::Draining, Phase::Killed] {
@@ -295,6 +296,25 @@ impl Thread {
         x ^= x >> 27;
         self.random.set(x);
         (x.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) as u32
+    }
+}
+
+/// Closes idle connections to a server as soon as it is in maintenance: it may be about to be removed.
+fn purge_on_maintenance(thread: &Rc<Thread>) -> impl Future<Output = ()> + use<> {
+    let changed = Arc::new(Notify::new());
+    let told = changed.clone();
+    thread.env.registry().on_server_change(Box::new(move |server| {
+        if server.admin_state().is_maint() {
+            told.notify_one();
+        }
+    }));
+    let weak = Rc::downgrade(thread);
+    async move {
+        loop {
+            changed.notified().await;
+            let Some(thread) = weak.upgrade() else { return };
+            thread.pool.borrow_mut().purge(clock::coarse());
+        }
     }
 }
 

@@ -11,7 +11,7 @@ mod trust;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
@@ -95,7 +95,8 @@ struct Inner {
     /// `None` is one that was created and not filled yet.
     slots: BTreeMap<String, Option<Arc<Slot>>>,
     listeners: Vec<Bound>,
-    clients: Vec<Arc<Client>>,
+    /// Those of servers that are there.
+    clients: Vec<Weak<Client>>,
     draft: Option<Draft>,
     authorities: Files<Authorities>,
     revoked: Files<Revoked>,
@@ -144,8 +145,16 @@ impl Store {
     }
 
     /// Adds what a server is shown.
-    pub fn add_client(&self, client: Arc<Client>) {
-        self.inner.lock().clients.push(client);
+    pub fn add_client(&self, client: &Arc<Client>) {
+        let clients = &mut self.inner.lock().clients;
+        clients.retain(|client| client.strong_count() > 0);
+        clients.push(Arc::downgrade(client));
+    }
+
+    /// The certificate of this name.
+    #[must_use]
+    pub fn slot(&self, name: &str) -> Option<Arc<Slot>> {
+        self.inner.lock().slots.get(name)?.clone()
     }
 
     /// Adds the keys of a `tls-ticket-keys` file.
@@ -186,10 +195,14 @@ impl Store {
 }
 
 impl Inner {
+    fn clients(&self) -> impl Iterator<Item = Arc<Client>> {
+        self.clients.iter().filter_map(Weak::upgrade)
+    }
+
     fn is_used(&self, slot: &Arc<Slot>) -> bool {
         self.listeners.iter().any(|bound| {
             bound.listener.with_entries(|list| list.iter().any(|e| Arc::ptr_eq(&e.slot, slot)))
-        }) || self.clients.iter().any(|client| client.shows(slot))
+        }) || self.clients().any(|client| client.shows(slot))
     }
 }
 

@@ -58,6 +58,22 @@ impl<'a> Tls<'a> {
         tls
     }
 
+    /// For lines that come while the worker runs: what was loaded, or came by commands, is there.
+    pub(super) fn running(
+        config: &'a Config,
+        rules: &'a Rules<'a>,
+        live: Arc<live::Store>,
+    ) -> Self {
+        Self {
+            config,
+            rules,
+            store: Store::new(&config.global.tls, live.clone()),
+            live,
+            trusts: HashMap::new(),
+            ticket_keys: HashMap::new(),
+        }
+    }
+
     /// Loads the certificates of a `crt-store` section.
     fn section(&mut self, section: &CrtStore, diagnostics: &mut Diagnostics) {
         for load in &section.loads {
@@ -105,6 +121,10 @@ impl<'a> Tls<'a> {
             return known.clone();
         }
         let read = || {
+            // What commands changed of a file counts more than the file.
+            if let Ok(known) = self.live.trust(&names, crl_name.as_deref()) {
+                return Ok(known);
+            }
             let mut all = Vec::new();
             for (file, name) in files.iter().zip(&names) {
                 let certificates = files::authorities(name).map_err(|error| (file.span, error))?;

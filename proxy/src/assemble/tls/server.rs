@@ -20,7 +20,7 @@ impl Tls<'_> {
         server: &Server,
         diagnostics: &mut Diagnostics,
     ) -> Option<Transport> {
-        let tls = if server.options.tls.is_on() {
+        let tls = if server.options.tls.is_possible {
             Some(self.tls_exit(proxy, server, diagnostics)?)
         } else {
             None
@@ -168,7 +168,7 @@ impl Tls<'_> {
                     diagnostics.push(Diagnostic::notice(note).at(server.span));
                 }
                 let client = Arc::new(client);
-                self.live.add_client(client.clone());
+                self.live.add_client(&client);
                 Some(client)
             }
             Err(error) => {

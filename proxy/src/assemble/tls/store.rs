@@ -153,6 +153,9 @@ impl<'a> Store<'a> {
         if let Some(slot) = self.slots.get(path) {
             return Ok(slot.clone());
         }
+        if let Some(slot) = self.live.slot(path) {
+            return Ok(slot);
+        }
         if path.starts_with('@') {
             return Err(format!("no certificate is called '{path}'"));
         }

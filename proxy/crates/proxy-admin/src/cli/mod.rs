@@ -21,6 +21,7 @@ mod show_stat;
 mod ssl;
 mod table;
 mod var;
+mod wait;
 
 use crate::command::Command;
 
@@ -45,6 +46,7 @@ pub static TABLES: &[&[Command]] = &[
     show_stat::COMMANDS,
     table::COMMANDS,
     var::COMMANDS,
+    wait::COMMANDS,
     ssl::COMMANDS,
     ssl::REVOKED,
     ssl::OCSP,

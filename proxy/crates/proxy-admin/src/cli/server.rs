@@ -1,6 +1,6 @@
 //! Servers: state, weight, address, limits, health, sessions.
 
-use super::named::server;
+use super::named::{backend, server};
 use crate::Level;
 use crate::command::{Answer, Call, Command, Reply};
 use proxy_names::FqdnError;
@@ -20,13 +20,14 @@ static SETTINGS: &[Setting] = &[
     ("agent-send", set_agent_send),
     ("fqdn", set_fqdn),
     ("health", set_health),
+    ("ssl", set_ssl),
     ("state", set_state),
     ("weight", set_weight_of),
     ("maxconn", set_maxconn_of),
 ];
 
 /// What HAProxy can change and this build cannot: said so instead of taken for a typing error.
-const NOT_CARRIED: &[&str] = &["check-addr", "check-port", "name", "ssl"];
+const NOT_CARRIED: &[&str] = &["check-addr", "check-port", "name"];
 
 fn set_server(call: &mut Call<'_>) -> Answer {
     let server = server(call, call.arg(0))?;
@@ -57,6 +58,21 @@ fn set_state(call: &mut Call<'_>, server: &Arc<Server>) -> Answer {
         }
     };
     Ok(Reply::done())
+}
+
+/// `set server <b>/<s> ssl`: from the next connection on.
+fn set_ssl(call: &mut Call<'_>, server: &Arc<Server>) -> Answer {
+    let on = match call.arg(2) {
+        "on" => true,
+        "off" => false,
+        _ => return Err(Reply::line("'set server <srv> ssl' expects 'on' or 'off'.")),
+    };
+    if !server.set_tls(on) {
+        return Err(Reply::line(
+            "'set server <srv> ssl' cannot be set: default-server should define ssl settings.",
+        ));
+    }
+    Ok(Reply::line("server ssl setting updated."))
 }
 
 fn set_health(call: &mut Call<'_>, server: &Arc<Server>) -> Answer {
@@ -220,6 +236,34 @@ fn set_fqdn(call: &mut Call<'_>, server: &Arc<Server>) -> Answer {
     }
 }
 
+/// `add server <backend>/<server> <addr> [settings]`.
+fn add(call: &mut Call<'_>) -> Answer {
+    let Some((farm, name)) = call.arg(0).split_once('/') else {
+        return Err(Reply::line("Require 'backend/server'."));
+    };
+    let farm = backend(call, farm).ok_or_else(|| Reply::line("No such backend."))?;
+    let words: Vec<String> =
+        std::iter::once(name.to_owned()).chain(call.args.iter().skip(1).cloned()).collect();
+    call.admin.builder.add_server(&farm, &words, call.now).map_err(Reply::line)?;
+    Ok(Reply::line("New server registered."))
+}
+
+/// `add server help`.
+fn add_help(call: &mut Call<'_>) -> Answer {
+    let mut words = call.admin.builder.server_words();
+    words.sort_unstable();
+    let line =
+        |(name, syntax): (&str, &str)| format!("  {name} {syntax}").trim_end().to_owned() + "\n";
+    let head = "List of keywords supported for dynamic servers:\n".to_owned();
+    Ok(Reply::Text(head + &words.into_iter().map(line).collect::<String>()))
+}
+
+fn remove(call: &mut Call<'_>) -> Answer {
+    let server = server(call, call.arg(0))?;
+    call.admin.builder.remove_server(&server, call.now).map_err(Reply::line)?;
+    Ok(Reply::line("Server deleted."))
+}
+
 fn disable(call: &mut Call<'_>) -> Answer {
     server(call, call.arg(0))?.set_maint(call.now);
     Ok(Reply::done())
@@ -287,6 +331,9 @@ const fn row(
 }
 
 pub(super) static COMMANDS: &[Command] = &[
+    row(&["add", "server"], "<bk>/<srv> <addr> [<settings>]", "create a new server", add),
+    row(&["add", "server", "help"], "", "list the keywords of 'add server'", add_help),
+    row(&["del", "server"], "<bk>/<srv>", "take a server in maintenance away", remove),
     row(
         &["set", "server"],
         "<bk>/<srv> [opts]",

@@ -90,6 +90,12 @@ fn state_line(backend: &Backend, server: &Arc<Server>, now: Now) -> String {
         }
         flags
     });
+    // -1 is 'no-ssl' that no command changed.
+    let tls = match server.told_tls() {
+        Some(on) => i32::from(on),
+        None if server.spec.tls_cancelled => -1,
+        None => i32::from(server.uses_tls()),
+    };
     // Servers without a check have all the health of one with a rise and a fall of 1.
     let health = match check {
         None if state.admin.is_maint() => 0,
@@ -97,7 +103,7 @@ fn state_line(backend: &Backend, server: &Arc<Server>, now: Now) -> String {
         Some(_) => state.health.value(),
     };
     format!(
-        "{} {} {} {} {} {} {} {} {} {} {} {result} {health} {flags} {agent_flags} {} {} {} {} {} 0 {} {} {} {}\n",
+        "{} {} {} {} {} {} {} {} {} {} {} {result} {health} {flags} {agent_flags} {} {} {} {} {} {tls} {} {} {} {}\n",
         backend.id,
         backend.name,
         server.id,

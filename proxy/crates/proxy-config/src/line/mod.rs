@@ -17,6 +17,7 @@ pub(crate) mod rules;
 pub(crate) mod server;
 pub(crate) mod server_check;
 pub(crate) mod server_draft;
+pub(crate) mod server_from;
 pub(crate) mod shared;
 pub(crate) mod stats;
 pub(crate) mod stick;

@@ -4,14 +4,14 @@ use proxy_types::{Address, Diagnostic, Endpoint, Host, PortSpec, Spanned, Transp
 
 use crate::args::Args;
 use crate::context::{Context, Parsed};
-use crate::keyword::{On, Shape, Support, Table, find, inert, not_yet, row, suggest};
+use crate::keyword::{On, Row, Shape, Support, Table, find, inert, not_yet, row, suggest};
 use crate::lexer::{Word, sub_span};
 use crate::line::server_draft::{Draft, Parse, here};
 use crate::line::shared::{guid, interface, is_name_char, proto};
-use crate::line::{names, server_check, tls_server};
+use crate::line::{names, server_check, server_from, tls_server};
 use crate::model::{
-    HashKey, InitState, LogProto, Observe, OnError, OnMarkedDown, OnMarkedUp, Peer, Proxy,
-    ProxyKind, Ring, Server, SourceAddress, UseSource,
+    HashKey, InitState, LogProto, NamedDefaultServer, Observe, OnError, OnMarkedDown, OnMarkedUp,
+    Peer, Proxy, ProxyKind, Ring, Server, ServerOptions, SourceAddress, UseSource,
 };
 use crate::place::check_shape;
 
@@ -466,7 +466,7 @@ pub(crate) const OPTIONS: Table<Parse> = &[
         On::HERE,
         M,
         "server connections",
-        ["from", "pool-conn-name", "quic-cc-algo", "tcp-md5sig", "ws"],
+        ["pool-conn-name", "quic-cc-algo", "tcp-md5sig", "ws"],
     ),
     &[
         row(
@@ -494,6 +494,7 @@ pub(crate) const OPTIONS: Table<Parse> = &[
             },
         ),
     ],
+    FROM,
     names::NAMES,
     tls_server::VERSIONS,
     tls_server::SETTINGS,
@@ -502,6 +503,55 @@ pub(crate) const OPTIONS: Table<Parse> = &[
     tls_server::TLS_LIBRARY,
     tls_server::PROXY,
 ];
+
+const FROM: &[Row<Parse>] = &[row(
+    "from",
+    On::HERE,
+    "{none|be:[<backend>]|srv:[<backend>/]<server>}",
+    M,
+    "the settings that it starts with",
+    |cx, _, args| {
+        let text = "only possible before all other settings";
+        Err(args.wrong(cx, args.keyword_span(), text))
+    },
+)];
+
+/// What a server that is added at run time cannot have: what only a start can bring about, and what cancels settings that it
+/// does not have.
+const NOT_DYNAMIC: &[&str] = &[
+    "init-addr",
+    "log-bufsize",
+    "log-proto",
+    "max-reuse",
+    "namespace",
+    "no-agent-check",
+    "no-check",
+    "no-check-ssl",
+    "no-send-proxy-v2-ssl",
+    "no-send-proxy-v2-ssl-cn",
+    "no-ssl",
+    "non-stick",
+    "redir",
+    "resolve-net",
+    "resolve-opts",
+    "resolve-prefer",
+    "resolvers",
+    "shard",
+    "socks4",
+    "ssl-reuse",
+    "stick",
+    "tcp-ut",
+];
+
+/// The words of a server that is added at run time, with their arguments.
+pub(crate) fn dynamic_words() -> impl Iterator<Item = (&'static str, &'static str)> {
+    OPTIONS
+        .iter()
+        .flat_map(|group| group.iter())
+        .filter(|row| matches!(row.support, Support::Carried(_)))
+        .filter(|row| !NOT_DYNAMIC.contains(&row.name) && row.name != "usesrc")
+        .map(|row| (row.name, row.syntax))
+}
 
 /// What peers and servers have in common, beside TLS.
 const OF_PEERS: &[&str] =
@@ -626,6 +676,10 @@ fn options(cx: &mut Context<'_>, draft: &mut Draft, args: &mut Args<'_>, name: &
             continue;
         };
         args.rename(format!("{name}' : '{}", row.name));
+        if draft.is_dynamic && NOT_DYNAMIC.contains(&row.name) {
+            let message = format!("'{}' option is not accepted for dynamic server", row.name);
+            return Err(cx.alert(word.span, message));
+        }
         if draft.is_peer
             && !matches!(row.support, Support::Removed { .. })
             && !OF_PEERS.contains(&row.name)
@@ -665,9 +719,16 @@ fn options(cx: &mut Context<'_>, draft: &mut Draft, args: &mut Args<'_>, name: &
 pub(crate) fn server(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
     const WHAT: &str = "<name> and <addr>[:<port>] as arguments";
     let name = args.string(cx, WHAT)?;
-    let server = one(cx, proxy, args, name, ("server", WHAT))?;
+    let server = one(cx, proxy, args, name, ("server", WHAT), false)?;
     proxy.servers.push(server);
     Ok(())
+}
+
+/// What stands behind `add server <backend>/`.
+pub(crate) fn dynamic(cx: &mut Context<'_>, proxy: &Proxy, args: &mut Args<'_>) -> Parsed<Server> {
+    const WHAT: &str = "<name> and <addr>[:<port>] as arguments";
+    let name = args.string(cx, WHAT)?;
+    one(cx, proxy, args, name, ("server", WHAT), true)
 }
 
 /// `server-template <prefix> <num | range> ...`: so many servers that differ by their names.
@@ -687,7 +748,7 @@ pub(crate) fn template(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<
         let message = format!("'{}' makes more than {TEMPLATE_MAX} servers", range.value);
         return Err(args.wrong(cx, range.span, message));
     }
-    let server = one(cx, proxy, args, prefix, ("server-template", WHAT))?;
+    let server = one(cx, proxy, args, prefix, ("server-template", WHAT), false)?;
     for number in first..=last {
         let name = format!("{}{number}", server.name.value);
         proxy.servers.push(Server {
@@ -722,6 +783,7 @@ fn one(
     args: &mut Args<'_>,
     name: Spanned<String>,
     (keyword, what): (&str, &str),
+    is_dynamic: bool,
 ) -> Parsed<Server> {
     let address_word = args.word(cx, what)?;
     let label = format!("{keyword} {}/{}", proxy.name.value, name.value);
@@ -740,14 +802,13 @@ fn one(
             }
         },
     );
-    let mut draft = Draft {
-        options: proxy.settings.default_server.clone(),
-        id: None,
-        guid: None,
-        is_default: false,
-        is_peer: false,
-        in_ring: proxy.kind == ProxyKind::Ring,
-    };
+    let base = server_from::preset(cx, proxy, args)?;
+    let base = base.unwrap_or_else(|| match is_dynamic {
+        true => ServerOptions::default(),
+        false => proxy.settings.default_server.clone(),
+    });
+    let in_ring = proxy.kind == ProxyKind::Ring;
+    let mut draft = Draft { is_dynamic, in_ring, ..Draft::new(base) };
     let parsed = options(cx, &mut draft, args, &label);
     result?;
     let address = address?;
@@ -787,14 +848,7 @@ pub(crate) fn peer(
     };
     let label = format!("peer {}/{}", proxy.name.value, name.value);
     args.rename(label.clone());
-    let mut draft = Draft {
-        options: proxy.settings.default_server.clone(),
-        id: None,
-        guid: None,
-        is_default: false,
-        is_peer: true,
-        in_ring: false,
-    };
+    let mut draft = Draft { is_peer: true, ..Draft::new(proxy.settings.default_server.clone()) };
     options(cx, &mut draft, args, &label)?;
     Ok(Peer { span: args.span(), name, address, options: draft.options })
 }
@@ -807,19 +861,39 @@ pub(crate) fn default_server(
     if args.peek().is_none() {
         return Err(args.missing(cx, "options of 'server'"));
     }
-    let options_before = proxy.settings.default_server.clone();
+    let keyword = args.name().to_owned();
     let is_peer = proxy.kind == ProxyKind::Peers;
-    let mut draft = Draft {
-        options: options_before,
-        id: None,
-        guid: None,
-        is_default: true,
-        is_peer,
-        in_ring: false,
+    let name = match args.accept("name").filter(|_| !is_peer) {
+        Some(_) => Some(args.string(cx, "a name after 'name'")?),
+        None => None,
     };
-    let name = args.name().to_owned();
-    options(cx, &mut draft, args, &name)?;
-    proxy.settings.default_server = draft.options;
+    let preset = if is_peer { None } else { server_from::preset(cx, proxy, args)? };
+    let is_reset = preset.is_some() && args.peek().is_none();
+    let settings = &proxy.settings;
+    let known = name.as_ref().map(|name| {
+        let named = settings.named_default_servers.iter();
+        named.clone().position(|known| known.name.value == name.value)
+    });
+    let before = match known {
+        None => settings.default_server.clone(),
+        Some(Some(at)) => settings.named_default_servers[at].options.clone(),
+        Some(None) => ServerOptions::default(),
+    };
+    let draft = Draft { is_default: true, is_peer, ..Draft::new(preset.unwrap_or(before)) };
+    let mut draft = draft;
+    options(cx, &mut draft, args, &keyword)?;
+    let settings = &mut proxy.settings;
+    match (name, known.flatten()) {
+        (None, _) => {
+            settings.default_server = draft.options;
+            settings.has_default_server = !is_reset;
+        }
+        (Some(_), Some(at)) => settings.named_default_servers[at].options = draft.options,
+        (Some(name), None) => {
+            let named = NamedDefaultServer { name, options: draft.options };
+            settings.named_default_servers.push(named);
+        }
+    }
     Ok(())
 }
 

@@ -16,6 +16,23 @@ pub(crate) struct Draft {
     pub(super) is_peer: bool,
     /// In a `ring` section.
     pub(super) in_ring: bool,
+    /// Added at run time.
+    pub(super) is_dynamic: bool,
+}
+
+impl Draft {
+    /// A line of a configuration that starts from these settings.
+    pub(super) fn new(options: ServerOptions) -> Self {
+        Self {
+            options,
+            id: None,
+            guid: None,
+            is_default: false,
+            is_peer: false,
+            in_ring: false,
+            is_dynamic: false,
+        }
+    }
 }
 
 pub(crate) type Parse = fn(&mut Context<'_>, &mut Draft, &mut Args<'_>) -> Parsed;

@@ -61,6 +61,7 @@ pub(crate) const TLS: &[Row<Parse>] = &[
     }),
     own("ssl", "", "TLS to the server", |_, s, args| {
         s.options.tls.ssl = here(args, true);
+        s.options.tls.is_possible = true;
         Ok(())
     }),
     own("ssl-reuse", "", "cancels no-ssl-reuse", |_, s, args| {

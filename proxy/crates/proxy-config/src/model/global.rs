@@ -231,6 +231,9 @@ pub struct Tune {
     pub notsent_lowat_server: Option<Spanned<u32>>,
     /// `tune.peers.max-updates-at-once`: 200 by default.
     pub peers_max_updates: Option<Spanned<u32>>,
+    /// `tune.defaults.purge`: commands cannot make backends from `defaults` sections, servers from `default-server`.
+    pub purge_proxies: bool,
+    pub purge_servers: bool,
     /// `tune.stick-counters`: 3 by default, 100 at most.
     pub stick_counters: Option<Spanned<u8>>,
     /// `tune.pipesize`, in bytes.

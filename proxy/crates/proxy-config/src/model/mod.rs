@@ -58,8 +58,8 @@ pub use option::{
 pub use peers::{Peer, Peers};
 pub use persist::{Cookie, CookieMode, PersistRdp, PersistRule, UseServer};
 pub use proxy::{
-    CaptureCookie, CaptureLine, DefaultsId, ErrorPage, ErrorSource, HttpErrors, OwnChecks, Proxy,
-    ProxyKind, Settings, StateSource, TcpProbes,
+    CaptureCookie, CaptureLine, DefaultsId, ErrorPage, ErrorSource, HttpErrors, NamedDefaultServer,
+    OwnChecks, Proxy, ProxyKind, Settings, StateSource, TcpProbes,
 };
 pub use resolvers::{
     AcceptFamily, AddressFamily, Nameserver, NameserverLine, Resolvers, ResolversHold, ServerNames,

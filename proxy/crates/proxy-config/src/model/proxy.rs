@@ -174,6 +174,13 @@ pub enum StateSource {
     None,
 }
 
+/// `default-server name <name>`: settings that servers start from when they say so.
+#[derive(Clone, Debug)]
+pub struct NamedDefaultServer {
+    pub name: Spanned<String>,
+    pub options: ServerOptions,
+}
+
 /// What a `defaults` section passes on.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
@@ -188,6 +195,10 @@ pub struct Settings {
     pub default_backend: Option<Spanned<String>>,
     /// What the following `server` lines start from.
     pub default_server: ServerOptions,
+    /// Whether `default-server` says something.
+    pub has_default_server: bool,
+    /// `default-server name <name>`.
+    pub named_default_servers: Vec<NamedDefaultServer>,
     /// `disabled` (true) or `enabled` (false): whether the section takes part at all.
     pub disabled: Option<Spanned<bool>>,
     /// What dynamic cookies are made with.

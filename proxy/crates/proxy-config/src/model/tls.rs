@@ -118,6 +118,8 @@ pub struct CertFiles {
 pub struct ServerTls {
     /// `ssl` or `no-ssl`.
     pub ssl: Option<Spanned<bool>>,
+    /// `ssl` was written, cancelled or not: commands may switch it.
+    pub is_possible: bool,
     pub settings: TlsSettings,
     /// Shown to servers that ask for a certificate.
     pub crt: Option<Spanned<String>>,

@@ -43,6 +43,9 @@ pub(crate) fn resolve(cx: &mut Context<'_>, sources: &Sources, config: &mut Conf
     peers::check(cx, config);
 }
 
+pub(crate) use modes::fall_back;
+pub(crate) use servers::alone as server;
+
 fn binds(cx: &mut Context<'_>, proxy: &Proxy) {
     if proxy.kind.is_frontend() && proxy.binds.is_empty() {
         let message = format!(

@@ -27,29 +27,38 @@ pub(super) fn check(cx: &mut Context<'_>, config: &mut Config) {
         }
     }
     for proxy in &mut config.proxies {
-        let falls_back = proxy.kind.is_backend() && proxy.settings.mode() == Mode::Tcp;
         let label = proxy.label();
-        let settings = &mut proxy.settings;
-        if falls_back
-            && let Some(balance) = &mut settings.balance
-            && balance.value.needs_http()
-        {
+        if let Some(span) = fall_back(proxy) {
             let message = format!(
                 "Layer 7 hash not possible for {label} (needs 'mode http'). Falling back to round robin."
             );
-            cx.report(Diagnostic::warning(message).at(balance.span));
-            balance.value = Balance::RoundRobin;
-        }
-        if settings.mode() == Mode::Tcp
-            && let Some(Spanned { value, span }) = settings.log_option
-        {
-            let clf = match value {
-                LogOption::Http { clf } | LogOption::Tcp { clf } => clf,
-                LogOption::Https => false,
-            };
-            settings.log_option = Some(Spanned::new(LogOption::Tcp { clf }, span));
+            cx.report(Diagnostic::warning(message).at(span));
         }
     }
+}
+
+/// Settles what the mode does not allow; the place of a `balance` that needs `mode http`.
+pub(crate) fn fall_back(proxy: &mut Proxy) -> Option<Span> {
+    let falls_back = proxy.kind.is_backend() && proxy.settings.mode() == Mode::Tcp;
+    let settings = &mut proxy.settings;
+    let mut replaced = None;
+    if falls_back
+        && let Some(balance) = &mut settings.balance
+        && balance.value.needs_http()
+    {
+        replaced = Some(balance.span);
+        balance.value = Balance::RoundRobin;
+    }
+    if settings.mode() == Mode::Tcp
+        && let Some(Spanned { value, span }) = settings.log_option
+    {
+        let clf = match value {
+            LogOption::Http { clf } | LogOption::Tcp { clf } => clf,
+            LogOption::Https => false,
+        };
+        settings.log_option = Some(Spanned::new(LogOption::Tcp { clf }, span));
+    }
+    replaced
 }
 
 fn needs_http(cx: &mut Context<'_>, proxy: &Proxy) {

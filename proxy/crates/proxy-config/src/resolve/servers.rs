@@ -11,11 +11,7 @@ pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
         mail(cx, config, proxy);
         unique(cx, proxy);
         for server in &proxy.servers {
-            check_port(cx, proxy, server);
-            agent_port(cx, proxy, server);
-            via_socks4(cx, proxy, server);
-            own_check(cx, config, proxy, server);
-            initial(cx, proxy, server);
+            alone(cx, config, proxy, server);
             tracked(cx, config, proxy, server);
             resolvers(cx, config, proxy, server);
         }
@@ -24,6 +20,15 @@ pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
     for proxy in &config.proxies {
         states_of_http_checks(cx, proxy);
     }
+}
+
+/// What is to be said of a server whatever others there are.
+pub(crate) fn alone(cx: &mut Context<'_>, config: &Config, proxy: &Proxy, server: &Server) {
+    check_port(cx, proxy, server);
+    agent_port(cx, proxy, server);
+    via_socks4(cx, proxy, server);
+    own_check(cx, config, proxy, server);
+    initial(cx, proxy, server);
 }
 
 /// Rules of checks that the section has and does not use.
@@ -99,6 +104,9 @@ fn rules_have_ports(proxy: &Proxy) -> bool {
 
 fn unique(cx: &mut Context<'_>, proxy: &Proxy) {
     let mut names: FxHashMap<&str, Span> = FxHashMap::default();
+    for named in &proxy.settings.named_default_servers {
+        names.insert(&named.name.value, named.name.span);
+    }
     let mut ids: FxHashMap<u32, Span> = FxHashMap::default();
     for server in &proxy.servers {
         if let Some(before) = names.insert(&server.name.value, server.name.span) {

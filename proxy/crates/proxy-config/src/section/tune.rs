@@ -7,11 +7,37 @@ use super::global_row::{Parse, global};
 use crate::args::Args;
 use crate::context::{Context, Parsed};
 use crate::keyword::{On, Row, Shape, inert};
+use crate::lexer::between_commas;
 use crate::limits::COUNT_MAX;
 use crate::model::{Global, Tune};
 
 /// Largest buffer: beyond it a connection would be a memory leak.
 const BUFFER_MAX: u32 = 1 << 28;
+
+/// `tune.defaults.purge`; without arguments `proxies` is meant.
+fn purge(cx: &mut Context<'_>, g: &mut Global, args: &mut Args<'_>) -> Parsed {
+    let (mut proxies, mut servers) = (false, false);
+    match args.optional() {
+        None => proxies = true,
+        Some(list) => {
+            for part in between_commas(list) {
+                match part.value {
+                    "all" => (proxies, servers) = (true, true),
+                    "none" => (proxies, servers) = (false, false),
+                    "proxies" => proxies = true,
+                    "servers" => servers = true,
+                    other => {
+                        let text =
+                            format!("expects 'all', 'none', 'proxies' or 'servers', got '{other}'");
+                        return Err(args.wrong(cx, part.span, text));
+                    }
+                }
+            }
+        }
+    }
+    (g.tune.purge_proxies, g.tune.purge_servers) = (proxies, servers);
+    args.end(cx)
+}
 
 /// What tunes only what HAProxy's implementation has: its allocator, its scheduler, its pollers.
 pub(super) const NO_EFFECT: &[Row<Parse>] = &[
@@ -56,11 +82,6 @@ pub(super) const NO_EFFECT: &[Row<Parse>] = &[
     idle("tune.bufsize.large", Shape::Size, "there is one size of buffers"),
     idle("tune.bufsize.small", Shape::Size, "there is one size of buffers"),
     idle("tune.chksize", Shape::Size, "checks take buffers as large as they need"),
-    idle(
-        "tune.defaults.purge",
-        Shape::Any,
-        "no settings are kept in memory for servers made later",
-    ),
     idle("tune.disable-fast-forward", Shape::None, "there is one way of forwarding"),
     idle("tune.disable-zero-copy-forwarding", Shape::None, "there is one way of forwarding"),
     idle("tune.epoll.mask-events", Shape::Word, "events are not masked"),
@@ -357,6 +378,13 @@ pub(super) const TUNING: &[Row<Parse>] = &[
         g.tune.http_maxhdr = Some(args.number(cx, 1..=32767)?);
         args.end(cx)
     }),
+    global(
+        "tune.defaults.purge",
+        "[{all|none|<element>[,...]}]",
+        "3.2",
+        "which settings commands cannot start new backends and servers from",
+        purge,
+    ),
     global(
         "tune.stick-counters",
         "<number>",

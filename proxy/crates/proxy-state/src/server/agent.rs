@@ -213,7 +213,17 @@ impl Server {
         self.change(now, |inner| judge(inner, up, Cause::Cli))
     }
 
-    /// Takes in the line of an agent, with the result that it is shown as.
+    /// Takes in what the line of an agent says of maintenance and drain: before the rest, and before the line is told.
+    pub fn obey_agent(self: &Arc<Self>, answer: &AgentAnswer<'_>, now: Now) {
+        match answer.admin {
+            Some(AgentMode::Ready) => drop(self.set_ready(now)),
+            Some(AgentMode::Maint) => drop(self.set_maint(now)),
+            Some(AgentMode::Drain) if self.agent_enabled() => drop(self.set_drain(now)),
+            Some(AgentMode::Drain) | None => {}
+        }
+    }
+
+    /// Takes in the rest of the line of an agent, with the result that it is shown as.
     pub fn report_agent(
         self: &Arc<Self>,
         answer: &AgentAnswer<'_>,
@@ -222,12 +232,6 @@ impl Server {
     ) {
         // An answer that was asked for before `disable agent` changes no weight any more.
         let heeds = self.agent_enabled();
-        match answer.admin {
-            Some(AgentMode::Ready) => drop(self.set_ready(now)),
-            Some(AgentMode::Maint) => drop(self.set_maint(now)),
-            Some(AgentMode::Drain) if heeds => drop(self.set_drain(now)),
-            Some(AgentMode::Drain) | None => {}
-        }
         let mut warning = None;
         if let Some(weight) = answer.weight.filter(|_| heeds)
             && let Err(error) = self.set_weight_text(weight, now)

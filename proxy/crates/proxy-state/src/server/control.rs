@@ -182,6 +182,7 @@ impl Server {
     ) -> Option<Transition> {
         self.change_admin_as(now, edit, |change| match change {
             Change::EnterMaint(_) => Change::EnterMaint(via),
+            Change::EnterMaintDown(_) => Change::EnterMaintDown(via),
             Change::EnterDrain(_) => Change::EnterDrain(via),
             other => other,
         })
@@ -199,10 +200,14 @@ impl Server {
             let (before, after) = (inner.admin, edit(inner.admin));
             inner.admin = after;
             if !before.is_maint() && after.is_maint() {
-                inner.op = OpState::Stopped;
+                let was_down =
+                    std::mem::replace(&mut inner.op, OpState::Stopped) == OpState::Stopped;
                 inner.health.force_down();
                 inner.check_running = false;
-                return Some(tell(Change::EnterMaint(None)));
+                return Some(tell(match was_down {
+                    true => Change::EnterMaintDown(None),
+                    false => Change::EnterMaint(None),
+                }));
             }
             if before.is_maint() && !after.is_maint() {
                 inner.health.reset(self.spec.init_state);
@@ -419,6 +424,7 @@ impl Server {
         for tracker in trackers {
             match change {
                 Change::EnterMaint(_)
+                | Change::EnterMaintDown(_)
                 | Change::LeaveMaint { .. }
                 | Change::Unresolved(_)
                 | Change::Resolved { .. }

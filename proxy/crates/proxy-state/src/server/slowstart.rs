@@ -62,7 +62,9 @@ impl Inner {
             Some(Change::Up(_) | Change::LeaveMaint { up: true, .. }) => {
                 self.warming_since = Some(now);
             }
-            Some(Change::Down(_) | Change::EnterMaint(_)) => self.warming_since = None,
+            Some(Change::Down(_) | Change::EnterMaint(_) | Change::EnterMaintDown(_)) => {
+                self.warming_since = None
+            }
             _ => {}
         }
     }

@@ -145,6 +145,8 @@ pub struct ServerSpec {
     pub transport_is_tls: bool,
     /// How TLS is spoken is known: `ssl`, or a `no-ssl` that cancels one.
     pub can_tls: bool,
+    /// `no-ssl`.
+    pub tls_cancelled: bool,
     /// How TLS is spoken by checks, where they may want it.
     pub check_tls: Option<Transport>,
     /// `socks4`: the proxy that connections go through.
@@ -206,6 +208,7 @@ impl ServerSpec {
             transport: None,
             transport_is_tls: false,
             can_tls: false,
+            tls_cancelled: false,
             check_tls: None,
             socks4: None,
             source: None,

@@ -4,7 +4,7 @@ use super::{
     Admin, AgentAnswer, AgentSpec, CheckResult, CheckSpec, CheckStatus, OpState, Server,
     WeightError,
 };
-use crate::backend::BackendSpec;
+use crate::backend::{BackendSpec, InUse};
 use crate::registry::{Registry, RegistrySpec};
 use crate::{Now, ServerSpec, SockAddr};
 use parking_lot::Mutex;
@@ -332,6 +332,7 @@ fn agents_and_checks_decide_together() {
     let (s1, s2) = (w.server("be", "s1"), w.server("be", "s2"));
     let says = |server: &Arc<Server>, line: &str| {
         let answer = AgentAnswer::parse(line);
+        server.obey_agent(&answer, Now(1));
         server.report_agent(&answer, answer.result(0), Now(1));
     };
     w.report(CheckStatus::L4Ok, "", 1);
@@ -472,4 +473,81 @@ fn the_first_state_is_as_asked_for() {
     check(InitState::FullyUp, "UP, UP, UP, UP 2/3");
     check(InitState::Down, "DOWN 1/2, UP, DOWN 1/2, DOWN");
     check(InitState::FullyDown, "DOWN, DOWN 1/2, DOWN, DOWN");
+}
+
+#[test]
+fn servers_join_and_leave_a_running_backend() {
+    let addr = |port| SockAddr::Inet(SocketAddr::from(([127, 0, 0, 1], port)));
+    let dynamic = |name: &str, id: u32| ServerSpec {
+        dynamic: true,
+        held: true,
+        check: Some(CheckSpec::default()),
+        ..ServerSpec::new(name, ServerId(id), addr(8000))
+    };
+    let w = World::new();
+    let be = w.registry.backend("be").unwrap();
+    let told = Arc::new(Mutex::new(0));
+    let hook = told.clone();
+    w.registry.on_backend_change(Box::new(move |_| *hook.lock() += 1));
+    assert_eq!(be.next_server_id(), ServerId(3));
+    let s3 = be.add_server(dynamic("s3", 3), None, Now(5)).unwrap();
+    assert_eq!((s3.status().to_string(), s3.check_enabled()), ("MAINT".into(), false));
+    assert_eq!(be.farm().active, 2);
+    // Neither the name nor the number is free.
+    assert!(be.add_server(dynamic("s3", 4), None, Now(5)).is_err());
+    assert!(be.add_server(dynamic("s4", 3), None, Now(5)).is_err());
+    s3.set_ready(Now(6));
+    assert_eq!(be.farm().active, 3);
+    assert_eq!(be.remove_server(&s3, Now(7)), Err(InUse::InService));
+    s3.set_maint(Now(7));
+    assert!(s3.try_begin_session(Now(8)));
+    assert_eq!(be.remove_server(&s3, Now(8)), Err(InUse::Connections));
+    s3.end_session();
+    assert_eq!(be.remove_server(&s3, Now(9)), Ok(()));
+    assert!(s3.is_gone() && be.server("s3").is_none() && be.servers().len() == 2);
+    assert_eq!(be.next_server_id(), ServerId(3));
+    assert_eq!(*told.lock(), 2);
+    // Who follows it keeps it, and is forgotten when it leaves itself.
+    let s1 = w.server("be", "s1");
+    let tracked = be.add_server(ServerSpec { held: false, ..dynamic("s4", 3) }, Some(&s1), Now(10));
+    let s4 = tracked.unwrap();
+    s1.set_maint(Now(11));
+    assert_eq!(s4.status().to_string(), "MAINT (via be/s1)");
+    assert_eq!(s1.is_removable(), Err(InUse::Named));
+    assert_eq!(be.remove_server(&s4, Now(12)), Ok(()));
+    // In the other backend there is one more.
+    assert_eq!(s1.is_removable(), Err(InUse::Named));
+}
+
+#[test]
+fn backends_come_and_go() {
+    let w = World::new();
+    assert_eq!(w.registry.next_proxy_id(), ProxyId(4));
+    let spec = |name: &str, id| BackendSpec {
+        name: name.into(),
+        id: ProxyId(id),
+        unpublished: true,
+        ..BackendSpec::default()
+    };
+    let new = w.registry.add_backend(spec("new", 4)).unwrap();
+    assert!(w.registry.add_backend(spec("new", 5)).is_err());
+    assert!(w.registry.add_backend(spec("other", 4)).is_err());
+    assert!(!new.is_open() && w.registry.backend("new").is_some());
+    new.set_published(true);
+    assert!(new.is_open());
+    w.registry.remove_backend(&w.registry.backend("be").unwrap());
+    assert!(w.registry.backend("be").is_none() && w.registry.backend("tr").is_some());
+    assert_eq!(w.registry.backend_by_id(ProxyId(4)).unwrap().name, new.name);
+    assert_eq!(w.registry.next_proxy_id(), ProxyId(2));
+}
+
+#[test]
+fn a_server_that_is_down_enters_maintenance_without_a_fall() {
+    let w = World::new();
+    let s1 = w.server("be", "s1");
+    s1.force_health(OpState::Stopped, Now(1));
+    w.log.lock().clear();
+    s1.set_maint(Now(2));
+    let log = w.log.lock().clone();
+    assert_eq!(log[0], "Server be/s1 was DOWN and now enters maintenance.");
 }

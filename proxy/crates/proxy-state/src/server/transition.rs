@@ -24,6 +24,8 @@ pub enum Change {
     Stopping(Cause),
     /// Entered maintenance; the tracked server when it was inherited.
     EnterMaint(Option<String>),
+    /// The same of a server that was down.
+    EnterMaintDown(Option<String>),
     /// Left maintenance: whether it was asked for (or else inherited), and whether it is up.
     LeaveMaint {
         forced: bool,
@@ -91,6 +93,13 @@ impl Transition {
             Change::Stopping(cause) => write!(f, "is stopping{}", why(cause))?,
             Change::EnterMaint(None) => f.write_str("is going DOWN for maintenance")?,
             Change::EnterMaint(Some(via)) => write!(f, "is going DOWN for maintenance via {via}")?,
+            Change::EnterMaintDown(via) => {
+                f.write_str("was DOWN and now enters maintenance")?;
+                return match via {
+                    Some(via) => write!(f, " via {via}."),
+                    None => f.write_str("."),
+                };
+            }
             Change::Unresolved(why) => write!(f, "is going DOWN for maintenance ({why})")?,
             Change::Resolved { up } => {
                 let fqdn = self.server.fqdn();

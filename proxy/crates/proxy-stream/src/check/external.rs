@@ -92,7 +92,7 @@ fn command(subject: &Subject<'_>, program: &Program) -> Command {
         .env("HAPROXY_SERVER_PORT", or(&port, ""))
         .env("HAPROXY_SERVER_MAXCONN", server.maxconn().to_string())
         .env("HAPROXY_SERVER_CURCONN", server.sessions.get().to_string())
-        .env("HAPROXY_SERVER_SSL", if server.spec.transport_is_tls { "1" } else { "0" })
+        .env("HAPROXY_SERVER_SSL", if server.uses_tls() { "1" } else { "0" })
         .env("HAPROXY_SERVER_PROTO", proto)
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, RwLock};
 use proxy_net::clock::{self, Tick};
 use proxy_net::stop::{Phase, Stop};
 use proxy_net::timer;
@@ -14,6 +15,7 @@ use proxy_state::server::{
 use proxy_state::{Backend, Now, Registry};
 use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 
 use super::script::{self, Subject};
 use super::{Program, agent, external, probe, schedule, warmup};
@@ -34,17 +36,47 @@ pub enum Method {
     Program(Arc<Program>),
 }
 
+/// Of a backend and of its server.
+type ServerName = (Arc<str>, Box<str>);
+
 /// The methods of backends by their names, and of servers that have one of their own by both names.
 #[derive(Debug, Default)]
 pub struct Methods {
-    pub backends: FxHashMap<Arc<str>, Method>,
-    pub servers: FxHashMap<(Arc<str>, Box<str>), Method>,
+    backends: RwLock<FxHashMap<Arc<str>, Method>>,
+    servers: RwLock<FxHashMap<ServerName, Method>>,
 }
 
 impl Methods {
+    /// Has the servers of a backend checked so that have no method of their own.
+    pub fn set_backend(&self, backend: &Arc<str>, method: Method) {
+        self.backends.write().insert(backend.clone(), method);
+    }
+
+    /// Whether [`Methods::set_backend`] said something.
+    pub fn has_backend(&self, backend: &str) -> bool {
+        self.backends.read().contains_key(backend)
+    }
+
+    /// Has a server checked so.
+    pub fn set_server(&self, backend: &Arc<str>, server: &str, method: Method) {
+        self.servers.write().insert((backend.clone(), server.into()), method);
+    }
+
+    /// Forgets the method of a server.
+    pub fn forget_server(&self, server: &Server) {
+        let own = (server.backend_name.clone(), (*server.name).into());
+        self.servers.write().remove(&own);
+    }
+
+    /// Forgets the method of a backend.
+    pub fn forget_backend(&self, backend: &str) {
+        self.backends.write().remove(backend);
+    }
+
     fn of(&self, server: &Server) -> Option<Method> {
         let own = (server.backend_name.clone(), (*server.name).into());
-        self.servers.get(&own).or_else(|| self.backends.get(&server.backend_name)).cloned()
+        let own = self.servers.read().get(&own).cloned();
+        own.or_else(|| self.backends.read().get(&server.backend_name).cloned())
     }
 }
 
@@ -52,7 +84,7 @@ impl Methods {
 pub struct Checker {
     pub registry: Arc<Registry>,
     pub env: Arc<Env>,
-    pub methods: Methods,
+    pub methods: Arc<Methods>,
     /// The instant that [`Now`] counts from.
     pub epoch: Tick,
     /// `spread-checks`, in percent.
@@ -72,43 +104,92 @@ pub struct Checker {
 pub fn spawn(checker: Checker) {
     let checker = Rc::new(checker);
     warmup::watch(&checker);
+    let mut checks =
+        Checks { checker: checker.clone(), wakes: Wakes::default(), begun: FxHashMap::default() };
     let mut checked = Vec::new();
     for backend in checker.registry.backends().iter().filter(|b| !b.disabled) {
         for server in backend.servers().iter() {
-            if let Some(spec) = &server.spec.check {
-                checked.push((
-                    backend.clone(),
-                    server.clone(),
-                    Who::Server(spec.clone(), checker.methods.of(server)),
-                ));
-            }
-            if let Some(spec) = &server.spec.agent {
-                checked.push((backend.clone(), server.clone(), Who::Agent(spec.clone())));
-            }
+            let asked = checker.asked(server);
+            checked.extend(asked.into_iter().map(|who| (backend.clone(), server.clone(), who)));
         }
     }
     let shortest = checked.iter().map(|(_, _, who)| who.inter()).min().unwrap_or_default();
     let shortest = checker.spread_within.map_or(shortest, |most| shortest.min(most));
     let count = checked.len();
-    let mut wakes: FxHashMap<usize, Vec<Arc<Notify>>> = FxHashMap::default();
     for (index, (backend, server, who)) in checked.into_iter().enumerate() {
         let wait = schedule::first(index, count, shortest);
+        checks.begin(backend, server, who, wait);
+    }
+    let wakes = checks.wakes.clone();
+    checker.registry.on_server_change(Box::new(move |server| {
+        for wake in wakes.lock().get(&key(server)).into_iter().flatten() {
+            wake.notify_one();
+        }
+    }));
+    let (sender, mut changes) = tokio::sync::mpsc::unbounded_channel();
+    checker.registry.on_backend_change(Box::new(move |backend| {
+        let _ = sender.send(backend.clone());
+    }));
+    tokio::task::spawn_local(async move {
+        while let Some(backend) = changes.recv().await {
+            checks.follow(&backend);
+        }
+    });
+}
+
+/// Whom to wake when a server changes, by [`key`].
+type Wakes = Arc<Mutex<FxHashMap<usize, Vec<Arc<Notify>>>>>;
+
+/// Tells servers apart as long as they are held.
+fn key(server: &Arc<Server>) -> usize {
+    Arc::as_ptr(server).addr()
+}
+
+/// The tasks that run.
+struct Checks {
+    checker: Rc<Checker>,
+    wakes: Wakes,
+    begun: FxHashMap<usize, (Arc<Server>, Vec<JoinHandle<()>>)>,
+}
+
+impl Checks {
+    fn begin(&mut self, backend: Arc<Backend>, server: Arc<Server>, who: Who, wait: Duration) {
         let wake = Arc::new(Notify::new());
-        wakes.entry(Arc::as_ptr(&server).addr()).or_default().push(wake.clone());
-        let task = checker.clone().check(backend, server, who, wait, wake);
-        let stop = checker.stop.clone();
-        tokio::task::spawn_local(async move {
+        self.wakes.lock().entry(key(&server)).or_default().push(wake.clone());
+        let task = self.checker.clone().check(backend, server.clone(), who, wait, wake);
+        let stop = self.checker.stop.clone();
+        let task = tokio::task::spawn_local(async move {
             tokio::select! {
                 () = stop.reached(Phase::Draining) => {}
                 () = task => {}
             }
         });
+        self.begun.entry(key(&server)).or_insert_with(|| (server, Vec::new())).1.push(task);
     }
-    checker.registry.on_server_change(Box::new(move |server| {
-        for wake in wakes.get(&Arc::as_ptr(server).addr()).into_iter().flatten() {
-            wake.notify_one();
+
+    /// Begins with the servers that joined a backend, and ends with those that left it.
+    fn follow(&mut self, backend: &Arc<Backend>) {
+        let wakes = &self.wakes;
+        self.begun.retain(|key, (server, tasks)| {
+            let stays = !server.is_gone();
+            if !stays {
+                tasks.iter().for_each(JoinHandle::abort);
+                wakes.lock().remove(key);
+            }
+            stays
+        });
+        if backend.disabled {
+            return;
         }
-    }));
+        for server in backend.servers().iter() {
+            if self.begun.contains_key(&key(server)) {
+                continue;
+            }
+            for who in self.checker.asked(server) {
+                self.begin(backend.clone(), server.clone(), who, Duration::ZERO);
+            }
+        }
+    }
 }
 
 /// Who is asked.
@@ -136,6 +217,13 @@ impl Who {
 }
 
 impl Checker {
+    /// Who is asked about a server.
+    fn asked(&self, server: &Server) -> Vec<Who> {
+        let spec = &server.spec;
+        let check = spec.check.iter().map(|s| Who::Server(s.clone(), self.methods.of(server)));
+        check.chain(spec.agent.iter().map(|spec| Who::Agent(spec.clone()))).collect()
+    }
+
     pub(super) fn now(&self) -> Now {
         let ms = clock::precise().since(self.epoch).as_millis();
         Now(u64::try_from(ms).unwrap_or(u64::MAX))
@@ -244,6 +332,10 @@ impl Checker {
                 info: failed.info.clone(),
             },
         };
+        let now = self.now();
+        if let Ok(line) = &answer {
+            server.obey_agent(&AgentAnswer::parse(line), now);
+        }
         let told = result.status.verdict() != CheckVerdict::Neutral;
         if backend.options.log_health_checks && told && before.last.status != result.status {
             let mut health = before.health;
@@ -255,7 +347,6 @@ impl Checker {
             }
             (self.report)(server, &line("Agent", server, &result, health));
         }
-        let now = self.now();
         match &answer {
             Ok(line) => server.report_agent(&AgentAnswer::parse(line), result, now),
             Err(_) => server.note_agent(result),

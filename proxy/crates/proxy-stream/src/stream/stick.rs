@@ -96,7 +96,12 @@ fn server(table: &Table, key: &Key, back: &Back, now: proxy_state::Now) -> Optio
         }
     });
     let number = u32::try_from(number).ok().filter(|number| *number != 0);
-    by_key.or_else(|| backend.server_by_id(proxy_types::ServerId(number?)))
+    // The number of a server that was added at run time may have been another's.
+    let by_number = || {
+        let server = backend.server_by_id(proxy_types::ServerId(number?))?;
+        (!server.spec.dynamic).then_some(server)
+    };
+    by_key.or_else(by_number)
 }
 
 /// What identifies a server in a table.

@@ -100,7 +100,8 @@ impl Opening {
         use std::hash::{Hash, Hasher};
         let name = self.tls.as_ref().and_then(|(_, name)| name.as_deref());
         if self.header.is_empty() && name.is_none() && self.source.is_none() {
-            return 0;
+            // Commands may switch TLS.
+            return if self.tls.is_some() { 2 } else { 0 };
         }
         let mut hasher = rustc_hash::FxHasher::default();
         (&self.header, name, self.source).hash(&mut hasher);
@@ -216,7 +217,8 @@ impl Exit {
         ends: Option<(SocketAddr, SocketAddr)>,
         unique_id: Option<&[u8]>,
     ) -> Opening {
-        let tls = self.tls.as_ref().map(|tls| {
+        let wanted = cx.server.is_none_or(proxy_state::Server::uses_tls);
+        let tls = self.tls.as_ref().filter(|_| wanted).map(|tls| {
             let name = match &tls.sni {
                 Sni::None => None,
                 Sni::Auto(expr) | Sni::Expr(expr) => expr

@@ -146,7 +146,7 @@ impl Store {
             }
             count += uses;
         }
-        for client in inner.clients.iter().filter(|client| client.shows(&slot)) {
+        for client in inner.clients().filter(|client| client.shows(&slot)) {
             client.refresh().map_err(|error| LiveError::Text(error.to_string()))?;
             count += 1;
         }

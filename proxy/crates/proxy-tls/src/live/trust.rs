@@ -184,7 +184,7 @@ impl Store {
 impl Inner {
     fn has(&self, change: Change<'_>) -> bool {
         self.listeners.iter().any(|bound| bound.listener.has(change))
-            || self.clients.iter().any(|client| client.has(change))
+            || self.clients().any(|client| client.has(change))
     }
 
     /// Lets everyone take up a change; tells how many did.
@@ -194,7 +194,7 @@ impl Inner {
         for bound in &self.listeners {
             count += bound.listener.change(change).map_err(failed)?;
         }
-        for client in &self.clients {
+        for client in self.clients() {
             count += usize::from(client.change(change).map_err(failed)?);
         }
         Ok(count)

@@ -65,7 +65,7 @@ impl Lines {
         let checker = Checker {
             registry: registry.clone(),
             env: env(registry),
-            methods: Methods::default(),
+            methods: Arc::default(),
             epoch: clock::precise(),
             spread: 0,
             spread_within: None,
