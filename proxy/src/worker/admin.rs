@@ -372,8 +372,7 @@ impl Acceptance for Door {
         let control = self.control.clone();
         open.set(open.get() + 1);
         tokio::task::spawn_local(async move {
-            if let Ok(fd) = connection.stream.into_fd()
-                && let Some(successor) = serve_fd(fd, admin, options).await
+            if let Some(successor) = serve_fd(connection.stream.into_fd(), admin, options).await
                 && let Some(control) = control.upgrade()
             {
                 give_listeners(successor, &control).await;

@@ -276,9 +276,8 @@ impl Listen {
 }
 
 fn hand_over(owner: &dyn Acceptance, fd: OwnedFd, peer: &socket2::SockAddr) {
-    let stream = Stream::from_nonblocking(fd);
-    match stream.and_then(|stream| Ok(Accepted { stream, peer: sockaddr_of(peer)? })) {
-        Ok(accepted) => owner.accepted(accepted),
+    match sockaddr_of(peer) {
+        Ok(peer) => owner.accepted(Accepted { stream: Stream::from_nonblocking(fd), peer }),
         Err(e) => owner.failed(&e),
     }
 }

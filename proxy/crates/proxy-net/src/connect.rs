@@ -10,6 +10,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use proxy_types::SockAddr;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tokio::io::Interest;
 
 use crate::sockopt::{self, Buffers, Keepalive};
 use crate::timer::Timer;
@@ -157,7 +158,7 @@ fn start(to: &SockAddr, options: &ConnectOptions) -> Result<Stream, ConnectError
         Err(e) if e.raw_os_error() == Some(libc::EINPROGRESS) => {}
         Err(e) => return Err(e.into()),
     }
-    Ok(Stream::from_nonblocking(OwnedFd::from(socket))?)
+    Ok(Stream::from_nonblocking(OwnedFd::from(socket)))
 }
 
 fn open(to: &SockAddr, options: &ConnectOptions) -> io::Result<Socket> {
@@ -214,13 +215,14 @@ fn open(to: &SockAddr, options: &ConnectOptions) -> io::Result<Socket> {
 }
 
 async fn finish(stream: Stream, timer: &Timer) -> Result<Stream, ConnectError> {
-    match timer.guard(stream.writable()).await {
-        Err(_) => Err(ConnectError::timeout()),
-        Ok(Err(e)) => Err(e.into()),
-        Ok(Ok(())) => match stream.take_error()? {
-            Some(e) => Err(e.into()),
-            None => Ok(stream),
-        },
+    let ready = match timer.guard(stream.ready(Interest::WRITABLE)).await {
+        Err(_) => return Err(ConnectError::timeout()),
+        Ok(ready) => ready?,
+    };
+    // A failed connect has come to its end, too: only then is there an error to ask for.
+    match ready.is_write_closed().then(|| stream.take_error()).transpose()?.flatten() {
+        Some(e) => Err(e.into()),
+        None => Ok(stream),
     }
 }
 

@@ -1,8 +1,10 @@
 //! The system calls that no safe wrapper covers: the crate's only `unsafe`.
 #![allow(unsafe_code, reason = "each block argues why it is sound")]
 
+use std::cell::OnceCell;
 use std::io;
 use std::mem::size_of;
+use std::net::TcpStream;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
@@ -162,6 +164,47 @@ pub(crate) fn accept(socket: impl AsFd) -> io::Result<(OwnedFd, RawAddr)> {
 pub(crate) fn register(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: `AsyncFd` owns the `OwnedFd`, which keeps the same descriptor open until it is dropped.
     unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }.map_err(io::Error::from)
+}
+
+/// A connected socket that comes to the reactor when it is first waited for. The standard library's type has the calls
+/// for sockets of every family.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    /// Before `socket`: fields are dropped in their order.
+    watch: OnceCell<AsyncFd<RawFd>>,
+    socket: TcpStream,
+}
+
+impl Watched {
+    pub(crate) fn new(socket: TcpStream) -> Self {
+        Self { watch: OnceCell::new(), socket }
+    }
+
+    pub(crate) fn socket(&self) -> &TcpStream {
+        &self.socket
+    }
+
+    /// The registration, if there is one.
+    pub(crate) fn registered(&self) -> Option<&AsyncFd<RawFd>> {
+        self.watch.get()
+    }
+
+    /// The registration; made when there is none.
+    pub(crate) fn register(&self) -> io::Result<&AsyncFd<RawFd>> {
+        if let Some(watch) = self.watch.get() {
+            return Ok(watch);
+        }
+        // SAFETY: the descriptor stays open and the same as long as the registration lives: `socket` is lent out
+        // only, closed after `watch` was dropped, and given away by `into_socket` after that, too.
+        let watch = unsafe { AsyncFd::register(self.socket.as_raw_fd()) }?;
+        Ok(self.watch.get_or_init(|| watch))
+    }
+
+    /// Leaves the reactor.
+    pub(crate) fn into_socket(self) -> TcpStream {
+        drop(self.watch);
+        self.socket
+    }
 }
 
 /// Seconds that local time is ahead of UTC at `secs`; 0 when the C library cannot tell.

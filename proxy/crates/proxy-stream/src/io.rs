@@ -286,6 +286,11 @@ impl Conn {
         Poll::Ready(())
     }
 
+    /// Whether the reactor knows the connection: it wakes somebody, and that costs nothing more.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.io.socket().is_none_or(Stream::is_watched)
+    }
+
     /// Whether an idle connection can still be used: nothing was received on it, not even its end.
     pub fn is_quiet(&mut self) -> bool {
         if self.eof || !self.input.is_empty() {

@@ -551,9 +551,12 @@ async fn open(
     }
     let limit = in_force(x, back);
     let on_eof = on_eof(back);
+    // As in HAProxy, a client that sends nothing more is only listened to where its end matters.
+    let listens = x.keep_client || on_eof != OnEof::Stay || s.client.is_watched();
     let mut connecting = pin!(establish(to, options, limit, server.spec.socks4, opening));
     poll_fn(|cx| match connecting.as_mut().poll(cx) {
         Poll::Ready(outcome) => Poll::Ready(outcome.map_err(Failure::Connect)),
+        Poll::Pending if !listens && !s.is_killed() => Poll::Pending,
         Poll::Pending => match client_gone(s, cx, on_eof) {
             Some(gone) => Poll::Ready(Err(Failure::Client(gone))),
             None => Poll::Pending,

@@ -19,8 +19,17 @@ pub(super) fn after(s: &Session, x: &Exchange, fault: Option<Fault>) -> After {
         _ if s.client.eof && s.client.input.is_empty() => After::Close,
         None | Some(_) if x.keep_client && complete => After::NextRequest,
         Some(_) if !x.answered => After::Close,
+        None if complete && is_last(s, x) => After::Close,
         _ => After::Drain,
     }
+}
+
+/// Whether nothing stands in the way of closing at once: the client said that it sends nothing more, and sent nothing
+/// more so far. A close with something unread would be a reset, which may overtake the answer.
+fn is_last(s: &Session, x: &Exchange) -> bool {
+    x.client_closes
+        && s.client.input.is_empty()
+        && s.client.io.socket().is_some_and(proxy_net::Stream::is_drained)
 }
 
 /// Keeps the server's connection for later requests, or closes it.

@@ -66,6 +66,8 @@ pub(crate) struct Exchange {
     pub(crate) next: backend::Aim,
     /// The client's connection is kept after this exchange.
     pub(crate) keep_client: bool,
+    /// The client itself said that this request is its last.
+    client_closes: bool,
     /// The server's connection is kept after this exchange.
     pub(crate) keep_server: bool,
     /// Bytes of an answer went, or are about to go, to the client.
@@ -111,6 +113,7 @@ impl Exchange {
         self.flow = transfer::Flow::default();
         self.next = backend::Aim::Any;
         self.keep_client = false;
+        self.client_closes = false;
         self.keep_server = false;
         self.answered = false;
         self.sniffed = false;

@@ -49,7 +49,8 @@ pub(super) async fn begin(s: &mut Session, x: &mut Exchange) -> Result<Next, Fau
     s.thread.begin_stream(s.key, x.number);
     s.facts.tracked.count(id::HTTP_REQ_CNT, id::HTTP_REQ_RATE, 1, now);
     s.thread.env.registry().process.counters.local().req_tot.inc();
-    x.keep_client = keeps_client(s, x);
+    x.client_closes = !persists(s, x);
+    x.keep_client = !x.client_closes && keeps_client(s);
     x.flow.has_body = x.request.body() != BodyLen::None;
     let front = s.front.clone();
 
@@ -258,10 +259,9 @@ fn persists(s: &Session, x: &mut Exchange) -> bool {
     keep
 }
 
-/// Whether the client's connection may be kept, as far as the request says.
-fn keeps_client(s: &Session, x: &mut Exchange) -> bool {
-    persists(s, x)
-        && s.front.frontend.options.http_connection != Some(HttpConnection::Close)
+/// Whether connections of clients may be kept.
+fn keeps_client(s: &Session) -> bool {
+    s.front.frontend.options.http_connection != Some(HttpConnection::Close)
         && !s.thread.env.glitches[0].worn(s.facts.link.glitches.get())
         && !s.leaves()
 }

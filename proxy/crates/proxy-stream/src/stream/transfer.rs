@@ -167,6 +167,11 @@ fn watch_client(
             Poll::Ready(()) => Err(Fault::WaitAbort),
         };
     }
+    let aborts = x.backend.as_ref().is_some_and(|b| b.backend.options.abortonclose);
+    // As in HAProxy, a client that sends nothing more is only listened to where its end matters.
+    if !x.keep_client && !aborts && !s.client.is_watched() {
+        return Ok(());
+    }
     while !s.client.eof && s.client.input.len() < PIPELINE {
         let client = &mut s.client;
         let read = crate::scratch::with(|buf| {
@@ -180,8 +185,7 @@ fn watch_client(
             Poll::Pending => return Ok(()),
             Poll::Ready(Ok(1..)) => {}
             Poll::Ready(Ok(0)) => {
-                let back = x.backend.as_ref();
-                if back.is_some_and(|b| b.backend.options.abortonclose) && !x.flow.response_done {
+                if aborts && !x.flow.response_done {
                     let _ = server.poll_shutdown(cx);
                 }
             }
