@@ -211,7 +211,7 @@ listen relay
     for (given, expected) in
         [("127.0.0.71, 127.0.0.72", "127.0.0.71"), ("127.0.0.73, 10.0.0.1", "127.0.0.73")]
     {
-        client.send(&format!("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: {given}\r\n\r\n"))?;
+        client.send(format!("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: {given}\r\n\r\n"))?;
         let response = client.response()?;
         assert_eq!(String::from_utf8_lossy(&response.body), expected, "{given}");
     }

@@ -831,7 +831,6 @@ fn options(proxy: &Proxy) -> ProxyOptions {
         splice_auto: flags.is_on(Flag::SpliceAuto),
         splice_request: flags.is_on(Flag::SpliceRequest),
         splice_response: flags.is_on(Flag::SpliceResponse),
-        ..ProxyOptions::default()
     }
 }
 
