@@ -3,6 +3,7 @@
 //! `SLUICE_PEER=haproxy cargo test -p tests` runs them against a real HAProxy, as oracle; those of
 //! what only Sluice does pass over it.
 
+mod acme;
 mod balance;
 mod bandwidth;
 mod cache;

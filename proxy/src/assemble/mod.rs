@@ -16,7 +16,7 @@ mod rules;
 mod saved;
 pub(crate) mod state;
 pub(crate) mod stats;
-mod tls;
+pub(crate) mod tls;
 pub(crate) mod transport;
 pub(crate) mod workshop;
 
@@ -51,6 +51,8 @@ pub(crate) struct Assembled {
     pub(crate) patterns: Arc<PatternLists>,
     /// The certificates of listeners and servers.
     pub(crate) certificates: Arc<proxy_tls::live::Store>,
+    /// Certificates that are renewed, and where.
+    pub(crate) acme: tls::acme::Plan,
     pub(crate) public_keys: Arc<PublicKeys>,
     pub(crate) var_names: Arc<VarNames>,
     /// Set when the worker starts, in order.
@@ -237,6 +239,7 @@ pub(crate) fn build(args: &Args, loaded: &Loaded) -> (Option<Assembled>, Diagnos
         named::mark(&loaded.config, &rules, registry);
     }
     let mail = mail::routes(&loaded.config, overrides.resolver, &mut diagnostics);
+    let acme = tls.acme(&mut diagnostics);
     let spellings = engines::spellings(&loaded.config, &mut diagnostics);
     drop(base);
     let Some(registry) = registry.filter(|_| !diagnostics.has_alert()) else {
@@ -245,6 +248,7 @@ pub(crate) fn build(args: &Args, loaded: &Loaded) -> (Option<Assembled>, Diagnos
     let assembled = Assembled {
         registry,
         certificates: tls.live(),
+        acme,
         patterns: rules.patterns,
         public_keys: rules.keys,
         global_vars,

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proxy_admin::{
-    Admin, CliSocket, L4Filter, L4Flow, L4Row, L4View, Later, Level, ProcessFacts, ProcessView,
-    SessionInfo, SessionOptions,
+    AcmeRow, Admin, CliSocket, L4Filter, L4Flow, L4Row, L4View, Later, Level, ProcessFacts,
+    ProcessView, SessionInfo, SessionOptions,
 };
 use proxy_config::model::{CliLevel, Config};
 use proxy_datapath::{Flow, TableStatus};
@@ -23,6 +23,7 @@ use proxy_stream::peers::section::{Link, Peer};
 use proxy_stream::{StreamRow, Thread};
 use proxy_tls::live::{self, Course};
 
+use super::acme::Acme;
 use super::control::Control;
 use super::listen::CliListener;
 use super::loading::Loaded;
@@ -45,6 +46,7 @@ pub(crate) struct Fixed {
     pub(crate) threads: u32,
     pub(crate) sockets: Vec<CliSocket>,
     pub(crate) loaded: Rc<Loaded>,
+    pub(crate) acme: Rc<Acme>,
     pub(crate) peers: Vec<Arc<proxy_stream::peers::section::Section>>,
     pub(crate) rings: Arc<Rings>,
 }
@@ -131,6 +133,18 @@ impl ProcessView for View {
 
     fn startup_logs(&self) -> String {
         String::from_utf8_lossy(&messages::startup_log()).into_owned()
+    }
+
+    fn acme(&self) -> Vec<AcmeRow> {
+        self.fixed.acme.rows()
+    }
+
+    fn renew_acme(&self, certificate: &str) -> Result<(), &'static str> {
+        self.fixed.acme.ask(certificate)
+    }
+
+    fn confirm_acme(&self, certificate: &str, domain: &str) -> Result<usize, &'static str> {
+        self.fixed.acme.confirm(certificate, domain)
     }
 
     fn update_ocsp(&self, job: live::Job) -> Later<Option<Course>> {

@@ -1,5 +1,6 @@
 //! The control thread: signals, the master, the runtime API, checks and the kernel path.
 
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use proxy_state::{Now, Registry};
 use proxy_stream::log::Sink;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::acme::Acme;
 use super::admin;
 use super::farms::Farms;
 use super::flowlog::FlowLog;
@@ -62,6 +64,8 @@ pub(crate) struct Control {
     pub(crate) admin: std::cell::OnceCell<Rc<Admin>>,
     /// Where to ask the worker threads.
     pub(crate) threads: std::cell::OnceCell<Vec<Jobs>>,
+    /// Certificates that are renewed.
+    pub(crate) acme: std::cell::OnceCell<Rc<Acme>>,
     /// The master, when there is one.
     pub(crate) link: std::cell::OnceCell<Rc<Link>>,
     /// A process that is not the master's got the listening sockets (`_getsocks`).
@@ -394,6 +398,10 @@ impl Control {
 impl Estate for Control {
     fn sockets(&self) -> Vec<(Identity, OwnedFd)> {
         self.listeners.borrow().duplicates()
+    }
+
+    fn certificates(&self) -> BTreeMap<String, String> {
+        self.acme.get().map(|acme| acme.issued()).unwrap_or_default()
     }
 
     fn release_kernel_path(&self) {

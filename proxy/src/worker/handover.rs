@@ -7,15 +7,21 @@
 //! ```text
 //! new                      old
 //! listeners + stream   ->           sends its listening sockets over the stream, keeps accepting
+//! certificates         ->           gives those that it got by ACME since its start
+//!                      <- certificates + file
 //! release              ->           stops writing to the kernel's maps
 //!                      <- released
 //! serving              ->           for good; SIGUSR1 follows from the master
 //! (closed early)       ->           takes the kernel path back
 //! ```
 
-use std::io;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
+
+use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::message::MessageSocket;
 use crate::ipc;
@@ -24,6 +30,8 @@ use proxy_net::listener::{Identity, Inherited};
 
 /// Longest a step may take: the old worker answers from its control thread.
 const LIMIT: Duration = Duration::from_secs(5);
+/// Bytes of all certificates that are handed over.
+const CERTIFICATES_MAX: u64 = 64 << 20;
 
 /// The new worker's side.
 pub(crate) struct Predecessor(OwnedFd);
@@ -55,6 +63,22 @@ impl Predecessor {
         Ok(inherited)
     }
 
+    /// Certificates that the old worker got by ACME, as PEM by name.
+    ///
+    /// # Errors
+    /// When it does not answer in time, or not well.
+    pub(crate) fn certificates(&self) -> io::Result<BTreeMap<String, String>> {
+        ipc::send(self.0.as_fd(), "certificates", None)?;
+        let Some((_, Some(fd))) = ipc::receive_blocking(self.0.as_fd())? else {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        };
+        let mut file = File::from(fd);
+        file.rewind()?;
+        let mut text = Vec::new();
+        file.take(CERTIFICATES_MAX).read_to_end(&mut text)?;
+        serde_json::from_slice(&text).map_err(io::Error::other)
+    }
+
     /// Asks the old worker to let go of the kernel path, and waits until it has.
     ///
     /// # Errors
@@ -77,6 +101,8 @@ impl Predecessor {
 pub(crate) trait Estate {
     /// Duplicates of all listening sockets that are to be taken over.
     fn sockets(&self) -> Vec<(Identity, OwnedFd)>;
+    /// Certificates that no file has, as PEM by name.
+    fn certificates(&self) -> BTreeMap<String, String>;
     /// Stops writing to the kernel's maps; what is there goes on working.
     fn release_kernel_path(&self);
     /// The successor died: write to the maps again.
@@ -95,6 +121,10 @@ pub(crate) async fn answer(conversation: OwnedFd, estate: &dyn Estate) -> io::Re
         };
         match (message.0.as_str(), message.1) {
             ("listeners", Some(stream)) => send_sockets(stream, estate.sockets()).await,
+            ("certificates", _) => {
+                let file = memory_file(&serde_json::to_vec(&estate.certificates())?)?;
+                ipc::send(conversation.as_fd(), "certificates", Some(file.as_fd()))?;
+            }
             ("release", _) => {
                 estate.release_kernel_path();
                 released = true;
@@ -108,6 +138,14 @@ pub(crate) async fn answer(conversation: OwnedFd, estate: &dyn Estate) -> io::Re
         estate.take_kernel_path_back();
     }
     end
+}
+
+/// A file that only those have who are given it.
+fn memory_file(content: &[u8]) -> io::Result<File> {
+    let fd = memfd_create(c"certificates", MFdFlags::MFD_CLOEXEC)?;
+    let mut file = File::from(fd);
+    file.write_all(content)?;
+    Ok(file)
 }
 
 async fn send_sockets(stream: OwnedFd, sockets: Vec<(Identity, OwnedFd)>) {
@@ -136,6 +174,11 @@ mod tests {
             self.0.borrow_mut().push("sockets");
             let fd = OwnedFd::from(TcpListener::bind("127.0.0.1:0").unwrap());
             vec![(Identity::of_socket(&fd, None).unwrap(), fd)]
+        }
+
+        fn certificates(&self) -> BTreeMap<String, String> {
+            self.0.borrow_mut().push("certificates");
+            BTreeMap::from([("a.pem".to_owned(), "PEM".to_owned())])
         }
 
         fn release_kernel_path(&self) {
@@ -170,10 +213,11 @@ mod tests {
         check(
             |old| {
                 assert_eq!(old.listeners().unwrap().len(), 1);
+                assert_eq!(old.certificates().unwrap()["a.pem"], "PEM");
                 old.release_kernel_path().unwrap();
                 old.serving();
             },
-            &["sockets", "release"],
+            &["sockets", "certificates", "release"],
         );
     }
 

@@ -2,6 +2,7 @@
 //!
 //! [`check`] and [`explain`] stop after assembly and bind nothing.
 
+mod acme;
 mod admin;
 pub(crate) mod check;
 mod checks;

@@ -17,8 +17,7 @@ const ANSWER_MAX: u64 = 256 * 1024;
 const GET_MAX: usize = 255;
 /// How often new certificates and those whose response expired are looked for.
 const TICK: Duration = Duration::from_secs(5);
-/// Attempts after the first when a connection is refused, and the time before each.
-const RETRIES: u32 = 3;
+/// Time before another attempt when a connection is refused.
 const PAUSE: Duration = Duration::from_secs(1);
 const NOTICE: u8 = 5;
 
@@ -26,6 +25,8 @@ const NOTICE: u8 = 5;
 pub(super) struct Updater {
     pub(super) store: Arc<Store>,
     pub(super) delays: Delays,
+    /// `httpclient.retries`: attempts after the first when a connection is refused.
+    pub(super) retries: u32,
     /// `ocsp-update.httpproxy`.
     pub(super) proxy: Option<String>,
     /// `ocsp-update.disable`.
@@ -83,7 +84,7 @@ impl Updater {
             tracing::debug!(%error, peer, "OCSP responder");
             Outcome::Http
         };
-        let mut socket = connect(&with_port(peer)).await.map_err(failed)?;
+        let mut socket = connect(&with_port(peer), self.retries).await.map_err(failed)?;
         socket.write_all(line.as_bytes()).await.map_err(failed)?;
         socket.write_all(&body).await.map_err(failed)?;
         let mut answer = Vec::new();
@@ -94,9 +95,9 @@ impl Updater {
     }
 }
 
-/// Connects, by more than one attempt: "httpclient.retries" is 3 by default.
-async fn connect(peer: &str) -> std::io::Result<TcpStream> {
-    for _ in 0..RETRIES {
+/// Connects, by more than one attempt.
+async fn connect(peer: &str, retries: u32) -> std::io::Result<TcpStream> {
+    for _ in 0..retries {
         match TcpStream::connect(peer).await {
             Ok(socket) => return Ok(socket),
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {

@@ -1,5 +1,6 @@
 //! From the forked process to one that serves, step by step, each of which may stop the start.
 
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use proxy_stream::log::ring::Rings;
 use proxy_tls::live::Delays;
 use proxy_types::Spanned;
 
+use super::acme::{self, Acme};
 use super::admin::{self, Fixed};
 use super::checks::{self, Logs};
 use super::control::{Control, End};
@@ -94,7 +96,7 @@ fn renice(to: Option<Spanned<i32>>) -> Option<Spanned<i32>> {
 fn start(
     args: &Args,
     loaded: &Rc<Loaded>,
-    assembled: Assembled,
+    mut assembled: Assembled,
     ready: Ready,
     plan: &Arc<Plan>,
 ) -> Result<u8, ()> {
@@ -124,6 +126,10 @@ fn start(
         }
     };
     let identity = identity(config)?;
+    let mut acme_plan = std::mem::take(&mut assembled.acme);
+    let handed = handed(&acme_plan, predecessor.as_ref());
+    acme::open_accounts(&mut acme_plan)
+        .map_err(|error| messages::alert(format_args!("{error}")))?;
     if let Some(predecessor) = &predecessor
         && let Err(error) = predecessor.release_kernel_path()
     {
@@ -224,6 +230,7 @@ fn start(
         switches,
         admin: std::cell::OnceCell::new(),
         threads: std::cell::OnceCell::new(),
+        acme: std::cell::OnceCell::new(),
         link: std::cell::OnceCell::new(),
         given_away: std::cell::Cell::new(false),
         grace: config.global.grace.map(|delay| delay.value).unwrap_or_default(),
@@ -236,10 +243,22 @@ fn start(
     let updater = Rc::new(Updater {
         store: assembled.certificates.clone(),
         delays: Delays { min: min.into(), max: max.into() },
+        retries: config.global.http_client.retries.map_or(3, |retries| retries.value),
         proxy: ocsp.http_proxy.as_ref().map(|proxy| proxy.value.clone()),
         disabled: ocsp.disable.is_some_and(|off| off.value),
         log: assembled.process_log.clone(),
     });
+    let roots = std::mem::replace(&mut acme_plan.roots, Ok(Vec::new()));
+    let means = acme::Means {
+        store: assembled.certificates.clone(),
+        patterns: assembled.patterns.clone(),
+        names: names.clone(),
+        http: acme::Http::new(&config.global.http_client, roots),
+        log: assembled.process_log.clone(),
+        ring: assembled.transport.rings.find("dpapi").cloned(),
+    };
+    let acme = Acme::new(acme_plan, means, &handed);
+    let _ = control.acme.set(acme.clone());
     let most = config.global.tune.peers_max_updates.map_or(200, |most| most.value as usize);
     let places = peers::places(
         assembled.peers,
@@ -261,6 +280,7 @@ fn start(
             threads: u32::try_from(threads).unwrap_or(u32::MAX),
             sockets: admin::describe(&control.listeners.borrow().cli),
             loaded: loaded.clone(),
+            acme: acme.clone(),
             peers: sections,
             rings: rings.clone(),
         },
@@ -301,6 +321,7 @@ fn start(
     let local = tokio::task::LocalSet::new();
     let end = local.block_on(&runtime, async {
         tokio::task::spawn_local(updater.run());
+        acme.start();
         let link = match control_socket.map(Link::new).transpose() {
             Ok(link) => link.map(Rc::new),
             Err(error) => {
@@ -388,6 +409,20 @@ fn inherit(args: &Args, predecessor: Option<&Predecessor>) -> Result<Inherited, 
         }),
         (None, None) => Ok(Inherited::none()),
     }
+}
+
+/// What the worker before got by ACME, when there is something to be had.
+fn handed(
+    plan: &assemble::tls::acme::Plan,
+    predecessor: Option<&Predecessor>,
+) -> BTreeMap<String, String> {
+    let Some(predecessor) = predecessor.filter(|_| !plan.certificates.is_empty()) else {
+        return BTreeMap::new();
+    };
+    predecessor.certificates().unwrap_or_else(|error| {
+        messages::notice(format_args!("the old worker gives no certificates: {error}"));
+        BTreeMap::new()
+    })
 }
 
 fn receive_listeners(predecessor: &Predecessor) -> Inherited {

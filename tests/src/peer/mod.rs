@@ -2,6 +2,7 @@
 //!
 //! They live in the network namespace of the thread that starts them; use `NetNs::enter`.
 
+pub mod acme;
 pub mod dns;
 pub mod http;
 pub mod script;

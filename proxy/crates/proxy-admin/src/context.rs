@@ -120,6 +120,19 @@ pub struct SessionInfo {
     pub phase: &'static str,
 }
 
+/// A certificate that is renewed by ACME. Times are in seconds since 1970, 0 where nothing is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AcmeRow {
+    pub certificate: String,
+    pub section: String,
+    /// `Running`, `Scheduled` or `Stopped`.
+    pub state: &'static str,
+    pub expires: i64,
+    /// When it is to be renewed.
+    pub due: i64,
+    pub now: i64,
+}
+
 /// What the worker tells and does for commands. All calls come from the control thread.
 pub trait ProcessView {
     /// Time since the start of the worker.
@@ -152,6 +165,27 @@ pub trait ProcessView {
 
     /// A change made by a command, for the log.
     fn notice(&self, text: &str);
+
+    /// The certificates that are renewed by ACME.
+    fn acme(&self) -> Vec<AcmeRow> {
+        Vec::new()
+    }
+
+    /// Renews a certificate now.
+    ///
+    /// # Errors
+    /// Why not.
+    fn renew_acme(&self, _certificate: &str) -> Result<(), &'static str> {
+        Err("it has no 'acme'")
+    }
+
+    /// The record of a domain is set; how many are still waited for.
+    ///
+    /// # Errors
+    /// Nobody waits for it.
+    fn confirm_acme(&self, _certificate: &str, _domain: &str) -> Result<usize, &'static str> {
+        Err("it has no 'acme'")
+    }
 
     /// Asks a responder for an OCSP response; `None` when the process is leaving.
     fn update_ocsp(&self, job: proxy_tls::live::Job) -> Later<Option<proxy_tls::live::Course>>;

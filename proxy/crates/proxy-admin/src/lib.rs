@@ -36,8 +36,8 @@ mod tests;
 pub mod words;
 
 pub use context::{
-    Admin, CliSocket, L4Filter, L4Flow, L4Row, L4View, Later, ProcessFacts, ProcessView, Product,
-    SessionInfo,
+    AcmeRow, Admin, CliSocket, L4Filter, L4Flow, L4Row, L4View, Later, ProcessFacts, ProcessView,
+    Product, SessionInfo,
 };
 pub use level::Level;
 pub use session::{PAYLOAD_MAX, serve};

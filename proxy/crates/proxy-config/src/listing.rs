@@ -9,7 +9,7 @@ use crate::line::{
     balance, bind, cert, error_page, filter, option, rules, server, stats, timeout, tls,
 };
 use crate::section::{
-    cache, crt_store, global, healthcheck, mailers, other, peers, proxy, resolvers, userlist,
+    acme, cache, crt_store, global, healthcheck, mailers, other, peers, proxy, resolvers, userlist,
 };
 
 /// One keyword of one table.
@@ -54,6 +54,7 @@ pub fn entries() -> Vec<Entry> {
     add(&mut all, "listen", "tcp-response", rules::TCP_RESPONSE);
     add(&mut all, "crt-list", "", cert::OPTIONS);
     add(&mut all, "cache", "", cache::CACHE);
+    add(&mut all, "acme", "", acme::ACME);
     add(&mut all, "crt-store", "", crt_store::CRT_STORE);
     add(&mut all, "log-forward", "", crate::section::log_forward::LOG_FORWARD);
     add(&mut all, "log-forward", "option", crate::section::log_forward::OPTIONS);

@@ -17,7 +17,7 @@ use crate::model::{
     Resolvers, Userlist,
 };
 use crate::section::{
-    cache, crt_store, global, healthcheck, mailers, other, peers, proxy, resolvers, userlist,
+    acme, cache, crt_store, global, healthcheck, mailers, other, peers, proxy, resolvers, userlist,
 };
 use crate::section::{log_forward, log_profile, ring};
 use crate::source::{Source, Sources};
@@ -38,6 +38,7 @@ enum Current {
     Resolvers(Box<Resolvers>),
     Userlist(Userlist),
     Cache(Cache),
+    Acme(Box<model::Acme>),
     CrtStore(CrtStore),
     HealthCheck(Box<HealthCheck>),
     Mailers(Mailers),
@@ -55,6 +56,7 @@ const PROXY_SECTIONS: &[(&str, ProxyKind)] = &[
 pub(crate) fn section_names() -> impl Iterator<Item = &'static str> {
     let proxies = PROXY_SECTIONS.iter().map(|(name, _)| *name);
     let own = [
+        "acme",
         "crt-store",
         "global",
         "healthcheck",
@@ -135,6 +137,7 @@ impl Reader<'_, '_> {
                 Current::Resolvers(section) => section.name.value.as_str(),
                 Current::Userlist(list) => list.name.value.as_str(),
                 Current::Cache(_) => "cache",
+                Current::Acme(section) => section.name.value.as_str(),
                 Current::CrtStore(_) => "crt-store",
                 Current::HealthCheck(section) => section.name.value.as_str(),
                 Current::Mailers(section) => section.name.value.as_str(),
@@ -197,6 +200,10 @@ impl Reader<'_, '_> {
                 cache::check(self.cx, &section);
                 self.config.caches.push(section);
             }
+            Current::Acme(section) => {
+                acme::check(self.cx, &section);
+                self.config.acmes.push(*section);
+            }
             Current::CrtStore(store) => self.config.crt_stores.push(store),
             Current::Mailers(section) => self.config.mailers.push(section),
             Current::HealthCheck(section) => {
@@ -253,6 +260,7 @@ impl Reader<'_, '_> {
             Current::Userlist(list) => userlist::line(self.cx, list, &mut args),
             Current::Peers(section) => peers::line(self.cx, section, &mut args),
             Current::Cache(section) => cache::line(self.cx, section, &mut args),
+            Current::Acme(section) => acme::line(self.cx, section, &mut args),
             Current::CrtStore(store) => crt_store::line(self.cx, store, &mut args),
             Current::Mailers(section) => mailers::line(self.cx, section, &mut args),
             Current::HealthCheck(section) => healthcheck::line(self.cx, section, &mut args),
@@ -351,6 +359,21 @@ impl Reader<'_, '_> {
                 self.cx.report(diagnostic.label(known.name.span, "here"));
             }
             self.current = Current::Cache(section);
+            return true;
+        }
+        if name == "acme" {
+            self.close_section();
+            let section = acme::open(self.cx, &mut Args::new(words));
+            if self.config.global.expose_experimental_directives.is_none() {
+                let message = "section 'acme' is experimental: set 'expose-experimental-directives' in the \
+                               global section to use it";
+                self.cx.alert(section.name.span, message);
+            }
+            if self.config.acmes.iter().any(|known| known.name.value == section.name.value) {
+                let message = format!("acme section '{}' exists already", section.name);
+                self.cx.alert(section.name.span, message);
+            }
+            self.current = Current::Acme(Box::new(section));
             return true;
         }
         if name == "crt-store" {

@@ -107,7 +107,7 @@ async fn resolve(section: Rc<Section>, entries: Rc<RefCell<FxHashMap<Key, Entry>
     let found = section.lookup(&key.1, Want::Addresses(key.2)).await;
     let addresses = match found {
         Ok((_, Answer::Addresses(addresses))) => addresses,
-        Ok((_, Answer::Services(_))) | Err(_) => Vec::new(),
+        Ok((_, Answer::Services(_) | Answer::Texts(_))) | Err(_) => Vec::new(),
     };
     let mut entries = entries.borrow_mut();
     let waiting = match entries.remove(&key) {

@@ -28,6 +28,7 @@ pub(crate) enum Want {
     /// Addresses, of the preferred family first.
     Addresses(Family),
     Services,
+    Texts,
 }
 
 /// An answer, and the index of the nameserver that gave it first.
@@ -51,6 +52,7 @@ impl Section {
         let kinds: Vec<Kind> = match want {
             Want::Addresses(prefer) => self.families.in_order(prefer).map(Kind::Address).collect(),
             Want::Services => vec![Kind::Service],
+            Want::Texts => vec![Kind::Text],
         };
         // Never closed.
         let Ok(_slot) = self.slots.acquire().await else { return Err(Failure::Other) };

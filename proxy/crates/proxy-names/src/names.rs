@@ -8,7 +8,7 @@ use crate::lookup::{Section, Want};
 use crate::question::Question;
 use crate::servers::{self, Watched};
 use crate::spec::NamesSpec;
-use crate::wire::{self, BadName, Kind};
+use crate::wire::{self, Answer, BadName, Kind};
 use proxy_state::{Now, Registry, Server};
 use rustc_hash::FxHashMap;
 use std::cell::RefCell;
@@ -116,6 +116,16 @@ impl Names {
             questions: RefCell::default(),
             desk: Desk::default(),
         })
+    }
+
+    /// What the TXT records of a name say, by a section; nothing when there are none, or no such section.
+    pub async fn texts(&self, section: &str, name: &str) -> Vec<Vec<u8>> {
+        let section = self.sections.iter().find(|known| known.spec.name == section);
+        let Some(section) = section.cloned() else { return Vec::new() };
+        match section.lookup(name, Want::Texts).await {
+            Ok((_, Answer::Texts(texts))) => texts,
+            Ok(_) | Err(_) => Vec::new(),
+        }
     }
 
     /// Starts to resolve, on the current thread's local task set.

@@ -66,6 +66,8 @@ impl Question {
                     Answer::Services(fresh) => {
                         self.services.borrow_mut().update(fresh, now, hold.obsolete);
                     }
+                    // Nobody watches those.
+                    Answer::Texts(_) => {}
                 }
                 Ok(Some(nameserver))
             }

@@ -170,6 +170,7 @@ pub(crate) fn answered(names: &Rc<Names>, question: &Rc<Question>, nameserver: u
     match question.want {
         Want::Addresses(_) => addresses(names, question, nameserver),
         Want::Services => services(names, question, nameserver),
+        Want::Texts => {}
     }
 }
 
@@ -201,6 +202,7 @@ pub(crate) fn failed(names: &Rc<Names>, question: &Rc<Question>, failure: Failur
         match question.want {
             Want::Addresses(_) => watched.lose_address(&names.shared, reason(failure)),
             Want::Services => detach(names, &watched),
+            Want::Texts => {}
         }
     }
 }

@@ -20,6 +20,8 @@ pub enum Kind {
     Address(Family),
     /// SRV records.
     Service,
+    /// TXT records.
+    Text,
 }
 
 impl Kind {
@@ -28,6 +30,7 @@ impl Kind {
             Self::Address(Family::V4) => RecordType::A,
             Self::Address(Family::V6) => RecordType::AAAA,
             Self::Service => RecordType::SRV,
+            Self::Text => RecordType::TXT,
         }
     }
 }
@@ -91,6 +94,8 @@ pub enum Answer {
     Addresses(Vec<IpAddr>),
     /// At least one.
     Services(Vec<Service>),
+    /// At least one; the strings of a record in one.
+    Texts(Vec<Vec<u8>>),
 }
 
 /// A reply to the question.
@@ -196,6 +201,15 @@ fn records(message: &Message, question: &Question) -> Reply {
                 })
                 .collect();
             (!services.is_empty()).then_some(Answer::Services(services))
+        }
+        Kind::Text => {
+            let texts: Vec<Vec<u8>> = own
+                .filter_map(|record| match &record.data {
+                    RData::TXT(txt) => Some(txt.txt_data.concat()),
+                    _ => None,
+                })
+                .collect();
+            (!texts.is_empty()).then_some(Answer::Texts(texts))
         }
     };
     match answer {

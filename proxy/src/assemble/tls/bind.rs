@@ -303,6 +303,7 @@ impl Tls<'_> {
         let slots = self.store.listed(&line.certificate, &line.files).map_err(Some)?;
         for slot in &slots {
             self.store.updates(slot, line.ocsp_update).map_err(Some)?;
+            self.renewed(slot, &line.acme).map_err(Some)?;
         }
         let profile = if line.tls == BindTls::default() {
             profile.clone()

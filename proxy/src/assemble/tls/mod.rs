@@ -1,5 +1,6 @@
 //! TLS and the PROXY protocol of `bind` and `server` lines: files read, settings combined with their defaults.
 
+pub(crate) mod acme;
 mod bind;
 mod files;
 mod passphrase;
@@ -29,6 +30,8 @@ pub(crate) struct Tls<'a> {
     live: Arc<live::Store>,
     trusts: HashMap<Vec<String>, Option<Arc<Trust>>>,
     ticket_keys: HashMap<String, Option<Arc<TicketKeys>>>,
+    /// Certificates to be renewed.
+    wanted: Vec<acme::Wanted>,
 }
 
 impl<'a> Tls<'a> {
@@ -51,6 +54,7 @@ impl<'a> Tls<'a> {
             live,
             trusts: HashMap::new(),
             ticket_keys: HashMap::new(),
+            wanted: Vec::new(),
         };
         for section in &config.crt_stores {
             tls.section(section, diagnostics);
@@ -93,7 +97,11 @@ impl<'a> Tls<'a> {
                     .push(Diagnostic::alert(message).at(load.span).label(bind.span, "used here"));
                 continue;
             }
-            if let Err(error) = self.store.declare(section, load) {
+            let declared = self.store.declare(section, load);
+            if let Err(error) = declared.and_then(|slot| match slot {
+                Some(slot) => self.renewed(&slot, &load.acme),
+                None => Ok(()),
+            }) {
                 diagnostics.push(Diagnostic::alert(error).at(load.span));
             }
         }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use proxy_config::crt_list;
-use proxy_config::model::{Bind, BindTls, Proxy, TlsGlobal, TlsSettings, TlsVerify};
+use proxy_config::model::{AcmeCert, Bind, BindTls, Proxy, TlsGlobal, TlsSettings, TlsVerify};
 use proxy_tls::listener::{Options, Profile, Shared, Verify};
 use proxy_tls::live::{self, Made, Maker};
 use proxy_tls::verify::{Ignored, Trust};
@@ -135,6 +135,9 @@ impl Base {
 
     fn at_runtime(&self, options: &str, live: &Weak<live::Store>) -> Result<Made, String> {
         let line = crt_list::line(1, &format!("x [{options}]"), &mut Vec::new())?;
+        if line.acme != AcmeCert::default() {
+            return Err("'acme', 'domains' and 'ips' cannot be changed at run time".to_owned());
+        }
         let trusted = |files: &[&Spanned<String>], crl: Option<&Spanned<String>>| {
             let live = live.upgrade().ok_or_else(|| Fault::from("leaving".to_owned()))?;
             let path = |file: &Spanned<String>| files::path(&file.value, self.ca_base.as_ref());

@@ -4,10 +4,11 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use proxy_config::model::{CertFiles as Files, CertLoad, CrtStore, TlsGlobal};
+use proxy_acme::{CertificateKey, KeyKind};
+use proxy_config::model::{AcmeCert, CertFiles as Files, CertLoad, CrtStore, TlsGlobal};
 use proxy_tls::listener::Slot;
 use proxy_tls::live;
-use proxy_tls::material::Certificate;
+use proxy_tls::material::{Certificate, Parts};
 use proxy_tls::rustls::pki_types::CertificateDer;
 
 use proxy_types::Spanned;
@@ -110,14 +111,18 @@ impl<'a> Store<'a> {
     ///
     /// # Errors
     /// It cannot be used.
-    pub(super) fn declare(&mut self, section: &CrtStore, load: &CertLoad) -> Result<(), String> {
+    pub(super) fn declare(
+        &mut self,
+        section: &CrtStore,
+        load: &CertLoad,
+    ) -> Result<Option<Arc<Slot>>, String> {
         let global = self.global;
         let crt_base = section.crt_base.as_ref().or(global.crt_base.as_ref());
         let key_base = section.key_base.as_ref().or(global.key_base.as_ref());
         let text = |file: &Option<Spanned<String>>, base: Option<&Spanned<String>>| {
             file.as_ref().map(|file| files::path(&file.value, base))
         };
-        let Some(path) = text(&load.crt, crt_base) else { return Ok(()) };
+        let Some(path) = text(&load.crt, crt_base) else { return Ok(None) };
         let extra = Files {
             key: text(&load.key, key_base),
             ocsp: text(&load.ocsp, crt_base),
@@ -134,7 +139,11 @@ impl<'a> Store<'a> {
         if self.slots.contains_key(&name) {
             return Err(format!("the certificate '{name}' is declared already"));
         }
-        let certificate = self.load(&path, &extra)?;
+        let certificate = if load.acme.is_on() && !Path::new(&path).exists() {
+            temporary(&load.acme).map_err(|error| format!("'{path}': {error}"))?
+        } else {
+            self.load(&path, &extra)?
+        };
         let slot = Arc::new(Slot::new(name.as_str(), Arc::new(certificate)));
         self.live.insert(slot.clone());
         if let Some(update) = load.ocsp_update {
@@ -145,8 +154,8 @@ impl<'a> Store<'a> {
         if store.is_empty() {
             self.slots.insert(path, slot.clone());
         }
-        self.slots.insert(name, slot);
-        Ok(())
+        self.slots.insert(name, slot.clone());
+        Ok(Some(slot))
     }
 
     fn one(&mut self, path: &str, extra: &Files) -> Result<Arc<Slot>, String> {
@@ -277,6 +286,14 @@ impl<'a> Store<'a> {
         });
         Ok(fitting.next().cloned().unwrap_or_default())
     }
+}
+
+/// A certificate for the time until an authority has signed one.
+fn temporary(acme: &AcmeCert) -> Result<Certificate, String> {
+    let key = CertificateKey::generate(KeyKind::P256)?;
+    let certificate = proxy_acme::temporary(&key, &acme.domains, &acme.ips)?;
+    let own = Parts::new(vec![certificate], Some(key.der()));
+    Certificate::new(own, None, None).map_err(|error| error.to_string())
 }
 
 /// Seconds since 1970.

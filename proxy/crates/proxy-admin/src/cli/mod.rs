@@ -1,5 +1,6 @@
 //! The commands, one file per family. Each file ends in a table of its rows.
 
+mod acme;
 mod backend;
 mod cache;
 mod counters;
@@ -27,6 +28,7 @@ use crate::command::Command;
 
 /// Every table.
 pub static TABLES: &[&[Command]] = &[
+    acme::COMMANDS,
     backend::COMMANDS,
     cache::COMMANDS,
     counters::COMMANDS,

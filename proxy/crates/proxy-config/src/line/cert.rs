@@ -9,6 +9,7 @@ use crate::context::{Context, Parsed};
 use crate::keyword::{On, Row, Support, Table, find, row, suggest};
 use crate::model::{CertLine, Proxy, TlsSettings};
 use crate::place::check_shape;
+use crate::section::acme;
 
 const M: &str = "5.1";
 
@@ -30,9 +31,18 @@ const fn own(
 }
 
 const FILES: &[Row<Parse<CertLine>>] = &[
+    own("acme", "<section>", "renewed by ACME", |cx, line, args| {
+        acme::option(cx, &mut line.acme, "acme", args).map(drop)
+    }),
     own("crt", "<filename>", "the certificate", |cx, line, args| {
         line.certificate = args.string(cx, "a file")?.value;
         Ok(())
+    }),
+    own("domains", "<list>", "names to be proven by ACME", |cx, line, args| {
+        acme::option(cx, &mut line.acme, "domains", args).map(drop)
+    }),
+    own("ips", "<list>", "addresses to be proven by ACME", |cx, line, args| {
+        acme::option(cx, &mut line.acme, "ips", args).map(drop)
     }),
     own("issuer", "<filename>", "who signed the certificate", |cx, line, args| {
         line.files.issuer = Some(args.string(cx, "a file")?.value);

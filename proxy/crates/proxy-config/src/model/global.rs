@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use proxy_types::{Span, Spanned};
 
-use super::{AcceptFamily, Bind, Cpus, L4Hook, L4Mode, L4Policy, LogTarget, TlsGlobal, UnixAccess};
+use super::{
+    AcceptFamily, AddressFamily, Bind, Cpus, L4Hook, L4Mode, L4Policy, LogTarget, TlsGlobal,
+    UnixAccess,
+};
 use crate::lexer::Word;
 
 /// Process-wide settings. Several `global` sections add up.
@@ -33,6 +36,8 @@ pub struct Global {
     pub dns_accept_family: Option<Spanned<AcceptFamily>>,
     /// `httpclient.resolvers.disabled`.
     pub no_default_resolvers: Option<Spanned<bool>>,
+    /// `httpclient.*`.
+    pub http_client: HttpClient,
     pub default_path: Option<Spanned<DefaultPath>>,
     pub description: Option<Word>,
     pub expose_deprecated_directives: Option<Span>,
@@ -288,4 +293,18 @@ pub struct SetVar {
     /// An expression, or a format.
     pub value: Word,
     pub is_format: bool,
+}
+
+/// `httpclient.*` (3.4): how what this program asks for itself is sent.
+#[derive(Clone, Debug, Default)]
+pub struct HttpClient {
+    pub prefer: Option<Spanned<AddressFamily>>,
+    /// 3 by default.
+    pub retries: Option<Spanned<u32>>,
+    /// `@system-ca` by default.
+    pub ca_file: Option<Spanned<String>>,
+    /// On by default.
+    pub verify: Option<Spanned<bool>>,
+    /// 5 s by default.
+    pub connect: Option<Spanned<Duration>>,
 }

@@ -10,6 +10,7 @@
 //! - Rules, ACLs and conditions are kept as the words that were written ([`RuleLine`], [`AclLine`],
 //!   [`Condition`]); `proxy-rules` compiles them.
 
+mod acme;
 mod balance;
 mod bind;
 mod cache;
@@ -34,6 +35,7 @@ mod timeout;
 mod tls;
 mod users;
 
+pub use acme::{Acme, AcmeCert, AcmeChallenge, AcmeCurve, AcmeKeyType, AcmeMac, AcmeReady};
 pub use balance::{Affinity, Balance, HashFunction, HashKey, HashType};
 pub use bind::{Bind, CliLevel, SeverityOutput, Shards, UnixAccess};
 pub use cache::{Cache, EarlyHints};
@@ -43,7 +45,8 @@ pub use filter::{
     Filters,
 };
 pub use global::{
-    CloseSpread, DefaultPath, Global, MasterWorker, SetVar, StatsGlobal, Tune, TuneH2, TuneH2Side,
+    CloseSpread, DefaultPath, Global, HttpClient, MasterWorker, SetVar, StatsGlobal, Tune, TuneH2,
+    TuneH2Side,
 };
 pub use l4::{L4Hook, L4Mode, L4Policy};
 pub use log::{
@@ -97,6 +100,8 @@ pub struct Config {
     /// `healthcheck` sections.
     pub healthchecks: Vec<HealthCheck>,
     pub caches: Vec<Cache>,
+    /// `acme` sections.
+    pub acmes: Vec<Acme>,
     /// `crt-store` sections.
     pub crt_stores: Vec<CrtStore>,
     /// `log-profile` sections.

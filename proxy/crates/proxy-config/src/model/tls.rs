@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use proxy_types::{Span, Spanned};
 
+use super::AcmeCert;
 use crate::lexer::Word;
 
 /// Versions of the protocol, oldest first.
@@ -98,6 +99,8 @@ pub struct CertLine {
     pub files: CertFiles,
     /// `ocsp-update`.
     pub ocsp_update: Option<bool>,
+    /// `acme`, `domains` and `ips`.
+    pub acme: AcmeCert,
     /// The options as they were written, for `show ssl crt-list`.
     pub options: String,
     pub tls: BindTls,
@@ -192,6 +195,8 @@ pub struct TlsGlobal {
     /// `ssl-passphrase-cmd`: a program and its arguments.
     pub passphrase_cmd: Option<Vec<Spanned<String>>>,
     pub ocsp: OcspGlobal,
+    /// `acme.scheduler`: on (`auto`) by default.
+    pub acme_scheduler: Option<Spanned<bool>>,
 }
 
 impl TlsGlobal {
@@ -283,4 +288,6 @@ pub struct CertLoad {
     pub issuer: Option<Spanned<String>>,
     pub alias: Option<Spanned<String>>,
     pub ocsp_update: Option<Spanned<bool>>,
+    /// `acme`, `domains` and `ips`.
+    pub acme: AcmeCert,
 }

@@ -1,5 +1,6 @@
 //! What no single line can tell: names that are referred to, duplicates, settings that do not fit together.
 
+mod acme;
 mod binds;
 mod defaults;
 mod filters;
@@ -34,6 +35,7 @@ pub(crate) fn resolve(cx: &mut Context<'_>, sources: &Sources, config: &mut Conf
             timeouts::check(cx, proxy);
         }
     }
+    acme::check(cx, config);
     tls::check(cx, config);
     logs::check(cx, config);
     modes::check(cx, config);

@@ -7,6 +7,7 @@ use crate::context::{Context, Parsed};
 use crate::keyword::{On, Table, find, row, suggest};
 use crate::line::cert::NO_TIMESTAMPS;
 use crate::model::{CertLoad, CrtStore};
+use crate::section::acme;
 
 type Parse = fn(&mut Context<'_>, &mut CrtStore, &mut Args<'_>) -> Parsed;
 
@@ -50,7 +51,11 @@ fn load(cx: &mut Context<'_>, store: &mut CrtStore, args: &mut Args<'_>) -> Pars
                 cx.warn(file.span, NO_TIMESTAMPS);
                 continue;
             }
-            "acme" | "domains" | "ips" | "keytype" | "bits" | "curves" => {
+            "acme" | "domains" | "ips" => {
+                acme::option(cx, &mut load.acme, &word.value, args)?;
+                continue;
+            }
+            "keytype" | "bits" | "curves" => {
                 let message = format!("'load' : '{}': known, not carried yet", word.value);
                 return Err(cx.alert(word.span, message));
             }

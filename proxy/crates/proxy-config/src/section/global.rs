@@ -52,19 +52,7 @@ pub(crate) const GLOBAL: Table<Parse> = &[
             "tune.vars.txn-max-size",
         ],
     ),
-    &not_yet(
-        On::HERE,
-        "3.4",
-        "HTTP client",
-        [
-            "httpclient.resolvers.id",
-            "httpclient.resolvers.prefer",
-            "httpclient.retries",
-            "httpclient.ssl.ca-file",
-            "httpclient.ssl.verify",
-            "httpclient.timeout.connect",
-        ],
-    ),
+    &not_yet(On::HERE, "3.4", "HTTP client", ["httpclient.resolvers.id"]),
     &not_yet(On::HERE, "3.2", "Lua", ["lua-load", "lua-load-per-thread", "lua-prepend-path"]),
     &not_yet(
         On::HERE,
@@ -237,6 +225,58 @@ const PROCESS: &[Row<Parse>] = &[
         |cx, g, args| {
             let value = args.choice(cx, &[("on", true), ("off", false)])?;
             g.no_default_resolvers = Some(value);
+            args.end(cx)
+        },
+    ),
+    global(
+        "httpclient.resolvers.prefer",
+        "<ipv4|ipv6>",
+        "3.4",
+        "which addresses of authorities are tried first",
+        |cx, g, args| {
+            const FAMILIES: &[(&str, AddressFamily)] =
+                &[("ipv4", AddressFamily::V4), ("ipv6", AddressFamily::V6)];
+            g.http_client.prefer = Some(args.choice(cx, FAMILIES)?);
+            args.end(cx)
+        },
+    ),
+    global(
+        "httpclient.retries",
+        "<number>",
+        "3.4",
+        "attempts after the first to connect",
+        |cx, g, args| {
+            g.http_client.retries = Some(args.number(cx, 0..=100)?);
+            args.end(cx)
+        },
+    ),
+    global(
+        "httpclient.ssl.ca-file",
+        "<cafile>",
+        "3.4",
+        "who is trusted to say which server is which",
+        |cx, g, args| {
+            g.http_client.ca_file = Some(last_string(cx, args, "a file")?);
+            Ok(())
+        },
+    ),
+    global(
+        "httpclient.ssl.verify",
+        "[none|required]",
+        "3.4",
+        "whether servers must prove who they are",
+        |cx, g, args| {
+            g.http_client.verify = Some(args.choice(cx, &[("none", false), ("required", true)])?);
+            args.end(cx)
+        },
+    ),
+    global(
+        "httpclient.timeout.connect",
+        "<timeout>",
+        "3.4",
+        "longest time to connect",
+        |cx, g, args| {
+            g.http_client.connect = Some(args.timer(cx)?);
             args.end(cx)
         },
     ),

@@ -1,5 +1,6 @@
 //! Sections: what opens one, and a table of keywords for each.
 
+pub(crate) mod acme;
 pub(crate) mod cache;
 mod cpus;
 pub(crate) mod crt_store;

@@ -16,35 +16,6 @@ const fn section(name: &'static str, manual: &'static str, keywords: Table<()>) 
 
 pub(crate) const SECTIONS: &[OtherSection] = &[
     section(
-        "acme",
-        "12.8",
-        &[&not_yet(
-            On::HERE,
-            "12.8",
-            "TLS",
-            [
-                "account-key",
-                "acme-vars",
-                "bits",
-                "challenge",
-                "challenge-ready",
-                "contact",
-                "curves",
-                "directory",
-                "dns-delay",
-                "dns-timeout",
-                "eab-key-id",
-                "eab-mac-alg",
-                "eab-mac-key",
-                "keytype",
-                "map",
-                "profile",
-                "provider-name",
-                "reuse-key",
-            ],
-        )],
-    ),
-    section(
         "fcgi-app",
         "10.1",
         &[&not_yet(

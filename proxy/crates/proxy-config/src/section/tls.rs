@@ -12,12 +12,8 @@ use crate::model::{Bind, Global, LoadExtra, ServerTls, TlsSettings, TlsVerify};
 
 const M: &str = "3.1";
 
-pub(crate) const NOT_YET: &[Row<Parse>] = &not_yet(
-    On::HERE,
-    M,
-    "TLS",
-    ["acme.scheduler", "jwt.decrypt_alg_list", "jwt.decrypt_enc_list"],
-);
+pub(crate) const NOT_YET: &[Row<Parse>] =
+    &not_yet(On::HERE, M, "TLS", ["jwt.decrypt_alg_list", "jwt.decrypt_enc_list"]);
 
 /// What there is of OpenSSL only: engines, providers, finite field groups, how its memory and records are managed.
 pub(crate) const NO_EFFECT: &[Row<Parse>] = &no_effect(
@@ -45,6 +41,10 @@ fn text(cx: &mut Context<'_>, args: &mut Args<'_>, what: &str) -> Parsed<Option<
 }
 
 pub(crate) const GLOBAL: &[Row<Parse>] = &[
+    global("acme.scheduler", "{auto|off}", M, "renews certificates in time", |cx, g, args| {
+        g.tls.acme_scheduler = Some(args.choice(cx, &[("auto", true), ("off", false)])?);
+        args.end(cx)
+    }),
     global("ca-base", "<dir>", M, "where relative 'ca-file's start", |cx, g, args| {
         g.tls.ca_base = text(cx, args, "a directory")?;
         Ok(())

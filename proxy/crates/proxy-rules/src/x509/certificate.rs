@@ -207,6 +207,17 @@ pub fn readable_seconds(seconds: i64) -> String {
         .map_or_else(|_| "Bad time value".to_owned(), |time| readable_time(&time))
 }
 
+/// Seconds since 1970 as ISO 8601 has them: `2023-01-30T00:08:09Z`.
+pub fn iso_seconds(seconds: i64) -> String {
+    let Ok(time) = x509_parser::time::ASN1Time::from_timestamp(seconds) else {
+        return "-".to_owned();
+    };
+    let t = time.to_datetime();
+    let (month, day) = (u8::from(t.month()), t.day());
+    let (hour, minute, second) = (t.hour(), t.minute(), t.second());
+    format!("{}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z", t.year())
+}
+
 /// Seconds since 1970 as log lines have them: `30/Jan/2023:00:08:09 +0000`.
 pub fn log_seconds(seconds: i64) -> String {
     let text = readable_seconds(seconds);

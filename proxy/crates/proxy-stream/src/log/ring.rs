@@ -344,8 +344,11 @@ impl Drop for Reader {
 pub struct Rings(VecDeque<Arc<Ring>>);
 
 /// Rings that are always there: name, what it is, bytes.
-const BUILTIN: [(&str, &str, usize); 2] =
-    [("startup-logs", "startup logs", 64 * 1024), ("buf0", "in-memory ring buffer", 1024 * 1024)];
+const BUILTIN: [(&str, &str, usize); 3] = [
+    ("startup-logs", "startup logs", 64 * 1024),
+    ("buf0", "in-memory ring buffer", 1024 * 1024),
+    ("dpapi", "what is to be done for ACME", 64 * 1024),
+];
 
 impl Rings {
     /// Those that are always there.

@@ -136,21 +136,18 @@ impl Store {
             }
         };
         inner.draft = None;
-        let mut count = 0;
-        for bound in &inner.listeners {
-            let uses = bound.listener.with_entries(|entries| {
-                entries.iter().filter(|entry| Arc::ptr_eq(&entry.slot, &slot)).count()
-            });
-            if uses > 0 {
-                bound.listener.refresh();
-            }
-            count += uses;
-        }
-        for client in inner.clients().filter(|client| client.shows(&slot)) {
-            client.refresh().map_err(|error| LiveError::Text(error.to_string()))?;
-            count += 1;
-        }
-        Ok(count)
+        inner.take_up(&slot)
+    }
+
+    /// Puts a certificate in the place of one that is there, past any draft. Tells how many lines show it.
+    ///
+    /// # Errors
+    /// There is none of this name, or a server's settings could not be prepared.
+    pub fn install(&self, name: &str, certificate: Certificate) -> Result<usize, LiveError> {
+        let inner = self.inner.lock();
+        let slot = inner.slots.get(name).and_then(Option::as_ref).ok_or(LiveError::Unknown)?;
+        slot.replace(Arc::new(certificate));
+        inner.take_up(slot)
     }
 
     /// `abort ssl cert`.
@@ -187,6 +184,25 @@ impl Store {
 }
 
 impl Inner {
+    /// Has everyone who shows a certificate take up its change; tells how many do.
+    fn take_up(&self, slot: &Arc<Slot>) -> Result<usize, LiveError> {
+        let mut count = 0;
+        for bound in &self.listeners {
+            let uses = bound.listener.with_entries(|entries| {
+                entries.iter().filter(|entry| Arc::ptr_eq(&entry.slot, slot)).count()
+            });
+            if uses > 0 {
+                bound.listener.refresh();
+            }
+            count += uses;
+        }
+        for client in self.clients().filter(|client| client.shows(slot)) {
+            client.refresh().map_err(|error| LiveError::Text(error.to_string()))?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
     /// The certificate that a file name belongs to.
     fn find(&self, file: &str) -> Option<(String, Part)> {
         if self.slots.contains_key(file) {
