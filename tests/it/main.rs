@@ -37,6 +37,7 @@ mod queue;
 mod reload;
 mod retry;
 mod rings;
+mod server_connections;
 mod server_state;
 mod stats_page;
 mod stick;

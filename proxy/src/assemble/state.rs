@@ -217,6 +217,12 @@ fn listeners(
     for bind in &proxy.binds {
         let mut explicit = bind.id;
         let transport = tls.entrance(proxy, bind, diagnostics);
+        if let Some(proto) = bind.proto.filter(|proto| proto.value == model::Proto::None)
+            && proxy.settings.mode() == Mode::Http
+        {
+            let text = "'proto none' carries bytes, which mode http cannot do";
+            diagnostics.push(Diagnostic::alert(text).at(proto.span));
+        }
         for address in &bind.addresses {
             for addr in bind_addresses(address, overrides, diagnostics) {
                 specs.push(ListenerSpec {
@@ -226,6 +232,7 @@ fn listeners(
                     maxconn: bind.maxconn.map_or(0, |limit| limit.value),
                     transport: transport.clone(),
                     proto: proto(bind.proto),
+                    raw: bind.proto.is_some_and(|proto| proto.value == model::Proto::None),
                     idle_ping: bind.idle_ping.map(|every| every.value),
                 });
             }
@@ -349,10 +356,11 @@ pub(super) fn backend(
 }
 
 fn proto(written: Option<Spanned<model::Proto>>) -> Option<Proto> {
-    written.map(|proto| match proto.value {
-        model::Proto::H1 => Proto::H1,
-        model::Proto::H2 => Proto::H2,
-    })
+    match written?.value {
+        model::Proto::H1 => Some(Proto::H1),
+        model::Proto::H2 => Some(Proto::H2),
+        model::Proto::None => None,
+    }
 }
 
 /// The stick tables. One that `stick` rules name keeps servers.
@@ -578,6 +586,9 @@ pub(super) fn server(
             .inet()
     });
     spec.proto = proto(options.proto);
+    spec.ws = proto(options.ws);
+    spec.pool_low_conn = options.pool_low_conn.map_or(0, |most| most.value);
+    spec.strict_maxconn = options.strict_maxconn.is_some_and(|on| on.value);
     spec.idle_ping = options.idle_ping.map(|every| every.value);
     spec.max_reuse = options.max_reuse.and_then(|count| u32::try_from(count.value).ok());
     spec.pool_max_conn = options.pool_max_conn.and_then(|max| u32::try_from(max.value).ok());

@@ -21,6 +21,7 @@ use proxy_rules::sample::context::{Date, Shared};
 use proxy_rules::sample::{EvalCtx, Sample};
 use proxy_rules::users::{Password, User, Userlist};
 use proxy_rules::vars::ProcVars;
+use proxy_stream::backend::Mailboxes;
 use proxy_stream::env::{CloseSpread, Env};
 use proxy_stream::log::ring::Rings;
 use proxy_tls::live::Delays;
@@ -634,6 +635,10 @@ impl Assembled {
         }
         env.glitches = self.glitches;
         env.h2 = self.h2;
+        env.kill_cpu = config.global.tune.glitches_kill_cpu.map_or(0, |busy| busy.value);
+        if config.global.tune.idle_pool_shared.is_none_or(|shared| shared.value) {
+            env.mailboxes = Mailboxes::new(proxy_state::thread::workers());
+        }
         env.compression = self.compression;
         env.close_spread = match config.global.close_spread_time.map(|spread| spread.value) {
             None => CloseSpread::AtOnce,

@@ -189,6 +189,7 @@ fn admin() -> Rc<Admin> {
             maxconn: 0,
             transport: None,
             proto: None,
+            raw: false,
             idle_ping: None,
         }],
         ..FrontendSpec::default()
@@ -271,7 +272,11 @@ const HEADER_2_6: &str = "# pxname,svname,qcur,qmax,scur,smax,slim,stot,bin,bout
 #[test]
 fn stat_lines_are_those_of_haproxy() {
     assert!(stats::csv::header().starts_with(HEADER_2_6));
-    assert_eq!(stats::columns::COLUMNS.len(), 120, "118 is the last static column, then `-`");
+    assert_eq!(
+        stats::columns::COLUMNS.len(),
+        122,
+        "118 is the last static column, then `-`, then those of HTTP/1"
+    );
     let answer = talk(&admin(), Level::Admin, "show stat\n");
     // Rows of HAProxy 2.6 for the same configuration, up to column 102.
     let rows = [

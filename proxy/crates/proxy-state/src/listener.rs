@@ -25,6 +25,8 @@ pub struct ListenerSpec {
     pub transport: Option<Transport>,
     /// `proto`.
     pub proto: Option<Proto>,
+    /// `proto none`: never mode http.
+    pub raw: bool,
     /// `idle-ping`: how often a silent client of HTTP/2 is asked whether it lives.
     pub idle_ping: Option<Duration>,
 }
@@ -38,6 +40,8 @@ pub struct Listener {
     pub maxconn: u32,
     pub transport: Option<Transport>,
     pub proto: Option<Proto>,
+    /// `proto none`.
+    pub raw: bool,
     /// `idle-ping`.
     pub idle_ping: Option<Duration>,
     /// Sessions that live now.
@@ -54,6 +58,7 @@ impl Listener {
             maxconn: spec.maxconn,
             transport: spec.transport,
             proto: spec.proto,
+            raw: spec.raw,
             idle_ping: spec.idle_ping,
             sessions: Gauge::default(),
             counters: Counted::default(),

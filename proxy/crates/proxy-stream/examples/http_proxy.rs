@@ -91,6 +91,7 @@ fn main() {
             maxconn: 0,
             transport: None,
             proto: None,
+            raw: false,
             idle_ping: None,
         }],
         ..FrontendSpec::default()

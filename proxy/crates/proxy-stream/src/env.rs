@@ -39,6 +39,8 @@ pub struct Env {
     pub glitches: [Glitches; 2],
     /// `http-err-codes` and `http-fail-codes`: what `http_err_cnt` and `http_fail_cnt` count.
     pub codes: [StatusSet; 2],
+    /// `tune.glitches.kill.cpu-usage`: how busy a thread is that ends connections for their anomalies, in percent.
+    pub kill_cpu: u32,
     /// The pages of `http-errors` sections.
     pub http_errors: FxHashMap<Box<str>, ErrorReplies>,
     /// `h1-case-adjust`: names in lower case, and as HTTP/1 peers that insist get them.
@@ -57,6 +59,8 @@ pub struct Env {
     pub backends: Backs,
     /// Internal services by name, for `use-service`.
     pub services: Vec<(&'static str, Arc<dyn Service>)>,
+    /// Where threads ask each other for idle server connections.
+    pub mailboxes: crate::backend::Mailboxes,
     /// Who resolves names for `do-resolve`.
     pub names: Option<proxy_names::Asker>,
     /// Wakes the accept loops that wait for room.
@@ -136,6 +140,7 @@ impl Env {
             limits: Limits::default(),
             glitches: Default::default(),
             codes: [StatusSet::ERRORS, StatusSet::FAILURES],
+            kill_cpu: 0,
             http_errors: FxHashMap::default(),
             spellings: FxHashMap::default(),
             compression: Default::default(),
@@ -145,6 +150,7 @@ impl Env {
             log_uri_len: 1024,
             backends: Backs::default(),
             services: Vec::new(),
+            mailboxes: Default::default(),
             names: None,
             slots: Slots::new(),
         }

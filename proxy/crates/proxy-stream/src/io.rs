@@ -1,14 +1,17 @@
 //! One connection as the engine sees it: a byte stream and what was received but not used yet.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use proxy_net::Stream;
+use proxy_tls::rustls;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::mux::Framed;
 use crate::scratch;
+use crate::transport::TlsStream;
 
 /// A byte stream the engine can own. The seam to other kinds of transport.
 pub trait Io: AsyncRead + AsyncWrite + Unpin {
@@ -42,6 +45,12 @@ pub trait Io: AsyncRead + AsyncWrite + Unpin {
         None
     }
 
+    /// Leaves the thread, with what TLS holds, if this can be.
+    ///
+    /// # Errors
+    /// It cannot; it is as before.
+    fn detach(self: Box<Self>) -> Result<Detached, Box<dyn Io>>;
+
     /// Gives up the socket for splicing, or returns itself when there is none.
     ///
     /// # Errors
@@ -49,7 +58,32 @@ pub trait Io: AsyncRead + AsyncWrite + Unpin {
     fn into_socket(self: Box<Self>) -> Result<Stream, Box<dyn Io>>;
 }
 
+/// A connection between two threads.
+pub enum Detached {
+    Plain(OwnedFd),
+    Tls(OwnedFd, Box<rustls::Connection>),
+}
+
+impl Detached {
+    /// Makes it a connection of the running thread.
+    ///
+    /// # Errors
+    /// The reactor does not take it.
+    pub fn attach(self) -> io::Result<Box<dyn Io>> {
+        Ok(match self {
+            Self::Plain(fd) => Box::new(Stream::from_fd(fd)?),
+            Self::Tls(fd, tls) => Box::new(TlsStream::revive(Stream::from_fd(fd)?, *tls)),
+        })
+    }
+}
+
 impl Io for Stream {
+    fn detach(self: Box<Self>) -> Result<Detached, Box<dyn Io>> {
+        // A socket that the reactor does not let go of is closed.
+        let gone = |_| -> Box<dyn Io> { Box::new(Gone) };
+        self.into_fd().map(Detached::Plain).map_err(gone)
+    }
+
     fn socket(&self) -> Option<&Stream> {
         Some(self)
     }
@@ -87,12 +121,20 @@ impl AsyncWrite for Gone {
 }
 
 impl Io for Gone {
+    fn detach(self: Box<Self>) -> Result<Detached, Box<dyn Io>> {
+        Err(self)
+    }
+
     fn into_socket(self: Box<Self>) -> Result<Stream, Box<dyn Io>> {
         Err(self)
     }
 }
 
 impl Io for tokio::io::DuplexStream {
+    fn detach(self: Box<Self>) -> Result<Detached, Box<dyn Io>> {
+        Err(self)
+    }
+
     fn into_socket(self: Box<Self>) -> Result<Stream, Box<dyn Io>> {
         Err(self)
     }

@@ -25,6 +25,8 @@ use crate::transport;
 /// How long a closing connection is drained, so that the last answer is not lost to a reset.
 pub(crate) const LINGER: Duration = Duration::from_secs(1);
 
+/// Bytes of the HTTP/2 preface that look like a request line.
+const PREFACE_LINE: usize = 16;
 /// Bytes of the HTTP/2 preface that no HTTP/1 request begins with: its method and a blank are not enough.
 const PREFACE_SIGN: usize = 4;
 
@@ -416,13 +418,21 @@ impl Session {
                             if parse_request(data, &strict, &mut again).is_err() {
                                 facts.count_glitch(thread.now(thread.tick()));
                             }
-                            if glitches.exhausted(facts.link.glitches.get()) {
+                            if glitches.exhausted(facts.link.glitches.get())
+                                && thread.kills_glitches()
+                            {
                                 return Used { consumed, value: Some(HeadEnd::Killed) };
                             }
                         }
                         Used { consumed, value: Some(HeadEnd::Complete) }
                     }
-                    Err(error) => Used { consumed: 0, value: Some(HeadEnd::Bad(error)) },
+                    Err(mut error) => {
+                        // A method as good as any, but for this protocol.
+                        if data.starts_with(&PREFACE[..PREFACE_LINE]) {
+                            error.status = 405;
+                        }
+                        Used { consumed: 0, value: Some(HeadEnd::Bad(error)) }
+                    }
                 }
             };
             let read = if std::mem::take(fresh) {

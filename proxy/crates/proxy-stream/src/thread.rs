@@ -117,6 +117,15 @@ impl Thread {
                 timer::sleep(Duration::from_secs(1)).await;
             }
         });
+        if let Some(mut letters) = thread.env.mailboxes.open(proxy_state::thread::current()) {
+            let weak = Rc::downgrade(&thread);
+            tokio::task::spawn_local(async move {
+                while let Some(letter) = letters.recv().await {
+                    let Some(thread) = weak.upgrade() else { return };
+                    letter.obey(&mut thread.pool.borrow_mut());
+                }
+            });
+        }
         tokio::task::spawn_local(wake_on_shutdown(&thread));
         tokio::task::spawn_local(purge_on_maintenance(&thread));
         let (weak, stop) = (Rc::downgrade(&thread), thread.stop.clone());
@@ -137,7 +146,7 @@ impl Thread {
 
     /// Looks at how much of the last second the thread was running, when something depends on it.
     fn measure(&self) {
-        if self.env.compression.max_cpu >= 100 {
+        if self.env.compression.max_cpu >= 100 && self.env.kill_cpu == 0 {
             return;
         }
         let Ok(time) = nix::time::clock_gettime(nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID) else {
@@ -152,6 +161,11 @@ impl Thread {
     /// Share of the last second that the thread was running, in percent; 0 while nothing depends on it.
     pub(crate) fn busy_percent(&self) -> u32 {
         self.busy.get().1
+    }
+
+    /// Whether a connection with too many anomalies is to end now.
+    pub(crate) fn kills_glitches(&self) -> bool {
+        self.busy_percent() >= self.env.kill_cpu
     }
 
     /// The precise time.

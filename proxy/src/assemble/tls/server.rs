@@ -25,12 +25,20 @@ impl Tls<'_> {
         } else {
             None
         };
+        let pool_name =
+            server.options.pool_conn_name.as_ref().and_then(|text| {
+                self.rules.expression(proxy, text, Place::ServerSource, diagnostics)
+            });
         let exit = Exit {
             proxy: self.send_proxy(proxy, server, diagnostics),
             tls,
             source: self.source(proxy, server, diagnostics),
+            pool_name,
         };
-        let any = exit.proxy.is_some() || exit.tls.is_some() || exit.source.is_some();
+        let any = exit.proxy.is_some()
+            || exit.tls.is_some()
+            || exit.source.is_some()
+            || exit.pool_name.is_some();
         any.then(|| Arc::new(exit) as Transport)
     }
 

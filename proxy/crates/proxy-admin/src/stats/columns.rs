@@ -617,4 +617,16 @@ pub static COLUMNS: &[Column] = &[
         "Cache hits that sent early hints",
     ),
     col("-", "PNSV", |_| "-".into(), "End of the static columns"),
+    col(
+        "h1_spliced_bytes_in",
+        "MCPV",
+        count!(http spliced_in, F B),
+        "Body bytes received that the kernel carried",
+    ),
+    col(
+        "h1_spliced_bytes_out",
+        "MCPV",
+        count!(http spliced_out, F B),
+        "Body bytes sent that the kernel carried",
+    ),
 ];

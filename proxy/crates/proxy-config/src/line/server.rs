@@ -4,14 +4,14 @@ use proxy_types::{Address, Diagnostic, Endpoint, Host, PortSpec, Spanned, Transp
 
 use crate::args::Args;
 use crate::context::{Context, Parsed};
-use crate::keyword::{On, Row, Shape, Support, Table, find, inert, not_yet, row, suggest};
+use crate::keyword::{On, Row, Support, Table, find, not_yet, row, suggest};
 use crate::lexer::{Word, sub_span};
 use crate::line::server_draft::{Draft, Parse, here};
 use crate::line::shared::{guid, interface, is_name_char, proto};
 use crate::line::{names, server_check, server_from, tls_server};
 use crate::model::{
     HashKey, InitState, LogProto, NamedDefaultServer, Observe, OnError, OnMarkedDown, OnMarkedUp,
-    Peer, Proxy, ProxyKind, Ring, Server, ServerOptions, SourceAddress, UseSource,
+    Peer, Proto, Proxy, ProxyKind, Ring, Server, ServerOptions, SourceAddress, UseSource,
 };
 use crate::place::check_shape;
 
@@ -317,12 +317,45 @@ pub(crate) const OPTIONS: Table<Parse> = &[
                 Ok(())
             },
         ),
-        inert(
+        row(
+            "pool-conn-name",
+            On::HERE,
+            "<expr>",
+            M,
+            "what tells idle connections apart, in place of sni",
+            |cx, s, args| {
+                s.options.pool_conn_name = Some(args.string(cx, "an expression")?);
+                Ok(())
+            },
+        ),
+        row(
+            "strict-maxconn",
+            On::HERE,
+            "",
+            M,
+            "maxconn counts idle connections, too",
+            |_, s, args| {
+                s.options.strict_maxconn = here(args, true);
+                Ok(())
+            },
+        ),
+        row("ws", On::HERE, "{ auto | h1 | h2 }", M, "what carries WebSockets", |cx, s, args| {
+            const WAYS: &[(&str, Option<Proto>)] =
+                &[("auto", None), ("h1", Some(Proto::H1)), ("h2", Some(Proto::H2))];
+            let way = args.choice(cx, WAYS)?;
+            s.options.ws = way.value.map(|value| Spanned::new(value, way.span));
+            Ok(())
+        }),
+        row(
             "pool-low-conn",
             On::HERE,
+            "<max>",
             M,
-            Shape::Number(0, i32::MAX as i64),
-            "idle connections stay with their thread",
+            "idle connections below which a thread takes none of another",
+            |cx, s, args| {
+                s.options.pool_low_conn = Some(args.number(cx, 0..=i32::MAX as u32)?);
+                Ok(())
+            },
         ),
         row("pool-max-conn", On::HERE, "<max>", M, "idle connections kept", |cx, s, args| {
             s.options.pool_max_conn = Some(args.number(cx, -1..=i32::MAX)?);
@@ -461,13 +494,8 @@ pub(crate) const OPTIONS: Table<Parse> = &[
         "health checks",
         ["check-pool-conn-name", "check-reuse-pool", "no-check-reuse-pool"],
     ),
-    &not_yet(On::HERE, M, "persistence and queueing", ["stick", "strict-maxconn"]),
-    &not_yet(
-        On::HERE,
-        M,
-        "server connections",
-        ["pool-conn-name", "quic-cc-algo", "tcp-md5sig", "ws"],
-    ),
+    &not_yet(On::HERE, M, "persistence and queueing", ["stick"]),
+    &not_yet(On::HERE, M, "server connections", ["quic-cc-algo", "tcp-md5sig"]),
     &[
         row(
             "log-bufsize",

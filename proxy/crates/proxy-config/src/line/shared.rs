@@ -23,7 +23,7 @@ pub(crate) fn guid(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<Spanned<
 
 /// A protocol above TCP, by the name of HAProxy's multiplexer.
 pub(crate) fn proto(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<Spanned<Proto>> {
-    args.choice(cx, &[("h1", Proto::H1), ("h2", Proto::H2)])
+    args.choice(cx, &[("h1", Proto::H1), ("h2", Proto::H2), ("none", Proto::None)])
 }
 
 /// Longest name of a network interface.

@@ -216,6 +216,10 @@ pub struct Tune {
     pub cli_payload: Option<Spanned<u32>>,
     /// `tune.http.cookielen`: 63 bytes by default.
     pub http_cookielen: Option<Spanned<u32>>,
+    /// `tune.glitches.kill.cpu-usage`, in percent.
+    pub glitches_kill_cpu: Option<Spanned<u32>>,
+    /// `tune.idle-pool.shared` other than `off`.
+    pub idle_pool_shared: Option<Spanned<bool>>,
     /// `tune.http.logurilen`: 1024 bytes by default.
     pub http_logurilen: Option<Spanned<u32>>,
     /// `tune.http.maxhdr`: 101 by default.

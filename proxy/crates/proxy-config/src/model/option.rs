@@ -198,4 +198,6 @@ pub enum HttpReuse {
 pub enum Proto {
     H1,
     H2,
+    /// In mode tcp: the bytes as they come, whatever they are.
+    None,
 }

@@ -73,6 +73,8 @@ pub struct ServerOptions {
     pub maxqueue: Option<Spanned<u32>>,
     /// Requests that reuse a connection; `None` is no limit.
     pub max_reuse: Option<Spanned<i32>>,
+    /// Idle connections on one thread below which it takes none of another.
+    pub pool_low_conn: Option<Spanned<u32>>,
     /// Idle connections; negative is no limit.
     pub pool_max_conn: Option<Spanned<i32>>,
     pub pool_purge_delay: Option<Spanned<Duration>>,
@@ -80,6 +82,12 @@ pub struct ServerOptions {
     pub proto: Option<Spanned<Proto>>,
     /// `idle-ping`: how often silent servers of HTTP/2 are asked whether they live.
     pub idle_ping: Option<Spanned<Duration>>,
+    /// `pool-conn-name`: an expression whose value tells idle connections apart.
+    pub pool_conn_name: Option<Spanned<String>>,
+    /// `strict-maxconn`: idle connections count, too.
+    pub strict_maxconn: Option<Spanned<bool>>,
+    /// `ws`; `None` is its `auto`.
+    pub ws: Option<Spanned<Proto>>,
     /// TCP congestion control, by its name in the kernel.
     pub congestion: Option<Spanned<String>>,
     /// Network namespace to connect from.

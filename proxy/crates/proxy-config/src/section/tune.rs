@@ -97,11 +97,6 @@ pub(super) const NO_EFFECT: &[Row<Parse>] = &[
         Shape::Choice(&["shared", "per-thread-group"]),
         "threads share the table of descriptors",
     ),
-    idle(
-        "tune.glitches.kill.cpu-usage",
-        Shape::Number(0, 100),
-        "glitches are not weighed against CPU usage",
-    ),
     idle("tune.h1.zero-copy-fwd-recv", Shape::OnOff, "there is one way of forwarding"),
     idle("tune.h1.zero-copy-fwd-send", Shape::OnOff, "there is one way of forwarding"),
     idle(
@@ -120,11 +115,6 @@ pub(super) const NO_EFFECT: &[Row<Parse>] = &[
         "a connection yields after each buffer of frames",
     ),
     idle("tune.h2.zero-copy-fwd-send", Shape::OnOff, "there is one way of forwarding"),
-    idle(
-        "tune.idle-pool.shared",
-        Shape::Choice(&["full", "on", "off"]),
-        "idle connections stay with their thread",
-    ),
     idle("tune.idletimer", Shape::Timer, "idle streams are not guessed"),
     idle(
         "tune.listener.default-shards",
@@ -493,6 +483,27 @@ pub(super) const H2: &[Row<Parse>] = &[
         "mistakes after which a client's connection ends",
         |cx, g, args| {
             g.tune.h2.front.glitches = Some(args.number(cx, 0..=COUNT_MAX)?);
+            args.end(cx)
+        },
+    ),
+    global(
+        "tune.glitches.kill.cpu-usage",
+        "<number>",
+        "3.2",
+        "how busy a thread has to be to end connections for their mistakes",
+        |cx, g, args| {
+            g.tune.glitches_kill_cpu = Some(args.number(cx, 0..=100)?);
+            args.end(cx)
+        },
+    ),
+    global(
+        "tune.idle-pool.shared",
+        "{full|on|off}",
+        "3.2",
+        "threads take idle connections of each other, whatever their groups",
+        |cx, g, args| {
+            let choices = [("full", true), ("on", true), ("off", false)];
+            g.tune.idle_pool_shared = Some(args.choice(cx, &choices)?);
             args.end(cx)
         },
     ),

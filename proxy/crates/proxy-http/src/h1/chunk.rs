@@ -100,6 +100,22 @@ impl ChunkDecoder {
         self.state == State::Done
     }
 
+    /// Bytes of payload that come before the next framing.
+    #[must_use]
+    pub fn payload_left(&self) -> u64 {
+        if self.state == State::Data { self.left } else { 0 }
+    }
+
+    /// Takes note of payload that went another way, at most [`Self::payload_left`] bytes.
+    pub fn skip(&mut self, n: u64) {
+        if self.state == State::Data {
+            self.left = self.left.saturating_sub(n);
+            if self.left == 0 {
+                self.state = State::DataCr;
+            }
+        }
+    }
+
     /// The trailer lines that [`Keep::PayloadAndTrailers`] kept, line ends included.
     pub fn take_trailers(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.trailers)

@@ -249,6 +249,6 @@ impl Half {
     }
 }
 
-fn is_again(e: &io::Error) -> bool {
+pub(super) fn is_again(e: &io::Error) -> bool {
     matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

@@ -5,6 +5,7 @@
 //! its timeout is taken as having ended its direction; a client's reset is passed on to the server as a reset, a
 //! server's failure reaches the client as a plain close.
 
+mod bulk;
 mod half;
 mod pipe;
 
@@ -12,6 +13,7 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+pub use bulk::{Bulk, BulkError, Filled};
 pub use pipe::{pipes_used, set_max_pipes, set_pipe_size};
 
 use crate::Stream;

@@ -73,7 +73,13 @@ impl Pipe {
 
     /// Moves bytes from a socket; 0 is its end.
     pub(super) fn fill(&mut self, from: impl AsFd) -> io::Result<usize> {
-        let n = self.call(|e| splice(from, None, &e.write, None, CAPACITY as usize, flags()))?;
+        self.fill_up_to(from, CAPACITY as usize)
+    }
+
+    /// Moves up to `most` bytes from a socket; 0 is its end.
+    pub(super) fn fill_up_to(&mut self, from: impl AsFd, most: usize) -> io::Result<usize> {
+        let most = most.min(CAPACITY as usize);
+        let n = self.call(|e| splice(from, None, &e.write, None, most, flags()))?;
         self.filled += n;
         Ok(n)
     }

@@ -320,6 +320,10 @@ fn proto_http<'a>(cx: &EvalCtx<'a>, _: &'a Args, cursor: &mut Cursor) -> Option<
         return Some(Sample::Bool(true));
     }
     let Some(data) = cx.req_data else { return Some(Sample::Bool(false)) };
+    // HTTP/2 begins with something else.
+    if data.starts_with(proxy_http::h2::PREFACE) {
+        return Some(Sample::Bool(true));
+    }
     let mut head = proxy_http::RequestHead::default();
     match proxy_http::h1::parse_request(data, &proxy_http::h1::Limits::default(), &mut head) {
         Ok(proxy_http::h1::Progress::Complete { .. }) => Some(Sample::Bool(true)),

@@ -147,6 +147,15 @@ pub(super) const FETCHES: &[FetchDef] = &[
     )
     .eg(&[("http_first_req", Some("1"))]),
     FetchDef::new(
+        "internal.strm.is_htx",
+        &[],
+        Type::Bool,
+        Validity::of("YYYYYYYYYYYYYYYYYYYY.Y"),
+        is_http,
+        "True when the stream carries messages of HTTP.",
+    )
+    .eg(&[("internal.strm.is_htx", Some("1"))]),
+    FetchDef::new(
         "last_entity",
         &[],
         Type::Str,
@@ -296,6 +305,10 @@ pub(super) const FETCHES: &[FetchDef] = &[
 ];
 
 const KEPT_REQUEST: Validity = Validity::of("..YYYYYYYYYYYYYYYYY...");
+
+fn is_http<'a>(cx: &EvalCtx<'a>, _: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {
+    Some(Sample::Bool(cx.http))
+}
 
 fn number<'a>(n: impl TryInto<i64>) -> Option<Sample<'a>> {
     Some(Sample::Int(n.try_into().unwrap_or(i64::MAX)))

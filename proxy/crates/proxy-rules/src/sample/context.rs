@@ -136,6 +136,8 @@ pub struct EvalCtx<'a> {
     pub server: Option<&'a Server>,
     /// The connection to the server.
     pub server_connection: Option<&'a Connection>,
+    /// The stream carries messages of HTTP, not bytes.
+    pub http: bool,
     /// What its protocol counts.
     pub server_link: Option<&'a LinkFacts>,
     pub request: Option<&'a RequestHead>,
@@ -246,6 +248,7 @@ impl<'a> EvalCtx<'a> {
             backend: None,
             server: None,
             server_connection: None,
+            http: false,
             server_link: None,
             request: None,
             response: None,

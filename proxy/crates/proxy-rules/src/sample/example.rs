@@ -157,6 +157,7 @@ impl Traffic {
             backend: Some(&self.backend),
             server: Some(&self.server),
             server_connection: Some(&self.server_connection),
+            http: true,
             server_link: Some(&self.server_link),
             request: Some(&self.request),
             response: Some(&self.response),
@@ -283,6 +284,7 @@ fn registry() -> Arc<Registry> {
             maxconn: 0,
             transport: None,
             proto: None,
+            raw: false,
             idle_ping: None,
         }],
         ..FrontendSpec::default()

@@ -54,6 +54,8 @@ counters! {
         comp_rsp,
         /// Look-ups in caches, responses from there, and early hints from there.
         cache_lookups, cache_hits, cache_hint_hits,
+        /// Bytes of bodies that the kernel carried, from the client and to it (`h1_spliced_bytes_in`, `_out`).
+        spliced_in, spliced_out,
     }
 }
 
@@ -112,6 +114,8 @@ counters! {
         reuse,
         /// As a frontend's.
         comp_in, comp_out, comp_byp, comp_rsp, cache_lookups, cache_hits, cache_hint_hits,
+        /// As a frontend's, from servers and to them.
+        spliced_in, spliced_out,
     }
 }
 

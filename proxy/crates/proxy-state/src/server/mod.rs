@@ -61,6 +61,10 @@ pub struct Server {
     pub idle_safe: Gauge,
     /// Idle connections that were never reused (`idle_conn_cur`).
     pub idle_unsafe: Gauge,
+    /// Connections that are open, where `strict-maxconn` bounds them.
+    pub open_connections: Gauge,
+    /// Threads that have idle connections, one bit each.
+    idle_threads: AtomicU64,
     /// New sessions per second (`rate`).
     pub session_rate: Rate,
     pub counters: Counted<ServerCounters>,
@@ -183,6 +187,8 @@ impl Server {
             used_connections: Gauge::default(),
             idle_safe: Gauge::default(),
             idle_unsafe: Gauge::default(),
+            open_connections: Gauge::default(),
+            idle_threads: AtomicU64::new(0),
             session_rate: Rate::default(),
             counters: Counted::default(),
             times: Times::default(),
@@ -342,6 +348,28 @@ impl Server {
     /// `maxconn`: the highest limit on [`Server::sessions`]; 0 is no limit.
     pub fn maxconn(&self) -> u32 {
         self.maxconn.load(Ordering::Relaxed)
+    }
+
+    /// Says whether `thread` has idle connections. Threads beyond the 64th share bits.
+    pub fn tell_idle(&self, thread: usize, any: bool) {
+        let bit = 1 << (thread % 64);
+        if any {
+            self.idle_threads.fetch_or(bit, Ordering::Relaxed);
+        } else {
+            self.idle_threads.fetch_and(!bit, Ordering::Relaxed);
+        }
+    }
+
+    /// The threads that may have idle connections, one bit each.
+    pub fn idle_threads(&self) -> u64 {
+        self.idle_threads.load(Ordering::Relaxed)
+    }
+
+    /// Whether another thread than `own` has idle connections, and enough are there to take one
+    /// (configuration manual, 5.2 "pool-low-conn").
+    pub fn idle_elsewhere(&self, own: usize) -> bool {
+        self.idle_threads() & !(1 << (own % 64)) != 0
+            && self.idle_safe.get() + self.idle_unsafe.get() >= self.spec.pool_low_conn
     }
 
     /// Changes `maxconn`, and lets waiting sessions in when there is more room.

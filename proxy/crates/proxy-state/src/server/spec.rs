@@ -169,6 +169,12 @@ pub struct ServerSpec {
     pub redir: Option<String>,
     /// `proto`.
     pub proto: Option<crate::options::Proto>,
+    /// `ws`: what carries WebSockets; `None` is what carries the rest, and HTTP/1 where ALPN lets choose.
+    pub ws: Option<crate::options::Proto>,
+    /// `pool-low-conn`: with fewer idle connections, threads take none of each other.
+    pub pool_low_conn: u32,
+    /// `strict-maxconn`: no more connections than `maxconn`, idle ones included.
+    pub strict_maxconn: bool,
     /// `idle-ping`: how often a silent server of HTTP/2 is asked whether it lives.
     pub idle_ping: Option<Duration>,
 }
@@ -221,6 +227,9 @@ impl ServerSpec {
             max_reuse: None,
             redir: None,
             proto: None,
+            ws: None,
+            pool_low_conn: 0,
+            strict_maxconn: false,
             idle_ping: None,
         }
     }

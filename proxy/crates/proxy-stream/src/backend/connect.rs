@@ -23,7 +23,8 @@ use proxy_state::{Backend, ChooseInput, NoServer, Server, SockAddr};
 use proxy_types::{Mode, ServerId};
 
 use super::ends::Ends;
-use super::{Attached, Route, Shared};
+use super::reuse::Place;
+use super::{Attached, Idle, Route, Shared};
 use crate::env::Back;
 use crate::io::Conn;
 use crate::log;
@@ -61,30 +62,42 @@ pub(crate) async fn attach(s: &mut Session, x: &mut Exchange) -> Result<(), Faul
         }
         server.used_connections.inc();
         let addr = server.addr().clone();
-        let opening = opening(s, x, &back, &server);
+        let mut opening = opening(s, x, &back, &server);
         let ends = Ends::of(s, x);
         let key = ends.key(&server, &addr, opening.as_ref().map_or(0, Opening::key));
-        let idle = match reuse(s, x, &back, &server, &addr, key) {
-            Some(attached) => Some(attached),
-            None => Box::pin(share(s, x, &back, &server, key)).await,
+        let lane = lane(&server, x, opening.as_mut());
+        let idle = reuse(s, x, &back, &server, &addr, (key, lane))
+            .or_else(|| share(s, x, &back, &server, (key, lane)));
+        let idle = match idle {
+            None if lane != Lane::H2 && server.idle_elsewhere(proxy_state::thread::current()) => {
+                Box::pin(take_over(s, x, &back, &server, key)).await
+            }
+            idle => idle,
         };
         if let Some(attached) = idle {
             connected(s, x, attached);
             return Ok(());
         }
         // Boxed like every wait that most requests do without: an idle session pays for its largest.
-        match Box::pin(open(s, x, &back, &server, &addr, opening)).await {
-            Ok(opened) => {
+        let opened = match Box::pin(place(s, &server)).await {
+            Ok(place) => {
+                let opened = Box::pin(open(s, x, &back, &server, &addr, opening)).await;
+                opened.map(|opened| (opened, place))
+            }
+            Err(full) => Err(Failure::Connect(full.into())),
+        };
+        match opened {
+            Ok((opened, place)) => {
                 let shutdowns = server.shutdowns();
                 server.counters.local().connect.inc();
                 back.backend.counters.local().connect.inc();
                 let conn = Conn::new(opened.io);
-                let mut route = Route { key, facts: opened.facts, ..Route::default() };
+                let mut route = Route { key, facts: opened.facts, place, ..Route::default() };
                 if let Some(tls) = route.facts.as_ref().and_then(|facts| facts.tls.as_ref()) {
                     let now = s.thread.now(clock::coarse());
                     s.thread.env.registry().process.count_tls_to_server(now, tls.resumed);
                 }
-                let (conn, shared) = match speaks_h2(&server, &conn) {
+                let (conn, shared) = match speaks_h2(&server, &conn, lane) {
                     true => match Box::pin(dial(s, x, &back, &server, conn, &addr, &route)).await {
                         Ok((conn, shared)) => {
                             route.link = shared.route.link.clone();
@@ -172,11 +185,68 @@ fn redirects(server: &Server, x: &Exchange) -> bool {
         && matches!(x.request.method(), Method::Get | Method::Head)
 }
 
-/// Whether HTTP/2 is spoken on a connection to `server`: by `proto h2`, or because ALPN agreed on it.
-fn speaks_h2(server: &Server, conn: &Conn) -> bool {
-    match server.spec.proto {
-        Some(proto) => proto == Proto::H2,
-        None => conn.io.alpn() == Some(b"h2"),
+/// What a request has to be carried by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lane {
+    Any,
+    H1,
+    H2,
+}
+
+/// What carries a request to `server`: WebSockets may have their own way (configuration manual, 5.2 "ws"). A connection to
+/// be opened is made to agree.
+fn lane(server: &Server, x: &Exchange, opening: Option<&mut Opening>) -> Lane {
+    if !stream::asks_for_websocket(x) {
+        return Lane::Any;
+    }
+    match (server.spec.ws, server.spec.proto) {
+        (Some(proto), _) => {
+            let (protocol, lane) = match proto {
+                Proto::H1 => (&b"http/1.1"[..], Lane::H1),
+                Proto::H2 => (&b"h2"[..], Lane::H2),
+            };
+            if let Some(opening) = opening {
+                opening.agree_on(protocol);
+            }
+            lane
+        }
+        (None, Some(Proto::H1)) => Lane::H1,
+        (None, Some(Proto::H2)) => Lane::H2,
+        (None, None) => match opening {
+            Some(opening) if opening.offers(b"http/1.1") => {
+                opening.agree_on(b"http/1.1");
+                Lane::H1
+            }
+            Some(opening) if opening.offers(b"h2") => Lane::H2,
+            _ => Lane::H1,
+        },
+    }
+}
+
+/// Whether HTTP/2 is spoken on a connection to `server`: by `proto h2`, because ALPN agreed on it, or because the request
+/// wants it.
+fn speaks_h2(server: &Server, conn: &Conn, lane: Lane) -> bool {
+    match (lane, server.spec.proto) {
+        (Lane::H1, _) => false,
+        (Lane::H2, _) => conn.io.alpn().is_none_or(|agreed| agreed == b"h2"),
+        (Lane::Any, Some(proto)) => proto == Proto::H2,
+        (Lane::Any, None) => conn.io.alpn() == Some(b"h2"),
+    }
+}
+
+/// A place among the connections that a server with `strict-maxconn` may have: idle ones make room.
+async fn place(s: &Session, server: &Arc<Server>) -> Result<Option<Arc<Place>>, ConnectError> {
+    if !server.spec.strict_maxconn || server.maxconn() == 0 {
+        return Ok(None);
+    }
+    loop {
+        if let Some(place) = Place::take(server) {
+            return Ok(Some(place));
+        }
+        let closed = s.thread.pool.borrow_mut().close_one(server);
+        if !closed && !s.thread.env.mailboxes.make_room(server).await {
+            return Err(ConnectError { failure: ConnectFailure::Resource, cause: None });
+        }
     }
 }
 
@@ -194,10 +264,13 @@ async fn dial(
     let max = (env.limits.max_head, env.limits.max_headers);
     let dialed = h2::dial(conn, &env.h2, max, server.spec.idle_ping);
     let mut conn = dialed.open()?;
-    if x.request.flags().upgrade {
+    if x.record.request_read && x.request.flags().upgrade {
         let limit = in_force(x, back);
         let settled = timer::timeout(limit, dialed.settled(&mut conn)).await;
         settled.map_err(|_| Fault::ConnectTimeout)??;
+        if stream::asks_for_websocket(x) && !dialed.carries_tunnels() {
+            return Err(Fault::BadResponse);
+        }
     }
     let route = Route { link: dialed.facts(), ..route.clone() };
     let shared = Rc::new(Shared { dialed, addr: addr.clone(), route, uses: Cell::new(1) });
@@ -208,25 +281,27 @@ async fn dial(
 }
 
 /// A stream of a connection that other requests use, too, if this request may share one.
-async fn share(
-    s: &mut Session,
+fn share(
+    s: &Session,
     x: &Exchange,
     back: &Back,
     server: &Arc<Server>,
-    key: u64,
+    (key, lane): (u64, Lane),
 ) -> Option<Attached> {
-    if x.flow.fresh_only || !x.keep_server {
+    if x.flow.fresh_only || !x.keep_server || lane == Lane::H1 {
         return None;
     }
     let mode = back.backend.options.http_reuse;
     let first = s.requests == 1;
     loop {
         let shared = s.thread.pool.borrow_mut().share(server, key, mode, first)?;
+        if lane == Lane::H2 && !shared.dialed.carries_tunnels() {
+            return None;
+        }
         // One that ends at this moment has no room the next time.
         let Ok(conn) = shared.dialed.open() else { continue };
         shared.uses.set(shared.uses.get().saturating_add(1));
-        server.counters.local().reuse.inc();
-        back.backend.counters.local().reuse.inc();
+        count_reuse(back, server);
         let in_use = s.thread.pool.borrow_mut().begin_use(server, clock::coarse());
         return Some(Attached {
             server: server.clone(),
@@ -407,6 +482,10 @@ async fn wait(
     })
     .await;
     s.server_timer.disarm();
+    if turn.is_err() {
+        // It had its time in the queue.
+        x.record.queue_done.get_or_insert_with(|| s.thread.tick());
+    }
     turn
 }
 
@@ -417,9 +496,9 @@ fn reuse(
     back: &Back,
     server: &Arc<Server>,
     addr: &Arc<SockAddr>,
-    key: u64,
+    (key, lane): (u64, Lane),
 ) -> Option<Attached> {
-    if x.flow.fresh_only || !x.keep_server {
+    if x.flow.fresh_only || !x.keep_server || lane == Lane::H2 {
         return None;
     }
     let first = s.requests == 1;
@@ -433,25 +512,57 @@ fn reuse(
         HttpReuse::Safe if first => return None,
         mode => {
             let only_proven = mode == HttpReuse::Aggressive && first;
-            let mut pool = s.thread.pool.borrow_mut();
-            let idle = pool.take(server, key, only_proven)?;
-            Attached {
-                in_use: pool.begin_use(server, clock::coarse()),
-                shared: None,
-                server: server.clone(),
-                conn: idle.conn,
-                addr: idle.addr,
-                route: idle.route,
-                reused: true,
-                proven: idle.proven,
-                uses: idle.uses,
-                shutdowns: server.shutdowns(),
-            }
+            let idle = s.thread.pool.borrow_mut().take(server, key, only_proven)?;
+            wake_up(s, server, idle)
         }
     };
+    count_reuse(back, server);
+    Some(attached)
+}
+
+fn count_reuse(back: &Back, server: &Server) {
     server.counters.local().reuse.inc();
     back.backend.counters.local().reuse.inc();
-    Some(attached)
+}
+
+/// Puts an idle connection to use.
+fn wake_up(s: &Session, server: &Arc<Server>, idle: Idle) -> Attached {
+    let Idle { conn, addr, route, proven, uses } = idle;
+    Attached {
+        in_use: s.thread.pool.borrow_mut().begin_use(server, clock::coarse()),
+        shared: None,
+        server: server.clone(),
+        conn,
+        addr,
+        route,
+        reused: true,
+        proven,
+        uses,
+        shutdowns: server.shutdowns(),
+    }
+}
+
+/// An idle connection of another thread, if this request may use one.
+async fn take_over(
+    s: &Session,
+    x: &Exchange,
+    back: &Back,
+    server: &Arc<Server>,
+    key: u64,
+) -> Option<Attached> {
+    if x.flow.fresh_only || !x.keep_server {
+        return None;
+    }
+    let first = s.requests == 1;
+    let only_proven = match back.backend.options.http_reuse {
+        HttpReuse::Never => return None,
+        HttpReuse::Safe if first => return None,
+        HttpReuse::Aggressive => first,
+        HttpReuse::Safe | HttpReuse::Always => false,
+    };
+    let idle = s.thread.env.mailboxes.take(server, key, only_proven).await?;
+    count_reuse(back, server);
+    Some(wake_up(s, server, idle))
 }
 
 enum Failure {

@@ -3,8 +3,10 @@
 mod connect;
 mod ends;
 mod reuse;
+mod takeover;
 
 pub(crate) use connect::{
     Aim, OnEof, attach, client_left, count_redispatch, receive, redispatches, retries,
 };
 pub(crate) use reuse::{Attached, Idle, Own, Pool, Route, Shared};
+pub use takeover::Mailboxes;

@@ -23,6 +23,25 @@ pub(crate) struct Route {
     pub(crate) facts: Option<Arc<Connection>>,
     /// What its protocol counts.
     pub(crate) link: Rc<LinkFacts>,
+    /// Holds its place among the server's connections, where they are counted.
+    pub(crate) place: Option<Arc<Place>>,
+}
+
+/// One of the connections that a server with `strict-maxconn` may have.
+pub(crate) struct Place(Arc<Server>);
+
+impl Place {
+    /// Takes a place; `None` when all are taken.
+    pub(crate) fn take(server: &Arc<Server>) -> Option<Arc<Self>> {
+        let free = server.open_connections.try_inc(server.maxconn());
+        free.then(|| Arc::new(Self(server.clone())))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.open_connections.dec();
+    }
 }
 
 /// A connection to a server together with whose it is.
@@ -147,11 +166,21 @@ struct Shelf {
     /// Fewest idle connections since the last purge: those were not needed.
     spare: usize,
     purge_at: Tick,
+    /// Other threads were told that there are idle ones.
+    told: bool,
 }
 
 impl Shelf {
     fn idle(&self) -> usize {
         self.proven.len() + self.unproven.len()
+    }
+
+    /// Tells other threads whether there are idle ones, when that has changed.
+    fn tell(&mut self) {
+        let any = self.idle() > 0;
+        if std::mem::replace(&mut self.told, any) != any {
+            self.server.tell_idle(proxy_state::thread::current(), any);
+        }
     }
 
     /// Drops the connections that can carry nothing more.
@@ -188,6 +217,7 @@ impl Pool {
             need: Rc::default(),
             spare: 0,
             purge_at: now + server.spec.pool_purge_delay,
+            told: false,
         })
     }
 
@@ -217,7 +247,31 @@ impl Pool {
             }
         };
         shelf.spare = shelf.spare.min(shelf.idle());
+        shelf.tell();
         found
+    }
+
+    /// Closes an idle connection to `server`, the least useful first; false when there is none.
+    pub(crate) fn close_one(&mut self, server: &Arc<Server>) -> bool {
+        let Some(shelf) = self.shelves.get_mut(&key(server)) else { return false };
+        let list = if shelf.unproven.is_empty() { &mut shelf.proven } else { &mut shelf.unproven };
+        if !list.is_empty() {
+            let idle = list.remove(0);
+            count(&shelf.server, &idle, false);
+            idle.conn.reset_on_close();
+            shelf.tell();
+            return true;
+        }
+        let unused = shelf.shared.iter().position(|shared| shared.dialed.streams() == 0);
+        unused.map(|at| shelf.shared.remove(at)).is_some()
+    }
+
+    /// Keeps a connection that another thread had, whatever this one needs.
+    pub(crate) fn put_back(&mut self, server: &Arc<Server>, idle: Idle, now: Tick) {
+        let shelf = self.shelf(server, now);
+        count(server, &idle, true);
+        if idle.proven { &mut shelf.proven } else { &mut shelf.unproven }.push(idle);
+        shelf.tell();
     }
 
     /// A connection to `server` that began as `route` says and can carry one more request, if this one may share. `first` is the first
@@ -271,24 +325,29 @@ impl Pool {
     pub(crate) fn put(&mut self, server: &Arc<Server>, idle: Idle, now: Tick) {
         let held = server.idle_safe.get() + server.idle_unsafe.get();
         let full = server.spec.pool_max_conn.is_some_and(|max| held >= max);
+        // Few enough are kept whatever is needed.
+        let few = held < server.spec.pool_low_conn;
         let shelf = self.shelf(server, now);
         if shelf.idle() >= shelf.need.spare() {
             // Those that the server closed meanwhile are no reason to close this one.
             shelf.bury();
         }
-        if full || shelf.idle() >= shelf.need.spare() || !server.is_usable() {
+        let many = shelf.idle() >= shelf.need.spare() && !few;
+        if full || many || !server.is_usable() {
             idle.conn.reset_on_close();
+            shelf.tell();
             return;
         }
         count(server, &idle, true);
         if idle.proven { &mut shelf.proven } else { &mut shelf.unproven }.push(idle);
+        shelf.tell();
     }
 
     /// Closes dead connections and, once per `pool-purge-delay`, half of those that were not needed
     /// since the last time. To be called about once per second.
     pub(crate) fn purge(&mut self, now: Tick) {
         for shelf in self.shelves.values_mut() {
-            let server = &shelf.server;
+            let server = &shelf.server.clone();
             let usable = server.is_usable();
             let mut alive = |idle: &mut Idle| {
                 let current = Arc::ptr_eq(&idle.addr, &server.addr());
@@ -322,6 +381,7 @@ impl Pool {
                     !drop
                 });
             }
+            shelf.tell();
         }
         self.shelves.retain(|_, shelf| {
             shelf.idle() > 0 || !shelf.shared.is_empty() || Rc::strong_count(&shelf.need) > 1
@@ -330,9 +390,10 @@ impl Pool {
 
     /// Closes everything.
     pub(crate) fn clear(&mut self) {
-        for (_, shelf) in self.shelves.drain() {
-            let all = shelf.proven.iter().chain(&shelf.unproven);
-            all.for_each(|idle| count(&shelf.server, idle, false));
+        for (_, mut shelf) in self.shelves.drain() {
+            let all = shelf.proven.drain(..).chain(shelf.unproven.drain(..));
+            all.for_each(|idle| count(&shelf.server, &idle, false));
+            shelf.tell();
         }
     }
 }

@@ -163,6 +163,17 @@ pub(super) fn finish(s: &mut Session, x: &mut Exchange) {
     listener.bytes_out.add(record.bytes_out);
     listener.req_bytes_out.add(record.request_out);
     listener.res_bytes_in.add(record.response_in);
+    let (spliced_up, spliced_down) = (x.to_server.spliced, x.to_client.spliced);
+    if spliced_up + spliced_down > 0 {
+        front.spliced_in.add(spliced_up);
+        front.spliced_out.add(spliced_down);
+        if let Some(back) = &record.backend {
+            back.backend.counters.local().spliced_in.add(spliced_down);
+            back.backend.counters.local().spliced_out.add(spliced_up);
+        }
+        let process = &s.thread.env.registry().process;
+        process.counters.local().spliced_bytes_out.add(spliced_up + spliced_down);
+    }
     s.thread.env.registry().process.count_out(now, record.bytes_out + record.request_out);
     if let Some(status) = record.status {
         front.count_status(status);

@@ -36,6 +36,7 @@ use proxy_rules::capture::Captured;
 use proxy_rules::sample::context::{LastRule, Overrides};
 use proxy_rules::track::Tracked;
 use proxy_rules::vars::StreamVars;
+use proxy_state::options::ProxyOptions;
 use proxy_state::stick::data::id;
 
 pub use self::forwarded::{Forwarded, Part as ForwardedPart};
@@ -163,6 +164,20 @@ impl Exchange {
     pub(crate) fn is_complete(&self) -> bool {
         self.answered && self.flow.response_done && self.to_client.is_done()
     }
+}
+
+/// Whether the kernel may carry bodies of one direction (`option splice-auto` and its kin, of either side).
+fn splices(s: &Session, x: &Exchange, direction: impl Fn(&ProxyOptions) -> bool) -> bool {
+    let wants = |options: &ProxyOptions| options.splice_auto || direction(options);
+    wants(&s.front.frontend.options)
+        || x.backend.as_ref().is_some_and(|back| wants(&back.backend.options))
+}
+
+/// Whether the client asks for a WebSocket (RFC 6455).
+pub(crate) fn asks_for_websocket(x: &Exchange) -> bool {
+    x.record.request_read
+        && x.request.flags().upgrade
+        && x.request.headers().has_token(b"upgrade", b"websocket")
 }
 
 /// A timeout that a rule set, or the configured one.

@@ -423,6 +423,9 @@ pub(super) fn send_head(s: &mut Session, x: &mut Exchange) -> Result<(), Fault> 
     }
     let to = super::server_wire(conn);
     x.to_server.set_message(x.request.body(), from, to);
+    if x.flow.has_body && super::splices(s, x, |o| o.splice_request) {
+        x.to_server.allow_splice();
+    }
     compress::send_request(s, x, to);
     let Some(Attached { conn, .. }) = &mut x.server else { return Err(Fault::Internal) };
     let request = &x.request;

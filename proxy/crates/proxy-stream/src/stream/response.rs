@@ -267,6 +267,9 @@ pub(super) fn forward(s: &mut Session, x: &mut Exchange, from: Wire) -> Result<K
     }
     let to = x.client_wire(&s.client);
     x.to_client.set_message(body, from, to);
+    if super::splices(s, x, |o| o.splice_response) {
+        x.to_client.allow_splice();
+    }
     cache::keep(s, x, to);
     compress::on_response(s, x, to);
     send_head(s, x)?;

@@ -249,6 +249,7 @@ fn run(
     base.server = x.record.server.as_deref();
     base.server_connection = x.record.server_connection.as_deref();
     base.server_link = x.record.server_link.as_deref();
+    base.http = x.record.request_read;
     base.req_data = peeked.filter(|_| !response);
     base.vars = Some(&x.vars);
     base.captured = Some(&x.captured);
@@ -346,6 +347,7 @@ pub(super) fn on_server_content(
     base.server = x.record.server.as_deref();
     base.server_connection = x.record.server_connection.as_deref();
     base.server_link = x.record.server_link.as_deref();
+    base.http = x.record.request_read;
     base.res_data = Some(data.0);
     base.vars = Some(&x.vars);
     base.captured = Some(&x.captured);
@@ -464,6 +466,7 @@ pub(super) fn choose_backend(s: &Session, x: &Exchange) -> Option<Arc<Back>> {
     cx.session = Some(&s.facts);
     cx.frontend = Some(&front.frontend);
     show_request(s, x, &mut cx);
+    cx.http = x.record.request_read;
     cx.vars = Some(&x.vars);
     cx.tracked = Some(&x.tracked);
     let forced =

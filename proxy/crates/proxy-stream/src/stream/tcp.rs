@@ -55,13 +55,14 @@ async fn process(s: &mut Session, x: &mut Exchange) -> Result<Outcome, Fault> {
     if !inspect(s, x, None, &front.tcp_content, front.inspect_delay).await? {
         return Ok(Outcome::Done);
     }
+    let raw = s.facts.listener.raw;
     if x.effects.switch_mode.is_some() {
-        return Ok(Outcome::Http);
+        return if raw { Err(Fault::Internal) } else { Ok(Outcome::Http) };
     }
     log::step(s, x, Origin::TxnRequest);
     let back = rules::choose_backend(s, x).ok_or(Fault::NoServer)?;
     if back.backend.mode == Mode::Http {
-        return Ok(Outcome::Http);
+        return if raw { Err(Fault::Internal) } else { Ok(Outcome::Http) };
     }
     if back.backend.name != front.frontend.name {
         x.overrides.leave_section();

@@ -63,8 +63,11 @@ pub(super) async fn run(s: &mut Session, x: &mut Exchange) -> Result<(), Fault> 
         poll(s, x, &mut attached.conn, cx)
     })
     .await;
+    // Told that the client has gone, the server gave up.
+    let gave_up = attached.conn.shut && s.client.eof && !x.answered;
     x.server = Some(attached);
     match outcome {
+        Err(Fault::ResponseAbort) if gave_up => Err(Fault::WaitAbort),
         // Nothing came back on a connection that had worked before: it had gone stale.
         Err(Fault::ResponseAbort)
             if reused && !x.flow.heard && (s.requests > 1 || may_repeat(x)) =>
@@ -342,7 +345,7 @@ fn count_glitch(s: &Session, x: &mut Exchange, head: &[u8]) -> bool {
     let Some(link) = x.record.server_link.as_ref().filter(|_| parsed.is_err()) else { return true };
     link.glitches.set(link.glitches.get().saturating_add(1));
     x.keep_server &= !glitches.worn(link.glitches.get());
-    !glitches.exhausted(link.glitches.get())
+    !(glitches.exhausted(link.glitches.get()) && s.thread.kills_glitches())
 }
 
 /// Runs the timeout of the side that is waited for.

@@ -31,6 +31,8 @@ pub struct Exit {
     pub tls: Option<TlsExit>,
     /// `usesrc hdr_ip`: gives the address to come from.
     pub source: Option<Expr>,
+    /// `pool-conn-name`.
+    pub pool_name: Option<Expr>,
 }
 
 impl fmt::Debug for Exit {
@@ -87,6 +89,8 @@ pub(crate) struct Opening {
     pub(crate) tls: Option<(Arc<ClientConfig>, Option<Box<str>>)>,
     /// The address to come from, which need not be one of this host.
     pub(crate) source: Option<IpAddr>,
+    /// What tells idle connections apart in place of the host in `tls`.
+    pub(crate) name: Option<Vec<u8>>,
 }
 
 impl Opening {
@@ -95,10 +99,29 @@ impl Opening {
         self.socks4.is_none() && self.header.is_empty() && self.tls.is_none()
     }
 
+    /// Has both ends agree on `protocol` (ALPN), where they would agree on one at all; false otherwise.
+    pub(crate) fn agree_on(&mut self, protocol: &[u8]) -> bool {
+        let Some((config, _)) = &mut self.tls else { return false };
+        if config.alpn_protocols.is_empty() {
+            return false;
+        }
+        let mut own = ClientConfig::clone(config);
+        own.alpn_protocols = vec![protocol.to_vec()];
+        *config = Arc::new(own);
+        true
+    }
+
+    /// Whether ALPN offers `protocol`.
+    pub(crate) fn offers(&self, protocol: &[u8]) -> bool {
+        let offered = self.tls.as_ref().map(|(config, _)| &config.alpn_protocols);
+        offered.is_some_and(|offered| offered.iter().any(|known| known == protocol))
+    }
+
     /// Tells connections apart that must not stand in for each other.
     pub(crate) fn key(&self) -> u64 {
         use std::hash::{Hash, Hasher};
-        let name = self.tls.as_ref().and_then(|(_, name)| name.as_deref());
+        let host = self.tls.as_ref().and_then(|(_, name)| name.as_deref());
+        let name = self.name.as_deref().or(host.map(str::as_bytes));
         if self.header.is_empty() && name.is_none() && self.source.is_none() {
             // Commands may switch TLS.
             return if self.tls.is_some() { 2 } else { 0 };
@@ -239,7 +262,9 @@ impl Exit {
             Sample::Ipv6(ip) => Some(IpAddr::V6(ip)),
             _ => None,
         });
-        Opening { socks4: None, header, tls, source }
+        let name = self.pool_name.as_ref();
+        let name = name.map(|name| name.eval_str(cx).unwrap_or_default().to_vec());
+        Opening { socks4: None, header, tls, source, name }
     }
 
     /// The header of a health check, which speaks for nobody.

@@ -10,7 +10,7 @@ use proxy_rules::sample::connection;
 use proxy_tls::rustls::Connection;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::io::Io;
+use crate::io::{Detached, Io};
 
 /// Bytes that are encrypted at once; four records.
 const CHUNK: usize = 64 * 1024;
@@ -172,6 +172,11 @@ impl TlsStream {
         })
     }
 
+    /// A connection that came from another thread.
+    pub(crate) fn revive(socket: Stream, tls: Connection) -> Self {
+        Self::new(socket, tls, None)
+    }
+
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         poll_send(&mut self.tls, &mut self.socket, cx)
     }
@@ -278,6 +283,17 @@ impl AsyncWrite for TlsStream {
 }
 
 impl Io for TlsStream {
+    fn detach(self: Box<Self>) -> Result<Detached, Box<dyn Io>> {
+        if self.held > 0 || self.closed || self.eof || self.tls.is_handshaking() {
+            return Err(self);
+        }
+        let Self { socket, tls, .. } = *self;
+        match Box::new(socket).detach()? {
+            Detached::Plain(fd) => Ok(Detached::Tls(fd, Box::new(tls))),
+            other => Ok(other),
+        }
+    }
+
     fn transport(&self) -> Option<&Stream> {
         Some(&self.socket)
     }

@@ -279,6 +279,7 @@ fn build(setup: &Setup, servers: &[SocketAddr], lines: Sender<String>) -> (Arc<F
             maxconn: 0,
             transport: None,
             proto: None,
+            raw: false,
             idle_ping: None,
         }],
         ..FrontendSpec::default()

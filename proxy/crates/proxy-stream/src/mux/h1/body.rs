@@ -37,6 +37,26 @@ impl Body {
         matches!(self, Self::Done)
     }
 
+    /// Bytes that go to the recipient as they come.
+    pub(super) fn plain(&self) -> u64 {
+        match self {
+            Self::Done | Self::Framed => 0,
+            Self::Length(left) => *left,
+            Self::Chunked(decoder, _) => decoder.payload_left(),
+            Self::UntilClose => u64::MAX,
+        }
+    }
+
+    /// Takes note of plain bytes that went another way.
+    pub(super) fn skip(&mut self, n: u64) {
+        match self {
+            Self::Done | Self::Framed | Self::UntilClose => {}
+            Self::Length(left) if *left <= n => *self = Self::Done,
+            Self::Length(left) => *left -= n,
+            Self::Chunked(decoder, _) => decoder.skip(n),
+        }
+    }
+
     /// Takes the body's part of `buf` and moves what is to be sent to its start. Trailers that are kept apart
     /// are in `trailers` at the end.
     pub(super) fn filter(

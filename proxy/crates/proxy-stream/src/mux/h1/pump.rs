@@ -11,11 +11,15 @@ use proxy_http::h1::{ChunkError, Filtered, Keep};
 use proxy_net::clock::Tick;
 
 use super::Body;
+use proxy_net::splice::{Bulk, BulkError, Filled};
+
 use crate::compress::{CompressError, Compressed};
 use crate::io::{Conn, Used};
 use crate::scratch;
 use crate::throttle::Throttle;
 
+/// Fewest bytes that are worth a pipe.
+const SPLICED: u64 = 16 * 1024;
 /// Largest body part that is joined to a head that is still to be sent.
 const JOIN: usize = 16 * 1024;
 
@@ -117,6 +121,10 @@ pub struct Pump {
     sent: usize,
     /// What was taken in of the body, as it came, while it can be sent again.
     copy: Option<Copied>,
+    /// Bodies may go through the kernel, and what does.
+    splice: Option<Box<Bulk>>,
+    /// Bytes sent that way.
+    pub spliced: u64,
     /// Body bytes received.
     pub received: u64,
     /// Bytes sent, heads included.
@@ -135,6 +143,13 @@ impl std::fmt::Debug for Pump {
             .field("tail", &self.tail)
             .field("waiting", &waiting)
             .finish_non_exhaustive()
+    }
+}
+
+fn splice_fault(error: BulkError) -> PumpFault {
+    match error {
+        BulkError::Source(error) => PumpFault::Read(error),
+        BulkError::Destination(error) => PumpFault::Write(error),
     }
 }
 
@@ -233,6 +248,72 @@ impl Pump {
         self.drop_trailers = true;
     }
 
+    /// Lets the kernel carry large parts of bodies, where both sides are sockets (`option splice-*`).
+    pub(crate) fn allow_splice(&mut self) {
+        self.splice = Some(Box::default());
+    }
+
+    /// Bytes of the body that the kernel may carry now.
+    fn spliceable(&self, src: &Conn, dst: &Conn) -> u64 {
+        let seen = self.transform.is_some()
+            || self.tap.is_some()
+            || self.copy.is_some()
+            || self.throttle.is_some();
+        let framed = self.tail != Tail::Nothing;
+        if self.splice.is_none() || seen || framed || !src.input.is_empty() {
+            return 0;
+        }
+        let sockets = src.io.socket().is_some() && dst.io.socket().is_some();
+        if sockets { self.body.plain() } else { 0 }
+    }
+
+    /// Has the kernel carry up to `most` bytes of the body; false when they are to be copied.
+    fn poll_splice(
+        &mut self,
+        cx: &mut Context<'_>,
+        src: &mut Conn,
+        most: u64,
+    ) -> Poll<Result<bool, PumpFault>> {
+        let (Some(bulk), Some(from)) = (&mut self.splice, src.io.socket()) else {
+            return Poll::Ready(Ok(false));
+        };
+        let filled = ready!(bulk.poll_fill(cx, from, most)).map_err(splice_fault)?;
+        match filled {
+            Filled::Impossible => {
+                self.splice = None;
+                Poll::Ready(Ok(false))
+            }
+            Filled::End => {
+                src.eof = true;
+                match std::mem::take(&mut self.body) {
+                    Body::UntilClose => Poll::Ready(Ok(true)),
+                    _ => Poll::Ready(Err(PumpFault::Closed)),
+                }
+            }
+            Filled::Bytes(n) => {
+                self.did_read = true;
+                self.received += n as u64;
+                self.body.skip(n as u64);
+                Poll::Ready(Ok(true))
+            }
+        }
+    }
+
+    /// Sends what the kernel holds.
+    fn poll_drain(&mut self, cx: &mut Context<'_>, dst: &Conn) -> Poll<io::Result<()>> {
+        let (Some(bulk), Some(to)) = (&mut self.splice, dst.io.socket()) else {
+            return Poll::Ready(Ok(()));
+        };
+        let mut sent = 0;
+        let drained = bulk.poll_drain(cx, to, &mut sent);
+        self.did_write |= sent > 0;
+        self.forwarded += sent;
+        self.spliced += sent;
+        drained.map_err(|error| match error {
+            BulkError::Source(error) | BulkError::Destination(error) => error,
+        })
+    }
+
     /// Queues bytes of our own.
     pub fn queue(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         if self.unsent.capacity() == 0 {
@@ -319,7 +400,7 @@ impl Pump {
     /// Bytes wait for the recipient.
     #[must_use]
     pub fn has_unsent(&self) -> bool {
-        self.sent < self.unsent.len()
+        self.sent < self.unsent.len() || self.splice.as_ref().is_some_and(|bulk| bulk.waiting() > 0)
     }
 
     /// Moves what can be moved. Ready when the message was sent to its end.
@@ -351,6 +432,10 @@ impl Pump {
                 Some(throttle) => ready!(throttle.poll_room(cx)),
                 None => usize::MAX,
             };
+            let most = self.spliceable(src, dst);
+            if most >= SPLICED && ready!(self.poll_splice(cx, src, most))? {
+                continue;
+            }
             let step = src.poll_process(cx, |src, data, cx| {
                 let len = data.len().min(room);
                 self.step(cx, src, &mut data[..len], dst)
@@ -395,7 +480,9 @@ impl Pump {
 
     /// Sends what is queued.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>, dst: &mut Conn) -> Poll<io::Result<()>> {
-        while self.has_unsent() {
+        // The kernel holds nothing while there are bytes of ours, and the other way round.
+        ready!(self.poll_drain(cx, dst))?;
+        while self.sent < self.unsent.len() {
             let n = ready!(dst.poll_write(cx, &self.unsent[self.sent..], &[]))?;
             self.wrote(n);
             self.sent += n;
@@ -489,6 +576,7 @@ impl Pump {
 
     /// Forgets what is queued: its recipient is gone.
     pub fn drop_unsent(&mut self) {
+        self.splice = None;
         self.sent = 0;
         scratch::give(&mut self.unsent);
     }
@@ -578,7 +666,7 @@ impl Pump {
         mut bytes: &[u8],
         dst: &mut Conn,
     ) -> Result<(), PumpFault> {
-        while self.has_unsent() || !bytes.is_empty() {
+        while self.sent < self.unsent.len() || !bytes.is_empty() {
             match dst.poll_write(cx, &self.unsent[self.sent..], bytes) {
                 Poll::Pending => {
                     self.queue(|unsent| unsent.extend_from_slice(bytes));

@@ -167,7 +167,7 @@ impl Server {
         let now = session.thread.now(session.thread.tick());
         session.facts.tracked.count(id::GLITCH_CNT, id::GLITCH_RATE, u64::from(new), now);
         let limit = Glitches { threshold: session.thread.env.h2.front.glitches };
-        if limit.exhausted(self.seen) {
+        if limit.exhausted(self.seen) && session.thread.kills_glitches() {
             link.fail(Code::ENHANCE_YOUR_CALM);
         } else if limit.worn(self.seen) {
             link.leave();

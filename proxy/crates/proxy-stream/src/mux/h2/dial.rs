@@ -91,6 +91,11 @@ impl Dialed {
         link.closed || link.goaway.is_some() || link.failed.is_some()
     }
 
+    /// Whether the server takes tunnels on streams (RFC 8441), as far as it said.
+    pub(crate) fn carries_tunnels(&self) -> bool {
+        self.link.borrow().peer.extended_connect
+    }
+
     /// Streams in use.
     pub(crate) fn streams(&self) -> u32 {
         u32::try_from(self.link.borrow().streams.len()).unwrap_or(u32::MAX)

@@ -14,5 +14,4 @@ pub(crate) use accept::serve;
 pub(crate) use dial::{Dialed, dial};
 pub use settings::{Settings, Side};
 
-/// What a client that speaks HTTP/2 sends first (RFC 9113 section 3.4).
-pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(crate) use proxy_http::h2::PREFACE;

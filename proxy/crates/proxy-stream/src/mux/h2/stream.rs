@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::head;
 use super::link::{End, Shared};
-use crate::io::Io;
+use crate::io::{Detached, Io};
 use crate::mux::Framed;
 
 /// A stream of a client's connection, or to be opened on a server's.
@@ -170,6 +170,10 @@ impl Framed for H2Stream {
 }
 
 impl Io for H2Stream {
+    fn detach(self: Box<Self>) -> Result<Detached, Box<dyn Io>> {
+        Err(self)
+    }
+
     fn into_socket(self: Box<Self>) -> Result<Stream, Box<dyn Io>> {
         Err(self)
     }
