@@ -75,6 +75,7 @@ impl<'a> Tls<'a> {
             live,
             trusts: HashMap::new(),
             ticket_keys: HashMap::new(),
+            wanted: Vec::new(),
         }
     }
 
