@@ -642,6 +642,29 @@ fn parsed<T: std::str::FromStr>(
     found.parse().map_err(|_| ArgsError::Invalid { flag: flag.to_owned(), expected, found })
 }
 
+/// A flag of one letter, as shells complete it.
+pub(crate) struct Letter {
+    /// With its dash.
+    pub(crate) name: &'static str,
+    pub(crate) letter: char,
+    pub(crate) takes_value: bool,
+    pub(crate) doc: &'static str,
+}
+
+/// Every flag of one letter.
+pub(crate) fn letters() -> impl Iterator<Item = Letter> {
+    FLAGS.iter().filter_map(|flag| {
+        let mut letters = flag.name.strip_prefix('-')?.chars();
+        let letter = letters.next().filter(char::is_ascii_alphanumeric)?;
+        letters.next().is_none().then_some(Letter {
+            name: flag.name,
+            letter,
+            takes_value: matches!(flag.takes, Takes::Word(..)),
+            doc: flag.doc,
+        })
+    })
+}
+
 /// The usage text.
 pub(crate) fn usage() -> String {
     let mut out = String::from(

@@ -1,5 +1,6 @@
-//! A minute of disorder under load. Not part of the ordinary run:
-//! `cargo test -p tests --test it -- --ignored chaos`; `SLUICE_CHAOS_SECONDS` makes it longer or shorter.
+//! Disorder under load, in the kernel path: reloads every second, master and worker killed, a server taken out and
+//! put back, an interface down and up. A moment of it belongs to the ordinary run;
+//! `cargo test -p tests --test it -- --ignored chaos` takes five minutes, or `SLUICE_CHAOS_SECONDS`.
 
 use std::net::SocketAddr;
 use std::sync::Mutex;
@@ -9,13 +10,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use tests::tools::iperf3_server;
 use tests::wait::PATIENCE;
-use tests::{Lab, eventually};
+use tests::{Lab, Program, eventually};
 
 use crate::datapath::{PORT, Peer};
 use crate::kernel::Scene;
 
 const LASTING: usize = 8;
+/// Where `iperf3` listens.
+const BULK: u16 = 5201;
 
 /// What went wrong, with when.
 #[derive(Default)]
@@ -29,16 +33,30 @@ impl Failures {
     }
 }
 
-/// Connections that last, and short ones all the while: reloads every second, workers killed, a server taken
-/// out and put back. Nothing may fail.
 #[test]
-#[ignore = "takes a minute"]
+fn a_moment_of_chaos() -> Result<()> {
+    chaos_for(Duration::from_secs(11))
+}
+
+#[test]
+#[ignore = "takes five minutes"]
 fn chaos() -> Result<()> {
     let seconds = std::env::var("SLUICE_CHAOS_SECONDS").ok().and_then(|text| text.parse().ok());
-    let duration = Duration::from_secs(seconds.unwrap_or(60));
-    let lines = "    balance roundrobin\n\
-         \x20   server s1 10.2.1.2:80\n    server s2 10.2.2.2:80\n";
-    let Some(mut scene) = Scene::new(lines)? else { return Ok(()) };
+    chaos_for(Duration::from_secs(seconds.unwrap_or(300)))
+}
+
+/// Connections that last, a transfer, and short connections all the while. Nothing may fail.
+fn chaos_for(duration: Duration) -> Result<()> {
+    let lines = format!(
+        "    balance roundrobin\n    server s1 10.2.1.2:80\n    server s2 10.2.2.2:80\n\
+         listen bulk\n    bind 10.1.0.1:{BULK}\n    server s2 10.2.2.2:{BULK}\n"
+    );
+    let Some(mut scene) = Scene::new(&lines)? else { return Ok(()) };
+    let _server = iperf3_server(&scene.lab.servers[1], BULK)?;
+    let seconds = duration.as_secs().to_string();
+    let bulk = ["-c", Lab::FRONT_V4, "-t", &seconds, "-b", "50M", "-i", "1", "--forceflush"];
+    let mut transfer =
+        Program::start("iperf3 client", scene.lab.client.command("iperf3").args(bulk))?;
     let vip = SocketAddr::from((Lab::FRONT_V4.parse::<std::net::IpAddr>()?, PORT));
     let mut lasting = (0..LASTING).map(|_| scene.connect()).collect::<Result<Vec<_>>>()?;
     let (failures, stop, done) = (Failures::default(), AtomicBool::new(false), AtomicU64::new(0));
@@ -58,32 +76,42 @@ fn chaos() -> Result<()> {
             });
         }
         let (failures, stop, done) = (&failures, &stop, &done);
-        scope.spawn(move || {
-            let short = || -> Result<()> {
-                nix::sched::setns(
-                    std::fs::File::open(&client)?,
-                    nix::sched::CloneFlags::CLONE_NEWNET,
-                )?;
-                while !stop.load(Ordering::Relaxed) {
-                    match Peer::connect(vip).and_then(|mut peer| peer.echo(100)) {
-                        Ok(()) => _ = done.fetch_add(1, Ordering::Relaxed),
-                        Err(error) => failures.note(begin, "a new one", &error),
+        for _ in 0..2 {
+            let client = &client;
+            scope.spawn(move || {
+                let short = || -> Result<()> {
+                    nix::sched::setns(
+                        std::fs::File::open(client)?,
+                        nix::sched::CloneFlags::CLONE_NEWNET,
+                    )?;
+                    while !stop.load(Ordering::Relaxed) {
+                        match Peer::connect(vip).and_then(|mut peer| peer.echo(100)) {
+                            Ok(()) => _ = done.fetch_add(1, Ordering::Relaxed),
+                            Err(error) => failures.note(begin, "a new one", &error),
+                        }
                     }
+                    Ok(())
+                };
+                if let Err(error) = short() {
+                    failures.note(begin, "entering", &error);
                 }
-                Ok(())
-            };
-            if let Err(error) = short() {
-                failures.note(begin, "entering", &error);
-            }
-        });
+            });
+        }
         let outcome = disturb(&mut scene, begin + duration);
         stop.store(true, Ordering::Relaxed);
         outcome
     });
     disorder?;
+    let code = transfer.wait_code(PATIENCE)?;
+    ensure!(code == 0, "iperf3 ended with {code}:\n{}", transfer.log());
     let failures = failures.0.into_inner().unwrap_or_default();
     let done = done.load(Ordering::Relaxed);
-    eprintln!("{done} short connections, {LASTING} lasting ones, {} failures", failures.len());
+    let elapsed = begin.elapsed().as_secs_f64();
+    eprintln!(
+        "{done} short connections ({:.0}/s), {LASTING} lasting ones, {} failures",
+        done as f64 / elapsed,
+        failures.len()
+    );
     ensure!(failures.is_empty(), "{}", failures.join("\n"));
     ensure!(done > 10, "only {done} short connections");
     Ok(())
@@ -98,24 +126,44 @@ fn disturb(scene: &mut Scene, end: Instant) -> Result<()> {
         eventually("an answer to the command", PATIENCE, || {
             scene.command(&format!("set server web/s2 state {state}")).is_ok()
         })?;
-        if turn % 5 == 4 {
-            let mut worker = 0;
-            eventually("the worker's id", PATIENCE, || {
-                scene.sluice.worker_pid().is_ok_and(|pid| {
-                    worker = pid;
-                    true
-                })
-            })?;
-            kill(Pid::from_raw(worker.cast_signed()), Signal::SIGKILL)?;
-            eventually("another worker", PATIENCE, || {
-                scene.sluice.worker_pid().is_ok_and(|pid| pid != worker)
-            })
-            .with_context(|| scene.sluice.program().log())?;
-        } else {
-            scene.sluice.reload()?;
+        match turn % 5 {
+            2 => flap(scene)?,
+            3 => kill_worker(scene)?,
+            4 => kill_all(scene)?,
+            _ => scene.sluice.reload()?,
         }
         turn += 1;
         std::thread::sleep(next.saturating_duration_since(Instant::now()));
     }
     Ok(())
+}
+
+/// The way to a server is away for a moment.
+fn flap(scene: &mut Scene) -> Result<()> {
+    scene.lab.balancer.ip("link set s2 down")?;
+    scene.sluice.reload()?;
+    scene.lab.balancer.ip("link set s2 up")?;
+    Ok(())
+}
+
+fn kill_worker(scene: &mut Scene) -> Result<()> {
+    let mut worker = 0;
+    eventually("the worker's id", PATIENCE, || {
+        scene.sluice.worker_pid().is_ok_and(|pid| {
+            worker = pid;
+            true
+        })
+    })?;
+    kill(Pid::from_raw(worker.cast_signed()), Signal::SIGKILL)?;
+    eventually("another worker", PATIENCE, || {
+        scene.sluice.worker_pid().is_ok_and(|pid| pid != worker)
+    })
+    .with_context(|| scene.sluice.program().log())
+}
+
+/// The master is killed, the worker goes with it, and a new one is started as systemd would.
+fn kill_all(scene: &mut Scene) -> Result<()> {
+    scene.sluice.program().signal(Signal::SIGKILL)?;
+    scene.sluice.program().wait(PATIENCE)?;
+    scene.start_again()
 }

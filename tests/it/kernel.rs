@@ -20,7 +20,8 @@ pub(crate) struct Scene {
     pub(crate) sluice: Sluice,
     instance: String,
     vip: &'static str,
-    lab: Lab,
+    config: String,
+    pub(crate) lab: Lab,
     _pins: Registration,
 }
 
@@ -57,14 +58,21 @@ impl Scene {
              defaults\n    mode tcp\n    timeout connect 5s\n    timeout client 30s\n    timeout server 30s\n\
              listen web\n    bind {vip}:{PORT}\n{lines}"
         );
-        let sluice = Sluice::config(config).master().netns(&lab.balancer).start()?;
-        let scene = Self { sluice, instance, vip, lab, _pins: pins };
+        let sluice = Sluice::config(config.as_str()).master().netns(&lab.balancer).start()?;
+        let scene = Self { sluice, instance, vip, config, lab, _pins: pins };
         let paths = scene.command("show l4")?;
         ensure!(
             paths.lines().any(|row| row.starts_with("web") && row.contains(" l4 (")),
             "{paths}"
         );
         Ok(Some(scene))
+    }
+
+    /// Starts it once more, where the one before was killed.
+    pub(crate) fn start_again(&mut self) -> Result<()> {
+        let next = Sluice::config(self.config.as_str()).master().netns(&self.lab.balancer);
+        self.sluice = next.start()?;
+        Ok(())
     }
 
     pub(crate) fn command(&self, line: &str) -> Result<String> {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
@@ -50,6 +51,8 @@ struct Shared {
     address: SocketAddr,
     path: String,
     connections: Connections,
+    /// Time between two requests of a thread.
+    gap: Option<Duration>,
     stop: AtomicBool,
     done: AtomicU64,
     tally: Mutex<Tally>,
@@ -63,10 +66,34 @@ impl Load {
         connections: Connections,
         threads: usize,
     ) -> Self {
+        Self::begin(address, path, connections, threads, None)
+    }
+
+    /// The same with at most `rate` requests per second, those of all threads together.
+    pub fn paced(
+        address: SocketAddr,
+        path: &str,
+        connections: Connections,
+        threads: usize,
+        rate: u32,
+    ) -> Self {
+        let threads_count = u32::try_from(threads).unwrap_or(u32::MAX);
+        let gap = Duration::from_secs(1) * threads_count / rate.max(1);
+        Self::begin(address, path, connections, threads, Some(gap))
+    }
+
+    fn begin(
+        address: SocketAddr,
+        path: &str,
+        connections: Connections,
+        threads: usize,
+        gap: Option<Duration>,
+    ) -> Self {
         let shared = Arc::new(Shared {
             address,
             path: path.into(),
             connections,
+            gap,
             stop: AtomicBool::new(false),
             done: AtomicU64::new(0),
             tally: Mutex::new(Tally::default()),
@@ -122,7 +149,7 @@ impl Shared {
     }
 
     fn send_requests(&self) {
-        let mut kept = None;
+        let (mut kept, mut next) = (None, Instant::now());
         while !self.stop.load(Ordering::Relaxed) {
             let outcome = self.exchange(&mut kept);
             let mut tally = self.tally();
@@ -135,6 +162,12 @@ impl Shared {
             }
             drop(tally);
             self.done.fetch_add(1, Ordering::Relaxed);
+            if let Some(gap) = self.gap {
+                let now = Instant::now();
+                // What was missed is not made up for.
+                next = (next + gap).max(now);
+                std::thread::sleep(next - now);
+            }
         }
     }
 

@@ -1,9 +1,13 @@
 //! `sluice ctl`: a client of the stats socket for people and scripts.
 //!
-//! Exit codes: 0 when what was asked for was done, 1 when the process refused it, 2 when it could not be asked.
+//! Exit codes: 0 when what was asked for was done, 1 when the process refused it, 2 when it could not be asked
+//! or the command line is wrong. With `--json` a change answers `{"done":true}`, and an error goes to standard
+//! error as `{"error":"..."}`.
 
 mod client;
+mod completion;
 mod table;
+mod top;
 
 use std::process::ExitCode;
 
@@ -54,11 +58,15 @@ enum Command {
         target: Target,
         weight: String,
     },
+    /// Shows frontends and servers as they work; servers can be drained and enabled.
+    Top(top::Options),
     /// Sends a command as it is, and shows the answer.
     Do {
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<String>,
     },
+    /// Prints the script that completes command lines of sluice in a shell.
+    Completion { shell: completion::Target },
 }
 
 #[derive(Debug, Args)]
@@ -82,6 +90,8 @@ enum CtlError {
     Unreachable { socket: String, error: std::io::Error },
     #[error("the answer is not understood: {0}")]
     Answer(String),
+    #[error("{0}")]
+    Terminal(String),
 }
 
 impl CtlError {
@@ -107,7 +117,11 @@ pub(crate) fn run(words: &[std::ffi::OsString]) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("{error}");
+            if ctl.json {
+                eprintln!("{}", serde_json::json!({ "error": error.to_string() }));
+            } else {
+                eprintln!("{error}");
+            }
             error.code()
         }
     }
@@ -174,18 +188,31 @@ impl Ctl {
                 }
                 Ok(if self.json { table::json(&[pairs]) } else { answer.trim().to_owned() + "\n" })
             }
-            Command::Drain(target) => state(socket, target, "drain"),
-            Command::Maint(target) => state(socket, target, "maint"),
-            Command::Ready(target) => state(socket, target, "ready"),
+            Command::Drain(target) => self.done(set_state(socket, &target.server, "drain")),
+            Command::Maint(target) => self.done(set_state(socket, &target.server, "maint")),
+            Command::Ready(target) => self.done(set_state(socket, &target.server, "ready")),
             Command::Weight { target, weight } => {
                 let command = format!("set weight {} {}", word(&target.server), word(weight));
-                socket.tell(&command)
+                self.done(socket.tell(&command))
+            }
+            Command::Top(options) => {
+                top::run(socket, options, self.json)?;
+                Ok(String::new())
             }
             Command::Do { words } => {
                 let words: Vec<String> = words.iter().map(|text| word(text)).collect();
-                socket.ask(&words.join(" "))
+                let answer = socket.ask(&words.join(" "))?;
+                let as_json = || format!("{:#}\n", serde_json::json!({ "answer": answer }));
+                Ok(if self.json { as_json() } else { answer })
             }
+            Command::Completion { shell } => Ok(completion::script(*shell)),
         }
+    }
+
+    /// What a change says.
+    fn done(&self, outcome: Result<String, CtlError>) -> Result<String, CtlError> {
+        let text = outcome?;
+        Ok(if self.json { "{\"done\":true}\n".into() } else { text })
     }
 
     fn list(
@@ -213,8 +240,8 @@ impl Ctl {
     }
 }
 
-fn state(socket: Socket<'_>, target: &Target, to: &str) -> Result<String, CtlError> {
-    socket.tell(&format!("set server {} state {to}", word(&target.server)))
+fn set_state(socket: Socket<'_>, server: &str, to: &str) -> Result<String, CtlError> {
+    socket.tell(&format!("set server {} state {to}", word(server)))
 }
 
 /// A word as the command line of the socket reads it back.

@@ -34,7 +34,7 @@ impl Column {
 }
 
 /// `1.5M`: three digits at most, in powers of 1024.
-fn bytes(text: &str) -> String {
+pub(super) fn bytes(text: &str) -> String {
     let Ok(mut amount) = text.parse::<f64>() else { return text.to_owned() };
     for unit in ["", "K", "M", "G", "T", "P"] {
         if amount < 1000.0 {

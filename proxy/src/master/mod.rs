@@ -71,9 +71,11 @@ const SIGNALS: [Signal; 9] = [
     Signal::SIGUSR2,
 ];
 
+/// Crashes in a row, of workers that did not settle, after which the next ones are put off.
+const FORGIVEN: u32 = 8;
 /// Longest pause between two attempts to bring a crashed worker back.
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
-/// First pause after an attempt that did not come up.
+/// The first pause.
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 /// A worker that served this long is brought back at once.
 const SETTLED: Duration = Duration::from_secs(1);
@@ -93,7 +95,8 @@ pub(crate) struct Master {
     stopping: Option<Signal>,
     served_once: bool,
     respawn_at: Option<Instant>,
-    backoff: Duration,
+    /// Workers that ended before they had settled, in a row.
+    crashes: u32,
     ready_since: Option<Instant>,
 }
 
@@ -230,7 +233,7 @@ impl Master {
             pending_reload: false,
             stopping: None,
             respawn_at: None,
-            backoff: Duration::ZERO,
+            crashes: 0,
             ready_since: None,
         })
     }
@@ -577,7 +580,7 @@ impl Master {
                 }
                 let settled = self.ready_since.is_some_and(|since| since.elapsed() >= SETTLED);
                 if settled {
-                    self.backoff = Duration::ZERO;
+                    self.crashes = 0;
                 }
                 self.schedule_respawn();
                 None
@@ -606,9 +609,10 @@ impl Master {
         if self.is_loading() {
             return;
         }
-        messages::warning(format_args!("Starting a worker again in {:?}", self.backoff));
-        self.respawn_at = Some(Instant::now() + self.backoff);
-        self.backoff = (self.backoff * 2).clamp(FIRST_BACKOFF, MAX_BACKOFF);
+        self.crashes = self.crashes.saturating_add(1);
+        let pause = backoff(self.crashes);
+        messages::warning(format_args!("Starting a worker again in {pause:?}"));
+        self.respawn_at = Some(Instant::now() + pause);
     }
 
     fn is_loading(&self) -> bool {
@@ -649,5 +653,25 @@ impl Master {
         for path in self.cli.listeners.iter().filter_map(|listener| listener.path.as_ref()) {
             let _ = std::fs::remove_file(path);
         }
+    }
+}
+
+/// The pause before the worker that follows this many crashes.
+fn backoff(crashes: u32) -> Duration {
+    match crashes.saturating_sub(FORGIVEN) {
+        0 => Duration::ZERO,
+        more => FIRST_BACKOFF.saturating_mul(1 << (more - 1).min(16)).min(MAX_BACKOFF),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_crashes_on_and_on_is_put_off() {
+        let pauses = [1, FORGIVEN, FORGIVEN + 1, FORGIVEN + 2, 100, u32::MAX].map(backoff);
+        let ms = pauses.map(|pause| pause.as_millis());
+        assert_eq!(ms, [0, 0, 100, 200, 30_000, 30_000]);
     }
 }

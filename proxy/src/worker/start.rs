@@ -56,7 +56,7 @@ use crate::{daemon, messages, sys};
 pub(crate) fn run(args: Args, ready: Ready) -> u8 {
     restore_signals();
     loading::set_environment(&args);
-    let Ok(loaded) = loading::load(&args) else { return 1 };
+    let Ok(mut loaded) = loading::load(&args) else { return 1 };
     let global = &loaded.config.global;
     let usual = renice(global.renice_startup);
     // Counters have a shard per thread from the moment they are made.
@@ -79,8 +79,19 @@ pub(crate) fn run(args: Args, ready: Ready) -> u8 {
         return 1;
     }
     renice(loaded.config.global.renice_runtime.or(usual));
+    forget_servers(&mut loaded.config);
     let loaded = Rc::new(loaded);
     start(&args, &loaded, assembled, ready, &plan).unwrap_or(1)
+}
+
+/// The lines of servers weigh more than all the rest, and have become live servers. Where the kernel may carry
+/// connections they are looked at again.
+fn forget_servers(config: &mut Config) {
+    for proxy in
+        config.proxies.iter_mut().filter(|proxy| proxy.settings.mode() == proxy_types::Mode::Http)
+    {
+        proxy.servers = Vec::new();
+    }
 }
 
 /// Changes the scheduling priority of the process; what it was before, when it was changed.

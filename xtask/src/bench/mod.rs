@@ -11,6 +11,8 @@ mod origin;
 mod peer;
 mod process;
 mod report;
+mod servers;
+mod stick;
 mod tls;
 mod wrk;
 
@@ -26,6 +28,10 @@ pub(crate) enum Command {
     Http(http::Arguments),
     /// The kernel path: nanoseconds per packet, beside an empty program
     L4(l4::Arguments),
+    /// Very many servers: time of a reload, memory of the worker
+    Servers(servers::Arguments),
+    /// A stick table with very many keys: updates per second, bytes per entry
+    Stick(stick::Arguments),
     /// TLS: CPU per handshake, per byte and per request of HTTP/2
     Tls(tls::Arguments),
 }
@@ -35,6 +41,8 @@ pub(crate) fn main(command: &Command) -> Result<()> {
         Command::Config(arguments) => config::main(arguments),
         Command::Http(arguments) => http::main(arguments),
         Command::L4(arguments) => l4::main(arguments),
+        Command::Servers(arguments) => servers::main(arguments),
+        Command::Stick(arguments) => stick::main(arguments),
         Command::Tls(arguments) => tls::main(arguments),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use tests::net::free_port;
@@ -59,6 +60,20 @@ impl Peer {
 
     /// Starts it on the proxy's core, with this configuration in its language.
     pub(super) fn start(&self, config: &str, files: &[(&str, String)]) -> Result<Running> {
+        self.start_by(pinned(0, &self.path), config, files)
+    }
+
+    /// Starts it on all cores.
+    pub(super) fn start_wide(&self, config: &str, files: &[(&str, String)]) -> Result<Running> {
+        self.start_by(Command::new(&self.path), config, files)
+    }
+
+    fn start_by(
+        &self,
+        mut command: Command,
+        config: &str,
+        files: &[(&str, String)],
+    ) -> Result<Running> {
         let directory = Files::new()?;
         for (name, text) in files {
             directory.write(name, text)?;
@@ -68,14 +83,13 @@ impl Peer {
             .replace("@LISTEN@", &address.to_string())
             .replace("@DIR@", &directory.path("").display().to_string());
         let file = directory.write("proxy.cfg", &text)?;
-        let mut command = pinned(0, &self.path);
         match self.language {
             Language::Haproxy => command.args(["-db", "-f"]).arg(&file),
             Language::Nginx => command.arg("-c").arg(&file),
         };
         let mut program = Program::start(&self.name, &mut command)?;
         await_listener(&mut program, address)?;
-        Ok(Running { address, program, _files: directory })
+        Ok(Running { address, program, files: directory })
     }
 }
 
@@ -83,12 +97,17 @@ impl Peer {
 pub(super) struct Running {
     pub(super) address: SocketAddr,
     program: Program,
-    _files: Files,
+    files: Files,
 }
 
 impl Running {
     pub(super) fn pid(&self) -> u32 {
         self.program.pid()
+    }
+
+    /// A file in its directory.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.files.path(name)
     }
 }
 

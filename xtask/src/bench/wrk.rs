@@ -44,7 +44,7 @@ pub(super) fn run(load: Load<'_>) -> Result<Outcome> {
     parse(&run_command(&mut command)?)
 }
 
-fn parse(report: &str) -> Result<Outcome> {
+pub(super) fn parse(report: &str) -> Result<Outcome> {
     let line = |part: &str| report.lines().find(|line| line.contains(part));
     for trouble in ["Socket errors:", "Non-2xx"] {
         if let Some(line) = line(trouble) {

@@ -2,6 +2,7 @@
 
 use crate::Level;
 use crate::command::{Answer, Call, Command, Reply};
+use std::sync::atomic::Ordering;
 
 fn number(text: &str) -> Result<u32, Reply> {
     text.parse().map_err(|_| Reply::line("Expects an integer value."))
@@ -23,6 +24,8 @@ fn set_maxconn_global(call: &mut Call<'_>) -> Answer {
 const RATES: &str = "'set rate-limit' only supports :
    - 'connections global' to set the per-process maximum connection rate
    - 'sessions global' to set the per-process maximum session rate
+   - 'ssl-sessions global' to set the per-process maximum SSL session rate
+   - 'http-compression global' to set the per-process maximum compression speed in kB/s
 ";
 
 fn set_rate_limit(call: &mut Call<'_>) -> Answer {
@@ -30,6 +33,10 @@ fn set_rate_limit(call: &mut Call<'_>) -> Answer {
     let set: &dyn Fn(u32) = match (call.arg(0), call.arg(1)) {
         ("connections", "global") => &|n| process.set_conn_rate_limit(n),
         ("sessions", "global") => &|n| process.set_sess_rate_limit(n),
+        ("ssl-sessions", "global") => &|n| process.set_tls_rate_limit(n),
+        ("http-compression", "global") => &|n| {
+            process.compress_rate_limit.store(u64::from(n) * 1024, Ordering::Relaxed);
+        },
         _ => return Err(Reply::Text(RATES.into())),
     };
     set(number(call.arg(2))?);

@@ -253,11 +253,12 @@ impl Checker {
             let start = clock::precise();
             let pause = match &who {
                 Who::Server(spec, method) => {
-                    self.once(&backend, &server, spec, method.as_ref()).await;
+                    // On the heap only while it runs: most of its life a check waits.
+                    Box::pin(self.once(&backend, &server, spec, method.as_ref())).await;
                     schedule::pause(spec, server.state(self.now()).health)
                 }
                 Who::Agent(spec) => {
-                    self.ask_agent(&backend, &server, spec).await;
+                    Box::pin(self.ask_agent(&backend, &server, spec)).await;
                     spec.inter
                 }
             };
