@@ -79,9 +79,7 @@ impl Detached {
 
 impl Io for Stream {
     fn detach(self: Box<Self>) -> Result<Detached, Box<dyn Io>> {
-        // A socket that the reactor does not let go of is closed.
-        let gone = |_| -> Box<dyn Io> { Box::new(Gone) };
-        self.into_fd().map(Detached::Plain).map_err(gone)
+        Ok(Detached::Plain(self.into_fd()))
     }
 
     fn socket(&self) -> Option<&Stream> {
