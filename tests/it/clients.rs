@@ -201,7 +201,7 @@ fn metrics_are_what_promtool_wants() -> Result<()> {
     let server = HttpServer::start("s1")?;
     let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
     let _sluice = Sluice::config(config(address, &server)).start()?;
-    let text = get(address, "/metrics")?.text().to_owned();
+    let text = get(address, "/metrics")?.text();
     let mut command = Command::new("promtool");
     command.args(["check", "metrics"]).stdin(std::process::Stdio::piped());
     command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());

@@ -163,3 +163,76 @@ listen www
     }
     Ok(())
 }
+
+#[test]
+fn packets_carry_what_rules_say() -> Result<()> {
+    // HAProxy 2.6 does not know the words.
+    if peer() == Peer::Haproxy {
+        return Ok(());
+    }
+    let (front, back) = (local()?, local()?);
+    let config = format!(
+        "
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 20s
+    timeout server 20s
+listen front
+    bind {front}
+    http-request set-bc-tos 0x20 if {{ path /marked }}
+    http-request set-fc-tos 0x28
+    server s1 {back}
+frontend back
+    bind {back} tcp-ss 1
+    tcp-request connection set-var(sess.syn) fc_saved_syn
+    http-request return status 200 content-type text/plain lf-string \
+        \"%[var(sess.syn),ip.tos] %[var(sess.syn),ip.src] %[var(sess.syn),ip.data,tcp.dst] %[fc_rtt(us),bool] %[fc_http_major]\"
+"
+    );
+    let _sluice = Sluice::config(config).start()?;
+    let mut client = Client::connect(front)?;
+    let port = back.port();
+    // A connection with another type of service does not serve in its place.
+    for (path, tos) in [("/", 0), ("/marked", 32), ("/", 0), ("/marked", 32)] {
+        let expected = format!("{tos} 127.0.0.1 {port} 1 1");
+        assert_eq!(client.get(path)?.text(), expected, "{path}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_goes_through_is_told() -> Result<()> {
+    if peer() == Peer::Haproxy {
+        return Ok(());
+    }
+    let (address, server) = (local()?, HttpServer::start("s1")?);
+    let config = format!(
+        "
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 20s
+    timeout server 20s
+listen www
+    bind {address}
+    filter trace name A random-forwarding max-fwd 500 hexdump
+    filter trace name B quiet random-forwarding
+    server s1 {}
+",
+        server.address()
+    );
+    let mut sluice = Sluice::config(config).start()?;
+    let mut client = Client::connect(address)?;
+    client.send("POST /echo HTTP/1.1\r\nhost: a\r\ncontent-length: 30000\r\n\r\n")?;
+    client.send(vec![b'x'; 30_000])?;
+    let body = client.response()?.body;
+    assert_eq!(body.iter().filter(|b| **b == b'x').count(), 30_000);
+    assert_eq!(client.get("/chunked/20000")?.body.len(), 20_000);
+    for part in
+        ["[TRACE] A ", "request head: POST /echo HTTP/1.1", "request payload: ", " 78 78 78 "]
+    {
+        sluice.program().wait_line(part, PATIENCE)?;
+    }
+    Ok(())
+}

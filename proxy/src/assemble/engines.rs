@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use proxy_config::compile::Stick;
 use proxy_config::compile::{CompiledProfile, CompiledStep};
-use proxy_config::model::{self, Balance, Config, ErrorSource, LogStep, Proxy, TuneH2Side};
+use proxy_config::model::{
+    self, Balance, Config, ErrorSource, FilterKind, LogStep, Proxy, TuneH2Side,
+};
 use proxy_http::h1::Limits;
 use proxy_rules::capture::CaptureSlot;
 use proxy_rules::logformat::Origin;
@@ -20,6 +22,7 @@ use proxy_stream::env::{
 use proxy_stream::log::{Log, Profile, Step};
 use proxy_stream::mux::h2::{Settings, Side};
 use proxy_stream::reply::{ErrorReplies, ErrorReply, Reply};
+use proxy_stream::trace::Tracer;
 use proxy_types::{DiagSink, Diagnostic, Diagnostics, Mode, Spanned};
 use rustc_hash::FxHashMap;
 
@@ -164,6 +167,7 @@ pub(super) fn back(
     // The rules of a `listen` section run once, on its frontend side.
     if !proxy.kind.is_frontend() {
         let compiled = rules.compile(config, proxy, diagnostics);
+        back.tracers = tracers(proxy);
         back.limiters = rules.limiters(proxy, diagnostics);
         back.tcp_content = compiled.tcp_content;
         back.inspect_delay = inspect_delay(proxy);
@@ -178,6 +182,26 @@ pub(super) fn back(
     }
     back.replies = replies(proxy, sections, rules.error_rules(proxy, diagnostics), diagnostics);
     back
+}
+
+/// `filter trace` of a section.
+fn tracers(proxy: &Proxy) -> Vec<Arc<Tracer>> {
+    let traces = proxy.filters.lines.iter().filter_map(|line| match &line.kind {
+        FilterKind::Trace(trace) => Some(trace),
+        _ => None,
+    });
+    traces
+        .map(|trace| {
+            Arc::new(Tracer {
+                name: trace.name.as_ref().map_or("TRACE", |name| &name.value).into(),
+                quiet: trace.quiet,
+                random: trace.random,
+                most: trace.most,
+                hexdump: trace.hexdump,
+                dice: Default::default(),
+            })
+        })
+        .collect()
 }
 
 /// One service per frontend of the registry, in its order, and the backends by name.
@@ -209,6 +233,7 @@ pub(crate) fn services(
         let mut front = Front::new(frontend.clone(), back);
         front.listen =
             backs.get(proxy.name.value.as_str()).filter(|_| proxy.kind.is_backend()).cloned();
+        front.tracers = tracers(proxy);
         front.limiters = rules.limiters(proxy, diagnostics);
         front.tcp_connection = compiled.tcp_connection;
         front.tcp_session = compiled.tcp_session;

@@ -79,7 +79,11 @@ impl Rules<'_> {
         own: OwnChecks,
         diagnostics: &mut Diagnostics,
     ) -> Option<Script> {
-        self.with(proxy, diagnostics, |compiler| compiler.check_script(checks, own))
+        self.with(proxy, diagnostics, |compiler| {
+            let mut script = compiler.check_script(checks, own)?;
+            script.unique_id = compiler.check_unique_id(proxy);
+            Some(script)
+        })
     }
 
     /// What the algorithm of a backend hashes, where that is the value of an expression.

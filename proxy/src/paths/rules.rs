@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use proxy_config::model::{
-    Balance, Bind, Config, Flag, L4Policy, Proxy, ProxyKind, RuleSet, Server, SourceAddress,
+    Balance, Bind, Config, FilterKind, FilterLine, Flag, L4Policy, Proxy, ProxyKind, RuleSet,
+    Server, SourceAddress,
 };
 use proxy_datapath as l4;
 use proxy_rules::source::SourceOutcome;
@@ -15,6 +16,15 @@ use super::facts::{ConnectionRules, Facts};
 
 fn block<T>(directive: impl Into<String>, reason: &'static str, span: Span) -> Result<T, Blocker> {
     Err(Blocker { directive: directive.into(), reason, span })
+}
+
+/// `filter trace` tells what goes through.
+fn no_trace(proxy: &Proxy) -> Result<(), Blocker> {
+    let traces = |line: &&FilterLine| matches!(line.kind, FilterKind::Trace(_));
+    match proxy.filters.lines.iter().find(traces) {
+        Some(line) => block("filter trace", "it tells of every byte", line.span),
+        None => Ok(()),
+    }
 }
 
 /// The one backend that all connections of the frontend go to, when nothing in either of them needs
@@ -35,6 +45,7 @@ pub(super) fn service_backend<'a>(
     }
     connection_rules(config, proxy, facts.compiled)?;
     no_rules(config, proxy)?;
+    no_trace(proxy)?;
     if let Some(rule) = proxy.use_backends.first() {
         return block("use_backend", "the backend is chosen for each connection", rule.span);
     }
@@ -71,6 +82,7 @@ pub(super) fn service_backend<'a>(
             );
         }
         no_rules(config, backend)?;
+        no_trace(backend)?;
     }
     if backend.settings.is_disabled() {
         let span = backend.settings.disabled.map_or(backend.span, |disabled| disabled.span);

@@ -326,6 +326,7 @@ fn options(
         interface: bind.interface.as_ref().map(|name| name.value.clone()),
         namespace: bind.namespace.as_ref().map(|name| name.value.clone()),
         defer_accept: bind.defer_accept.is_some(),
+        save_syn: bind.tcp_ss.map_or(0, |mode| i32::from(mode.value)),
         tfo: bind.tfo.is_some(),
         mss: bind.mss.and_then(|mss| u32::try_from(mss.value).ok()).filter(|mss| *mss > 0),
         mss_cut: bind.mss.filter(|mss| mss.value < 0).map(|mss| mss.value.unsigned_abs()),

@@ -626,6 +626,7 @@ impl Assembled {
                 usec: since.subsec_micros(),
             },
             bufsize: self.bufsize,
+            jwe: config.global.jwe,
             is_local: proxy_net::local::is_local,
             env: config
                 .environment

@@ -333,6 +333,18 @@ impl Compiler<'_> {
             .ok()
     }
 
+    /// The unique ids that a backend has for its health checks; those of other sections are of requests.
+    pub fn check_unique_id(&mut self, proxy: &Proxy) -> Option<LogFormat> {
+        let word = proxy.settings.unique_id_format.as_ref()?;
+        if proxy.kind != ProxyKind::Backend {
+            return None;
+        }
+        let words = words_of(std::slice::from_ref(word));
+        LogFormat::parse(words[0], Use::Http, &mut self.parse(Place::Check))
+            .map_err(|diagnostic| self.tell(*diagnostic, word.span))
+            .ok()
+    }
+
     /// What the backend's algorithm hashes, where that is the value of an expression.
     pub fn balance_key(&mut self, proxy: &Proxy) -> Option<Expr> {
         if !proxy.kind.is_backend() {

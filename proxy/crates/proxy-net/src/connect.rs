@@ -189,10 +189,10 @@ fn open(to: &SockAddr, options: &ConnectOptions) -> io::Result<Socket> {
         sockopt::set_congestion(&SockRef::from(&socket), name);
     }
     if let Some(mark) = options.mark {
-        sockopt::set_mark(&SockRef::from(&socket), mark);
+        sockopt::set_mark(&socket, mark);
     }
     if let Some(tos) = options.tos {
-        sockopt::set_tos(&SockRef::from(&socket), tos);
+        sockopt::set_tos(&socket, tos);
     }
     if let Some(name) = &options.interface {
         socket.bind_device(Some(name.as_bytes()))?;

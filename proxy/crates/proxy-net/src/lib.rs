@@ -38,5 +38,5 @@ mod sys;
 pub mod timer;
 mod watch;
 
-pub use stream::Stream;
+pub use stream::{Handle, Stream};
 pub use watch::Watched;

@@ -68,14 +68,16 @@ pub(crate) fn set_congestion(socket: &SockRef<'_>, name: &str) {
 }
 
 /// The mark that netfilter sees on packets. Without the rights for it that is said, and packets go unmarked.
-pub(crate) fn set_mark(socket: &SockRef<'_>, mark: u32) {
+pub fn set_mark(fd: &impl AsFd, mark: u32) {
+    let socket = SockRef::from(fd);
     if let Err(error) = socket.set_mark(mark) {
         tracing::debug!(mark, %error, "cannot mark packets");
     }
 }
 
 /// The type of service of IPv4 packets, or the traffic class of IPv6 ones: a socket of IPv6 may send both.
-pub(crate) fn set_tos(socket: &SockRef<'_>, tos: u8) {
+pub fn set_tos(fd: &impl AsFd, tos: u8) {
+    let socket = SockRef::from(fd);
     let v4 = socket.set_tos_v4(u32::from(tos));
     let v6 = socket.set_tclass_v6(u32::from(tos));
     if let (Err(error), Err(_)) = (v4, v6) {
@@ -126,6 +128,62 @@ pub(crate) fn steer_to_first(fd: &impl AsFd, on: bool) -> io::Result<()> {
     let program = libc::sock_fprog { len: 1, filter: program.as_mut_ptr() };
     nix::sys::socket::setsockopt(fd, nix::sys::socket::sockopt::AttachReusePortCbpf, &program)
         .map_err(io::Error::from)
+}
+
+/// `tcp-ss`: the first packet of connections is kept, with the headers of IP and TCP (1), and of Ethernet, too (2).
+pub(crate) fn set_save_syn(fd: &impl AsFd, mode: i32) -> io::Result<()> {
+    const TCP_SAVE_SYN: i32 = 27;
+    sys::set_int(fd, libc::IPPROTO_TCP, TCP_SAVE_SYN, mode)
+}
+
+/// The first packet of an accepted connection, if it was kept; the kernel gives it once.
+///
+/// # Errors
+/// No connection of TCP.
+pub fn saved_syn(fd: &impl AsFd) -> io::Result<Vec<u8>> {
+    const TCP_SAVED_SYN: i32 = 28;
+    // Ethernet with VLANs, the longest header of IP with extensions, and of TCP.
+    let mut packet = vec![0; 512];
+    let len = sys::get_bytes(fd, libc::IPPROTO_TCP, TCP_SAVED_SYN, &mut packet)?;
+    packet.truncate(len);
+    Ok(packet)
+}
+
+/// What the kernel measures on a connection of TCP (`struct tcp_info` of linux/tcp.h). Times are in microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TcpInfo {
+    pub unacked: u32,
+    pub sacked: u32,
+    pub lost: u32,
+    pub retrans: u32,
+    pub fackets: u32,
+    pub rtt: u32,
+    pub rttvar: u32,
+    pub reordering: u32,
+}
+
+/// The kernel's measurements.
+///
+/// # Errors
+/// No connection of TCP.
+pub fn tcp_info(fd: &impl AsFd) -> io::Result<TcpInfo> {
+    let mut bytes = [0; 104];
+    sys::get_bytes(fd, libc::IPPROTO_TCP, libc::TCP_INFO, &mut bytes)?;
+    // Eight bytes of states and flags, then numbers of four bytes each.
+    let word = |index: usize| {
+        let at = 8 + 4 * index;
+        bytes[at..at + 4].try_into().map_or(0, u32::from_ne_bytes)
+    };
+    Ok(TcpInfo {
+        unacked: word(4),
+        sacked: word(5),
+        lost: word(6),
+        retrans: word(7),
+        fackets: word(8),
+        rtt: word(15),
+        rttvar: word(16),
+        reordering: word(20),
+    })
 }
 
 /// Whether the socket listens.

@@ -6,26 +6,44 @@
 //! A connection whose request is there when it is accepted, and which ends with the answer, never waits: it costs no
 //! call of epoll at all.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::pin::Pin;
+use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, ready};
 
 use proxy_types::SockAddr;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 
-use crate::sockopt;
 use crate::sys::Watched;
+use crate::{sockopt, sys};
 
 /// A connected socket. Must be made and used inside one runtime.
 #[derive(Debug)]
 pub struct Stream {
+    /// Gone before the socket is: tells [`Handle`]s that it was closed.
+    alive: OnceCell<Rc<()>>,
     inner: Watched,
     /// Something was read without the reactor. Only once: its budget is what lets other connections have their turn.
     tried: Cell<bool>,
+}
+
+/// A way to a socket that somebody else on this thread owns, for options that do not touch the bytes.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    fd: RawFd,
+    alive: Weak<()>,
+}
+
+impl Handle {
+    /// Calls `use_it` unless the socket was closed.
+    pub fn with<T>(&self, use_it: impl FnOnce(BorrowedFd<'_>) -> T) -> Option<T> {
+        let owner = self.alive.upgrade()?;
+        Some(sys::lend(self.fd, &owner, use_it))
+    }
 }
 
 impl Stream {
@@ -38,7 +56,7 @@ impl Stream {
 
     /// The same for a socket that is known to be non-blocking: saves two system calls.
     pub(crate) fn from_nonblocking(fd: OwnedFd) -> Self {
-        Self { inner: Watched::new(fd.into()), tried: Cell::new(false) }
+        Self { alive: OnceCell::new(), inner: Watched::new(fd.into()), tried: Cell::new(false) }
     }
 
     /// Whether somebody waited for the socket so far.
@@ -52,6 +70,12 @@ impl Stream {
             Ok(n) => n == 0,
             Err(e) => e.kind() == io::ErrorKind::WouldBlock,
         }
+    }
+
+    /// A way to this socket that does not keep it open.
+    pub fn handle(&self) -> Handle {
+        let alive = self.alive.get_or_init(Rc::default);
+        Handle { fd: self.inner.socket().as_raw_fd(), alive: Rc::downgrade(alive) }
     }
 
     /// Our address of an IP socket; a system call.

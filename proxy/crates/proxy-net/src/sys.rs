@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use std::io;
 use std::mem::size_of;
 use std::net::TcpStream;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use socket2::SockAddr as RawAddr;
@@ -39,6 +39,38 @@ pub(crate) fn get_int(fd: impl AsFd, level: i32, name: i32) -> io::Result<i32> {
         libc::getsockopt(fd.as_fd().as_raw_fd(), level, name, (&raw mut value).cast(), &raw mut len)
     };
     Errno::result(r).map(|_| value).map_err(io::Error::from)
+}
+
+/// Reads a socket option of any shape into `value`; gives its length.
+pub(crate) fn get_bytes(
+    fd: impl AsFd,
+    level: i32,
+    name: i32,
+    value: &mut [u8],
+) -> io::Result<usize> {
+    let mut len = value.len() as libc::socklen_t;
+    // SAFETY: the kernel writes at most `len` bytes, the size of `value`, and updates `len`.
+    let r = unsafe {
+        libc::getsockopt(
+            fd.as_fd().as_raw_fd(),
+            level,
+            name,
+            value.as_mut_ptr().cast(),
+            &raw mut len,
+        )
+    };
+    Errno::result(r).map(|_| value.len().min(len as usize)).map_err(io::Error::from)
+}
+
+/// Lends a descriptor whose owner is known to live during `use_it`.
+pub(crate) fn lend<T>(
+    fd: RawFd,
+    _owner: &std::rc::Rc<()>,
+    use_it: impl FnOnce(BorrowedFd<'_>) -> T,
+) -> T {
+    // SAFETY: the token is held across the call. The descriptor's owner drops its own reference to the token only
+    // when it closes the descriptor, which it does on this thread, and this call does not give the thread away.
+    use_it(unsafe { BorrowedFd::borrow_raw(fd) })
 }
 
 /// Takes ownership of a descriptor that the parent process left open for us (`fd@N`).

@@ -27,6 +27,7 @@ mod date;
 pub mod fetch;
 pub mod hash;
 pub mod json;
+pub mod jwe;
 pub mod jwt;
 pub mod known;
 pub mod logformat;

@@ -118,6 +118,7 @@ fn main() {
         nbthread: 1,
         started: Date::default(),
         bufsize: 16384,
+        jwe: Default::default(),
         is_local: |_| false,
         env: Vec::new(),
     };

@@ -24,6 +24,7 @@ use crate::log::Log;
 use crate::reply::ErrorReplies;
 use crate::service::{Service, Stats};
 pub use crate::stream::{Forwarded, ForwardedPart, StickRule};
+use crate::trace::Tracer;
 
 /// The worker's immutable surroundings.
 pub struct Env {
@@ -195,6 +196,8 @@ pub struct Front {
     pub stats: Option<Stats>,
     /// `filter bwlim-in` and `bwlim-out`.
     pub limiters: Vec<Limiter>,
+    /// `filter trace`.
+    pub tracers: Vec<Arc<Tracer>>,
     /// `monitor fail`.
     pub monitor_fail: RuleSet,
     /// `monitor-uri`.
@@ -255,6 +258,8 @@ pub struct Back {
     pub forwarded: Option<Box<Forwarded>>,
     /// `filter bwlim-in` and `bwlim-out`.
     pub limiters: Vec<Limiter>,
+    /// `filter trace`.
+    pub tracers: Vec<Arc<Tracer>>,
     pub tcp_content: RuleSet,
     /// `tcp-request inspect-delay` of the backend's own rules.
     pub inspect_delay: Option<Duration>,
@@ -287,6 +292,7 @@ impl Front {
             capture_cookie: None,
             stats: None,
             limiters: Vec::new(),
+            tracers: Vec::new(),
             monitor_fail: RuleSet::new(),
             monitor_uri: None,
             http_request: RuleSet::new(),
@@ -317,6 +323,7 @@ impl Back {
             choice: ServerChoice::default(),
             forwarded: None,
             limiters: Vec::new(),
+            tracers: Vec::new(),
             tcp_content: RuleSet::new(),
             inspect_delay: None,
             http_request: RuleSet::new(),

@@ -43,6 +43,7 @@ mod stream;
 pub mod term;
 mod thread;
 mod throttle;
+pub mod trace;
 pub mod transport;
 
 pub use session::{serve, serve_tcp};

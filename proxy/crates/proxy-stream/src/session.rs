@@ -11,8 +11,11 @@ use proxy_http::h1::{Limits, ParseError, Progress, parse_request};
 use proxy_net::clock::Tick;
 use proxy_net::stop::JobGuard;
 use proxy_net::timer::Timer;
+use proxy_net::{Handle, Stream, sockopt};
+use proxy_rules::sample::context::{Socket, TcpInfo};
 use proxy_state::options::Proto;
 use proxy_state::stick::data::id;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::env::{Accepted, Front};
 use crate::io::{Conn, Io, Used};
@@ -37,6 +40,8 @@ pub(crate) struct Session {
     /// What rules see of this connection.
     pub(crate) facts: proxy_rules::sample::context::Session,
     pub(crate) client: Conn,
+    /// The client's socket, where it is the multiplexer's.
+    socket: Option<Handle>,
     pub(crate) client_timer: Timer,
     pub(crate) server_timer: Timer,
     /// Server connections that only this session may use again. Boxed: most sessions have none.
@@ -108,7 +113,7 @@ pub fn serve(
 pub fn serve_tcp(
     thread: Rc<Thread>,
     front: Arc<Front>,
-    stream: proxy_net::Stream,
+    stream: Stream,
     accepted: Accepted,
 ) -> impl Future<Output = ()> {
     let mut session = Session::new(thread, front, Box::new(stream), accepted);
@@ -173,6 +178,7 @@ async fn run(session: &mut Session) {
 /// Serves requests to the end of the connection.
 async fn serve_http(session: &mut Session) {
     if session.proto == Some(Proto::H2) {
+        session.lend_socket();
         return Box::pin(h2::serve(session)).await;
     }
     let mut counted = false;
@@ -183,7 +189,10 @@ async fn serve_http(session: &mut Session) {
         }
         let mut exchange = match next {
             Next::Request(exchange) => exchange,
-            Next::Http2 => return Box::pin(h2::serve(session)).await,
+            Next::Http2 => {
+                session.lend_socket();
+                return Box::pin(h2::serve(session)).await;
+            }
             Next::End => break,
         };
         // Boxed: what an exchange needs is not kept while the connection is idle.
@@ -197,6 +206,19 @@ async fn serve_http(session: &mut Session) {
                 break;
             }
         }
+    }
+}
+
+impl Socket for Session {
+    fn tcp_info(&self) -> Option<TcpInfo> {
+        let info = self.with_socket(|socket| sockopt::tcp_info(&socket))?.ok()?;
+        let sockopt::TcpInfo { unacked, sacked, lost, retrans, fackets, rtt, rttvar, reordering } =
+            info;
+        Some(TcpInfo { fackets, lost, reordering, retrans, rtt, rttvar, sacked, unacked })
+    }
+
+    fn saved_syn(&self) -> Option<Vec<u8>> {
+        self.with_socket(|socket| sockopt::saved_syn(&socket))?.ok()
     }
 }
 
@@ -227,6 +249,7 @@ impl Session {
             front,
             facts,
             client: Conn::new(io),
+            socket: None,
             client_timer: Timer::new(),
             server_timer: Timer::new(),
             own: None,
@@ -245,11 +268,14 @@ impl Session {
 
     /// A stream of this connection, as a session of its own.
     pub(crate) fn stream(&self, client: Conn) -> Self {
+        let mut facts = self.facts.clone();
+        facts.connection.multiplexed = true;
         Self {
             thread: self.thread.clone(),
             front: self.front.clone(),
-            facts: self.facts.clone(),
+            facts,
             client,
+            socket: self.socket.clone(),
             client_timer: Timer::new(),
             server_timer: Timer::new(),
             own: None,
@@ -297,6 +323,20 @@ impl Session {
         (exchange.record.start, exchange.record.first_byte) = (self.started, self.started);
         stream::refuse(&mut self, &mut exchange, Fault::BadRequest { status: 400 }).await;
         self.thread.recycle(exchange);
+    }
+
+    /// Keeps a way to the client's socket, which goes to the multiplexer.
+    fn lend_socket(&mut self) {
+        self.socket = self.client.io.transport().map(Stream::handle);
+    }
+
+    /// Calls `use_it` with the client's socket, unless that is gone.
+    pub(crate) fn with_socket<T>(&self, use_it: impl FnOnce(BorrowedFd<'_>) -> T) -> Option<T> {
+        match (self.client.io.transport(), &self.socket) {
+            (Some(socket), _) => Some(use_it(socket.as_fd())),
+            (None, Some(handle)) => handle.with(use_it),
+            (None, None) => None,
+        }
     }
 
     /// Whether the client's connection is one over TLS.

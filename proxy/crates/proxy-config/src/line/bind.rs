@@ -278,9 +278,20 @@ pub(crate) const OPTIONS: Table<Parse> = &[
                 Ok(())
             },
         ),
+        row(
+            "tcp-ss",
+            On::HERE,
+            "<mode>",
+            M,
+            "keeps the first packet of connections for rules to look at",
+            |cx, bind, args| {
+                bind.tcp_ss = Some(args.number(cx, 0..=2)?);
+                Ok(())
+            },
+        ),
         removed("process", "2.5", "use 'thread' to bind a listener to threads"),
     ],
-    &not_yet(On::HERE, M, "sockets", ["nbconn", "tcp-md5sig", "tcp-ss"]),
+    &not_yet(On::HERE, M, "sockets", ["nbconn", "tcp-md5sig"]),
     &not_yet(On::HERE, M, "QUIC", ["quic-cc-algo", "quic-force-retry", "quic-socket"]),
     tls::BIND_VERSIONS,
     tls::BIND_SETTINGS,

@@ -8,7 +8,7 @@ use crate::keyword::{On, Row, Table, find, not_yet, row, suggest};
 use crate::lexer::between_commas;
 use crate::model::{
     Bandwidth, Compression, CompressionAlgorithm, CompressionDirection, FilterKind, FilterLine,
-    Proxy, ProxyKind,
+    Proxy, ProxyKind, Trace,
 };
 
 /// What may follow `compression`.
@@ -79,9 +79,33 @@ pub(crate) const FILTERS: Table<ParseFilter> = &[
         filter_row("compression", "", "compresses as 'compression direction' says", |cx, args| {
             args.end(cx).map(|()| FilterKind::Compress)
         }),
+        filter_row(
+            "trace",
+            "[name <name>] [random-forwarding] [max-fwd <max>] [hexdump] [quiet]",
+            "tells on stderr what goes through",
+            trace,
+        ),
     ],
-    &not_yet(On::HERE, "9", "filters", ["fcgi-app", "opentracing", "otel", "spoe", "trace"]),
+    &not_yet(On::HERE, "9", "filters", ["fcgi-app", "opentracing", "otel", "spoe"]),
 ];
+
+fn trace(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<FilterKind> {
+    let mut trace = Trace::default();
+    while let Some(word) = args.optional() {
+        match word.value.as_str() {
+            "name" => trace.name = Some(args.string(cx, "a name")?),
+            "quiet" => trace.quiet = true,
+            "random-forwarding" => trace.random = true,
+            "max-fwd" => trace.most = args.number(cx, 0..=i32::MAX as u32)?.value,
+            "hexdump" => trace.hexdump = true,
+            other => {
+                let message = format!("{} does not know '{other}'", args.name());
+                return Err(args.wrong(cx, word.span, message));
+            }
+        }
+    }
+    Ok(FilterKind::Trace(trace))
+}
 
 const LIMIT: &str = "<name> { default-limit <size> default-period <time> | limit <size> key <pattern> [table <table>] } \
                      [min-size <size>]";

@@ -38,6 +38,8 @@ pub struct Bind {
     /// TCP congestion control, by its name in the kernel.
     pub congestion: Option<Spanned<String>>,
     pub defer_accept: Option<Span>,
+    /// `tcp-ss`: 0 to 2.
+    pub tcp_ss: Option<Spanned<u8>>,
     /// Identifiers of the listeners: this, `-` and their number on the line.
     pub guid_prefix: Option<Spanned<String>>,
     pub label: Option<Spanned<String>>,

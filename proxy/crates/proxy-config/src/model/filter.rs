@@ -65,6 +65,20 @@ pub struct Bandwidth {
     pub min_size: Option<Spanned<u32>>,
 }
 
+/// `trace`: tells on stderr what goes through, and may forward it in small parts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trace {
+    pub name: Option<Spanned<String>>,
+    /// `quiet`: nothing is told.
+    pub quiet: bool,
+    /// `random-forwarding`.
+    pub random: bool,
+    /// `max-fwd`, in bytes; 0 is no limit.
+    pub most: u32,
+    /// `hexdump`: payload is shown.
+    pub hexdump: bool,
+}
+
 /// A filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FilterKind {
@@ -75,6 +89,7 @@ pub enum FilterKind {
     /// `cache`: what fills the cache of this name.
     Cache(Spanned<String>),
     Bandwidth(Bandwidth),
+    Trace(Trace),
 }
 
 impl FilterKind {
@@ -87,6 +102,7 @@ impl FilterKind {
             Self::Cache(_) => "cache",
             Self::Bandwidth(limit) if limit.upload => "bwlim-in",
             Self::Bandwidth(_) => "bwlim-out",
+            Self::Trace(_) => "trace",
         }
     }
 }

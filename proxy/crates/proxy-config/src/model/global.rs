@@ -1,5 +1,6 @@
 //! The `global` section (configuration manual, 3).
 
+use proxy_rules::jwe::Allowed;
 use proxy_state::status::StatusSet;
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ pub struct Global {
     pub h1_case_adjust: Vec<(Spanned<String>, Spanned<String>)>,
     /// `h1-case-adjust-file`: names one pair a line, opened at start.
     pub h1_case_adjust_file: Option<Spanned<String>>,
+    /// `jwt.decrypt_alg_list` and `jwt.decrypt_enc_list`.
+    pub jwe: Allowed,
     /// `http-err-codes` and `http-fail-codes`.
     pub http_err_codes: Option<StatusSet>,
     pub http_fail_codes: Option<StatusSet>,

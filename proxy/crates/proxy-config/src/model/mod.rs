@@ -42,7 +42,7 @@ pub use cache::{Cache, EarlyHints};
 pub use check::{CheckLine, CheckOption, Checks, HealthCheck, MySqlForm, MySqlUser, Protocol};
 pub use filter::{
     Bandwidth, Compression, CompressionAlgorithm, CompressionDirection, FilterKind, FilterLine,
-    Filters,
+    Filters, Trace,
 };
 pub use global::{
     CloseSpread, DefaultPath, Global, HttpClient, MasterWorker, SetVar, StatsGlobal, Tune, TuneH2,

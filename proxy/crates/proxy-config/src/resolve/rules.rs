@@ -84,8 +84,9 @@ pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
         ];
         for (format, purpose) in formats {
             let is_new = format.as_ref().is_some_and(|word| told.insert(word.span));
-            // A backend has unique ids for its health checks.
-            if (proxy.kind.is_frontend() || purpose == Use::Http) && is_new {
+            if proxy.kind == ProxyKind::Backend && purpose == Use::Http && is_new {
+                compiler.check_unique_id(proxy);
+            } else if (proxy.kind.is_frontend() || purpose == Use::Http) && is_new {
                 compiler.line_format(format.as_ref(), purpose);
             }
         }

@@ -23,7 +23,6 @@ pub(crate) const GLOBAL: Table<Parse> = &[
     super::tune::H2,
     super::sluice::GLOBAL,
     super::tls::GLOBAL,
-    super::tls::NOT_YET,
     super::tls::NO_EFFECT,
     &[
         removed("nbproc", "2.5", "use 'nbthread'"),
@@ -181,6 +180,26 @@ const PROCESS: &[Row<Parse>] = &[
         |cx, g, args| {
             let set = g.http_err_codes.get_or_insert(StatusSet::ERRORS);
             codes(cx, args, set)
+        },
+    ),
+    global(
+        "jwt.decrypt_alg_list",
+        "<list>",
+        "3.1",
+        "algorithms that encrypted tokens may use",
+        |cx, g, args| {
+            let list = last_string(cx, args, "names between colons")?;
+            g.jwe.set_algorithms(&list.value).map_err(|why| args.wrong(cx, list.span, why))
+        },
+    ),
+    global(
+        "jwt.decrypt_enc_list",
+        "<list>",
+        "3.1",
+        "encryptions that encrypted tokens may use",
+        |cx, g, args| {
+            let list = last_string(cx, args, "names between colons")?;
+            g.jwe.set_encryptions(&list.value).map_err(|why| args.wrong(cx, list.span, why))
         },
     ),
     global(

@@ -6,14 +6,11 @@ use proxy_types::{Diagnostic, Spanned};
 use super::global_row::{Parse, global};
 use crate::args::{Args, last_string};
 use crate::context::{Context, Parsed};
-use crate::keyword::{On, Row, Table, find, no_effect, not_yet, suggest};
+use crate::keyword::{On, Row, Table, find, no_effect, suggest};
 use crate::line::tls::{self, HasTls};
 use crate::model::{Bind, Global, LoadExtra, ServerTls, TlsSettings, TlsVerify};
 
 const M: &str = "3.1";
-
-pub(crate) const NOT_YET: &[Row<Parse>] =
-    &not_yet(On::HERE, M, "TLS", ["jwt.decrypt_alg_list", "jwt.decrypt_enc_list"]);
 
 /// What there is of OpenSSL only: engines, providers, finite field groups, how its memory and records are managed.
 pub(crate) const NO_EFFECT: &[Row<Parse>] = &no_effect(

@@ -58,6 +58,8 @@ pub struct ListenOptions {
     pub interface: Option<String>,
     pub namespace: Option<String>,
     pub defer_accept: bool,
+    /// `tcp-ss`; 0 keeps nothing.
+    pub save_syn: i32,
     pub tfo: bool,
     /// Announced MSS.
     pub mss: Option<u32>,
@@ -227,6 +229,9 @@ fn set_options(s: &SockRef<'_>, o: &ListenOptions) -> Result<(), (BindStep, io::
         sockopt::set_congestion(s, name);
     }
     let fd = s.as_fd();
+    if o.save_syn > 0 {
+        sockopt::set_save_syn(&fd, o.save_syn).map_err(step("tcp-ss"))?;
+    }
     if o.defer_accept {
         sockopt::set_defer_accept(&fd, DEFER_SECONDS).map_err(step("defer-accept"))?;
     }

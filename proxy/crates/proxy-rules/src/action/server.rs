@@ -1,4 +1,4 @@
-//! Actions on the way to a server: the place in its queue, retries, marks of the connection (configuration manual, 4.4).
+//! Actions on the way to a server and on packets: the place in queues, retries, marks (configuration manual, 4.4).
 
 use proxy_types::Diagnostic;
 
@@ -9,6 +9,7 @@ use crate::sample::parse::{fail, show};
 use crate::sample::{Expr, ParseCx, Parsed, Place};
 
 const BEFORE_SERVER: Sets = Sets::of("...Y.Y..");
+const TO_CLIENT: Sets = Sets::of(".YYYYYY.");
 
 pub(super) const ACTIONS: &[ActionDef] = &[
     ActionDef {
@@ -26,6 +27,27 @@ pub(super) const ACTIONS: &[ActionDef] = &[
         parse: |args, cx| number(args, cx, 255, |o, n| o.server_tos.set(u8::try_from(n).ok())),
         syntax: "{ <tos> | <expr> }",
         doc: "Sets the type of service of packets to the server.",
+    },
+    ActionDef {
+        name: "set-fc-mark",
+        sets: TO_CLIENT,
+        parse: client_mark,
+        syntax: "{ <mark> | <expr> }",
+        doc: "Sets the mark that netfilter sees on packets to the client.",
+    },
+    ActionDef {
+        name: "set-fc-tos",
+        sets: TO_CLIENT,
+        parse: client_tos,
+        syntax: "{ <tos> | <expr> }",
+        doc: "Sets the type of service of packets to the client.",
+    },
+    ActionDef {
+        name: "set-mark",
+        sets: TO_CLIENT,
+        parse: client_mark,
+        syntax: "<mark>",
+        doc: "Same as `set-fc-mark`.",
     },
     ActionDef {
         name: "set-priority-class",
@@ -59,6 +81,13 @@ pub(super) const ACTIONS: &[ActionDef] = &[
         parse: set_retries,
         syntax: "{ <int> | <expr> }",
         doc: "Sets how often a connection is tried again for this stream, 0 to 100.",
+    },
+    ActionDef {
+        name: "set-tos",
+        sets: TO_CLIENT,
+        parse: client_tos,
+        syntax: "<tos>",
+        doc: "Same as `set-fc-tos`.",
     },
 ];
 
@@ -122,6 +151,14 @@ fn number(
     set: fn(&Overrides, i64),
 ) -> Parsed<Box<dyn Act>> {
     Ok(Box::new(Set { value: Value::parse(args, cx, most)?, set }))
+}
+
+fn client_mark(args: &mut ActionArgs<'_, '_>, cx: &mut ParseCx<'_>) -> Parsed<Box<dyn Act>> {
+    number(args, cx, u32::MAX.into(), |o, n| o.client_mark.set(u32::try_from(n).ok()))
+}
+
+fn client_tos(args: &mut ActionArgs<'_, '_>, cx: &mut ParseCx<'_>) -> Parsed<Box<dyn Act>> {
+    number(args, cx, 255, |o, n| o.client_tos.set(u8::try_from(n).ok()))
 }
 
 fn set_retries(args: &mut ActionArgs<'_, '_>, cx: &mut ParseCx<'_>) -> Parsed<Box<dyn Act>> {

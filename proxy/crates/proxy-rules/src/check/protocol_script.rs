@@ -50,7 +50,13 @@ impl Protocol {
             }
         }
         let steps = (1..).zip(acts).map(|(number, act)| Step { number, act, comment: None });
-        Script { kind: Kind::Tcp, steps: steps.collect(), disable_on_404: false, send_state: false }
+        Script {
+            kind: Kind::Tcp,
+            steps: steps.collect(),
+            disable_on_404: false,
+            send_state: false,
+            unique_id: None,
+        }
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Script {
     pub disable_on_404: bool,
     /// `http-check send-state`.
     pub send_state: bool,
+    /// `unique-id-format` of the backend.
+    pub unique_id: Option<LogFormat>,
 }
 
 /// One rule.
@@ -88,7 +90,13 @@ impl Script {
         cx: &mut ParseCx<'_>,
         mut tell: impl FnMut(Diagnostic, Span, &mut ParseCx<'_>),
     ) -> Self {
-        let mut script = Self { kind, steps: Vec::new(), disable_on_404: false, send_state: false };
+        let mut script = Self {
+            kind,
+            steps: Vec::new(),
+            disable_on_404: false,
+            send_state: false,
+            unique_id: None,
+        };
         let mut comment = None;
         for (number, (words, span)) in (1..).zip(lines) {
             let mut words = Words { rest: words, span: *span, what: kind.keyword() };

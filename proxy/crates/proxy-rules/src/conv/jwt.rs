@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use aws_lc_rs::{hmac, signature};
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::alphabet;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
 
 use super::json::{check_query, query};
+use crate::jwe::{self, Key};
 use crate::jwt::{Algorithm, Family, PublicKey};
 use crate::sample::args::{Arg, ArgDef, ArgKind, opt, req};
 use crate::sample::{Args, ConvDef, EvalCtx, Sample, Type};
@@ -20,7 +23,30 @@ macro_rules! token {
     };
 }
 
+/// "Live long and prosper." under A128KW and A128CBC-HS256 (RFC 7516, A.3).
+macro_rules! sealed {
+    () => {
+        concat!(
+            "eyJhbGciOiJBMTI4S1ciLCJlbmMiOiJBMTI4Q0JDLUhTMjU2In0.",
+            "6KB707dM9YTIgHtLvtgWQ8mKwboJW3of9locizkDTHzBC2IlrT1oOQ.AxY8DCtDaGlsbGljb3RoZQ.",
+            "KDlTtXchhZTGufMYmOYGS4HffxPSUrfmqCHXaI9wOGY.U0m_YmjN04DJvceFICbCVQ"
+        )
+    };
+}
+
 pub(super) const CONVS: &[ConvDef] = &[
+    ConvDef::new("jwt_decrypt_jwk", &[req(ArgKind::Value)], Type::Bin, Type::Bin, decrypt_jwk, "The content of an encrypted token that a JSON Web Key opens; empty when it does not.")
+        .eg(&[
+            (concat!("str(", sealed!(), r#"),jwt_decrypt_jwk('{"kty":"oct","k":"GawgguFyGrWKav7AX4VKUg"}')"#), Some("Live long and prosper.")),
+            (concat!("str(", sealed!(), r#"),jwt_decrypt_jwk('{"kty":"oct","k":"HawgguFyGrWKav7AX4VKUg"}')"#), Some("")),
+            (concat!("str(", sealed!(), "),jwt_decrypt_jwk(nonsense)"), Some("")),
+        ]),
+    ConvDef::new("jwt_decrypt_secret", &[req(ArgKind::Value)], Type::Bin, Type::Bin, decrypt_secret, "The content of an encrypted token that a secret in base64 opens; empty when it does not.")
+        .eg(&[
+            (concat!("str(", sealed!(), "),jwt_decrypt_secret(GawgguFyGrWKav7AX4VKUg==)"), Some("Live long and prosper.")),
+            (concat!("str(", sealed!(), "),jwt_decrypt_secret(GawgguFyGrWKav7AX4VKUg)"), Some("Live long and prosper.")),
+            ("str(a.b.c.d.e),jwt_decrypt_secret(GawgguFyGrWKav7AX4VKUg)", Some("")),
+        ]),
     ConvDef::new("jwt_header_query", QUERY, Type::Bin, Type::Any, header_query, "The decoded header of a token, or a value in it.")
         .check(check_query)
         .eg(&[
@@ -67,6 +93,26 @@ fn decode<'a>(cx: &EvalCtx<'a>, part: &[u8]) -> Option<&'a [u8]> {
 fn of_part<'a>(cx: &EvalCtx<'a>, args: &'a Args, part: &[u8]) -> Option<Sample<'a>> {
     let text = decode(cx, part)?;
     if args.is_given(0) { query(cx, args, text) } else { Some(Sample::Str(text)) }
+}
+
+/// Base64 whose padding may be missing.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+fn decrypt<'a>(cx: &EvalCtx<'a>, token: &[u8], key: Option<Key>) -> Option<Sample<'a>> {
+    let plain = key.and_then(|key| jwe::decrypt(token, &key, cx.shared.jwe));
+    Some(Sample::Bin(cx.scratch.alloc_slice_copy(&plain.unwrap_or_default())))
+}
+
+fn decrypt_jwk<'a>(cx: &EvalCtx<'a>, args: &'a Args, value: Sample<'a>) -> Option<Sample<'a>> {
+    decrypt(cx, value.bytes()?, Key::from_jwk(args.text(0, cx)?))
+}
+
+fn decrypt_secret<'a>(cx: &EvalCtx<'a>, args: &'a Args, value: Sample<'a>) -> Option<Sample<'a>> {
+    let secret = LENIENT.decode(args.text(0, cx)?).ok();
+    decrypt(cx, value.bytes()?, secret.map(Key::Secret))
 }
 
 fn header_query<'a>(cx: &EvalCtx<'a>, args: &'a Args, value: Sample<'a>) -> Option<Sample<'a>> {

@@ -45,6 +45,15 @@ pub(super) const FETCHES: &[FetchDef] = &[
     )
     .eg(&[("bc_glitches", Some("4"))]),
     FetchDef::new(
+        "bc_http_major",
+        &[],
+        Type::Sint,
+        Validity::SERVER_CONN,
+        server_http,
+        "Version of HTTP on the connection to the server: 1 or 2.",
+    )
+    .eg(&[("bc_http_major", Some("1"))]),
+    FetchDef::new(
         "bc_nb_streams",
         &[],
         Type::Sint,
@@ -98,6 +107,15 @@ pub(super) const FETCHES: &[FetchDef] = &[
         "Anomalies of the client's protocol on its connection.",
     )
     .eg(&[("fc_glitches", Some("3"))]),
+    FetchDef::new(
+        "fc_http_major",
+        &[],
+        Type::Sint,
+        Validity::of("YYYYYYYYYYYYYYYYYYYY.."),
+        client_http,
+        "Version of HTTP on the client's connection: 1 or 2.",
+    )
+    .eg(&[("fc_http_major", Some("1"))]),
     FetchDef::new(
         "fc_nb_streams",
         &[],
@@ -153,7 +171,7 @@ pub(super) const FETCHES: &[FetchDef] = &[
         "fc_settings_streams_limit",
         &[],
         Type::Sint,
-        Validity::of("YYYYYYYYYYYYYYYYYYYY.."),
+        Validity::CLIENT_SESSION,
         limit::<Front>,
         "Streams that may be open at once on the client's connection.",
     )
@@ -243,6 +261,14 @@ fn tlv<'a>(cx: &EvalCtx<'a>, args: &'a Args, cursor: &mut Cursor) -> Option<Samp
     cursor.at[0] += 1;
     cursor.more = found.next().is_some();
     Some(Sample::Str(value))
+}
+
+fn client_http<'a>(cx: &EvalCtx<'a>, _: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {
+    Some(Sample::Int(if cx.session?.connection.multiplexed { 2 } else { 1 }))
+}
+
+fn server_http<'a>(cx: &EvalCtx<'a>, _: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {
+    cx.known()?.server_http.map(|version| Sample::Int(version.into()))
 }
 
 fn received<'a>(cx: &EvalCtx<'a>, _: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {

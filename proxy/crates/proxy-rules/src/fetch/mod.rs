@@ -11,6 +11,7 @@ mod header;
 mod hello;
 mod http_req;
 mod http_res;
+mod kernel;
 mod l4;
 mod param;
 mod payload;
@@ -35,6 +36,7 @@ pub const ALL: &[&[FetchDef]] = &[
     distcc::FETCHES,
     http_req::FETCHES,
     http_res::FETCHES,
+    kernel::FETCHES,
     l4::FETCHES,
     param::FETCHES,
     payload::FETCHES,

@@ -42,6 +42,8 @@ pub struct LogFacts<'a> {
     pub response_in: u64,
     /// The first request of its connection.
     pub first_request: bool,
+    /// Version of HTTP that is spoken on the connection to the server; `None` before there is one.
+    pub server_http: Option<u8>,
     /// The connection to the server had been used before.
     pub reused: bool,
     /// Termination state: cause, phase, and in HTTP the request's and response's cookie (`%tsc`).
@@ -105,6 +107,7 @@ impl LogFacts<'_> {
         request_out: 0,
         response_in: 0,
         first_request: false,
+        server_http: None,
         reused: false,
         bytes_out: 0,
         bytes_in: 0,

@@ -11,6 +11,8 @@ pub struct Connection {
     pub tls: Option<Arc<Tls>>,
     /// A PROXY protocol header came first.
     pub proxy: Option<Arc<ProxyHeader>>,
+    /// It carries streams of HTTP/2.
+    pub multiplexed: bool,
     /// Why it did not come to a session: 0 is nothing (configuration manual, 7.3.3 "fc_err_str").
     pub error: u8,
 }

@@ -13,6 +13,7 @@ use proxy_state::{Backend, Frontend, Listener, Now, Registry, Server};
 use super::connection::Connection;
 use super::value::Sample;
 use crate::capture::Captured;
+use crate::jwe::Allowed;
 use crate::jwt::PublicKeys;
 use crate::logformat::{LogFacts, Origin, TimeoutChanges};
 use crate::pattern::PatternLists;
@@ -41,6 +42,8 @@ pub struct Shared {
     pub started: Date,
     /// `tune.bufsize`: no converter makes more bytes than this.
     pub bufsize: usize,
+    /// What encrypted tokens may use.
+    pub jwe: Allowed,
     /// Whether an address is one of this machine.
     pub is_local: fn(IpAddr) -> bool,
     /// Environment at the start, for `env()`.
@@ -140,6 +143,8 @@ pub struct EvalCtx<'a> {
     pub http: bool,
     /// What its protocol counts.
     pub server_link: Option<&'a LinkFacts>,
+    /// The client's connection as the kernel sees it.
+    pub client_socket: Option<&'a dyn Socket>,
     pub request: Option<&'a RequestHead>,
     pub response: Option<&'a ResponseHead>,
     /// Bytes received from the client and not passed on: raw in `mode tcp`, of the body in HTTP.
@@ -186,19 +191,24 @@ pub struct Overrides {
     /// `set-bc-mark` and `set-bc-tos`.
     pub server_mark: Cell<Option<u32>>,
     pub server_tos: Cell<Option<u8>>,
+    /// `set-fc-mark` and `set-fc-tos`, until they are done.
+    pub client_mark: Cell<Option<u32>>,
+    pub client_tos: Cell<Option<u8>>,
 }
 
 impl Overrides {
     /// As at the start of a stream.
     pub fn clear(&self) {
-        let Self { src, dst, timeouts, priority, retries, server_mark, server_tos } = self;
+        let Self { src, dst, timeouts, priority, retries, .. } = self;
         src.take();
         dst.take();
         timeouts.take();
         priority.take();
         retries.take();
-        server_mark.take();
-        server_tos.take();
+        self.server_mark.take();
+        self.server_tos.take();
+        self.client_mark.take();
+        self.client_tos.take();
     }
 
     /// What was set for a backend of the same section does not hold for another.
@@ -211,6 +221,28 @@ impl Overrides {
         });
         self.retries.take();
     }
+}
+
+/// What the kernel knows of a connection of TCP.
+pub trait Socket {
+    /// `None` when it is no such connection, or was closed.
+    fn tcp_info(&self) -> Option<TcpInfo>;
+
+    /// The packet that opened it, if that was kept (`tcp-ss`).
+    fn saved_syn(&self) -> Option<Vec<u8>>;
+}
+
+/// Measurements of the kernel; times in microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpInfo {
+    pub fackets: u32,
+    pub lost: u32,
+    pub reordering: u32,
+    pub retrans: u32,
+    pub rtt: u32,
+    pub rttvar: u32,
+    pub sacked: u32,
+    pub unacked: u32,
 }
 
 /// Tells what is known of a stream so far.
@@ -249,6 +281,7 @@ impl<'a> EvalCtx<'a> {
             server: None,
             server_connection: None,
             http: false,
+            client_socket: None,
             server_link: None,
             request: None,
             response: None,

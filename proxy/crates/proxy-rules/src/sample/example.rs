@@ -17,7 +17,7 @@ use proxy_state::{
 use proxy_types::{Diagnostics, ListenerId, Mode, ProxyId, ServerId, Spanned};
 
 use super::connection::Connection;
-use super::context::{Clock, Date, EvalCtx, LinkFacts, Session, Shared};
+use super::context::{Clock, Date, EvalCtx, LinkFacts, Session, Shared, Socket, TcpInfo};
 use super::parse::{Loader, NoFiles, ParseCx};
 use super::place::Place;
 use super::value::Sample;
@@ -117,6 +117,7 @@ impl Traffic {
                 nbthread: 2,
                 started: Date { secs: CLOCK.date.secs - 60, usec: 0 },
                 bufsize: 16384,
+                jwe: Default::default(),
                 is_local: |ip| ip.is_loopback(),
                 env: vec![("LANG".into(), b"C".as_slice().into())],
             },
@@ -158,6 +159,7 @@ impl Traffic {
             server: Some(&self.server),
             server_connection: Some(&self.server_connection),
             http: true,
+            client_socket: Some(&Measured),
             server_link: Some(&self.server_link),
             request: Some(&self.request),
             response: Some(&self.response),
@@ -213,6 +215,31 @@ impl Traffic {
     }
 }
 
+/// The client's socket of the examples.
+struct Measured;
+
+impl Socket for Measured {
+    fn tcp_info(&self) -> Option<TcpInfo> {
+        Some(TcpInfo {
+            fackets: 1,
+            lost: 2,
+            reordering: 3,
+            retrans: 4,
+            rtt: 12_345,
+            rttvar: 678,
+            sacked: 5,
+            unacked: 6,
+        })
+    }
+
+    fn saved_syn(&self) -> Option<Vec<u8>> {
+        let mut packet =
+            vec![0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, 6, 0, 0, 192, 0, 2, 10, 198, 51, 100, 1];
+        packet.extend([0x9c, 0x40, 0, 80, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 0xfa, 0xf0, 0, 0, 0, 0]);
+        Some(packet)
+    }
+}
+
 /// Times and sizes of the examples.
 fn facts() -> LogFacts<'static> {
     LogFacts {
@@ -234,6 +261,7 @@ fn facts() -> LogFacts<'static> {
         request_line: Some(b"GET /a/b.png?x=1&y=two&x=3 HTTP/1.1"),
         unique_id: Some(b"id-1"),
         compressed: Some("gzip"),
+        server_http: Some(1),
         stream_number: 18,
         retries: 1,
         first_request: true,

@@ -68,10 +68,11 @@ pub(super) fn client() -> Connection {
         tls: Some(Arc::new(tls("www.example.org"))),
         proxy: Some(Arc::new(ProxyHeader { tlvs })),
         error: 31,
+        ..Connection::default()
     }
 }
 
 /// The server's connection.
 pub(super) fn server() -> Connection {
-    Connection { tls: Some(Arc::new(tls("s1.example.org"))), proxy: None, error: 26 }
+    Connection { tls: Some(Arc::new(tls("s1.example.org"))), error: 26, ..Connection::default() }
 }

@@ -323,6 +323,7 @@ fn connected(s: &Session, x: &mut Exchange, attached: Attached) {
     let at = x.record.queue_done.filter(|_| attached.reused);
     x.record.connected = Some(at.unwrap_or_else(|| s.thread.tick()));
     x.record.reused = attached.reused;
+    x.record.server_http = Some(if attached.conn.framed { 2 } else { 1 });
     x.record.server_connection.clone_from(&attached.route.facts);
     x.record.server_link = Some(attached.route.link.clone());
     x.server = Some(attached);

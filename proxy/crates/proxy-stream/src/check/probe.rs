@@ -84,9 +84,18 @@ pub(super) async fn open(
             error @ HandshakeError::Socks4(_) => {
                 Failed { status: CheckStatus::L4Connection, info: error.to_string() }
             }
+            // A reset is how some servers close.
+            HandshakeError::Io(error) if is_gone(&error) => {
+                Failed { status: CheckStatus::L6Response, info: HandshakeError::Empty.to_string() }
+            }
             error => Failed { status: CheckStatus::L6Response, info: error.to_string() },
         }),
     }
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
 }
 
 /// What the connection begins with: by its rule and, unless that says so, as the server's line has it for checks.

@@ -15,6 +15,7 @@ use proxy_rules::check::protocol::Reply;
 use proxy_rules::check::{
     Act, Answer, Connect, Expect, Kind, Proto, Script, Status, Step, Verdict,
 };
+use proxy_rules::logformat::LogFacts;
 use proxy_rules::sample::EvalCtx;
 use proxy_rules::sample::context::Clock;
 use proxy_rules::vars::Vars;
@@ -74,6 +75,8 @@ struct Talk<'a> {
     head: ResponseHead,
     /// Where the body begins in `received`, once the head is complete.
     body_at: Option<usize>,
+    /// The unique id of this check.
+    unique_id: Option<Vec<u8>>,
     deadline: Tick,
 }
 
@@ -140,6 +143,10 @@ pub(super) async fn run(subject: &Subject<'_>, script: &Script) -> CheckResult {
         eof: false,
         head: ResponseHead::default(),
         body_at: None,
+        unique_id: script
+            .unique_id
+            .as_ref()
+            .map(|format| subject.with_cx(|cx| format.render(cx).to_vec())),
         deadline: started + subject.total_limit,
     };
     let end = match talk.steps().await {
@@ -491,6 +498,8 @@ impl Talk<'_> {
             None => &self.received,
         });
         cx.check_vars = Some(&self.vars);
+        let facts = LogFacts { unique_id: self.unique_id.as_deref(), ..LogFacts::NONE };
+        cx.facts = self.unique_id.is_some().then_some(&facts);
         then(&cx)
     }
 

@@ -101,6 +101,7 @@ fn line(s: &Session, x: &Exchange, log: &Log, origin: Origin, level: u8) {
     let clock = Clock { now: s.thread.now(end), date: now, utc_offset: s.thread.env.utc_offset };
     let mut cx = s.thread.context(&bump, clock);
     cx.session = Some(&s.facts);
+    cx.client_socket = Some(s);
     cx.frontend = Some(&s.front.frontend);
     cx.backend = back;
     cx.server = server;
@@ -193,6 +194,7 @@ impl StreamView for View<'_> {
             request_out: record.request_out + to_server,
             response_in: record.response_in + from_server,
             first_request: self.first,
+            server_http: record.server_http,
             reused: record.reused,
             termination: Termination {
                 cause: record.cause,

@@ -44,6 +44,8 @@ pub struct Record {
     pub phase: u8,
     pub retries: u32,
     pub redispatched: bool,
+    /// Version of HTTP that is spoken with the server.
+    pub server_http: Option<u8>,
     /// The connection to the server had been used before.
     pub reused: bool,
     /// Places in the queues when the request arrived there.
@@ -91,6 +93,7 @@ impl Default for Record {
             phase: b'-',
             retries: 0,
             redispatched: false,
+            server_http: None,
             reused: false,
             server_queue: 0,
             backend_queue: 0,

@@ -53,13 +53,6 @@ fn limit(cx: &EvalCtx<'_>, limiter: &Limiter, wanted: Wanted) -> Option<Limit> {
     Some(Limit { name: wanted.name, bytes, min_size: u64::from(limiter.min_size), meter })
 }
 
-impl Pump {
-    /// Whether anything limits this direction.
-    pub(super) fn is_limited(&self) -> bool {
-        self.limits().is_some()
-    }
-}
-
 /// Whether a direction waits for its limits rather than for either side.
 pub(super) fn waits(pump: &Pump) -> bool {
     pump.limits().is_some_and(Throttle::waits)

@@ -137,6 +137,7 @@ pub(super) fn blame(s: &Session, x: &Exchange, blame: Blame) {
 /// Adds up what the stream did and hands its record to the log.
 pub(super) fn finish(s: &mut Session, x: &mut Exchange) {
     drop_server(x);
+    super::trace::end(s, x);
     let tick = s.thread.tick();
     let now = s.thread.now(tick);
     let record = &mut x.record;

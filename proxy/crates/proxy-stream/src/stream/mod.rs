@@ -23,6 +23,7 @@ mod rules;
 mod service;
 mod stick;
 pub(crate) mod tcp;
+mod trace;
 mod transfer;
 mod tunnel;
 

@@ -12,7 +12,7 @@ use proxy_net::clock::Tick;
 use proxy_rules::action::Cause;
 
 use super::rules::{self, Verdict};
-use super::{Exchange, answer, buffer, cache, compress, forwarded, persist, service};
+use super::{Exchange, answer, buffer, cache, compress, forwarded, persist, service, trace};
 use crate::backend::Attached;
 use crate::env::Back;
 use crate::log;
@@ -72,6 +72,7 @@ pub(super) async fn begin(s: &mut Session, x: &mut Exchange) -> Result<Next, Fau
     x.cookies[0] = rules::capture_cookie(cookie, b"cookie", x.request.headers());
     rules::unique_id(s, x);
     log::step(s, x, Origin::TxnRequest);
+    trace::attach(s, x, &front.tracers, &front.frontend.name);
     let content = (!x.inspected).then_some(&front.tcp_content);
     let sets = [content, Some(&front.http_request)];
     let verdict = rules::first_verdict(s, x, None, sets).await?;
@@ -99,6 +100,7 @@ pub(super) async fn begin(s: &mut Session, x: &mut Exchange) -> Result<Next, Fau
     back.backend.begin_session(now);
     back.backend.counters.local().req_tot.inc();
     x.record.backend = Some(back.clone());
+    trace::attach(s, x, &back.tracers, &back.backend.name);
     s.thread.note(s.key, |row| row.backend = Some(back.backend.id));
     if x.flow.has_body && back.backend.options.http_buffer_request {
         Box::pin(buffer::wait(s, x)).await?;

@@ -13,7 +13,7 @@ use proxy_state::stick::data::id;
 use proxy_rules::action::Cause;
 
 use super::rules::{self, Verdict};
-use super::{Exchange, cache, compress, cookie, request, retry};
+use super::{Exchange, cache, compress, cookie, request, retry, trace};
 use crate::env::Back;
 use crate::log;
 use crate::mux::h1::Wire;
@@ -219,6 +219,7 @@ pub(super) fn forward(s: &mut Session, x: &mut Exchange, from: Wire) -> Result<K
     let cookie = s.front.capture_cookie.as_ref();
     x.cookies[1] = rules::capture_cookie(cookie, b"set-cookie", x.response.headers());
     rules::capture(&x.captured.response, &s.front.response_captures, x.response.headers());
+    trace::response(s, x);
     response_rules(s, x)?;
     check_cache(s, x)?;
     let with_cookie = |back: &&Arc<Back>| back.backend.cookie.is_some();

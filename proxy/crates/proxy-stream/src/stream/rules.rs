@@ -4,6 +4,7 @@ use proxy_http::h1::{self, Progress};
 use proxy_http::{BodyLen, HeaderList, RequestHead, ResponseHead};
 use proxy_names::Family;
 use proxy_net::clock::Tick;
+use proxy_net::sockopt;
 use proxy_rules::acl;
 use proxy_rules::action::ServiceDef;
 use proxy_rules::action::{Cause, Close, Content, Flow, Reply as RuleReply, Resolve, RuleEnv};
@@ -244,6 +245,7 @@ fn run(
     let mut base = s.thread.context(&bump, s.thread.clock());
     base.logger = logger.as_ref().map(|logger| logger as _);
     base.session = Some(&s.facts);
+    base.client_socket = Some(s);
     base.frontend = Some(&s.front.frontend);
     base.backend = back.or(s.front.listen.as_deref()).map(|b| &*b.backend);
     base.server = x.record.server.as_deref();
@@ -310,6 +312,13 @@ fn run(
 
 /// Acts on what rules asked for beside their verdict.
 fn after_rules(s: &Session, x: &mut Exchange, back: Option<&Back>) {
+    let set = &x.overrides;
+    if let Some(mark) = set.client_mark.take() {
+        s.with_socket(|socket| sockopt::set_mark(&socket, mark));
+    }
+    if let Some(tos) = set.client_tos.take() {
+        s.with_socket(|socket| sockopt::set_tos(&socket, tos));
+    }
     if !x.effects.limits.is_empty() {
         bandwidth::enable(s, x, back);
     }
@@ -342,6 +351,7 @@ pub(super) fn on_server_content(
     base.logger = logger.as_ref().map(|logger| logger as _);
     base.complete = data.1;
     base.session = Some(&s.facts);
+    base.client_socket = Some(s);
     base.frontend = Some(&s.front.frontend);
     base.backend = Some(&back.backend);
     base.server = x.record.server.as_deref();
@@ -389,6 +399,7 @@ pub(super) fn on_content(
     base.logger = logger.as_ref().map(|logger| logger as _);
     base.complete = complete;
     base.session = Some(&s.facts);
+    base.client_socket = Some(s);
     base.frontend = Some(&s.front.frontend);
     base.backend = back.map(|b| &*b.backend);
     base.req_data = Some(s.client.input.data());
@@ -464,6 +475,7 @@ pub(super) fn choose_backend(s: &Session, x: &Exchange) -> Option<Arc<Back>> {
     let bump = s.thread.bump.borrow();
     let mut cx = s.thread.context(&bump, s.thread.clock());
     cx.session = Some(&s.facts);
+    cx.client_socket = Some(s);
     cx.frontend = Some(&front.frontend);
     show_request(s, x, &mut cx);
     cx.http = x.record.request_read;
@@ -494,6 +506,7 @@ pub(super) fn with_context<T>(
     let bump = s.thread.bump.borrow();
     let mut cx = s.thread.context(&bump, s.thread.clock());
     cx.session = Some(&s.facts);
+    cx.client_socket = Some(s);
     cx.frontend = Some(&s.front.frontend);
     cx.backend = back.or(s.front.listen.as_deref()).map(|back| &*back.backend);
     show_request(s, x, &mut cx);
@@ -540,6 +553,7 @@ pub(crate) fn with_balance_key<T>(
             let bump = s.thread.bump.borrow();
             let mut cx = s.thread.context(&bump, s.thread.clock());
             cx.session = Some(&s.facts);
+            cx.client_socket = Some(s);
             cx.frontend = Some(&s.front.frontend);
             cx.backend = Some(&back.backend);
             show_request(s, x, &mut cx);
@@ -567,6 +581,7 @@ pub(super) fn unique_id(s: &Session, x: &mut Exchange) {
         ..proxy_rules::logformat::LogFacts::NONE
     };
     cx.session = Some(&s.facts);
+    cx.client_socket = Some(s);
     cx.frontend = Some(&s.front.frontend);
     show_request(s, x, &mut cx);
     cx.vars = Some(&x.vars);

@@ -10,7 +10,7 @@ use proxy_rules::ruleset::RuleSet;
 use proxy_types::Mode;
 
 use super::rules::{self, Verdict};
-use super::{Exchange, finish, persist, request, tunnel};
+use super::{Exchange, finish, persist, request, trace, tunnel};
 use crate::backend::{self, OnEof};
 use crate::env::Back;
 use crate::log;
@@ -51,6 +51,8 @@ async fn process(s: &mut Session, x: &mut Exchange) -> Result<Outcome, Fault> {
     x.captured.request.borrow_mut().resize(s.front.request_captures.len(), None);
     rules::unique_id(s, x);
     log::step(s, x, Origin::TxnAccept);
+    let tracers = s.front.clone();
+    trace::attach(s, x, &tracers.tracers, &tracers.frontend.name);
     let front = s.front.clone();
     if !inspect(s, x, None, &front.tcp_content, front.inspect_delay).await? {
         return Ok(Outcome::Done);
@@ -69,6 +71,7 @@ async fn process(s: &mut Session, x: &mut Exchange) -> Result<Outcome, Fault> {
     }
     back.backend.begin_session(s.thread.now(s.thread.tick()));
     x.record.backend = Some(back.clone());
+    trace::attach(s, x, &back.tracers, &back.backend.name);
     s.thread.note(s.key, |row| row.backend = Some(back.backend.id));
     if !inspect(s, x, Some(&back), &back.tcp_content, back.inspect_delay).await? {
         return Ok(Outcome::Done);

@@ -320,8 +320,8 @@ fn take_head(
     }
     x.flow.head_done = true;
     x.answered = true;
-    // What is limited goes through the pump.
-    if x.tunnel || x.to_client.is_limited() {
+    // What is filtered goes through the pump.
+    if x.tunnel || x.to_client.is_filtered() {
         return Used { consumed: at, value: Ok(()) };
     }
     match x.to_client.send_first(cx, &mut data[at..], &mut s.client) {

@@ -26,7 +26,7 @@ pub(super) async fn run(s: &mut Session, x: &mut Exchange) -> Result<(), Fault> 
             return Err(fault);
         }
     };
-    let limited = x.to_server.is_limited() || x.to_client.is_limited();
+    let limited = x.to_server.is_filtered() || x.to_client.is_filtered();
     let plain = !inspected
         && !limited
         && x.to_server.is_done()

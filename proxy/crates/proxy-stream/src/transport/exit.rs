@@ -121,7 +121,7 @@ impl Opening {
     pub(crate) fn key(&self) -> u64 {
         use std::hash::{Hash, Hasher};
         let host = self.tls.as_ref().and_then(|(_, name)| name.as_deref());
-        let name = self.name.as_deref().or(host.map(str::as_bytes));
+        let name = self.name.as_deref().or_else(|| host.map(str::as_bytes));
         if self.header.is_empty() && name.is_none() && self.source.is_none() {
             // Commands may switch TLS.
             return if self.tls.is_some() { 2 } else { 0 };

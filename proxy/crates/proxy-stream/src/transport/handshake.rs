@@ -17,11 +17,11 @@ use super::tls_stream::{poll_receive, poll_send, take_early};
 #[derive(Debug, thiserror::Error)]
 pub enum HandshakeError {
     /// Nothing came before the end.
-    #[error("connection closed during SSL handshake")]
+    #[error("Connection closed during SSL handshake")]
     Empty,
-    #[error("connection error during SSL handshake: {0}")]
+    #[error("Connection error during SSL handshake: {0}")]
     Io(io::Error),
-    #[error("timeout during SSL handshake")]
+    #[error("Timeout during SSL handshake")]
     Timeout,
     #[error("SSL handshake failure: {0}")]
     Tls(rustls::Error),

@@ -348,6 +348,7 @@ fn build(setup: &Setup, servers: &[SocketAddr], lines: Sender<String>) -> (Arc<F
         nbthread: 1,
         started: Date::default(),
         bufsize: 16384,
+        jwe: Default::default(),
         is_local: |_| false,
         env: Vec::new(),
     };

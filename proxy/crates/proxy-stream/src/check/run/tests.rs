@@ -33,6 +33,7 @@ fn env(registry: &Arc<Registry>) -> Arc<Env> {
         nbthread: 1,
         started: Default::default(),
         bufsize: 16384,
+        jwe: Default::default(),
         is_local: |_| false,
         env: Vec::new(),
     };

@@ -17,6 +17,7 @@ use crate::compress::{CompressError, Compressed};
 use crate::io::{Conn, Used};
 use crate::scratch;
 use crate::throttle::Throttle;
+use crate::trace::Traced;
 
 /// Fewest bytes that are worth a pipe.
 const SPLICED: u64 = 16 * 1024;
@@ -110,6 +111,8 @@ pub struct Pump {
     tap: Option<Box<Tap>>,
     /// How fast it may go.
     throttle: Option<Box<Throttle>>,
+    /// Who watches it.
+    traced: Option<Box<Traced>>,
     /// What went through a transform that has ended.
     transformed: Compressed,
     /// Trailer lines to send with the tail.
@@ -357,8 +360,8 @@ impl Pump {
     pub fn reset(&mut self) {
         let mut unsent = std::mem::take(&mut self.unsent);
         scratch::give(&mut unsent);
-        let throttle = self.throttle.take();
-        *self = Self { throttle, ..Self::default() };
+        let (throttle, traced) = (self.throttle.take(), self.traced.take());
+        *self = Self { throttle, traced, ..Self::default() };
     }
 
     /// The limits of this direction, made when there are none yet.
@@ -371,9 +374,20 @@ impl Pump {
         self.throttle.as_deref()
     }
 
-    /// Ends all limits.
+    /// The filters that watch this direction, made when there are none yet.
+    pub(crate) fn traced(&mut self) -> &mut Traced {
+        self.traced.get_or_insert_default()
+    }
+
+    /// Whether all bytes are to go through here one by one.
+    pub(crate) fn is_filtered(&self) -> bool {
+        self.throttle.is_some() || self.traced.is_some()
+    }
+
+    /// Ends all limits, and all watching.
     pub(crate) fn unlimit(&mut self) {
         self.throttle = None;
+        self.traced = None;
     }
 
     /// Forgets what was done in earlier polls.
@@ -437,7 +451,10 @@ impl Pump {
                 continue;
             }
             let step = src.poll_process(cx, |src, data, cx| {
-                let len = data.len().min(room);
+                let mut len = data.len().min(room);
+                if let Some(traced) = self.traced.as_ref().filter(|_| len > 0) {
+                    len = traced.part(&data[..len]);
+                }
                 self.step(cx, src, &mut data[..len], dst)
             });
             ready!(step).map_err(PumpFault::Read)??;
@@ -596,7 +613,7 @@ impl Pump {
     /// Small bodies that arrived with their head leave with it, in one segment.
     fn join_body(&mut self, src: &mut Conn) -> Result<(), PumpFault> {
         let plain = self.tail == Tail::Nothing && self.tap.is_none();
-        let plain = plain && self.throttle.is_none();
+        let plain = plain && !self.is_filtered();
         if !self.has_unsent() || self.body.is_done() || src.input.is_empty() || !plain {
             return Ok(());
         }
