@@ -66,6 +66,9 @@ pub(crate) fn run(args: Args, ready: Ready) -> u8 {
     }
     let threads = plan.threads();
     proxy_state::thread::set_workers(threads);
+    if let Some(on) = loaded.config.global.stats.max_counters {
+        proxy_state::counters::keep_peaks(on.value);
+    }
     let Ok(assembled) = assemble::assemble(&args, &loaded) else { return 1 };
     let config = &loaded.config;
     // The runtime API alone is something to serve: health checks of backends can be all that is wanted.
@@ -178,6 +181,9 @@ fn start(
         proxy_net::splice::set_max_pipes(0);
     }
     let process = &assembled.registry.process;
+    if let Some(key) = config.global.anonkey {
+        process.anon_key.store(key.value, Ordering::Relaxed);
+    }
     if let Some(limit) = config.global.maxpipes {
         proxy_net::splice::set_max_pipes(limit.value as usize);
     }

@@ -19,6 +19,7 @@
 //! [`stats::columns`]. The worker implements [`ProcessView`] and [`L4View`]; nothing here opens a socket.
 #![forbid(unsafe_code)]
 
+mod anon;
 pub mod builder;
 pub mod cli;
 pub mod command;

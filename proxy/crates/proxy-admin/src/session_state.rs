@@ -1,6 +1,7 @@
 //! How a client of the command line is served: what its listener says, and what its own commands change of it.
 
 use crate::Level;
+use crate::anon::Anon;
 use std::time::Duration;
 
 /// How a session begins.
@@ -50,6 +51,8 @@ pub struct SessionState {
     pub severity: Severity,
     pub expert: bool,
     pub experimental: bool,
+    /// Whether names and addresses are told.
+    pub anon: Anon,
     /// Leave after this command.
     pub quit: bool,
     pub exposes_listeners: bool,
@@ -76,6 +79,7 @@ impl SessionState {
             severity: options.severity,
             expert: false,
             experimental: false,
+            anon: Anon::default(),
             quit: false,
             exposes_listeners: options.exposes_listeners,
             wants_listeners: false,

@@ -24,6 +24,7 @@ pub mod cache;
 pub mod cookie;
 pub mod counters;
 pub mod frontend;
+pub mod invalid;
 pub mod lb;
 pub mod listener;
 pub mod now;

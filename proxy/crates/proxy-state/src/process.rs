@@ -2,6 +2,7 @@
 
 use crate::Now;
 use crate::counters::{Counted, Gauge, ProcessCounters, Rate};
+use crate::invalid::InvalidMessages;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Limits and counters of the worker.
@@ -32,6 +33,10 @@ pub struct Process {
     pub compress_rate_limit: AtomicU64,
     pub compress_memory_limit: AtomicU64,
     pub counters: Counted<ProcessCounters>,
+    /// Messages that broke the rules of HTTP/1.
+    pub invalid: InvalidMessages,
+    /// `anonkey`: names are hashed with it where nothing else is said; 0 is none.
+    pub anon_key: AtomicU32,
     maxconn: AtomicU32,
     hard_maxconn: AtomicU32,
     conn_rate_limit: AtomicU32,

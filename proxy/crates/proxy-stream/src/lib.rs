@@ -31,6 +31,7 @@ pub mod backend;
 pub mod check;
 pub mod compress;
 pub mod env;
+pub mod invalid;
 pub mod io;
 pub mod log;
 pub mod mux;

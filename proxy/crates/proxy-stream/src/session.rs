@@ -496,6 +496,9 @@ impl Session {
 
     /// Answers what went wrong while a request was awaited.
     async fn refuse_head(&mut self, end: HeadEnd, exchange: Option<Box<Exchange>>) {
+        if let HeadEnd::Bad(error) = &end {
+            crate::invalid::request(self, error);
+        }
         let options = &self.front.frontend.options;
         let fault = match end {
             HeadEnd::Complete | HeadEnd::Preface | HeadEnd::Drained => return,

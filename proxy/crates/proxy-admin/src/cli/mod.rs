@@ -1,9 +1,11 @@
 //! The commands, one file per family. Each file ends in a table of its rows.
 
 mod acme;
+mod anon;
 mod backend;
 mod cache;
 mod counters;
+mod errors;
 mod events;
 mod frontend;
 mod l4;
@@ -30,8 +32,10 @@ use crate::command::Command;
 pub static TABLES: &[&[Command]] = &[
     acme::COMMANDS,
     backend::COMMANDS,
+    anon::COMMANDS,
     cache::COMMANDS,
     counters::COMMANDS,
+    errors::COMMANDS,
     events::COMMANDS,
     frontend::COMMANDS,
     l4::COMMANDS,

@@ -2,7 +2,6 @@
 
 use crate::Level;
 use crate::command::{Answer, Call, Command, Reply};
-use std::time::UNIX_EPOCH;
 
 fn show_version(call: &mut Call<'_>) -> Answer {
     Ok(Reply::line(call.admin.product.version.clone()))
@@ -31,27 +30,8 @@ fn show_backend(call: &mut Call<'_>) -> Answer {
     Ok(Reply::Text(text))
 }
 
-/// Protocol errors are logged but their bytes are not kept: the capture is always empty, and says so as HAProxy does.
-fn show_errors(call: &mut Call<'_>) -> Answer {
-    let proxy = call.arg(0);
-    let registry = &call.admin.registry;
-    let known = proxy.is_empty()
-        || proxy.parse::<i64>().is_ok()
-        || matches!(proxy, "request" | "response")
-        || registry.frontend(proxy).is_some()
-        || registry.backend(proxy).is_some();
-    if !known {
-        return Err(Reply::line("No such proxy."));
-    }
-    let since = call.admin.process.wall().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Ok(Reply::line(format!(
-        "Total events captured on [{}] : 0",
-        date(since.as_secs(), since.subsec_millis())
-    )))
-}
-
-/// `23/Nov/2026:09:18:57.564`, in UTC.
-fn date(secs: u64, millis: u32) -> String {
+/// `23/Nov/2026:09:18:57.564`.
+pub(super) fn date(secs: u64, millis: u32) -> String {
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let (mut days, of_day) = (secs / 86400, secs % 86400);
@@ -102,13 +82,6 @@ pub(super) static COMMANDS: &[Command] = &[
         "list backends in the current running config",
         Level::User,
         show_backend,
-    ),
-    Command::new(
-        &["show", "errors"],
-        "[<px>] [request|response]",
-        "report last request and/or response errors for each proxy",
-        Level::Operator,
-        show_errors,
     ),
     Command::new(
         &["show", "startup-logs"],

@@ -2,6 +2,7 @@
 
 use super::named::backend;
 use crate::Level;
+use crate::anon::Anon;
 use crate::command::{Answer, Call, Command, Reply};
 use proxy_state::server::{Admin, CheckStatus};
 use proxy_state::{Backend, Now, Server};
@@ -58,7 +59,7 @@ mod check_state {
     pub(super) const AGENT: u8 = 16;
 }
 
-fn state_line(backend: &Backend, server: &Arc<Server>, now: Now) -> String {
+fn state_line(backend: &Backend, server: &Arc<Server>, now: Now, anon: Anon) -> String {
     let state = server.state(now);
     let check = server.spec.check.as_ref();
     let mut flags = 0;
@@ -105,10 +106,10 @@ fn state_line(backend: &Backend, server: &Arc<Server>, now: Now) -> String {
     format!(
         "{} {} {} {} {} {} {} {} {} {} {} {result} {health} {flags} {agent_flags} {} {} {} {} {} {tls} {} {} {} {}\n",
         backend.id,
-        backend.name,
+        anon.name(&backend.name),
         server.id,
-        server.name,
-        ip(server),
+        anon.name(&server.name),
+        anon.name(&ip(server)),
         state.op as u8,
         state.admin.0,
         state.weight,
@@ -117,24 +118,25 @@ fn state_line(backend: &Backend, server: &Arc<Server>, now: Now) -> String {
         status.number(),
         u8::from(backend.forced_id),
         u8::from(server.spec.forced_id),
-        server.fqdn().as_deref().map_or("-", |name| name.as_str()),
+        anon.name(server.fqdn().as_deref().map_or("-", |name| name.as_str())),
         server.addr().port().unwrap_or(0),
-        server.spec.srv_record.as_deref().unwrap_or("-"),
+        anon.name(server.spec.srv_record.as_deref().unwrap_or("-")),
         check.and_then(|c| c.port).unwrap_or(0),
-        address(check.and_then(|c| c.addr)),
-        address(agent.as_ref().and_then(|agent| agent.target.addr)),
+        anon.name(&address(check.and_then(|c| c.addr))),
+        anon.name(&address(agent.as_ref().and_then(|agent| agent.target.addr))),
         agent.as_ref().map_or(0, |agent| agent.target.port),
     )
 }
 
 fn show_state(call: &mut Call<'_>) -> Answer {
-    let now = call.now;
+    let (now, anon) = (call.now, call.session.anon);
     let header = format!("1\n{STATE_TITLES}\n");
-    Ok(lines(header, selected(call)?, move |b, s| state_line(b, s, now)))
+    Ok(lines(header, selected(call)?, move |b, s| state_line(b, s, now, anon)))
 }
 
 fn show_conn(call: &mut Call<'_>) -> Answer {
     let threads = call.admin.process.facts().threads;
+    let anon = call.session.anon;
     let header = format!(
         "# bkname/svname bkid/svid addr port - purge_delay served used_cur used_max need_est idle_sess unsafe_nb safe_nb idle_lim idle_cur idle_per_thr[{threads}]\n"
     );
@@ -146,11 +148,11 @@ fn show_conn(call: &mut Call<'_>) -> Answer {
             (0..threads).map(|t| format!(" {}", if t == 0 { idle } else { 0 })).collect();
         format!(
             "{}/{} {}/{} {} {} - {} {} {} {} {} 0 {} {} {limit} {idle}{per_thread}\n",
-            b.name,
-            s.name,
+            anon.name(&b.name),
+            anon.name(&s.name),
             b.id,
             s.id,
-            ip(s),
+            anon.name(&ip(s)),
             s.addr().port().unwrap_or(0),
             s.spec.pool_purge_delay.as_millis(),
             s.sessions.own(),

@@ -1,6 +1,7 @@
 //! `show sess`, `shutdown session`.
 
 use crate::Level;
+use crate::anon::Anon;
 use crate::command::{Answer, Call, Command, Reply};
 use crate::context::SessionInfo;
 
@@ -63,16 +64,17 @@ fn parse_id(text: &str) -> Option<u64> {
     u64::from_str_radix(text.strip_prefix("0x")?, 16).ok()
 }
 
-fn line(s: &SessionInfo) -> String {
+fn line(s: &SessionInfo, anon: Anon) -> String {
     let name = |n: &Option<String>| n.clone().unwrap_or_else(|| "<NONE>".into());
     let server = s.server.clone().unwrap_or_else(|| "<none>".into());
     format!(
-        "{:#x}: proto={} src={} fe={} be={} srv={server} ts={:02x} age={}s st={}\n",
+        "{:#x}: proto={} src={} fe={} be={} srv={} ts={:02x} age={}s st={}\n",
         s.id,
         s.proto,
-        s.source,
-        s.frontend,
-        name(&s.backend),
+        anon.address(&s.source),
+        anon.name(&s.frontend),
+        anon.name(&name(&s.backend)),
+        anon.name(&server),
         s.thread,
         s.age_secs,
         s.phase,
@@ -85,13 +87,14 @@ fn show_sess(call: &mut Call<'_>) -> Answer {
     }
     let filter = Filter::parse(call.args)?;
     let sessions = call.admin.process.sessions();
+    let anon = call.session.anon;
     Ok(Reply::Later(Box::pin(async move {
         let mut sessions = sessions.await;
         sessions.retain(|s| filter.wants(s));
         if sessions.is_empty() && filter.id.is_some() {
             return Reply::line("Session not found.");
         }
-        Reply::Pieces(Box::new(sessions.into_iter().map(|s| line(&s))))
+        Reply::Pieces(Box::new(sessions.into_iter().map(move |s| line(&s, anon))))
     })))
 }
 

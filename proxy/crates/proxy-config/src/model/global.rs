@@ -34,6 +34,8 @@ pub struct Global {
     pub daemon: Option<Span>,
     /// Where threads run.
     pub cpus: Cpus,
+    /// Hashes names in answers of the runtime API; 0 is none.
+    pub anonkey: Option<Spanned<u32>>,
     pub close_spread_time: Option<Spanned<CloseSpread>>,
     /// `dns-accept-family`; `auto` by default.
     pub dns_accept_family: Option<Spanned<AcceptFamily>>,
@@ -159,6 +161,8 @@ pub struct StatsGlobal {
     pub maxconn: Option<Spanned<u32>>,
     /// 10 s by default.
     pub timeout: Option<Spanned<Duration>>,
+    /// `calculate-max-counters`: true by default.
+    pub max_counters: Option<Spanned<bool>>,
 }
 
 /// Where relative paths start.

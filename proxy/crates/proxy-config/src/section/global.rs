@@ -32,7 +32,7 @@ pub(crate) const GLOBAL: Table<Parse> = &[
         On::HERE,
         "3.1",
         "process",
-        ["anonkey", "shm-stats-file", "shm-stats-file-max-objects", "stats-file"],
+        ["shm-stats-file", "shm-stats-file-max-objects", "stats-file"],
     ),
     &not_yet(
         On::HERE,
@@ -108,6 +108,16 @@ fn h1_case_adjust(cx: &mut Context<'_>, g: &mut Global, args: &mut Args<'_>) -> 
 }
 
 const PROCESS: &[Row<Parse>] = &[
+    global(
+        "anonkey",
+        "<key>",
+        "3.3",
+        "hashes names in answers of the runtime API that are not to tell them",
+        |cx, g, args| {
+            g.anonkey = Some(args.number(cx, 0..=u32::MAX)?);
+            args.end(cx)
+        },
+    ),
     global("chroot", "<dir>", "3.1", "changes the root directory", |cx, g, args| {
         g.chroot = Some(last_string(cx, args, "a directory")?);
         Ok(())
@@ -502,40 +512,45 @@ fn default_path(cx: &mut Context<'_>, g: &mut Global, args: &mut Args<'_>) -> Pa
     Ok(())
 }
 
-pub(crate) const STATS: Table<Parse> = &[
-    &[
-        global(
-            "maxconn",
-            "<connections>",
-            "3.1",
-            "connections of the runtime API",
-            |cx, g, args| {
-                g.stats.maxconn = Some(args.number(cx, 1..=COUNT_MAX)?);
-                args.end(cx)
-            },
-        ),
-        global(
-            "socket",
-            "[<address:port>|<path>] [param*]",
-            "3.1",
-            "where the runtime API listens",
-            |cx, g, args| {
-                let socket = bind::bind(cx, args, "in 'global' section")?;
-                g.stats.sockets.push(socket);
-                Ok(())
-            },
-        ),
-        global("timeout", "<timeout>", "3.1", "inactivity of the runtime API", |cx, g, args| {
-            let value = args.timer(cx)?;
-            if value.is_zero() {
-                return Err(args.wrong(cx, value.span, "a positive delay is expected"));
-            }
-            g.stats.timeout = Some(value);
+pub(crate) const STATS: Table<Parse> = &[&[
+    global(
+        "calculate-max-counters",
+        "[on|off]",
+        "3.1",
+        "whether the highest values are kept, too",
+        |cx, g, args| {
+            let on = match args.peek() {
+                None => Spanned::new(true, args.span()),
+                Some(_) => args.choice(cx, &[("off", false), ("on", true)])?,
+            };
+            g.stats.max_counters = Some(on);
             args.end(cx)
-        }),
-    ],
-    &not_yet(On::HERE, "3.1", "statistics", ["calculate-max-counters"]),
-];
+        },
+    ),
+    global("maxconn", "<connections>", "3.1", "connections of the runtime API", |cx, g, args| {
+        g.stats.maxconn = Some(args.number(cx, 1..=COUNT_MAX)?);
+        args.end(cx)
+    }),
+    global(
+        "socket",
+        "[<address:port>|<path>] [param*]",
+        "3.1",
+        "where the runtime API listens",
+        |cx, g, args| {
+            let socket = bind::bind(cx, args, "in 'global' section")?;
+            g.stats.sockets.push(socket);
+            Ok(())
+        },
+    ),
+    global("timeout", "<timeout>", "3.1", "inactivity of the runtime API", |cx, g, args| {
+        let value = args.timer(cx)?;
+        if value.is_zero() {
+            return Err(args.wrong(cx, value.span, "a positive delay is expected"));
+        }
+        g.stats.timeout = Some(value);
+        args.end(cx)
+    }),
+]];
 
 fn stats(cx: &mut Context<'_>, g: &mut Global, args: &mut Args<'_>) -> Parsed {
     const WHAT: &str = "'socket', 'timeout' or 'maxconn'";

@@ -166,11 +166,18 @@ struct Driver {
     shared: Rc<Shared>,
     sleep: Pin<Box<tokio::time::Sleep>>,
     due: Vec<Waker>,
+    /// The reactor had a turn since something was found to be due.
+    turned: bool,
 }
 
 impl Driver {
     fn new(shared: Rc<Shared>) -> Self {
-        Self { shared, sleep: Box::pin(tokio::time::sleep(Duration::ZERO)), due: Vec::new() }
+        Self {
+            shared,
+            sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            due: Vec::new(),
+            turned: false,
+        }
     }
 }
 
@@ -182,6 +189,17 @@ impl Future for Driver {
         *this.shared.driver.borrow_mut() = Some(cx.waker().clone());
         loop {
             let now = clock::precise().as_millis();
+            // A deadline that passed before sockets were looked at: what waits in them comes first. The sleep itself
+            // ends with such a look.
+            let is_due = this.shared.wheel.borrow().next_wake().is_some_and(|next| next <= now);
+            if is_due && !this.turned && !this.sleep.is_elapsed() {
+                this.turned = true;
+                let turn = pin!(tokio::task::yield_now());
+                if turn.poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
+            }
+            this.turned = false;
             this.shared.wheel.borrow_mut().advance(now, &mut this.due);
             for w in this.due.drain(..) {
                 w.wake();

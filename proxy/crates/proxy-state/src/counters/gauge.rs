@@ -63,12 +63,13 @@ impl Gauge {
 
     /// Forgets the peak: the current value becomes it.
     pub fn clear_max(&self) {
-        self.max.store(self.get(), Ordering::Relaxed);
+        let peak = if super::keeps_peaks() { self.get() } else { 0 };
+        self.max.store(peak, Ordering::Relaxed);
     }
 
     fn raise(&self, value: u32) {
         // The plain load keeps the line shared in the usual case that no record is broken.
-        if value > self.max.load(Ordering::Relaxed) {
+        if value > self.max.load(Ordering::Relaxed) && super::keeps_peaks() {
             self.max.fetch_max(value, Ordering::Relaxed);
         }
     }

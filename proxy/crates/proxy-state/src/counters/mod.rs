@@ -19,7 +19,7 @@ pub use sets::{
 
 use crate::thread;
 use crossbeam_utils::CachePadded;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// A 64-bit counter with one writer.
 #[derive(Debug, Default)]
@@ -66,6 +66,18 @@ impl<T> Sharded<T> {
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.0.iter().map(|shard| &**shard)
     }
+}
+
+/// `stats calculate-max-counters`.
+static PEAKS: AtomicBool = AtomicBool::new(true);
+
+/// Says whether the highest values are kept. Call it before anything is counted.
+pub fn keep_peaks(on: bool) {
+    PEAKS.store(on, Ordering::Relaxed);
+}
+
+fn keeps_peaks() -> bool {
+    PEAKS.load(Ordering::Relaxed)
 }
 
 /// A struct made of [`Counter`]s, declared with the `counters!` macro.

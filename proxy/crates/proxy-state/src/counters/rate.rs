@@ -72,7 +72,9 @@ impl Rate {
     /// Reads the rate and keeps it when it is the highest so far.
     pub fn observe(&self, now: Now) -> u64 {
         let rate = self.get(now);
-        self.max.fetch_max(rate, Ordering::Relaxed);
+        if super::keeps_peaks() {
+            self.max.fetch_max(rate, Ordering::Relaxed);
+        }
         rate
     }
 

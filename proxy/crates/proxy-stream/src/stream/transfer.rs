@@ -303,7 +303,10 @@ fn take_head(
         let parsed = parse_response(&data[at..], &limits, x.request.method(), &mut x.response);
         match parsed {
             Ok(Progress::Incomplete) => return Used { consumed: at, value: Ok(()) },
-            Err(_) => return Used { consumed: at, value: Err(Fault::BadResponse) },
+            Err(error) => {
+                crate::invalid::response(s, x, &data[at..], &error);
+                return Used { consumed: at, value: Err(Fault::BadResponse) };
+            }
             Ok(Progress::Complete { consumed }) => {
                 if relaxed && !count_glitch(s, x, &data[at..]) {
                     return Used { consumed: data.len(), value: Err(Fault::BadResponse) };
