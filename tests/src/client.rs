@@ -116,6 +116,11 @@ impl Client {
         }
     }
 
+    /// Reads exactly as much as `bytes` has room for.
+    pub fn read_exact(&mut self, bytes: &mut [u8]) -> Result<()> {
+        self.reader.read_exact(bytes).context("read")
+    }
+
     /// Reads to the end of the connection.
     pub fn rest(&mut self) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();

@@ -9,6 +9,7 @@
 pub mod certificates;
 pub mod client;
 pub mod guardian;
+pub mod h2;
 pub mod lab;
 pub mod load;
 pub mod net;

@@ -28,6 +28,7 @@ const NEEDS: &[Need] = &[
     Need { program: "ethtool", package: "ethtool", scope: Scope::Test },
     Need { program: "haproxy", package: "haproxy", scope: Scope::Test },
     Need { program: "iperf3", package: "iperf3", scope: Scope::Test },
+    Need { program: "nghttp", package: "nghttp2-client", scope: Scope::Test },
     Need { program: "nginx", package: "nginx-light", scope: Scope::Test },
     Need { program: "openssl", package: "openssl", scope: Scope::Test },
     Need { program: "nft", package: "nftables", scope: Scope::Bench },
@@ -50,6 +51,7 @@ pub(super) fn look(report: &mut Report, scope: Scope) {
         .collect();
     if scope >= Scope::Test {
         packages.extend(rust_tools());
+        packages.extend(python_modules());
     }
     if packages.is_empty() {
         let count = NEEDS.iter().filter(|need| need.scope <= scope).count();
@@ -71,6 +73,12 @@ fn rust_tools() -> Vec<&'static str> {
         .filter(|(program, _)| find(program).is_none())
         .map(|(_, package)| package)
         .collect()
+}
+
+/// What tests speak gRPC with.
+fn python_modules() -> Option<&'static str> {
+    let there = Path::new("/usr/lib/python3/dist-packages/grpc").exists();
+    (!there).then_some("python3-grpcio")
 }
 
 /// Installs packages, or says why not. Returns whether they are there now.

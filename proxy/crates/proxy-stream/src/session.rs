@@ -25,6 +25,8 @@ use crate::term::Fault;
 use crate::thread::Thread;
 use crate::transport;
 
+/// Bytes of a client that are read and dropped before its connection is closed.
+pub(crate) const DRAINED: usize = 256 * 1024;
 /// How long a closing connection is drained, so that the last answer is not lost to a reset.
 pub(crate) const LINGER: Duration = Duration::from_secs(1);
 
@@ -538,16 +540,17 @@ impl Session {
         self.client_timer.arm(LINGER);
         let (client, timer) = (&mut self.client, &self.client_timer);
         client.input.consume(client.input.len());
+        let mut drained = 0;
         poll_fn(|cx| {
             if client.poll_shutdown(cx).is_pending() {
                 return timer.poll_expired(cx);
             }
             loop {
-                if client.eof {
+                if client.eof || drained >= DRAINED {
                     return Poll::Ready(());
                 }
                 match crate::scratch::with(|buf| client.poll_read(cx, buf)) {
-                    Poll::Ready(Ok(1..)) => {}
+                    Poll::Ready(Ok(n @ 1..)) => drained += n,
                     Poll::Ready(_) => return Poll::Ready(()),
                     Poll::Pending => return timer.poll_expired(cx),
                 }

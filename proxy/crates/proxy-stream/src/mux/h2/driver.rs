@@ -12,13 +12,10 @@ use super::link::{ALIVE, BACKLOG, End, LEAVE, Leaving, Shared};
 use super::receive::Receiver;
 use super::{PREFACE, Settings};
 use crate::io::{Conn, Used};
+use crate::session::{DRAINED, LINGER};
 
 /// Reads of one turn: others have theirs, too.
 const READS: usize = 8;
-/// Bytes of a peer that are read and dropped before its connection is closed, so that it gets our last words.
-const DRAINED: usize = 256 * 1024;
-/// How long a peer is waited for after our last words.
-const LINGER: Duration = Duration::from_secs(1);
 
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
