@@ -16,13 +16,13 @@ pub struct Traffic {
     pub flows_failed: u64,
     /// Connections whose handshake was completed.
     pub flows_established: u64,
-    /// TCP segments from clients.
+    /// TCP segments and datagrams from clients.
     pub packets_in: u64,
-    /// TCP payload bytes from clients.
+    /// Payload bytes from clients.
     pub bytes_in: u64,
-    /// TCP segments from servers.
+    /// TCP segments and datagrams from servers.
     pub packets_out: u64,
-    /// TCP payload bytes from servers.
+    /// Payload bytes from servers.
     pub bytes_out: u64,
     /// SYNs left to userspace: at the connection limit. Services only.
     pub passed_full: u64,
@@ -99,6 +99,8 @@ pub enum Reason {
     Denied,
     /// Passed: a rule about the client's address that userspace carries out.
     Ruled,
+    /// Fragments sent the way of the first one.
+    Fragment,
 }
 
 impl Reason {
@@ -106,7 +108,7 @@ impl Reason {
     pub const COUNT: u32 = Self::ALL.len() as u32;
 
     /// Each reason with the name that statistics show.
-    pub const ALL: [(Self, &'static str); 22] = [
+    pub const ALL: [(Self, &'static str); 23] = [
         (Self::NoFlow, "no_flow"),
         (Self::NoServer, "no_server"),
         (Self::Full, "full"),
@@ -129,6 +131,7 @@ impl Reason {
         (Self::Refused, "refused"),
         (Self::Denied, "denied"),
         (Self::Ruled, "ruled"),
+        (Self::Fragment, "fragment"),
     ];
 }
 

@@ -22,6 +22,8 @@ pub enum EndReason {
     Killed = 7,
     /// A new SYN came on the same addresses and ports before the old connection had ended.
     Replaced = 8,
+    /// The server has sent as many datagrams as it was to ([`ServiceEntry::responses`](crate::ServiceEntry)).
+    Answered = 9,
 }
 
 impl EndReason {
@@ -36,6 +38,7 @@ impl EndReason {
             6 => Self::Embryonic,
             7 => Self::Killed,
             8 => Self::Replaced,
+            9 => Self::Answered,
             _ => return None,
         })
     }

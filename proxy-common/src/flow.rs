@@ -109,6 +109,9 @@ impl FlowEntry {
 ///                 FIN of one side ──> CLIENT_FIN or SERVER_FIN
 ///                 FIN of both sides, or RST of either ──> + ENDED
 /// ```
+/// A UDP flow is `SYN_ACK` and `ESTABLISHED` with the server's first datagram, or `ESTABLISHED` alone with a
+/// datagram of the client a second after the first one. `SERVER_RST` says that nobody listens there.
+///
 /// `ENDED` is set by exactly one party (whoever finds it clear), which gives the connection back to
 /// the live counts and sends its event; the entries stay in `FLOWS` until their slot of
 /// [`CLOSING`](crate::maps::CLOSING) is needed, so that last retransmissions still find the way.

@@ -14,6 +14,7 @@ mod counters;
 mod event;
 mod expire;
 mod flow;
+mod fragment;
 pub mod maps;
 #[cfg(feature = "user")]
 mod pod;
@@ -31,6 +32,7 @@ pub use expire::{
     EXPIRE_BATCH, EXPIRE_HEADER_LEN, ExpireRequest, SWEEP_ANY_TIME, expire_packet_len,
 };
 pub use flow::{CpuState, Direction, FlowEntry, FlowKey, FlowState, FlowStatus, Slot};
+pub use fragment::{FRAGMENT_LIFE_NS, FragmentEntry, FragmentKey};
 pub use service::{
     POLICY_HASH_FLOW, POLICY_HASH_SOURCE, POLICY_LEASTCONN, POLICY_ROUNDROBIN, REAL_DRAIN, REAL_UP,
     RING_SLOTS, RealEntry, Ring, SERVICE_DIRECT, SERVICE_FULLNAT, SERVICE_LOG, SERVICE_SOURCES,
@@ -42,7 +44,7 @@ pub use source::{
 };
 
 /// Version of every layout and meaning in this crate; the first word of [`Config`].
-pub const ABI_VERSION: u32 = 5;
+pub const ABI_VERSION: u32 = 6;
 
 /// IP protocol numbers the data path knows (IANA protocol numbers).
 pub mod proto {

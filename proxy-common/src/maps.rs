@@ -11,6 +11,7 @@
 //! | `REALS` | array | [`RealEntry`](crate::RealEntry) |
 //! | `SOURCES` | longest-prefix trie by [`SourceKey`](crate::SourceKey) | [`SourceRuling`](crate::SourceRuling) |
 //! | `FLOWS` | hash by [`FlowKey`](crate::FlowKey), preallocated | [`FlowEntry`](crate::FlowEntry) |
+//! | `FRAGMENTS` | least-recently-used hash by [`FragmentKey`](crate::FragmentKey) | [`FragmentEntry`](crate::FragmentEntry) |
 //! | `CACHE` | array, mmapable | [`CacheSet`](crate::CacheSet) |
 //! | `EPOCHS` | array | [`EpochLine`](crate::EpochLine) |
 //! | `EMBRYONIC`, `CLOSING` | array | [`Slot`](crate::Slot) |
@@ -47,6 +48,7 @@ pub const RINGS: &str = "RINGS";
 pub const REALS: &str = "REALS";
 pub const SOURCES: &str = "SOURCES";
 pub const FLOWS: &str = "FLOWS";
+pub const FRAGMENTS: &str = "FRAGMENTS";
 pub const CACHE: &str = "CACHE";
 pub const EPOCHS: &str = "EPOCHS";
 pub const EMBRYONIC: &str = "EMBRYONIC";
@@ -62,7 +64,7 @@ pub const SERVER_LIVE: &str = "SRV_LIVE";
 pub const EVENTS: &str = "EVENTS";
 
 /// Every map of the object.
-pub const ALL: [&str; 21] = [
+pub const ALL: [&str; 22] = [
     CONFIG,
     PREFILTER,
     VIPS,
@@ -71,6 +73,7 @@ pub const ALL: [&str; 21] = [
     REALS,
     SOURCES,
     FLOWS,
+    FRAGMENTS,
     CACHE,
     EPOCHS,
     EMBRYONIC,
@@ -116,6 +119,8 @@ pub mod default_size {
     /// Allocated as they are used.
     pub const SOURCES: u32 = 1 << 22;
     pub const FLOWS: u32 = 16384;
+    /// Datagrams of which not all fragments have come.
+    pub const FRAGMENTS: u32 = 8192;
     /// CPUs times sets; with [`CACHE_MASK`](self::CACHE_MASK) there is room for two CPUs.
     pub const CACHE: u32 = 2 * (CACHE_MASK + 1);
     pub const CACHE_MASK: u32 = 255;

@@ -10,7 +10,7 @@ use crate::{Addr, Port};
 pub struct VipKey {
     pub addr: Addr,
     pub port: Port,
-    /// IP protocol; only TCP is balanced.
+    /// IP protocol: TCP or UDP.
     pub proto: u8,
     pub reserved: u8,
 }
@@ -57,7 +57,8 @@ pub struct ServiceEntry {
     pub flags: u8,
     /// How many servers may refuse a client's SYN before the client is told.
     pub retries: u8,
-    pub reserved: u8,
+    /// UDP: so many datagrams of the server end a flow; 0: only silence does.
+    pub responses: u8,
     /// Index in [`RINGS`](crate::maps::RINGS) of the ring in force.
     pub ring: u32,
     /// Places of that ring in use, from the start; 0 when no server is usable, at most
@@ -94,6 +95,7 @@ pub struct RealEntry {
     pub addr: Addr,
     /// Source address of full NAT and of tunnels, of the same family; unset forbids both.
     pub source: Addr,
+    /// 0: the port that the client sent to.
     pub port: Port,
     /// Bits of `REAL_*`.
     pub flags: u16,
@@ -106,6 +108,13 @@ pub struct RealEntry {
     /// Most live connections on this server; 0: no limit.
     pub max_connections: u32,
     pub reserved: [u32; 3],
+}
+
+impl VipKey {
+    /// The key of a listening address of a protocol.
+    pub fn of(addr: SocketAddr, proto: u8) -> Self {
+        Self { proto, ..addr.into() }
+    }
 }
 
 impl From<(Addr, Port)> for VipKey {

@@ -26,7 +26,8 @@
 //!   cache alone; it invalidates by epoch.
 
 use proxy_common::{
-    CACHE_TAG_EMPTY, CACHE_WAYS, CacheSet, CacheWay, Config, FlowKey, FlowState, Reason, ticks,
+    CACHE_TAG_EMPTY, CACHE_WAYS, CacheSet, CacheWay, Config, FlowKey, FlowState, REAL_UP, Reason,
+    ticks,
 };
 
 use crate::{
@@ -99,17 +100,29 @@ fn same(way: &FlowKey, key: &FlowKey, hook: u8) -> bool {
 /// The way with this tag. Its key is another one when two flows of a set have the same tag, which happens
 /// once in 2^29 pairs; then they displace each other.
 #[inline(always)]
-fn find(set: &CacheSet, seat: Seat) -> Option<usize> {
+fn find(set: &mut CacheSet, seat: Seat) -> Option<usize> {
     let tag = seat.tag();
     if set.tags[seat.preferred()] == tag {
         return Some(seat.preferred());
     }
     for index in 0..CACHE_WAYS {
         if set.tags[index] == tag {
-            return Some(index & (CACHE_WAYS - 1));
+            return Some(forgotten(set, index));
         }
     }
     None
+}
+
+/// The same number, of which the verifier knows no more than its range: else it would follow what is done with a way
+/// once for each of them.
+#[inline(always)]
+fn forgotten(set: &mut CacheSet, index: usize) -> usize {
+    let place = core::ptr::from_mut(&mut set.reserved[0]);
+    // SAFETY: a word of the set, which nobody else touches.
+    unsafe {
+        place.write_volatile(index as u32);
+        place.read_volatile() as usize & (CACHE_WAYS - 1)
+    }
 }
 
 /// Writes a way's counts to the exact table.
@@ -146,7 +159,9 @@ pub fn hit<F: Frame, T: Tables, A: Family>(
         }
         let now = tables.now_ns();
         let stale = ticks(now).wrapping_sub(way.flushed) > ticks(config.flush_ns);
-        if way.epoch != seat.epoch || stale || segment.is_control() {
+        // A datagram moves on when its server is down; that of a connection would be answered by a reset.
+        let lost = A::UDP && way.server & CacheWay::REVERSE == 0 && !is_up(tables, way.server);
+        if way.epoch != seat.epoch || stale || lost || segment.is_control() {
             if way.epoch == seat.epoch {
                 flush(tables, way, key, now);
             }
@@ -195,11 +210,16 @@ pub fn hit<F: Frame, T: Tables, A: Family>(
             oneway::send::<F, A>(frame, tables, config, segment.ttl, carriage, src, dst, hop);
         return Some(verdict);
     }
-    if !rewrite::tcp::<F, A>(frame, config, segment, rewrite) {
+    if !rewrite::packet::<F, A>(frame, config, segment, rewrite) {
         tables.count(Reason::RewriteFailed);
         return Some(Verdict::Drop);
     }
     Some(frame.send(hop))
+}
+
+#[inline(always)]
+fn is_up(tables: &impl Tables, server: u32) -> bool {
+    tables.real(server & CacheWay::INDEX).is_some_and(|real| real.flags & REAL_UP != 0)
 }
 
 #[inline(always)]
@@ -275,7 +295,7 @@ fn place(set: &mut CacheSet, seat: Seat) -> usize {
     }
     for index in 0..CACHE_WAYS {
         if set.tags[index] == CACHE_TAG_EMPTY {
-            return index;
+            return forgotten(set, index);
         }
     }
     let victim = set.victim;

@@ -46,6 +46,19 @@ pub fn apply(check: u16, diff: u32) -> u16 {
     !fold32(join(u32::from(!check), diff))
 }
 
+/// The same for UDP: a field of zero says that there is no checksum, and one that comes to zero is written as
+/// ones (RFC 768).
+#[inline(always)]
+pub fn apply_udp(check: u16, diff: u32) -> u16 {
+    if check == 0 {
+        return 0;
+    }
+    match apply(check, diff) {
+        0 => 0xffff,
+        check => check,
+    }
+}
+
 /// The checksum of a header that is the sum of these words.
 #[inline(always)]
 pub fn whole(words: &[u32; 6]) -> u16 {

@@ -30,7 +30,9 @@ pub fn finish(
         return false;
     }
     let (service, server) = (cell.service(), cell.server());
-    let failed = u64::from(before.0 & FlowState::ESTABLISHED == 0);
+    // A datagram that nobody answers may be all there is to say.
+    let unfinished = before.0 & FlowState::ESTABLISHED == 0;
+    let failed = u64::from(unfinished && connection.forward.proto == proto::TCP);
     if let Some(live) = tables.service_live(service) {
         live.release();
     }
@@ -113,7 +115,7 @@ pub fn queue(
     if old.created_ns() != slot.created_ns || !old.state().is_ended() {
         return;
     }
-    old.write_peer_key(proto::TCP, old_reverse);
+    old.write_peer_key(slot.key.proto, old_reverse);
     flow::remove(tables, config, &slot.key, old_reverse);
     tables.count(Reason::ClosingRecycled);
 }
@@ -136,7 +138,7 @@ pub fn displace(
     if old.created_ns() != slot.created_ns || !old.state().is_embryonic() {
         return;
     }
-    old.write_peer_key(proto::TCP, old_reverse);
+    old.write_peer_key(slot.key.proto, old_reverse);
     let connection = Connection { cell: old, forward: &slot.key, reverse: old_reverse };
     if finish(tables, &connection, EndReason::Embryonic, now) {
         flow::remove(tables, config, &slot.key, old_reverse);

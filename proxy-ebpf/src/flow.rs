@@ -38,6 +38,22 @@ pub fn observe(before: FlowState, from_client: bool, flags: u8) -> u32 {
     bits & !state
 }
 
+/// A second: a client that goes on sending for so long means it, whether it is answered or not.
+pub const LASTING_NS: u64 = 1_000_000_000;
+
+/// Bits that a datagram sets in a flow of this age, in nanoseconds.
+#[inline(always)]
+pub fn observe_datagram(before: FlowState, from_client: bool, age: u64) -> u32 {
+    let bits = if !from_client {
+        FlowState::SYN_ACK | FlowState::ESTABLISHED
+    } else if age >= LASTING_NS {
+        FlowState::ESTABLISHED
+    } else {
+        0
+    };
+    bits & !before.0
+}
+
 /// How a connection with these bits has ended, if it has.
 #[inline(always)]
 pub fn ending(state: u32) -> Option<EndReason> {
@@ -67,7 +83,7 @@ pub fn remove(tables: &impl Tables, config: &Config, forward: &FlowKey, reverse:
 
 /// Invalidates what caches hold about the key.
 #[inline(always)]
-fn forget(tables: &impl Tables, config: &Config, key: &FlowKey) {
+pub fn forget(tables: &impl Tables, config: &Config, key: &FlowKey) {
     let (line, word) = hash::epoch_place(hash::flow(key, config.hash_seed), config.epoch_mask);
     if let Some(line) = tables.epochs(line) {
         line.bump(word);
@@ -107,6 +123,19 @@ mod tests {
         check(OPEN | FlowState::CLIENT_FIN, false, Tcp::ACK | Tcp::FIN, FlowState::SERVER_FIN);
         check(OPEN, true, Tcp::RST | Tcp::ACK, FlowState::CLIENT_RST);
         check(0, false, Tcp::RST | Tcp::ACK, FlowState::SERVER_RST);
+    }
+
+    #[test]
+    fn datagrams_move_the_state() {
+        let check = |before, from_client, age, bits| {
+            assert_eq!(observe_datagram(FlowState(before), from_client, age), bits);
+        };
+        check(0, true, 0, 0);
+        check(0, true, LASTING_NS - 1, 0);
+        check(0, true, LASTING_NS, FlowState::ESTABLISHED);
+        check(0, false, 0, OPEN);
+        check(FlowState::ESTABLISHED, false, 0, FlowState::SYN_ACK);
+        check(OPEN, true, LASTING_NS, 0);
     }
 
     #[test]

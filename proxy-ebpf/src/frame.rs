@@ -85,8 +85,8 @@ pub trait Frame {
     /// Overwrites bytes, without care for checksums.
     fn store<H: Header>(&mut self, offset: usize, header: &H) -> bool;
 
-    /// Overwrites a byte that no transport checksum covers but the hardware's sum of the whole packet may.
-    fn store_hop_limit(&mut self, offset: usize, value: u8) -> bool;
+    /// Overwrites bytes that no checksum in the packet covers but the hardware's sum of the whole packet may.
+    fn store_summed<H: Header>(&mut self, offset: usize, header: &H) -> bool;
 
     /// Applies a [difference](crate::checksum::diff) to the IPv4 header checksum at `offset`.
     fn fix_ip(&mut self, offset: usize, diff: u32) -> bool;
@@ -94,6 +94,9 @@ pub trait Frame {
     /// Applies differences to the transport checksum at `offset`: `pseudo` of the addresses, `plain` of
     /// what the transport's own bytes changed by.
     fn fix_l4(&mut self, offset: usize, kind: Pseudo, pseudo: u32, plain: u32) -> bool;
+
+    /// The same for UDP, where zero stands for no checksum (RFC 768) and stays.
+    fn fix_udp(&mut self, offset: usize, kind: Pseudo, pseudo: u32, plain: u32) -> bool;
 
     /// Puts an IP header between the Ethernet header and the packet, of the packet's family.
     fn push<H: Header>(&mut self, header: &H) -> bool;

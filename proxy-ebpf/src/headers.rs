@@ -46,6 +46,8 @@ impl Ipv4 {
     pub const PLAIN: u8 = 0x45;
     /// "More fragments" and the fragment offset: set in every fragment.
     pub const FRAGMENT_MASK: u16 = 0x3fff_u16.to_be();
+    /// The fragment offset alone: zero in the first fragment.
+    pub const OFFSET_MASK: u16 = 0x1fff_u16.to_be();
     pub const TTL_OFFSET: usize = ETHERNET_LEN + 8;
     pub const CHECK_OFFSET: usize = ETHERNET_LEN + 10;
     pub const SRC_OFFSET: usize = ETHERNET_LEN + 12;
@@ -66,6 +68,38 @@ pub struct Ipv6 {
 impl Ipv6 {
     pub const HOP_LIMIT_OFFSET: usize = ETHERNET_LEN + 7;
     pub const SRC_OFFSET: usize = ETHERNET_LEN + 8;
+}
+
+/// RFC 8200 section 4.5.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Ipv6Fragment {
+    pub next_header: u8,
+    pub reserved: u8,
+    pub offset: u16,
+    pub id: u32,
+}
+
+impl Ipv6Fragment {
+    /// The fragment offset: zero in the first fragment.
+    pub const OFFSET_MASK: u16 = 0xfff8_u16.to_be();
+    /// IANA protocol number of the header.
+    pub const NUMBER: u8 = 44;
+}
+
+/// RFC 768.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Udp {
+    pub sport: u16,
+    pub dport: u16,
+    pub len: u16,
+    pub check: u16,
+}
+
+impl Udp {
+    /// Offset of the checksum within the header.
+    pub const CHECK: usize = 6;
 }
 
 /// RFC 9293 section 3.1.
@@ -94,7 +128,7 @@ impl Tcp {
 
 /// First four bytes of TCP and UDP.
 #[repr(C)]
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Ports {
     pub sport: u16,
     pub dport: u16,
@@ -144,6 +178,10 @@ unsafe impl Header for Ipv4 {}
 // SAFETY: see `Ethernet`.
 unsafe impl Header for Ipv6 {}
 // SAFETY: see `Ethernet`.
+unsafe impl Header for Ipv6Fragment {}
+// SAFETY: see `Ethernet`.
+unsafe impl Header for Udp {}
+// SAFETY: see `Ethernet`.
 unsafe impl Header for Tcp {}
 // SAFETY: see `Ethernet`.
 unsafe impl Header for Ports {}
@@ -153,6 +191,8 @@ unsafe impl Header for Icmp {}
 const _: () = assert!(size_of::<Ethernet>() == ETHERNET_LEN);
 const _: () = assert!(size_of::<Ipv4>() == 20);
 const _: () = assert!(size_of::<Ipv6>() == 40);
+const _: () = assert!(size_of::<Ipv6Fragment>() == 8);
+const _: () = assert!(size_of::<Udp>() == 8);
 const _: () = assert!(size_of::<Tcp>() == 20);
 const _: () = assert!(size_of::<Ports>() == 4);
 const _: () = assert!(size_of::<Icmp>() == 8);

@@ -7,8 +7,8 @@ use std::{
 
 use proxy_common::{
     Addr, CACHE_WAYS, CacheSet, CacheWay, Config, EpochLine, FlowEntry, FlowEvent, FlowKey,
-    HOOK_XDP, Live, Port, RealEntry, Reason, ServiceEntry, Slot, SourceKey, SourceNet,
-    SourceRuling, Traffic, VipEntry, VipKey, maps::PREFILTER_WORDS,
+    FragmentEntry, FragmentKey, HOOK_XDP, Live, Port, RealEntry, Reason, ServiceEntry, Slot,
+    SourceKey, SourceNet, SourceRuling, Traffic, VipEntry, VipKey, maps::PREFILTER_WORDS,
 };
 
 use crate::{
@@ -114,8 +114,8 @@ impl<const HOOK: u8, R: Routes> Frame for HostFrame<HOOK, R> {
         true
     }
 
-    fn store_hop_limit(&mut self, offset: usize, value: u8) -> bool {
-        self.store(offset, &value)
+    fn store_summed<H: Header>(&mut self, offset: usize, header: &H) -> bool {
+        self.store(offset, header)
     }
 
     fn fix_ip(&mut self, offset: usize, diff: u32) -> bool {
@@ -125,6 +125,11 @@ impl<const HOOK: u8, R: Routes> Frame for HostFrame<HOOK, R> {
 
     fn fix_l4(&mut self, offset: usize, _kind: Pseudo, pseudo: u32, plain: u32) -> bool {
         self.fix_ip(offset, checksum::join(pseudo, plain))
+    }
+
+    fn fix_udp(&mut self, offset: usize, _kind: Pseudo, pseudo: u32, plain: u32) -> bool {
+        let Some(check) = self.load::<u16>(offset) else { return false };
+        self.store(offset, &checksum::apply_udp(check, checksum::join(pseudo, plain)))
     }
 
     fn push<H: Header>(&mut self, header: &H) -> bool {
@@ -158,6 +163,7 @@ pub struct HostTables {
     pub sources: HashMap<(u32, u32, u128), SourceRuling>,
     pub rules: RefCell<HashMap<u32, u64>>,
     pub flows: RefCell<HashMap<FlowKey, &'static FlowCell>>,
+    pub fragments: RefCell<HashMap<FragmentKey, FragmentEntry>>,
     pub capacity: usize,
     epochs: Vec<EpochCell>,
     cache: RefCell<Vec<CacheSet>>,
@@ -183,6 +189,7 @@ impl HostTables {
             services: Vec::new(),
             ring: Vec::new(),
             flows: RefCell::default(),
+            fragments: RefCell::default(),
             capacity: usize::MAX,
             epochs: (0..=config.epoch_mask).map(|_| EpochCell::new(EpochLine::default())).collect(),
             cache: RefCell::new(vec![EMPTY_SET; config.cache_mask as usize + 1]),
@@ -286,6 +293,18 @@ impl Tables for HostTables {
         self.flows.borrow_mut().remove(key).is_some()
     }
 
+    fn fragment(&self, key: &FragmentKey) -> Option<FragmentEntry> {
+        self.fragments.borrow().get(key).copied()
+    }
+
+    fn set_fragment(&self, key: &FragmentKey, entry: &FragmentEntry) {
+        self.fragments.borrow_mut().insert(*key, *entry);
+    }
+
+    fn remove_fragment(&self, key: &FragmentKey) {
+        self.fragments.borrow_mut().remove(key);
+    }
+
     fn epochs(&self, line: u32) -> Option<&EpochCell> {
         self.epochs.get(line as usize)
     }
@@ -336,6 +355,10 @@ impl Tables for HostTables {
         event(&mut one);
         self.events.borrow_mut().push(one);
         true
+    }
+
+    fn until(&self, times: u32, body: impl FnMut(u32) -> bool) {
+        let _ = (0..times).any(body);
     }
 
     fn now_ns(&self) -> u64 {

@@ -5,11 +5,12 @@
 //! section 4 asks for this; checksums of the quoted transport header are left alone, as they are beyond
 //! what a router must quote).
 
-use proxy_common::{Addr, Config, FlowKey, Port, Reason, proto};
+use proxy_common::{Addr, Config, FlowKey, FlowState, Port, Reason, proto};
 
 use crate::{
     cell::FlowCell,
     checksum::{apply, diff, diff4, join},
+    flow,
     frame::{Frame, Hop, Path, Pseudo, Verdict},
     headers::{IPV4_L4, IPV6_L4, Icmp, Ipv4, Ipv6, Ports},
     oneway::{self, Carriage},
@@ -22,6 +23,10 @@ use crate::{
 const V4_ERRORS: [u8; 3] = [3, 11, 12];
 /// ICMPv6: destination unreachable to parameter problem, "packet too big" among them.
 const V6_ERRORS: core::ops::RangeInclusive<u8> = 1..=4;
+
+/// Port unreachable: nobody listens there.
+const V4_NOBODY: (u8, u8) = (3, 3);
+const V6_NOBODY: (u8, u8) = (1, 4);
 
 const V4_QUOTE: usize = IPV4_L4 + size_of::<Icmp>();
 const V6_QUOTE: usize = IPV6_L4 + size_of::<Icmp>();
@@ -44,6 +49,7 @@ fn look_up<'t>(
     tables: &'t impl Tables,
     key: &mut FlowKey,
     quoted: (Addr, Addr, Ports),
+    proto: u8,
 ) -> Option<&'t FlowCell> {
     let (quoted_src, quoted_dst, ports) = quoted;
     *key = FlowKey {
@@ -51,11 +57,30 @@ fn look_up<'t>(
         dst: quoted_src,
         sport: Port { be: ports.dport },
         dport: Port { be: ports.sport },
-        proto: proto::TCP,
+        proto,
         hook: 0,
         reserved: 0,
     };
     tables.flow(key)
+}
+
+#[inline(always)]
+fn is_ours(protocol: u8) -> bool {
+    protocol == proto::TCP || protocol == proto::UDP
+}
+
+/// The server of a flow of datagrams says that nobody listens: the client's next one may go elsewhere.
+#[inline(always)]
+fn note_nobody(tables: &impl Tables, config: &Config, scratch: &mut Scratch, cell: &FlowCell) {
+    if cell.is_forward() {
+        return;
+    }
+    cell.write_peer_key(proto::UDP, &mut scratch.old_forward);
+    if let Some(main) = tables.flow(&scratch.old_forward) {
+        main.set_state(FlowState::SERVER_RST);
+        // The cache would carry it on.
+        flow::forget(tables, config, &scratch.old_forward);
+    }
 }
 
 #[inline(always)]
@@ -90,11 +115,19 @@ pub fn ipv4<F: Frame, T: Tables>(
     let Some(ports) = frame.load::<Ports>(V4_QUOTE + size_of::<Ipv4>()) else {
         return Verdict::Pass;
     };
-    if quoted.version_ihl != Ipv4::PLAIN || quoted.protocol != proto::TCP {
+    if quoted.version_ihl != Ipv4::PLAIN
+        || !is_ours(quoted.protocol)
+        || quoted.fragment & Ipv4::OFFSET_MASK != 0
+    {
         return Verdict::Pass;
     }
     let addrs = (Addr::mapped(quoted.src), Addr::mapped(quoted.dst), ports);
-    let Some(cell) = look_up(tables, &mut scratch.peer, addrs) else { return Verdict::Pass };
+    let Some(cell) = look_up(tables, &mut scratch.peer, addrs, quoted.protocol) else {
+        return Verdict::Pass;
+    };
+    if quoted.protocol == proto::UDP && (icmp.kind, icmp.code) == V4_NOBODY {
+        note_nobody(tables, config, scratch, cell);
+    }
     let len = u16::from_be(ip.total_len);
     if let Some(carriage) = Carriage::of(cell.state()) {
         return oneway::error::<F, V4>(frame, tables, config, cell, carriage, ip.ttl, len);
@@ -139,11 +172,16 @@ pub fn ipv6<F: Frame, T: Tables>(
     let Some(ports) = frame.load::<Ports>(V6_QUOTE + size_of::<Ipv6>()) else {
         return Verdict::Pass;
     };
-    if quoted.next_header != proto::TCP {
+    if !is_ours(quoted.next_header) {
         return Verdict::Pass;
     }
     let addrs = (Addr { words: quoted.src }, Addr { words: quoted.dst }, ports);
-    let Some(cell) = look_up(tables, &mut scratch.peer, addrs) else { return Verdict::Pass };
+    let Some(cell) = look_up(tables, &mut scratch.peer, addrs, quoted.next_header) else {
+        return Verdict::Pass;
+    };
+    if quoted.next_header == proto::UDP && (icmp.kind, icmp.code) == V6_NOBODY {
+        note_nobody(tables, config, scratch, cell);
+    }
     let len = u16::from_be(ip.payload_len).saturating_add(size_of::<Ipv6>() as u16);
     if let Some(carriage) = Carriage::of(cell.state()) {
         return oneway::error::<F, V6>(frame, tables, config, cell, carriage, ip.hop_limit, len);
@@ -157,7 +195,7 @@ pub fn ipv6<F: Frame, T: Tables>(
         );
         let plain = join(inner, diff(ports.word(), to.ports.word()));
         frame.fix_l4(IPV6_L4 + Icmp::CHECK, Pseudo::V6, outer, plain)
-            && frame.store_hop_limit(Ipv6::HOP_LIMIT_OFFSET, ttl)
+            && frame.store_summed(Ipv6::HOP_LIMIT_OFFSET, &ttl)
             && frame.store(Ipv6::SRC_OFFSET, &pair(&to.src, &to.dst))
             && frame.store(V6_QUOTE + 8, &pair(&to.quoted_src, &to.quoted_dst))
             && frame.store(V6_QUOTE + size_of::<Ipv6>(), &to.ports)

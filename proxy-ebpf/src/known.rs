@@ -56,7 +56,8 @@ pub fn known<F: Frame, T: Tables, A: Family>(
     let connection = Connection { cell: main, forward, reverse };
     let now = tables.now_ns();
 
-    if from_client && segment.is_pure_syn() && gives_way(tables, &connection, now) {
+    if from_client && (A::UDP || segment.is_pure_syn()) && gives_way::<A>(tables, &connection, now)
+    {
         let refused = refusals(main);
         flow::remove(tables, config, forward, reverse);
         tables.count(Reason::Reopened);
@@ -84,12 +85,20 @@ pub fn known<F: Frame, T: Tables, A: Family>(
         return Known::Done(no_way.known);
     }
 
-    let refuses =
-        !from_client && segment.flags & Tcp::RST != 0 && main.state().0 & FlowState::SYN_ACK == 0;
+    let refuses = !A::UDP
+        && !from_client
+        && segment.flags & Tcp::RST != 0
+        && main.state().0 & FlowState::SYN_ACK == 0;
     count(frame, tables, cell, from_client, segment, now);
-    if observe(tables, main, from_client, segment.flags, now)
-        && let Some(reason) = flow::ending(main.state().0)
-    {
+    let ending = if A::UDP {
+        observe_datagram(tables, main, from_client, now);
+        if answered(tables, cell, from_client) { Some(EndReason::Answered) } else { None }
+    } else if observe(tables, main, from_client, segment.flags, now) {
+        flow::ending(main.state().0)
+    } else {
+        None
+    };
+    if let Some(reason) = ending {
         cache::settle(tables, config, &scratch.peer, F::HOOK, now);
         finish(tables, config, main, key, from_client, scratch, reason, now);
     }
@@ -100,6 +109,7 @@ pub fn known<F: Frame, T: Tables, A: Family>(
     if let Some(seat) = seat
         && !segment.is_control()
         && cache::takes(main.state())
+        && !(A::UDP && responses(tables, cell) != 0)
     {
         let Scratch { hop, old_forward, .. } = scratch;
         cache::fill(tables, config, seat, key, F::HOOK, cell, hop, now, old_forward);
@@ -112,8 +122,8 @@ pub fn known<F: Frame, T: Tables, A: Family>(
             oneway::send::<F, A>(frame, tables, config, segment.ttl, carriage, src, dst, hop);
         return Known::Done(verdict);
     }
-    let mut sent = rewrite::tcp::<F, A>(frame, config, segment, &scratch.rewrite);
-    if sent && segment.flags & Tcp::SYN != 0 {
+    let mut sent = rewrite::packet::<F, A>(frame, config, segment, &scratch.rewrite);
+    if !A::UDP && sent && segment.flags & Tcp::SYN != 0 {
         sent = mss::clamp::<F, A>(frame, segment, mss::smaller(scratch.hop.path_mtu, main.mtu()));
     }
     if !sent {
@@ -142,12 +152,20 @@ fn is_tried_again(tables: &impl Tables, main: &FlowCell) -> bool {
 
 /// Whether a SYN on this connection's key may begin another one: it is over, or the server it was sent to
 /// went down before it answered. An established connection answers by itself (RFC 5961 section 4).
+///
+/// A datagram has no such bond: it moves when its server is down, or said that nobody listens there.
 #[inline(always)]
-fn gives_way(tables: &impl Tables, connection: &Connection<'_>, now: u64) -> bool {
+fn gives_way<A: Family>(tables: &impl Tables, connection: &Connection<'_>, now: u64) -> bool {
     let cell = connection.cell;
     let state = cell.state();
     if state.is_ended() {
         return true;
+    }
+    if A::UDP {
+        if state.0 & FlowState::SERVER_RST != 0 {
+            return end::finish(tables, connection, EndReason::ServerReset, now);
+        }
+        return !lives(tables, cell) && end::finish(tables, connection, EndReason::Replaced, now);
     }
     if state.is_one_way() && state.0 & FlowState::CLIENT_FIN != 0 {
         // The server's FIN is not seen, but a client that begins anew has.
@@ -156,10 +174,49 @@ fn gives_way(tables: &impl Tables, connection: &Connection<'_>, now: u64) -> boo
     if state.0 & (FlowState::SYN_ACK | FlowState::ESTABLISHED) != 0 {
         return false;
     }
-    let alive = tables.real(cell.server()).is_some_and(|real| {
+    !lives(tables, cell) && end::finish(tables, connection, EndReason::Replaced, now)
+}
+
+/// Whether the server of a connection is there and not down.
+#[inline(always)]
+pub fn lives(tables: &impl Tables, cell: &FlowCell) -> bool {
+    tables.real(cell.server()).is_some_and(|real| {
         real.flags & REAL_UP != 0 && real.generation == cell.server_generation()
-    });
-    !alive && end::finish(tables, connection, EndReason::Replaced, now)
+    })
+}
+
+/// How many datagrams of the server end a flow, 0 for none.
+#[inline(always)]
+fn responses(tables: &impl Tables, cell: &FlowCell) -> u8 {
+    tables.service(cell.service()).map_or(0, |service| service.responses)
+}
+
+/// Whether the server has said all that was expected of it.
+#[inline(always)]
+fn answered(tables: &impl Tables, cell: &FlowCell, from_client: bool) -> bool {
+    if from_client {
+        return false;
+    }
+    let expected = responses(tables, cell);
+    expected != 0 && cell.traffic().0 >= u64::from(expected)
+}
+
+/// Notes what a datagram says by being there.
+#[inline(always)]
+fn observe_datagram(tables: &impl Tables, main: &FlowCell, from_client: bool, now: u64) {
+    let age = now.saturating_sub(main.created_ns());
+    let bits = flow::observe_datagram(main.state(), from_client, age);
+    if bits == 0 {
+        return;
+    }
+    let news = bits & !main.set_state(bits).0;
+    if news & FlowState::SYN_ACK != 0 {
+        main.set_connect_ms((age / 1_000_000) as u32);
+    }
+    if news & FlowState::ESTABLISHED != 0 {
+        tables.count_service(main.service(), |traffic| traffic.flows_established += 1);
+        tables.count_server(main.server(), |traffic| traffic.flows_established += 1);
+    }
 }
 
 /// Counts the packet in its entry, its service and its server.

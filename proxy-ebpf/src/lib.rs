@@ -5,7 +5,7 @@
 //!
 //! [`headers`] and [`frame`] (access to its bytes) → [`parse`] → [`process`] (the way through) →
 //! [`cache`] → [`flow`] (the exact table) → [`known`] or [`open`] (with [`source`], [`select`] and [`ports`]) →
-//! [`rewrite`] (with [`checksum`]) and [`mss`], or [`oneway`] where servers answer by themselves; [`icmp`] takes the errors about packets sent, [`end`] whatever ends a
+//! [`rewrite`] (with [`checksum`]) and [`mss`], or [`oneway`] where servers answer by themselves; [`fragment`] takes what follows the first piece of a datagram, [`icmp`] the errors about packets sent, [`end`] whatever ends a
 //! connection, and [`expire`] the user side's wish to end some.
 //!
 //! Nothing here allocates, recurses or loops without a constant bound, since the kernel's verifier must
@@ -20,6 +20,7 @@ pub mod checksum;
 pub mod end;
 pub mod expire;
 pub mod flow;
+pub mod fragment;
 pub mod frame;
 pub mod hash;
 pub mod headers;

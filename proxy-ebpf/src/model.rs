@@ -18,7 +18,7 @@ use crate::{
     Scratch, Tables as _, Verdict,
     checksum::apply,
     expire::expire,
-    headers::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, IPV4_L4, IPV6_L4, Tcp},
+    headers::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, IPV4_L4, IPV6_L4, Ipv6Fragment, Tcp},
     host::{Anywhere, HostFrame, HostTables},
     process,
 };
@@ -40,6 +40,12 @@ enum Step {
     Expire(u16),
     /// Time passes, in nanoseconds.
     Wait(u64),
+    /// A datagram of a client to the VIP.
+    Asks(u16),
+    /// A datagram of the server of a client's flow, if there is one.
+    Answers(u16),
+    /// The server's host says that nobody listens there.
+    Nobody(u16),
 }
 
 fn flags() -> impl Strategy<Value = u8> {
@@ -62,6 +68,9 @@ fn step() -> impl Strategy<Value = Step> {
         1 => prop::collection::vec(0..SERVERS as u32, 0..8).prop_map(Step::Ring),
         1 => (0..CLIENTS).prop_map(Step::Expire),
         1 => (1..3_000_000_000_u64).prop_map(Step::Wait),
+        8 => (0..CLIENTS).prop_map(Step::Asks),
+        6 => (0..CLIENTS).prop_map(Step::Answers),
+        1 => (0..CLIENTS).prop_map(Step::Nobody),
     ]
 }
 
@@ -82,8 +91,21 @@ impl Connection {
     }
 }
 
+/// What is known of a client's flow of datagrams.
+#[derive(Clone, Debug)]
+struct Exchange {
+    server: usize,
+    near: (Addr, Port),
+    answers: u8,
+    refused: bool,
+}
+
+/// Datagrams of the server that end a flow, in worlds that have such an end.
+const RESPONSES: u8 = 3;
+
 struct World {
     tables: HostTables,
+    exchanges: Vec<Option<Exchange>>,
     scratch: Scratch,
     v6: bool,
     fullnat: bool,
@@ -132,7 +154,71 @@ fn frame(ends: Ends, flags: u8, v6: bool) -> Vec<u8> {
     bytes
 }
 
+fn datagram(ends: Ends, v6: bool) -> Vec<u8> {
+    let tcp = frame(ends, 0, v6);
+    let l4 = if v6 { IPV6_L4 } else { IPV4_L4 };
+    let mut bytes = tcp[..l4].to_vec();
+    let payload = b"odd";
+    let len = 8 + payload.len() as u16;
+    if v6 {
+        bytes[18..20].copy_from_slice(&len.to_be_bytes());
+        bytes[20] = proto::UDP;
+    } else {
+        bytes[16..18].copy_from_slice(&(20 + len).to_be_bytes());
+        bytes[23] = proto::UDP;
+        bytes[24..26].fill(0);
+        let check = sum(&bytes[14..34], 0);
+        bytes[24..26].copy_from_slice(&check.to_be_bytes());
+    }
+    bytes.extend(&tcp[l4..l4 + 4]);
+    bytes.extend(len.to_be_bytes());
+    bytes.extend([0, 0]);
+    bytes.extend(payload);
+    let check = sum(&bytes[l4..], pseudo_of(ends, len, proto::UDP));
+    bytes[l4 + 6..l4 + 8].copy_from_slice(&check.to_be_bytes());
+    bytes
+}
+
+/// The ends of a datagram, after its checksums have been found right.
+fn read_datagram(bytes: &[u8], v6: bool) -> Ends {
+    let l4 = if v6 { IPV6_L4 } else { IPV4_L4 };
+    let ends = read_ends(bytes, v6);
+    let udp = &bytes[l4..];
+    assert_eq!(sum(udp, pseudo_of(ends, udp.len() as u16, proto::UDP)), 0, "UDP checksum");
+    ends
+}
+
+/// "Port unreachable", about a whole frame.
+fn nobody(from: Addr, to: Addr, quoted: &[u8], v6: bool) -> Vec<u8> {
+    let mut bytes = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
+    let mut icmp = if v6 { vec![1, 4, 0, 0] } else { vec![3, 3, 0, 0] };
+    icmp.extend([0; 4]);
+    icmp.extend(&quoted[14..14 + if v6 { 48 } else { 28 }]);
+    let len = icmp.len() as u16;
+    if v6 {
+        bytes.extend(ETHERTYPE_IPV6.to_ne_bytes());
+        bytes.extend([0x60, 0, 0, 0]);
+        bytes.extend(len.to_be_bytes());
+        bytes.extend([proto::ICMPV6, 64]);
+        bytes.extend(from.octets());
+        bytes.extend(to.octets());
+    } else {
+        bytes.extend(ETHERTYPE_IPV4.to_ne_bytes());
+        bytes.extend([0x45, 0]);
+        bytes.extend((20 + len).to_be_bytes());
+        bytes.extend([0, 1, 0, 0, 64, proto::ICMP, 0, 0]);
+        bytes.extend(&from.octets()[12..]);
+        bytes.extend(&to.octets()[12..]);
+    }
+    bytes.extend(icmp);
+    bytes
+}
+
 fn pseudo(ends: Ends, tcp_len: u16) -> u32 {
+    pseudo_of(ends, tcp_len, proto::TCP)
+}
+
+fn pseudo_of(ends: Ends, len: u16, proto: u8) -> u32 {
     let words = |addr: Addr| {
         let octets = addr.octets();
         let from = if addr.is_v4() { 12 } else { 0 };
@@ -141,7 +227,7 @@ fn pseudo(ends: Ends, tcp_len: u16) -> u32 {
             .map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])))
             .sum::<u32>()
     };
-    words(ends.src.0) + words(ends.dst.0) + u32::from(tcp_len) + u32::from(proto::TCP)
+    words(ends.src.0) + words(ends.dst.0) + u32::from(len) + u32::from(proto)
 }
 
 fn sum(bytes: &[u8], start: u32) -> u16 {
@@ -157,6 +243,14 @@ fn sum(bytes: &[u8], start: u32) -> u16 {
 
 /// The ends of a frame, after its checksums have been found right.
 fn read(bytes: &[u8], v6: bool) -> Ends {
+    let l4 = if v6 { IPV6_L4 } else { IPV4_L4 };
+    let ends = read_ends(bytes, v6);
+    let tcp = &bytes[l4..];
+    assert_eq!(sum(tcp, pseudo(ends, tcp.len() as u16)), 0, "TCP checksum");
+    ends
+}
+
+fn read_ends(bytes: &[u8], v6: bool) -> Ends {
     let at = |from: usize| {
         let word = |index: usize| {
             u32::from_ne_bytes(bytes[from + 4 * index..from + 4 * index + 4].try_into().unwrap())
@@ -169,15 +263,12 @@ fn read(bytes: &[u8], v6: bool) -> Ends {
     };
     let port = |from: usize| Port { be: u16::from_ne_bytes([bytes[from], bytes[from + 1]]) };
     let l4 = if v6 { IPV6_L4 } else { IPV4_L4 };
-    let ends = if v6 {
+    if v6 {
         Ends { src: (at(22), port(l4)), dst: (at(38), port(l4 + 2)) }
     } else {
         assert_eq!(sum(&bytes[14..34], 0), 0, "IP checksum");
         Ends { src: (at(26), port(l4)), dst: (at(30), port(l4 + 2)) }
-    };
-    let tcp = &bytes[l4..];
-    assert_eq!(sum(tcp, pseudo(ends, tcp.len() as u16)), 0, "TCP checksum");
-    ends
+    }
 }
 
 impl World {
@@ -216,6 +307,8 @@ impl World {
             policy,
             flags: SERVICE_UP | SERVICE_LOG | mode,
             ring_len: SERVERS as u32,
+            // Worlds of one family have such an end, those of the other none.
+            responses: if v6 { RESPONSES } else { 0 },
             ..ServiceEntry::default()
         });
         tables.ring = vec![0, 1, 2];
@@ -225,8 +318,11 @@ impl World {
             v6,
             fullnat,
             connections: vec![None; usize::from(CLIENTS)],
+            exchanges: vec![None; usize::from(CLIENTS)],
         };
-        world.tables.vips.insert(VipKey::from(world.vip()), VipEntry::default());
+        let tcp = VipKey::from(world.vip());
+        world.tables.vips.insert(tcp, VipEntry::default());
+        world.tables.vips.insert(VipKey { proto: proto::UDP, ..tcp }, VipEntry::default());
         for (word, bit) in
             [maps::prefilter_vip(Port::new(80)), maps::prefilter_server(Port::new(8080))]
         {
@@ -263,6 +359,69 @@ impl World {
                 None
             }
             other => panic!("{other:?}"),
+        }
+    }
+
+    fn run_datagram(&mut self, ends: Ends, ingress: u32) -> Option<Ends> {
+        let before = datagram(ends, self.v6);
+        let mut frame = HostFrame::<HOOK_TC, _>::new(before.clone(), ingress, Anywhere);
+        match process(&mut frame, &self.tables, &mut self.scratch) {
+            Verdict::Redirect => Some(read_datagram(&frame.bytes, self.v6)),
+            Verdict::Pass => {
+                assert_eq!(frame.bytes, before, "passed, but changed");
+                None
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn is_answered(&self, exchange: &Exchange) -> bool {
+        self.tables.services[0].responses != 0 && exchange.answers >= RESPONSES
+    }
+
+    fn client_asks(&mut self, client: u16) {
+        let ends = Ends { src: self.client(client), dst: self.vip() };
+        let sent = self.run_datagram(ends, 1);
+        let known = self.exchanges[usize::from(client)].clone();
+        let stays = known.filter(|known| {
+            let down = self.tables.reals[known.server].flags & REAL_UP == 0;
+            !known.refused && !down && !self.is_answered(known)
+        });
+        if let Some(known) = stays {
+            let real = self.tables.reals[known.server];
+            assert_eq!(sent, Some(Ends { src: known.near, dst: (real.addr, real.port) }), "moved");
+            return;
+        }
+        let servable = self.tables.ring.iter().any(|server| self.takes(*server as usize));
+        assert_eq!(sent.is_some(), servable);
+        self.exchanges[usize::from(client)] = sent.map(|sent| {
+            let server = self.tables.reals.iter().position(|real| real.addr == sent.dst.0).unwrap();
+            assert!(self.takes(server), "sent to a server that is down or drained");
+            Exchange { server, near: sent.src, answers: 0, refused: false }
+        });
+    }
+
+    fn server_answers(&mut self, client: u16) {
+        let Some(known) = self.exchanges[usize::from(client)].clone() else { return };
+        let real = self.tables.reals[known.server];
+        let sent = self.run_datagram(Ends { src: (real.addr, real.port), dst: known.near }, 2);
+        assert_eq!(sent, Some(Ends { src: self.vip(), dst: self.client(client) }));
+        if let Some(known) = &mut self.exchanges[usize::from(client)] {
+            known.answers = known.answers.saturating_add(1);
+        }
+    }
+
+    fn nobody_listens(&mut self, client: u16) {
+        let Some(known) = &self.exchanges[usize::from(client)] else { return };
+        let real = self.tables.reals[known.server];
+        let quoted = datagram(Ends { src: known.near, dst: (real.addr, real.port) }, self.v6);
+        let error = nobody(real.addr, known.near.0, &quoted, self.v6);
+        let mut frame = HostFrame::<HOOK_TC, _>::new(error, 2, Anywhere);
+        let verdict = process(&mut frame, &self.tables, &mut self.scratch);
+        assert_eq!(verdict, Verdict::Redirect);
+        let over = self.is_answered(&self.exchanges[usize::from(client)].clone().unwrap());
+        if let Some(known) = &mut self.exchanges[usize::from(client)] {
+            known.refused |= !over;
         }
     }
 
@@ -318,7 +477,12 @@ impl World {
     }
 
     fn expire(&mut self, client: u16) {
-        let key = self.key(client);
+        let ended = self.expire_key(self.key(client));
+        let known = self.connections[usize::from(client)].take();
+        assert_eq!(ended, known.is_some());
+    }
+
+    fn expire_key(&mut self, key: FlowKey) -> bool {
         let created_ns = self.tables.flow(&key).map_or(0, |cell| cell.created_ns());
         let request = ExpireRequest {
             key,
@@ -327,8 +491,7 @@ impl World {
             reason: EndReason::Killed as u32,
             reserved: 0,
         };
-        let known = self.connections[usize::from(client)].take();
-        assert_eq!(expire(&self.tables, &mut self.scratch, &request), known.is_some());
+        expire(&self.tables, &mut self.scratch, &request)
     }
 
     fn step(&mut self, step: Step) {
@@ -342,6 +505,9 @@ impl World {
                 self.tables.ring = ring;
             }
             Step::Expire(client) => self.expire(client),
+            Step::Asks(client) => self.client_asks(client),
+            Step::Answers(client) => self.server_answers(client),
+            Step::Nobody(client) => self.nobody_listens(client),
             Step::Wait(time) => self.tables.now.set(self.tables.now.get() + time),
         }
         self.balance();
@@ -366,6 +532,10 @@ impl World {
 
     fn against_model(&self) {
         let open = self.connections.iter().flatten().filter(|known| !known.is_over()).count();
+        // One that was refused is counted until its client is heard of again.
+        let flows =
+            self.exchanges.iter().flatten().filter(|known| !self.is_answered(known)).count();
+        let open = open + flows;
         assert_eq!(self.tables.service_live.connections() as usize, open);
     }
 }
@@ -433,6 +603,9 @@ proptest! {
         for client in 0..CLIENTS {
             world.expire(client);
         }
+        for (key, _) in world.tables.connections() {
+            world.expire_key(key);
+        }
         world.balance();
         prop_assert!(world.tables.flows.borrow().is_empty());
         prop_assert_eq!(world.tables.service_live.connections(), 0);
@@ -466,18 +639,21 @@ proptest! {
     #[test]
     fn any_bytes_are_survived(
         mut bytes in prop::collection::vec(any::<u8>(), 0..120),
-        kind in 0..5_u8,
+        kind in 0..8_u8,
     ) {
         let world = &mut World::new(false, true, POLICY_ROUNDROBIN, 8);
         if bytes.len() > 60 && kind > 0 {
             let (ethertype, proto_at, proto) = match kind {
                 1 => (ETHERTYPE_IPV4, 23, proto::TCP),
                 2 => (ETHERTYPE_IPV4, 23, proto::ICMP),
-                3 => (ETHERTYPE_IPV6, 20, proto::TCP),
+                3 => (ETHERTYPE_IPV4, 23, proto::UDP),
+                4 => (ETHERTYPE_IPV6, 20, proto::TCP),
+                5 => (ETHERTYPE_IPV6, 20, proto::UDP),
+                6 => (ETHERTYPE_IPV6, 20, Ipv6Fragment::NUMBER),
                 _ => (ETHERTYPE_IPV6, 20, proto::ICMPV6),
             };
             bytes[12..14].copy_from_slice(&ethertype.to_ne_bytes());
-            bytes[14] = if kind < 3 { 0x45 } else { 0x60 };
+            bytes[14] = if kind < 4 { 0x45 } else { 0x60 };
             bytes[proto_at] = proto;
         }
         let mut frame = HostFrame::<HOOK_TC, _>::new(bytes.clone(), 1, Anywhere);

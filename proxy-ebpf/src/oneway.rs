@@ -74,7 +74,7 @@ pub fn send<F: Frame, A: Family>(
 ) -> Verdict {
     let lowered = rewrite::next_ttl(config, ttl);
     let mut sent = if A::V6 {
-        frame.store_hop_limit(Ipv6::HOP_LIMIT_OFFSET, lowered)
+        frame.store_summed(Ipv6::HOP_LIMIT_OFFSET, &lowered)
     } else {
         let word = |ttl| u32::from(u16::from_ne_bytes([ttl, 0]));
         frame.fix_ip(Ipv4::CHECK_OFFSET, diff(word(ttl), word(lowered)))

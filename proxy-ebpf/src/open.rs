@@ -1,8 +1,8 @@
-//! The first SYN of a connection.
+//! The first SYN of a connection, and the first datagram of a flow.
 
 use proxy_common::{
-    Addr, Config, FlowEntry, FlowKey, FlowState, Port, RealEntry, Reason, SERVICE_DIRECT,
-    SERVICE_FULLNAT, SERVICE_SOURCES, SERVICE_TUNNEL, SERVICE_UP, ServiceEntry, VipEntry, proto,
+    Config, FlowEntry, FlowKey, FlowState, Port, Reason, SERVICE_DIRECT, SERVICE_FULLNAT,
+    SERVICE_SOURCES, SERVICE_TUNNEL, SERVICE_UP, ServiceEntry, VipEntry,
 };
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     parse::Segment,
     ports,
     process::Family,
-    rewrite,
+    rewrite::{self, Rewrite},
     select::{self, Choice},
     source,
     tables::{InsertError, Scratch, Tables},
@@ -56,8 +56,8 @@ pub fn open<F: Frame, T: Tables, A: Family>(
             oneway::send::<F, A>(frame, tables, config, segment.ttl, carriage, src, dst, hop)
         }
         Ok(None) => {
-            if !rewrite::tcp::<F, A>(frame, config, segment, &scratch.rewrite)
-                || !mss::clamp::<F, A>(frame, segment, scratch.hop.path_mtu)
+            if !rewrite::packet::<F, A>(frame, config, segment, &scratch.rewrite)
+                || !A::UDP && !mss::clamp::<F, A>(frame, segment, scratch.hop.path_mtu)
             {
                 tables.count(Reason::RewriteFailed);
                 return Verdict::Drop;
@@ -114,6 +114,7 @@ fn place<F: Frame, T: Tables, A: Family>(
         &segment.key,
         config.hash_seed,
         scratch.forward.refused,
+        &mut scratch.search,
     )
     .map_err(Failure::Reason)?;
     let placed =
@@ -156,19 +157,19 @@ fn enter<F: Frame, T: Tables, A: Family>(
     if own_source && real.source.is_unset() {
         return Err(Failure::Reason(Reason::NoRoute));
     }
-    let Scratch { peer, forward, reverse, slot, old_reverse, rewrite, hop, .. } = scratch;
+    let Scratch { peer, forward, reverse, slot, old_reverse, rewrite, hop, search, .. } = scratch;
     rewrite.src = if own_source { real.source } else { key.src };
     rewrite.dst = real.addr;
-    rewrite.dport = real.port;
+    rewrite.dport = if real.port.be == 0 { key.dport } else { real.port };
     let len = carriage.map_or(segment.ip_len, |carriage| carriage.length::<A>(segment.ip_len));
     let path = Path { src: &rewrite.src, dst: &rewrite.dst, len, fallback: real.ifindex };
     frame.route(&path, hop).map_err(|no_way| Failure::Reason(no_way.reason))?;
 
     let now = tables.now_ns();
     fill_reverse(reverse, key, service, choice, now, frame.ingress());
-    fill_key(peer, real, &rewrite.src, key.sport);
+    fill_key(peer, rewrite, key);
     if carriage.is_none() {
-        ports::claim(tables, config, peer, reverse, hash::flow(key, now as u32), fullnat)
+        ports::claim(tables, config, search, peer, reverse, hash::flow(key, now as u32), fullnat)
             .map_err(Failure::Reason)?;
     }
 
@@ -254,12 +255,12 @@ fn fill_reverse(
 
 /// The key of the server's packets.
 #[inline(always)]
-fn fill_key(key: &mut FlowKey, real: &RealEntry, source: &Addr, port: Port) {
-    key.src = real.addr;
-    key.dst = *source;
-    key.sport = real.port;
-    key.dport = port;
-    key.proto = proto::TCP;
-    key.hook = 0;
-    key.reserved = 0;
+fn fill_key(peer: &mut FlowKey, rewrite: &Rewrite, key: &FlowKey) {
+    peer.src = rewrite.dst;
+    peer.dst = rewrite.src;
+    peer.sport = rewrite.dport;
+    peer.dport = key.sport;
+    peer.proto = key.proto;
+    peer.hook = 0;
+    peer.reserved = 0;
 }

@@ -3,17 +3,23 @@
 
 use proxy_common::{Config, FlowEntry, FlowKey, Port, Reason};
 
-use crate::tables::{InsertError, Tables};
+use crate::tables::{InsertError, Search, Tables};
 
 /// Ports tried toward a server. With nine in ten taken, one connection in 850 fails.
 const TRIES: u32 = 64;
 
-/// Inserts the reverse entry under its key, with a free port of the range as destination when
-/// `range_len` is not 0. `key.dport` is the port in the end.
+/// Outcomes of a search.
+const TAKEN: u32 = 0;
+const CLAIMED: u32 = 1;
+const FULL: u32 = 2;
+
+/// Inserts the reverse entry under its key, with a free port of the range as destination in full NAT. `key.dport` is
+/// the port in the end.
 #[inline(always)]
 pub fn claim(
     tables: &impl Tables,
     config: &Config,
+    search: &mut Search,
     key: &mut FlowKey,
     entry: &FlowEntry,
     hash: u64,
@@ -28,18 +34,24 @@ pub fn claim(
     if config.nat_port_last < config.nat_port_first {
         return Err(Reason::NoPort);
     }
-    let len = u32::from(config.nat_port_last - config.nat_port_first) + 1;
-    let start = (hash as u32) % len;
-    let stride = (hash >> 32) as u32 & 0x7ff | 1;
-    for step in 0..TRIES {
-        // By division, as in `select`.
-        let offset = (start + step * stride) % len;
-        key.dport = Port::new(config.nat_port_first.wrapping_add(offset as u16));
-        match tables.insert(key, entry) {
-            Ok(()) => return Ok(()),
-            Err(InsertError::Exists) => {}
-            Err(InsertError::Full) => return Err(Reason::NoRoom),
-        }
+    search.len = u32::from(config.nat_port_last - config.nat_port_first) + 1;
+    search.start = hash as u32;
+    search.stride = (hash >> 32) as u32 & 0x7ff | 1;
+    search.of = u32::from(config.nat_port_first);
+    search.outcome = TAKEN;
+    tables.until(TRIES, |turn| {
+        let port = search.of.wrapping_add(search.place(turn));
+        key.dport = Port::new(port as u16);
+        search.outcome = match tables.insert(key, entry) {
+            Ok(()) => CLAIMED,
+            Err(InsertError::Exists) => TAKEN,
+            Err(InsertError::Full) => FULL,
+        };
+        search.outcome != TAKEN
+    });
+    match search.outcome {
+        CLAIMED => Ok(()),
+        FULL => Err(Reason::NoRoom),
+        _ => Err(Reason::NoPort),
     }
-    Err(Reason::NoPort)
 }

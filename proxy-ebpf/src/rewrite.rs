@@ -1,16 +1,16 @@
-//! Changing a segment's addresses, ports and TTL, with its checksums.
+//! Changing a packet's addresses, ports and TTL, with its checksums.
 
-use proxy_common::{Addr, Config, Port};
+use proxy_common::{Addr, Config, FlowKey, Port};
 
 use crate::{
     checksum::{diff, diff4},
     frame::{Frame, Pseudo},
-    headers::{IPV4_L4, IPV6_L4, Ipv4, Ipv6, Ports, Tcp},
+    headers::{IPV4_L4, IPV6_L4, Ipv4, Ipv6, Ports, Tcp, Udp},
     parse::Segment,
     process::Family,
 };
 
-/// What a segment is to carry.
+/// What a packet is to carry.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
 pub struct Rewrite {
@@ -32,9 +32,9 @@ pub fn next_ttl(config: &Config, ttl: u8) -> u8 {
     if config.flags & Config::TTL != 0 { ttl.wrapping_sub(1) } else { ttl }
 }
 
-/// Rewrites a TCP segment. False: the kernel refused half-way.
+/// Rewrites a segment or a datagram. False: the kernel refused half-way.
 #[inline(always)]
-pub fn tcp<F: Frame, A: Family>(
+pub fn packet<F: Frame, A: Family>(
     frame: &mut F,
     config: &Config,
     segment: &Segment,
@@ -46,31 +46,90 @@ pub fn tcp<F: Frame, A: Family>(
     let ports = diff(old.word(), new.word());
     let ttl = next_ttl(config, segment.ttl);
     if A::V6 {
-        ipv6(frame, segment, rewrite, ttl, ports) && frame.store(IPV6_L4, &new)
+        // Only datagrams may have a fragment header before them.
+        let l4 = if A::UDP { segment.l4 } else { IPV6_L4 };
+        ipv6::<F, A>(frame, segment, rewrite, ttl, ports, l4) && frame.store(l4, &new)
     } else {
-        ipv4(frame, segment, rewrite, ttl, ports) && frame.store(IPV4_L4, &new)
+        ipv4::<F, A>(frame, segment, rewrite, ttl, ports) && frame.store(IPV4_L4, &new)
+    }
+}
+
+/// Rewrites the addresses of a packet without a transport header.
+#[inline(always)]
+pub fn addresses<F: Frame, A: Family>(
+    frame: &mut F,
+    config: &Config,
+    key: &FlowKey,
+    ttl: u8,
+    to: &Rewrite,
+) -> bool {
+    let next = next_ttl(config, ttl);
+    if A::V6 {
+        let [a, b, c, d] = to.src.words;
+        let [e, f, g, h] = to.dst.words;
+        return frame.store_summed(Ipv6::HOP_LIMIT_OFFSET, &next)
+            && frame.store_summed(Ipv6::SRC_OFFSET, &[a, b, c, d, e, f, g, h]);
+    }
+    let addrs = ipv4_diff(key, to);
+    frame.fix_ip(Ipv4::CHECK_OFFSET, crate::checksum::join(addrs, ttl_diff(ttl, next)))
+        && frame.store(Ipv4::TTL_OFFSET, &next)
+        && frame.store(Ipv4::SRC_OFFSET, &[to.src.words[3], to.dst.words[3]])
+}
+
+#[inline(always)]
+fn ipv4_diff(key: &FlowKey, to: &Rewrite) -> u32 {
+    crate::checksum::join(
+        diff(key.src.words[3], to.src.words[3]),
+        diff(key.dst.words[3], to.dst.words[3]),
+    )
+}
+
+#[inline(always)]
+fn ttl_diff(old: u8, new: u8) -> u32 {
+    let word = |ttl| u32::from(u16::from_ne_bytes([ttl, 0]));
+    diff(word(old), word(new))
+}
+
+/// Applies differences to the transport checksum.
+#[inline(always)]
+fn fix<F: Frame, A: Family>(
+    frame: &mut F,
+    l4: usize,
+    kind: Pseudo,
+    addrs: u32,
+    plain: u32,
+) -> bool {
+    if A::UDP {
+        frame.fix_udp(l4 + Udp::CHECK, kind, addrs, plain)
+    } else {
+        frame.fix_l4(l4 + Tcp::CHECK, kind, addrs, plain)
     }
 }
 
 #[inline(always)]
-fn ipv4<F: Frame>(frame: &mut F, segment: &Segment, to: &Rewrite, ttl: u8, ports: u32) -> bool {
-    let key = &segment.key;
-    let addrs = crate::checksum::join(
-        diff(key.src.words[3], to.src.words[3]),
-        diff(key.dst.words[3], to.dst.words[3]),
-    );
-    let hop = diff(
-        u32::from(u16::from_ne_bytes([segment.ttl, 0])),
-        u32::from(u16::from_ne_bytes([ttl, 0])),
-    );
-    frame.fix_ip(Ipv4::CHECK_OFFSET, crate::checksum::join(addrs, hop))
-        && frame.fix_l4(IPV4_L4 + Tcp::CHECK, Pseudo::V4, addrs, ports)
+fn ipv4<F: Frame, A: Family>(
+    frame: &mut F,
+    segment: &Segment,
+    to: &Rewrite,
+    ttl: u8,
+    ports: u32,
+) -> bool {
+    let addrs = ipv4_diff(&segment.key, to);
+    frame.fix_ip(Ipv4::CHECK_OFFSET, crate::checksum::join(addrs, ttl_diff(segment.ttl, ttl)))
+        && fix::<F, A>(frame, IPV4_L4, Pseudo::V4, addrs, ports)
         && frame.store(Ipv4::TTL_OFFSET, &ttl)
         && frame.store(Ipv4::SRC_OFFSET, &[to.src.words[3], to.dst.words[3]])
 }
 
 #[inline(always)]
-fn ipv6<F: Frame>(frame: &mut F, segment: &Segment, to: &Rewrite, ttl: u8, ports: u32) -> bool {
+fn ipv6<F: Frame, A: Family>(
+    frame: &mut F,
+    segment: &Segment,
+    to: &Rewrite,
+    ttl: u8,
+    ports: u32,
+    l4: usize,
+) -> bool {
     let key = &segment.key;
     let addrs = crate::checksum::join(
         diff4(&key.src.words, &to.src.words),
@@ -78,7 +137,7 @@ fn ipv6<F: Frame>(frame: &mut F, segment: &Segment, to: &Rewrite, ttl: u8, ports
     );
     let [a, b, c, d] = to.src.words;
     let [e, f, g, h] = to.dst.words;
-    frame.fix_l4(IPV6_L4 + Tcp::CHECK, Pseudo::V6, addrs, ports)
-        && frame.store_hop_limit(Ipv6::HOP_LIMIT_OFFSET, ttl)
+    fix::<F, A>(frame, l4, Pseudo::V6, addrs, ports)
+        && frame.store_summed(Ipv6::HOP_LIMIT_OFFSET, &ttl)
         && frame.store(Ipv6::SRC_OFFSET, &[a, b, c, d, e, f, g, h])
 }

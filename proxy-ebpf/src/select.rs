@@ -5,11 +5,23 @@ use proxy_common::{
     REAL_UP, RING_SLOTS, RealEntry, Reason, ServiceEntry,
 };
 
-use crate::{cell::LiveCell, hash, tables::Tables};
+use crate::{
+    cell::LiveCell,
+    hash,
+    tables::{Search, Tables},
+};
 
 /// Places of the ring looked at when servers are down or full. The user side takes servers that go down
 /// out of the ring within milliseconds, so this bridges that time, and connection limits.
 const TRIES: u32 = 16;
+
+/// Bits of a search.
+const FAMILY_V4: u32 = 1;
+const BY_HASH: u32 = 2;
+/// Its outcomes.
+const NONE: u32 = 0;
+const FOUND: u32 = 1;
+const FULL: u32 = 2;
 
 /// A server that was asked for, and has counted the connection.
 pub struct Choice<'a> {
@@ -26,13 +38,14 @@ pub fn select<'a>(
     key: &FlowKey,
     seed: u32,
     refused: u8,
+    search: &mut Search,
 ) -> Result<Choice<'a>, Reason> {
     let len = service.ring_len;
     if len == 0 || len > RING_SLOTS as u32 {
         return Err(Reason::NoServer);
     }
     let v4 = key.src.is_v4();
-    let start = match service.policy {
+    let first = match service.policy {
         POLICY_ROUNDROBIN => live.advance() % len,
         POLICY_HASH_SOURCE => hash::scale(hash::source(&key.src, seed), len),
         POLICY_LEASTCONN => less_loaded(tables, service.ring, len, v4),
@@ -44,25 +57,38 @@ pub fn select<'a>(
         POLICY_LEASTCONN => 1,
         _ => len / 3 + 1,
     };
-    let start = start.wrapping_add(u32::from(refused) * step);
-    let mut reason = Reason::NoServer;
-    for step in 0..TRIES {
-        // By division, which leaves the verifier no value to tell one turn of the loop from another by.
-        let place = (start + step) % len;
-        if let Some(index) = tables.ring(service.ring, place)
-            && let Some(real) = usable(tables, index, v4)
-        {
-            match tables.server_live(index) {
-                Some(live) if live.admit(real.max_connections) => {
-                    return Ok(Choice { index, real });
-                }
-                // Whom a hash sends to a full server waits for it; whom turns or load do goes to another one.
-                _ if by_hash(service.policy) => return Err(Reason::Full),
-                _ => reason = Reason::Full,
-            }
-        }
+    search.start = first.wrapping_add(u32::from(refused) * step);
+    search.stride = 1;
+    search.len = len;
+    search.of = service.ring;
+    search.flags = if v4 { FAMILY_V4 } else { 0 };
+    if by_hash(service.policy) {
+        search.flags |= BY_HASH;
     }
-    Err(reason)
+    search.outcome = NONE;
+    tables.until(TRIES, |turn| {
+        let Some(index) = tables.ring(search.of, search.place(turn)) else { return false };
+        let v4 = search.flags & FAMILY_V4 != 0;
+        let Some(real) = usable(tables, index, v4) else { return false };
+        let Some(live) = tables.server_live(index) else { return false };
+        search.found = index;
+        if live.admit(real.max_connections) {
+            search.outcome = FOUND;
+            return true;
+        }
+        // Whom a hash sends to a full server waits for it; whom turns or load do goes to another one.
+        search.outcome = FULL;
+        search.flags & BY_HASH != 0
+    });
+    match search.outcome {
+        FOUND => {}
+        FULL => return Err(Reason::Full),
+        _ => return Err(Reason::NoServer),
+    }
+    let index = search.found;
+    // There a moment ago, and servers do not leave their place.
+    let real = tables.real(index).ok_or(Reason::NoServer)?;
+    Ok(Choice { index, real })
 }
 
 #[inline(always)]

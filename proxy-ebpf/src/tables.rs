@@ -1,13 +1,14 @@
 //! Access to the maps: the kernel's, or the host tests' own.
 
 use proxy_common::{
-    CacheSet, Config, FlowEntry, FlowEvent, FlowKey, RealEntry, Reason, ServiceEntry, Slot,
-    SourceKey, SourceRuling, Traffic, VipEntry, VipKey,
+    CacheSet, Config, FlowEntry, FlowEvent, FlowKey, FragmentEntry, FragmentKey, RealEntry, Reason,
+    ServiceEntry, Slot, SourceKey, SourceRuling, Traffic, VipEntry, VipKey,
 };
 
 use crate::{
     cell::{EpochCell, FlowCell, LiveCell},
     frame::Hop,
+    headers::Ports,
     rewrite::Rewrite,
 };
 
@@ -33,9 +34,41 @@ pub struct Scratch {
     pub reverse: FlowEntry,
     pub slot: Slot,
     pub source: SourceKey,
+    /// Which datagram a fragment is of, and the ports of one.
+    pub fragment: FragmentKey,
+    pub ports: Ports,
+    /// Not 0: the packet is the first fragment of a datagram.
+    pub fragmented: u32,
+    pub search: Search,
     /// What the packet is to carry, and where it goes.
     pub rewrite: Rewrite,
     pub hop: Hop,
+}
+
+/// What the turns of a search share.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct Search {
+    /// Place to look at first, how far the next one is, and how many there are.
+    pub start: u32,
+    pub stride: u32,
+    pub len: u32,
+    /// What else is looked at.
+    pub of: u32,
+    /// Bits of the searcher's own.
+    pub flags: u32,
+    /// Where the search stopped.
+    pub found: u32,
+    /// How it came out, in numbers of the searcher's own.
+    pub outcome: u32,
+}
+
+impl Search {
+    /// The place of a turn.
+    #[inline(always)]
+    pub fn place(&self, turn: u32) -> u32 {
+        self.start.wrapping_add(turn.wrapping_mul(self.stride)).checked_rem(self.len).unwrap_or(0)
+    }
 }
 
 /// The maps of [`proxy_common::maps`], and two helpers of the kernel.
@@ -56,6 +89,10 @@ pub trait Tables {
     fn insert(&self, key: &FlowKey, entry: &FlowEntry) -> Result<(), InsertError>;
     /// Whether it was there.
     fn remove(&self, key: &FlowKey) -> bool;
+    /// Ports of a datagram of which a fragment has come.
+    fn fragment(&self, key: &FragmentKey) -> Option<FragmentEntry>;
+    fn set_fragment(&self, key: &FragmentKey, entry: &FragmentEntry);
+    fn remove_fragment(&self, key: &FragmentKey);
     /// A line of the epochs.
     fn epochs(&self, line: u32) -> Option<&EpochCell>;
 
@@ -82,6 +119,10 @@ pub trait Tables {
 
     /// Writes an event, or says that there was no room.
     fn emit(&self, event: impl FnOnce(&mut FlowEvent)) -> bool;
+
+    /// Runs `body` with 0, 1, ... until it returns true, at most `times` times. The verifier follows one turn of it
+    /// where it would follow each of a loop's.
+    fn until(&self, times: u32, body: impl FnMut(u32) -> bool);
 
     /// Coarse monotonic time in nanoseconds.
     fn now_ns(&self) -> u64;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use proxy_datapath::{Counters, Flow, FlowStatus, Status, Traffic, View};
+use proxy_datapath::{Counters, Flow, FlowStatus, Protocol, Status, Traffic, View};
 use serde_json::{Value, json};
 
 use crate::args::{L4Decap, L4Flows, L4Show, L4What};
@@ -75,13 +75,15 @@ fn is_wanted(flow: &Flow, wanted: &L4Flows) -> bool {
 }
 
 /// A connection's state as `show l4 flows` names it.
-pub(crate) fn state(status: FlowStatus) -> &'static str {
-    match status {
+pub(crate) fn state(flow: &Flow) -> &'static str {
+    match flow.status {
+        FlowStatus::Closed => "closed",
+        FlowStatus::SynSent if flow.protocol == Protocol::Udp => "unanswered",
+        _ if flow.protocol == Protocol::Udp => "lasting",
         FlowStatus::SynSent => "syn-sent",
         FlowStatus::SynReceived => "syn-received",
         FlowStatus::Established => "established",
         FlowStatus::HalfClosed => "half-closed",
-        FlowStatus::Closed => "closed",
     }
 }
 
@@ -132,7 +134,7 @@ fn flows_text(flows: &[Flow]) -> String {
             flow.source,
             flow.server,
             flow.server_addr,
-            state(flow.status),
+            state(flow),
             flow.age.as_secs(),
             flow.idle.as_secs(),
             flow.bytes_in,
@@ -150,7 +152,8 @@ fn flow_json(flow: &Flow) -> Value {
         "source": flow.source.to_string(),
         "server": &*flow.server,
         "server_address": flow.server_addr.to_string(),
-        "state": state(flow.status),
+        "protocol": flow.protocol.name(),
+        "state": state(flow),
         "age_seconds": flow.age.as_secs_f64(),
         "idle_seconds": flow.idle.as_secs_f64(),
         "packets_in": flow.packets_in,

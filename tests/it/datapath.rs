@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use proxy_datapath::plan::plan;
 use proxy_datapath::{
     Datapath, EndFlows, EndReason, EndedFlow, FlowStatus, Hook, Mode, NetFacts, OpenOptions,
-    Policy, ServerChange, ServerSpec, ServiceSpec, Usable, object,
+    Policy, Protocol, ServerChange, ServerSpec, ServiceSpec, Usable, object,
 };
 use tests::guardian::{Registration, Resource};
 use tests::wait::PATIENCE;
@@ -177,6 +177,7 @@ fn service(name: &str, vip: SocketAddr) -> ServiceSpec {
         frontend: name.to_owned(),
         backend: name.to_owned(),
         vips: vec![vip],
+        protocol: Protocol::Tcp,
         mode: Mode::FullNat,
         policy: Policy::RoundRobin,
         maxconn: 0,
@@ -184,6 +185,7 @@ fn service(name: &str, vip: SocketAddr) -> ServiceSpec {
         server_idle: Duration::from_secs(50),
         connect: Duration::from_secs(5),
         retries: 0,
+        responses: 0,
         log: true,
         sources: None,
         servers: servers.collect(),

@@ -49,4 +49,5 @@ mod stick;
 mod survival;
 mod tcp;
 mod tls;
+mod udp;
 mod vtc;

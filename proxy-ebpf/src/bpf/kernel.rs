@@ -1,14 +1,18 @@
 //! [`Tables`] over the kernel's maps.
 
-use core::{arch::asm, mem};
+use core::{arch::asm, ffi::c_void, mem};
 
 use aya_ebpf::{
-    helpers::{bpf_get_prandom_u32, bpf_get_smp_processor_id, generated::bpf_ktime_get_coarse_ns},
+    helpers::{
+        bpf_get_prandom_u32, bpf_get_smp_processor_id,
+        generated::{bpf_ktime_get_coarse_ns, bpf_loop},
+    },
     maps::lpm_trie::Key,
 };
 use proxy_common::{
-    CacheSet, Config, FlowEntry, FlowEvent, FlowKey, RING_SLOTS, RealEntry, Reason, ServiceEntry,
-    Slot, SourceKey, SourceNet, SourceRuling, Traffic, VipEntry, VipKey,
+    CacheSet, Config, FlowEntry, FlowEvent, FlowKey, FragmentEntry, FragmentKey, RING_SLOTS,
+    RealEntry, Reason, ServiceEntry, Slot, SourceKey, SourceNet, SourceRuling, Traffic, VipEntry,
+    VipKey,
 };
 use proxy_ebpf::{
     InsertError, Tables,
@@ -104,6 +108,22 @@ impl Tables for Kernel {
     }
 
     #[inline(always)]
+    fn fragment(&self, key: &FragmentKey) -> Option<FragmentEntry> {
+        value(maps::FRAGMENTS.get_ptr(key)).copied()
+    }
+
+    #[inline(always)]
+    fn set_fragment(&self, key: &FragmentKey, entry: &FragmentEntry) {
+        // Without room the rest of the datagram is lost, which is no more than a lost fragment.
+        let _ = maps::FRAGMENTS.insert(key, entry, 0);
+    }
+
+    #[inline(always)]
+    fn remove_fragment(&self, key: &FragmentKey) {
+        let _ = maps::FRAGMENTS.remove(key);
+    }
+
+    #[inline(always)]
     fn epochs(&self, line: u32) -> Option<&EpochCell> {
         value(maps::EPOCHS.get_ptr(line).map(<*const _>::cast))
     }
@@ -187,6 +207,11 @@ impl Tables for Kernel {
     }
 
     #[inline(always)]
+    fn until(&self, times: u32, mut body: impl FnMut(u32) -> bool) {
+        repeat(times, &mut body);
+    }
+
+    #[inline(always)]
     fn now_ns(&self) -> u64 {
         // SAFETY: a helper without arguments.
         unsafe { bpf_ktime_get_coarse_ns() }
@@ -196,6 +221,21 @@ impl Tables for Kernel {
     fn random(&self) -> u32 {
         // SAFETY: a helper without arguments.
         unsafe { bpf_get_prandom_u32() }
+    }
+}
+
+/// `bpf_loop` (Linux 5.17).
+#[inline(always)]
+fn repeat<B: FnMut(u32) -> bool>(times: u32, body: &mut B) {
+    extern "C" fn turn<B: FnMut(u32) -> bool>(index: u64, body: *mut c_void) -> i64 {
+        // SAFETY: `repeat` borrows the body for as long as the helper runs.
+        let body = unsafe { &mut *body.cast::<B>() };
+        i64::from(body(index as u32))
+    }
+    let turn: extern "C" fn(u64, *mut c_void) -> i64 = turn::<B>;
+    // SAFETY: a function of the kind that the helper calls, with what it is to be given.
+    unsafe {
+        bpf_loop(times, turn as *mut c_void, core::ptr::from_mut(body).cast(), 0);
     }
 }
 

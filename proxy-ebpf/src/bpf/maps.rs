@@ -3,11 +3,12 @@
 use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
     macros::map,
-    maps::{Array, HashMap, LpmTrie, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf},
 };
 use proxy_common::{
-    CacheSet, Config, CpuState, EpochLine, FlowEntry, FlowKey, Live, RULES_PER_SERVICE, RealEntry,
-    Reason, Ring, ServiceEntry, Slot, SourceNet, SourceRuling, Traffic, VipEntry, VipKey,
+    CacheSet, Config, CpuState, EpochLine, FlowEntry, FlowKey, FragmentEntry, FragmentKey, Live,
+    RULES_PER_SERVICE, RealEntry, Reason, Ring, ServiceEntry, Slot, SourceNet, SourceRuling,
+    Traffic, VipEntry, VipKey,
     maps::{PREFILTER_WORDS, default_size},
 };
 use proxy_ebpf::Scratch;
@@ -32,6 +33,9 @@ pub(crate) static SOURCES: LpmTrie<SourceNet, SourceRuling> =
 #[map]
 pub(crate) static FLOWS: HashMap<FlowKey, FlowEntry> =
     HashMap::with_max_entries(default_size::FLOWS, 0);
+#[map]
+pub(crate) static FRAGMENTS: LruHashMap<FragmentKey, FragmentEntry> =
+    LruHashMap::with_max_entries(default_size::FRAGMENTS, 0);
 #[map]
 pub(crate) static CACHE: Array<CacheSet> =
     Array::with_max_entries(default_size::CACHE, BPF_F_MMAPABLE);

@@ -5,11 +5,11 @@ use core::{mem, ptr};
 
 use aya_ebpf::{
     bindings::{
-        __sk_buff, BPF_F_ADJ_ROOM_ENCAP_L3_IPV4, BPF_F_ADJ_ROOM_ENCAP_L3_IPV6, BPF_F_PSEUDO_HDR,
-        BPF_FIB_LKUP_RET_BLACKHOLE, BPF_FIB_LKUP_RET_NOT_FWDED, BPF_FIB_LKUP_RET_PROHIBIT,
-        BPF_FIB_LKUP_RET_SUCCESS, BPF_FIB_LKUP_RET_UNREACHABLE, BPF_FIB_LOOKUP_SKIP_NEIGH,
-        TC_ACT_REDIRECT, TC_ACT_SHOT, bpf_adj_room_mode, bpf_fib_lookup as FibParams,
-        bpf_redir_neigh as NextHop,
+        __sk_buff, BPF_F_ADJ_ROOM_ENCAP_L3_IPV4, BPF_F_ADJ_ROOM_ENCAP_L3_IPV6,
+        BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, BPF_FIB_LKUP_RET_BLACKHOLE,
+        BPF_FIB_LKUP_RET_NOT_FWDED, BPF_FIB_LKUP_RET_PROHIBIT, BPF_FIB_LKUP_RET_SUCCESS,
+        BPF_FIB_LKUP_RET_UNREACHABLE, BPF_FIB_LOOKUP_SKIP_NEIGH, TC_ACT_REDIRECT, TC_ACT_SHOT,
+        bpf_adj_room_mode, bpf_fib_lookup as FibParams, bpf_redir_neigh as NextHop,
     },
     helpers::generated::{
         bpf_fib_lookup, bpf_l3_csum_replace, bpf_l4_csum_replace, bpf_redirect_neigh,
@@ -86,6 +86,27 @@ impl TcFrame {
     }
 
     #[inline(always)]
+    fn fix_with(
+        &mut self,
+        offset: usize,
+        kind: Pseudo,
+        pseudo: u32,
+        plain: u32,
+        flags: u64,
+    ) -> bool {
+        let of_addresses = BPF_F_PSEUDO_HDR as u64 | flags;
+        let addresses = match kind {
+            Pseudo::None => true,
+            Pseudo::V4 => self.l4(offset, pseudo, of_addresses),
+            Pseudo::V6 => {
+                self.l4(offset, pseudo, of_addresses | F_IPV6)
+                    || self.l4(offset, pseudo, of_addresses)
+            }
+        };
+        addresses && self.l4(offset, plain, flags)
+    }
+
+    #[inline(always)]
     fn l4(&mut self, offset: usize, diff: u32, flags: u64) -> bool {
         // SAFETY: a context and numbers.
         let result = unsafe {
@@ -141,8 +162,8 @@ impl Frame for TcFrame {
     }
 
     #[inline(always)]
-    fn store_hop_limit(&mut self, offset: usize, value: u8) -> bool {
-        self.store_with(offset, &value, F_RECOMPUTE_CSUM)
+    fn store_summed<H: Header>(&mut self, offset: usize, header: &H) -> bool {
+        self.store_with(offset, header, F_RECOMPUTE_CSUM)
     }
 
     #[inline(always)]
@@ -155,15 +176,12 @@ impl Frame for TcFrame {
 
     #[inline(always)]
     fn fix_l4(&mut self, offset: usize, kind: Pseudo, pseudo: u32, plain: u32) -> bool {
-        const PSEUDO: u64 = BPF_F_PSEUDO_HDR as u64;
-        let addresses = match kind {
-            Pseudo::None => true,
-            Pseudo::V4 => self.l4(offset, pseudo, PSEUDO),
-            Pseudo::V6 => {
-                self.l4(offset, pseudo, PSEUDO | F_IPV6) || self.l4(offset, pseudo, PSEUDO)
-            }
-        };
-        addresses && self.l4(offset, plain, 0)
+        self.fix_with(offset, kind, pseudo, plain, 0)
+    }
+
+    #[inline(always)]
+    fn fix_udp(&mut self, offset: usize, kind: Pseudo, pseudo: u32, plain: u32) -> bool {
+        self.fix_with(offset, kind, pseudo, plain, BPF_F_MARK_MANGLED_0.into())
     }
 
     #[inline(always)]

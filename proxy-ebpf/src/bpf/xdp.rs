@@ -108,8 +108,8 @@ impl Frame for XdpFrame {
     }
 
     #[inline(always)]
-    fn store_hop_limit(&mut self, offset: usize, value: u8) -> bool {
-        self.store(offset, &value)
+    fn store_summed<H: Header>(&mut self, offset: usize, header: &H) -> bool {
+        self.store(offset, header)
     }
 
     #[inline(always)]
@@ -121,6 +121,12 @@ impl Frame for XdpFrame {
     #[inline(always)]
     fn fix_l4(&mut self, offset: usize, _kind: Pseudo, pseudo: u32, plain: u32) -> bool {
         self.fix_ip(offset, checksum::join(pseudo, plain))
+    }
+
+    #[inline(always)]
+    fn fix_udp(&mut self, offset: usize, _kind: Pseudo, pseudo: u32, plain: u32) -> bool {
+        let Some(check) = self.load::<u16>(offset) else { return false };
+        self.store(offset, &checksum::apply_udp(check, checksum::join(pseudo, plain)))
     }
 
     #[inline(always)]

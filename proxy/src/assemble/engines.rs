@@ -15,6 +15,7 @@ use proxy_rules::capture::CaptureSlot;
 use proxy_rules::logformat::Origin;
 use proxy_rules::ruleset::RuleSet;
 use proxy_rules::sample::{Expr, Place};
+use proxy_rules::source::SourceOutcome;
 use proxy_state::{Backend, Registry};
 use proxy_stream::env::{
     Back, BalanceKey, Forwarded, ForwardedPart, Front, Glitches, ServerChoice, StickRule,
@@ -263,6 +264,10 @@ pub(crate) fn services(
         if let Some(most) = proxy.settings.max_session_srv_conns {
             front.session_connections = most.value as usize;
         }
+        front.udp_responses = proxy.settings.udp_responses.map_or(0, |number| number.value);
+        if frontend.mode == Mode::Udp {
+            of_addresses_only(config, proxy, &front.tcp_connection, diagnostics);
+        }
         front.unique_id = compiled.unique_id_format.map(|format| {
             let header = proxy.settings.unique_id_header.as_ref();
             (format, header.map(|name| name.value.as_str().into()))
@@ -297,10 +302,32 @@ pub(crate) fn services(
             Mode::Http => Service::Http(front),
             // No frontend is in mode log.
             Mode::Log | Mode::Tcp => Service::Tcp(front),
+            Mode::Udp => Service::Udp(front),
         });
     }
     let backs = backs.into_iter().map(|(name, back)| (name.as_bytes().into(), back)).collect();
     (services, backs)
+}
+
+/// Datagrams make no connection that rules could look at: only the client's address is there.
+fn of_addresses_only(
+    config: &Config,
+    proxy: &Proxy,
+    rules: &RuleSet,
+    diagnostics: &mut Diagnostics,
+) {
+    let lines = config.rules(proxy, model::RuleSet::TcpRequestConnection);
+    for (rule, (_, line)) in rules.iter().zip(lines) {
+        let why = if rule.source_prefixes().is_none() {
+            "its condition looks at more than the client's address"
+        } else if rule.outcome() == SourceOutcome::Other {
+            "'accept', 'reject' and 'silent-drop' are possible"
+        } else {
+            continue;
+        };
+        let message = format!("'tcp-request connection' rule not possible in mode udp: {why}");
+        diagnostics.push(Diagnostic::alert(message).at(line.span));
+    }
 }
 
 fn profile(compiled: CompiledProfile) -> Arc<Profile> {

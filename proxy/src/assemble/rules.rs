@@ -184,6 +184,7 @@ impl Rules<'_> {
         let text = match mode {
             Mode::Http => "Connect from %ci:%cp to %fi:%fp (%f/HTTP)",
             Mode::Log | Mode::Tcp => "Connect from %ci:%cp to %fi:%fp (%f/TCP)",
+            Mode::Udp => "Connect from %ci:%cp to %fi:%fp (%f/UDP)",
         };
         self.compiler("", mode, diagnostics).builtin_format(text)
     }

@@ -25,7 +25,7 @@ pub(crate) enum Path {
     L4,
     /// The worker, with splice(2).
     Splice,
-    /// The HTTP engine.
+    /// The HTTP engine, or the relay of datagrams.
     Userspace,
 }
 
@@ -71,7 +71,7 @@ pub(crate) fn decide_one<'a>(config: &'a Config, proxy: &'a Proxy, facts: Facts<
     let policy = proxy.settings.l4.or(config.global.l4);
     let mut decision = Decision {
         frontend: proxy.name.value.clone(),
-        path: if mode == Mode::Http { Path::Userspace } else { Path::Splice },
+        path: if mode == Mode::Tcp { Path::Splice } else { Path::Userspace },
         blocker: None,
         required: policy.filter(|p| p.value == L4Policy::Require).map(|p| p.span),
         service: None,
@@ -141,6 +141,10 @@ fn service(
         frontend: proxy.name.value.clone(),
         backend: backend.name.value.clone(),
         vips,
+        protocol: match proxy.settings.mode() {
+            Mode::Udp => l4::Protocol::Udp,
+            Mode::Http | Mode::Log | Mode::Tcp => l4::Protocol::Tcp,
+        },
         mode: match proxy.settings.l4_mode.or(config.global.l4_mode).map(|mode| mode.value) {
             Some(L4Mode::Nat) => l4::Mode::Nat,
             Some(L4Mode::Dsr) => l4::Mode::Direct,
@@ -153,6 +157,7 @@ fn service(
         server_idle,
         connect,
         retries: u8::try_from(backend.settings.retries()).unwrap_or(u8::MAX),
+        responses: proxy.settings.udp_responses.map_or(0, |number| number.value),
         // Filled in by the worker, which can evaluate them.
         sources: None,
         log: config.log_targets(proxy).next().is_some(),
@@ -181,7 +186,8 @@ impl Decision {
                     "nothing to inspect"
                 };
                 let mut why = format!(
-                    "mode tcp, {inspected}, backend {} with {} server{}",
+                    "mode {}, {inspected}, backend {} with {} server{}",
+                    service.protocol.name(),
                     service.backend,
                     service.servers.len(),
                     if service.servers.len() == 1 { "" } else { "s" }

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use proxy_config::model::{
     Balance, Bind, Config, FilterKind, FilterLine, Flag, L4Policy, Proxy, ProxyKind, RuleSet,
-    Server, SourceAddress,
+    Server, SourceAddress, Timeouts,
 };
 use proxy_datapath as l4;
 use proxy_rules::source::SourceOutcome;
+use proxy_stream::udp::DEFAULT_IDLE;
 use proxy_types::{Endpoint, Host, Mode, PortSpec, Span, Spanned, Transport};
 
 use super::blocker::Blocker;
@@ -39,7 +40,8 @@ pub(super) fn service_backend<'a>(
     {
         return block("l4 off", "asked for", policy.span);
     }
-    if proxy.settings.mode() == Mode::Http {
+    let mode = proxy.settings.mode();
+    if mode == Mode::Http {
         let span = proxy.settings.mode.map_or(proxy.span, |mode| mode.span);
         return block("mode http", "requests are parsed", span);
     }
@@ -177,13 +179,19 @@ fn plain_server(proxy: &Proxy, server: &Server) -> Result<(), Blocker> {
             return block(name("address"), why, server.address.span);
         }
         Endpoint::Inet { port, .. } => match port {
-            PortSpec::Port(1..) => {}
-            PortSpec::None if single_port(proxy).is_some() => {}
-            _ => return block(name("port"), "it follows the client's port", server.address.span),
+            PortSpec::None | PortSpec::Port(_) => {}
+            _ => {
+                let why = "it is counted from the client's port";
+                return block(name("port"), why, server.address.span);
+            }
         },
         _ => return block(name("address"), "it is not an IP address", server.address.span),
     }
-    if !matches!(server.address.value.transport, None | Some(Transport::Stream)) {
+    let plain = match proxy.settings.mode() {
+        Mode::Udp => Transport::Datagram,
+        Mode::Http | Mode::Log | Mode::Tcp => Transport::Stream,
+    };
+    if !server.address.value.transport.is_none_or(|transport| transport == plain) {
         return block(name("address"), "it is not plain TCP", server.address.span);
     }
     let options = &server.options;
@@ -227,20 +235,7 @@ pub(super) fn source_ip(source: &SourceAddress) -> Option<IpAddr> {
     }
 }
 
-/// The port of the frontend when all its listeners share one.
-pub(super) fn single_port(proxy: &Proxy) -> Option<u16> {
-    let mut ports =
-        proxy.binds.iter().flat_map(|bind| &bind.addresses).map(|address| {
-            match address.value.endpoint {
-                Endpoint::Inet { port: PortSpec::Port(port), .. } => Some(port),
-                _ => None,
-            }
-        });
-    let first = ports.next()??;
-    ports.all(|port| port == Some(first)).then_some(first)
-}
-
-/// The listeners that the kernel can stand in for: TCP on IP addresses of the servers' family.
+/// The listeners that the kernel can stand in for: IP addresses of the servers' family.
 pub(super) fn vips(
     proxy: &Proxy,
     v4: bool,
@@ -253,7 +248,12 @@ pub(super) fn vips(
             return block(directive, reason, span);
         }
         for address in &bind.addresses {
-            let stream = matches!(address.value.transport, None | Some(Transport::Stream));
+            let stream = match proxy.settings.mode() {
+                Mode::Udp => address.value.transport == Some(Transport::Datagram),
+                Mode::Http | Mode::Log | Mode::Tcp => {
+                    matches!(address.value.transport, None | Some(Transport::Stream))
+                }
+            };
             let sockets: Vec<SocketAddr> = match &address.value.endpoint {
                 Endpoint::Inet { host: Host::Ip(_), .. } if stream => {
                     address.value.socket_addrs().collect()
@@ -279,7 +279,7 @@ pub(super) fn vips(
     }
     if vips.is_empty() {
         let span = last.unwrap_or(proxy.span);
-        return block("bind", "no TCP address of the servers' family", span);
+        return block("bind", "no address of the servers' family", span);
     }
     vips.sort_unstable();
     vips.dedup();
@@ -310,6 +310,16 @@ fn beyond_address(bind: &Bind) -> Option<(&'static str, &'static str, Span)> {
 pub(super) fn limits(proxy: &Proxy, backend: &Proxy) -> [Duration; 3] {
     let client = &proxy.settings.timeouts;
     let server = &backend.settings.timeouts;
+    if proxy.settings.mode() == Mode::Udp {
+        // As in userspace: a flow that never ends would hold its place for ever.
+        let set = [client.client, server.server].map(Timeouts::effective);
+        return match set {
+            [None, None] => [Duration::ZERO, DEFAULT_IDLE, DEFAULT_IDLE],
+            [client, server] => {
+                [Duration::ZERO, client.unwrap_or_default(), server.unwrap_or_default()]
+            }
+        };
+    }
     let value = |timeout: Option<Spanned<Duration>>| timeout.map_or(Duration::ZERO, |t| t.value);
     [
         value(server.connect),

@@ -302,7 +302,7 @@ impl L4View for Paths {
             vip: flow.vip,
             source: flow.source,
             server_addr: flow.server_addr,
-            state: crate::l4::state(flow.status),
+            state: crate::l4::state(&flow),
             age_secs: flow.age.as_secs(),
             idle_secs: flow.idle.as_secs(),
             bytes_in: flow.bytes_in,

@@ -339,6 +339,7 @@ fn options(
         buffers: Buffers::default(),
         congestion: bind.congestion.as_ref().map(|name| name.value.clone()),
         no_reuse_port,
+        datagram: transport == Some(Transport::Datagram),
         mptcp: transport == Some(Transport::Mptcp),
         owner: owner(&bind.unix),
     }

@@ -12,13 +12,14 @@ use proxy_stream::env::{Accepted, Front};
 pub(crate) enum Service {
     Http(Arc<Front>),
     Tcp(Arc<Front>),
+    Udp(Arc<Front>),
 }
 
 impl Service {
     /// What its connections go through.
     pub(crate) fn front(&self) -> &Arc<Front> {
         match self {
-            Self::Http(front) | Self::Tcp(front) => front,
+            Self::Http(front) | Self::Tcp(front) | Self::Udp(front) => front,
         }
     }
 
@@ -38,6 +39,8 @@ impl Service {
                 let task = proxy_stream::serve_tcp(engine.clone(), front.clone(), stream, accepted);
                 tokio::task::spawn_local(task);
             }
+            // Its sockets accept nothing.
+            Self::Udp(_) => {}
         }
     }
 }

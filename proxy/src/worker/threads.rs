@@ -15,6 +15,7 @@ use proxy_state::{Frontend, Listener, SockAddr};
 use proxy_stream::Thread;
 use proxy_stream::env::{self, Env};
 use proxy_stream::transport::Entrance;
+use proxy_stream::udp::Relay;
 use tokio::sync::mpsc;
 
 use super::cpus::Plan;
@@ -81,6 +82,17 @@ async fn run(index: usize, ports: Vec<Port>, common: Common, asked: &mut mpsc::R
     for port in ports {
         let Port { socket, frontend, listener, service, switch, local } = port;
         let address = socket.addr().clone();
+        if let Service::Udp(front) = service {
+            let (engine, listening) = (engine.clone(), stop.listen());
+            tokio::task::spawn_local(async move {
+                let _listening = listening;
+                let relay = Relay::run(engine, front, listener, socket, switch, batch);
+                if let Err(error) = relay.await {
+                    tracing::error!(%error, %address, "listener lost");
+                }
+            });
+            continue;
+        }
         let over_tls = listener
             .transport
             .as_ref()

@@ -24,6 +24,7 @@ const NEEDS: &[Need] = &[
     Need { program: "nsenter", package: "util-linux", scope: Scope::Demo },
     Need { program: "curl", package: "curl", scope: Scope::Demo },
     Need { program: "bpftool", package: "bpftool", scope: Scope::Test },
+    Need { program: "dig", package: "bind9-dnsutils", scope: Scope::Test },
     Need { program: "dnsmasq", package: "dnsmasq-base", scope: Scope::Test },
     Need { program: "ethtool", package: "ethtool", scope: Scope::Test },
     Need { program: "haproxy", package: "haproxy", scope: Scope::Test },

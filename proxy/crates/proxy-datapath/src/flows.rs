@@ -11,11 +11,12 @@ use aya::programs::{ProgramError, SchedClassifier, TestRun, TestRunOptions};
 use proxy_common::maps::PROGRAM_EXPIRE;
 use proxy_common::{
     Addr, EXPIRE_BATCH, EXPIRE_HEADER_LEN, EndReason, ExpireRequest, FlowEntry, FlowKey, FlowState,
-    FlowStatus, Port, SWEEP_ANY_TIME, expire_packet_len,
+    FlowStatus, Port, SWEEP_ANY_TIME, expire_packet_len, proto,
 };
 
 use crate::datapath::Datapath;
 use crate::names::Names;
+use crate::spec::Protocol;
 use crate::sys::{self, BatchCursor};
 
 /// Flow entries read by one system call.
@@ -24,6 +25,8 @@ const SCAN_ROOM: usize = 4096;
 /// A connection the kernel carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Flow {
+    /// What its packets are.
+    pub protocol: Protocol,
     /// The client.
     pub client: SocketAddr,
     /// The address it connected to.
@@ -38,15 +41,15 @@ pub struct Flow {
     pub server: Arc<str>,
     /// How far the connection is.
     pub status: FlowStatus,
-    /// Time since its SYN.
+    /// Time since its first packet.
     pub age: Duration,
     /// Time since its last packet, as far as it is known.
     pub idle: Duration,
-    /// TCP segments and payload bytes from the client.
+    /// Packets and payload bytes from the client.
     pub packets_in: u64,
     /// See `packets_in`.
     pub bytes_in: u64,
-    /// TCP segments and payload bytes from the server.
+    /// Packets and payload bytes from the server.
     pub packets_out: u64,
     /// See `packets_out`.
     pub bytes_out: u64,
@@ -55,6 +58,8 @@ pub struct Flow {
 /// A connection that is over, for its log line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndedFlow {
+    /// What its packets were.
+    pub protocol: Protocol,
     /// The client.
     pub client: SocketAddr,
     /// The address it connected to.
@@ -77,11 +82,11 @@ pub struct EndedFlow {
     pub established: bool,
     /// How it ended.
     pub reason: EndReason,
-    /// TCP segments and payload bytes from the client.
+    /// Packets and payload bytes from the client.
     pub packets_in: u64,
     /// See `packets_in`.
     pub bytes_in: u64,
-    /// TCP segments and payload bytes from the server.
+    /// Packets and payload bytes from the server.
     pub packets_out: u64,
     /// See `packets_out`.
     pub bytes_out: u64,
@@ -205,6 +210,7 @@ pub(crate) fn flow(
         (source, socket_addr(entry.new_dst, entry.new_dport))
     };
     Flow {
+        protocol: Protocol::of(key.proto),
         client,
         vip,
         source,
@@ -271,6 +277,7 @@ impl Datapath {
             let Some(service) = self.tables.service_names.get(entry.service) else { continue };
             let state = entry.state();
             let (timeout, reason) = match state.status() {
+                FlowStatus::SynSent if key.proto == proto::UDP => (service.idle, EndReason::Idle),
                 FlowStatus::SynSent | FlowStatus::SynReceived => {
                     (service.connect, EndReason::Embryonic)
                 }
@@ -387,6 +394,7 @@ fn ended_flow(
     let ago = Duration::from_nanos(monotonic.saturating_sub(event.created_ns));
     let one_way = FlowState(event.state).is_one_way();
     EndedFlow {
+        protocol: Protocol::of(event.forward.proto),
         client: socket_addr(event.forward.src, event.forward.sport),
         vip: socket_addr(event.forward.dst, event.forward.dport),
         source: if one_way {

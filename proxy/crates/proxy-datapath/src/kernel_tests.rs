@@ -15,8 +15,8 @@ use proxy_common::{Live, SERVICE_UP};
 use crate::datapath::{Datapath, OpenOptions, OpenReport};
 use crate::plan::{Plan, plan};
 use crate::{
-    Adoption, AttachedHook, Hook, Mode, NetFacts, Policy, Prefix, ServerChange, ServerSpec,
-    ServiceSpec, SourcePolicy, SourceRule, SourceVerdict, Unavailable, Usable, object,
+    Adoption, AttachedHook, Hook, Mode, NetFacts, Policy, Prefix, Protocol, ServerChange,
+    ServerSpec, ServiceSpec, SourcePolicy, SourceRule, SourceVerdict, Unavailable, Usable, object,
 };
 
 /// An instance that disappears with its guard.
@@ -99,6 +99,7 @@ fn service(name: &str, port: u16, hosts: &[u8]) -> ServiceSpec {
         frontend: name.to_owned(),
         backend: name.to_owned(),
         vips: vec![SocketAddr::from(([10, 1, 0, 1], port))],
+        protocol: Protocol::Tcp,
         mode: Mode::FullNat,
         policy: Policy::RoundRobin,
         maxconn: 0,
@@ -106,6 +107,7 @@ fn service(name: &str, port: u16, hosts: &[u8]) -> ServiceSpec {
         server_idle: Duration::from_secs(50),
         connect: Duration::from_secs(5),
         retries: 0,
+        responses: 0,
         log: true,
         sources: None,
         servers: hosts.iter().map(|&h| server(&format!("s{h}"), h)).collect(),

@@ -62,7 +62,7 @@ pub(crate) struct Sizes {
 }
 
 impl Sizes {
-    pub(crate) fn by_name(&self) -> [(&'static str, u32); 17] {
+    pub(crate) fn by_name(&self) -> [(&'static str, u32); 18] {
         [
             (names::VIPS, self.vips),
             (names::SERVICES, self.services),
@@ -70,6 +70,7 @@ impl Sizes {
             (names::REALS, self.servers),
             (names::SOURCES, names::default_size::SOURCES),
             (names::FLOWS, self.flows),
+            (names::FRAGMENTS, names::default_size::FRAGMENTS),
             (names::CACHE, self.cpus * self.cache_sets),
             (names::EMBRYONIC, self.cpus * self.half_open),
             (names::CLOSING, self.cpus * self.half_open),

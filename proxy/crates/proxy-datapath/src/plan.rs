@@ -11,7 +11,7 @@ use rustc_hash::FxHashMap;
 
 use crate::net::{NetFacts, is_routable};
 use crate::sources::SourcePolicy;
-use crate::spec::{Mode, Policy, ServerSpec, ServiceSpec, Usable};
+use crate::spec::{Mode, Policy, Protocol, ServerSpec, ServiceSpec, Usable};
 
 /// The wanted state of the data path.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub struct PlannedService {
     pub backend: String,
     /// Addresses, wildcards resolved.
     pub vips: Vec<SocketAddr>,
+    /// See [`ServiceSpec::protocol`].
+    pub protocol: Protocol,
     /// See [`ServiceSpec::mode`].
     pub mode: Mode,
     /// See [`ServiceSpec::policy`].
@@ -49,6 +51,8 @@ pub struct PlannedService {
     pub connect: Duration,
     /// See [`ServiceSpec::retries`].
     pub retries: u8,
+    /// See [`ServiceSpec::responses`].
+    pub responses: u8,
     /// See [`ServiceSpec::log`].
     pub log: bool,
     /// See [`ServiceSpec::sources`].
@@ -152,12 +156,6 @@ pub enum Ineligible {
         /// The server in question.
         server: String,
     },
-    /// A port of 0 means "the one the client asked for".
-    #[error("server {server} has no port of its own")]
-    NoPort {
-        /// The server in question.
-        server: String,
-    },
     /// The configured source address is no address of this host.
     #[error("server {server}: source {ip} is no address of this host")]
     ForeignSource {
@@ -213,12 +211,14 @@ pub fn plan(services: &[ServiceSpec], facts: &NetFacts) -> Plan {
     plan
 }
 
+type Owners<'a> = FxHashMap<(Protocol, SocketAddr), Vec<&'a str>>;
+
 /// Who claims each address as it is written, wildcards included.
-fn vip_owners(services: &[ServiceSpec]) -> FxHashMap<SocketAddr, Vec<&str>> {
-    let mut owners: FxHashMap<SocketAddr, Vec<&str>> = FxHashMap::default();
+fn vip_owners(services: &[ServiceSpec]) -> Owners<'_> {
+    let mut owners = Owners::default();
     for service in services {
         for vip in &service.vips {
-            let list = owners.entry(plain(*vip)).or_default();
+            let list = owners.entry((service.protocol, plain(*vip))).or_default();
             if !list.contains(&service.name.as_str()) {
                 list.push(&service.name);
             }
@@ -235,7 +235,7 @@ fn plain(addr: SocketAddr) -> SocketAddr {
 fn plan_service(
     spec: &ServiceSpec,
     facts: &NetFacts,
-    owners: &FxHashMap<SocketAddr, Vec<&str>>,
+    owners: &Owners<'_>,
 ) -> Result<(PlannedService, Vec<Rejected>), Ineligible> {
     if spec.servers.is_empty() {
         return Err(Ineligible::NoServers);
@@ -252,13 +252,16 @@ fn plan_service(
     let mut vips = Vec::new();
     let mut rejected = Vec::new();
     for vip in spec.vips.iter().copied().map(plain) {
-        let shared = owners.get(&vip).and_then(|all| all.iter().find(|o| **o != spec.name));
+        let shared =
+            owners.get(&(spec.protocol, vip)).and_then(|all| all.iter().find(|o| **o != spec.name));
         let check = match shared {
             Some(other) => Err(Ineligible::SharedVip((*other).to_owned())),
             None => check_vip(vip, &spec.servers),
         };
         match check {
-            Ok(()) if vip.ip().is_unspecified() => vips.extend(local_vips(vip, facts, owners)),
+            Ok(()) if vip.ip().is_unspecified() => {
+                vips.extend(local_vips(spec.protocol, vip, facts, owners));
+            }
             Ok(()) => vips.push(vip),
             // Part of the connections in userspace would not count for the limit in the kernel.
             Err(reason) if spec.maxconn > 0 => return Err(reason),
@@ -278,12 +281,14 @@ fn plan_service(
         frontend: spec.frontend.clone(),
         backend: spec.backend.clone(),
         vips,
+        protocol: spec.protocol,
         mode: spec.mode,
         policy: spec.policy,
         maxconn: spec.maxconn,
         idle: idle_timeout(spec.client_idle, spec.server_idle),
         connect: spec.connect,
         retries: spec.retries,
+        responses: spec.responses,
         log: spec.log,
         sources: spec.sources.clone(),
         all_backups: spec.all_backups,
@@ -314,16 +319,17 @@ fn check_vip(vip: SocketAddr, servers: &[ServerSpec]) -> Result<(), Ineligible> 
 
 /// The addresses a wildcard stands for, less those that another listener names.
 fn local_vips<'a>(
+    protocol: Protocol,
     wildcard: SocketAddr,
     facts: &'a NetFacts,
-    owners: &'a FxHashMap<SocketAddr, Vec<&str>>,
+    owners: &'a Owners<'_>,
 ) -> impl Iterator<Item = SocketAddr> + 'a {
     facts
         .addresses
         .iter()
         .filter(move |a| a.ip.is_ipv4() == wildcard.is_ipv4() && is_routable(a.ip))
         .map(move |a| SocketAddr::new(a.ip, wildcard.port()))
-        .filter(|vip| !owners.contains_key(vip))
+        .filter(move |vip| !owners.contains_key(&(protocol, *vip)))
 }
 
 fn plan_server(
@@ -333,9 +339,6 @@ fn plan_server(
 ) -> Result<PlannedServer, Ineligible> {
     let name = || server.name.clone();
     let addr = plain(server.addr);
-    if addr.port() == 0 {
-        return Err(Ineligible::NoPort { server: name() });
-    }
     let local = |ip: IpAddr| facts.addresses.iter().any(|a| a.ip == ip);
     let route = facts.routes.get(&addr.ip());
     if addr.ip().is_loopback() || local(addr.ip()) || route.is_some_and(|r| r.local) {
@@ -344,7 +347,8 @@ fn plan_server(
     if !is_routable(addr.ip()) {
         return Err(Ineligible::Address(addr.ip()));
     }
-    if spec.mode.is_one_way() && spec.vips.iter().any(|vip| vip.port() != addr.port()) {
+    let kept = |vip: &SocketAddr| addr.port() == 0 || vip.port() == addr.port();
+    if spec.mode.is_one_way() && !spec.vips.iter().all(kept) {
         return Err(Ineligible::OtherPort { server: name() });
     }
     if spec.mode == Mode::Direct && route.is_some_and(|r| r.gateway.is_some()) {

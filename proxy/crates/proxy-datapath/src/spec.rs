@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use proxy_common::proto;
+
 use crate::sources::SourcePolicy;
 
 /// One load-balanced service: a frontend whose connections all go to one backend.
@@ -19,6 +21,8 @@ pub struct ServiceSpec {
     /// Addresses clients connect to. An unspecified address stands for all local addresses of its
     /// family; a dual-stack listener is two entries.
     pub vips: Vec<SocketAddr>,
+    /// What its packets are.
+    pub protocol: Protocol,
     /// How packets are rewritten.
     pub mode: Mode,
     /// How a server is chosen for a new flow.
@@ -29,11 +33,13 @@ pub struct ServiceSpec {
     pub client_idle: Duration,
     /// Flows the server has been silent on for longer are ended; zero means never.
     pub server_idle: Duration,
-    /// Handshakes not completed for longer are ended; zero means never.
+    /// Handshakes not completed for longer are ended; zero means never. Datagrams have none.
     pub connect: Duration,
     /// How many servers may refuse a connection before the client is told: it sends its SYN again meanwhile,
     /// and another server is chosen. At most 255.
     pub retries: u8,
+    /// So many datagrams of the server end a flow; 0: only silence does.
+    pub responses: u8,
     /// Whether ended flows are reported as [`FlowEvent`](crate::FlowEvent)s.
     pub log: bool,
     /// Rules about clients' addresses; `None` lets all of them in.
@@ -49,7 +55,7 @@ pub struct ServiceSpec {
 pub struct ServerSpec {
     /// Unique within its service.
     pub name: String,
-    /// Where the server listens.
+    /// Where the server listens; a port of 0 is the one that the client sent to.
     pub addr: SocketAddr,
     /// 0 to 256; 0 takes no new flows.
     pub weight: u16,
@@ -61,6 +67,41 @@ pub struct ServerSpec {
     pub maxconn: u32,
     /// Source address of rewritten packets; `None` takes the one the routing table prefers.
     pub source: Option<IpAddr>,
+}
+
+/// What a service carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Protocol {
+    /// Connections.
+    #[default]
+    Tcp,
+    /// Flows of datagrams.
+    Udp,
+}
+
+impl Protocol {
+    /// The IANA protocol number.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Tcp => proto::TCP,
+            Self::Udp => proto::UDP,
+        }
+    }
+
+    /// The protocol with a number.
+    pub(crate) fn of(number: u8) -> Self {
+        if number == proto::UDP { Self::Udp } else { Self::Tcp }
+    }
+
+    /// As shown to people.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        }
+    }
 }
 
 /// How packets of a service are rewritten.

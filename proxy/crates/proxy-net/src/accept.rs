@@ -142,6 +142,13 @@ impl Switch {
     pub fn get(&self) -> Listening {
         *self.tx.borrow()
     }
+
+    /// Ends when it is closed.
+    pub async fn closed(&self) {
+        let mut state = self.tx.subscribe();
+        // The sender is this switch, so it is there.
+        let _ = state.wait_for(|now| *now == Listening::Closed).await;
+    }
 }
 
 /// Accepts on `socket` until the soft stop or until it is closed by the switch. At most `batch` connections

@@ -16,6 +16,7 @@
 //! | [`sockopt`] | socket options by configuration name |
 //! | [`splice`] | carrying bytes between two sockets |
 //! | [`stop`] | soft and hard stop of a worker, its jobs |
+//! | [`udp`] | datagrams of clients, and sockets of flows towards servers |
 //! | [`timer`] | per-thread deadlines that cost a store to move |
 //!
 //! `unsafe` is confined to `sys`.
@@ -36,6 +37,7 @@ pub mod stop;
 mod stream;
 mod sys;
 pub mod timer;
+pub mod udp;
 mod watch;
 
 pub use stream::{Handle, Stream};

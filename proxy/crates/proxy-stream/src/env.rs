@@ -224,6 +224,8 @@ pub struct Front {
     pub listen: Option<Arc<Back>>,
     /// `max-session-srv-conns`: idle server connections that a session may keep to itself.
     pub session_connections: usize,
+    /// `udp-responses`: so many datagrams of the server end a flow; 0: only silence does.
+    pub udp_responses: u8,
     /// `unique-id-format` and `unique-id-header`.
     pub unique_id: Option<(LogFormat, Option<Box<str>>)>,
 }
@@ -308,6 +310,7 @@ impl Front {
             log: None,
             listen: None,
             session_connections: 5,
+            udp_responses: 0,
             unique_id: None,
         }
     }

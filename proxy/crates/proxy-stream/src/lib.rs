@@ -15,7 +15,7 @@
 //! 3. For each accepted connection: `spawn_local(`[`serve`]`(thread, front, Box::new(stream), accepted))`.
 //!    The call itself counts the connection, so that the accept loop sees the limit reached at once;
 //!    the end of a session calls [`Slots::freed`](proxy_net::accept::Slots) of the environment.
-//!    Those of a frontend in mode tcp go to [`serve_tcp`].
+//!    Those of a frontend in mode tcp go to [`serve_tcp`]; sockets of one in mode udp to [`udp::Relay`].
 //! 4. To drain: `StopSource::drain` of the [`Stop`](proxy_net::stop::Stop) given to the threads. Idle client
 //!    connections close at once, busy ones after their response, which says so; each session is a job.
 //!
@@ -46,6 +46,7 @@ mod thread;
 mod throttle;
 pub mod trace;
 pub mod transport;
+pub mod udp;
 
 pub use session::{serve, serve_tcp};
 pub use thread::{StreamRow, Thread};

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// HAProxy's `mode` (configuration manual, 4.2 "mode"). The default is [`Mode::Tcp`].
+/// HAProxy's `mode` (configuration manual, 4.2 "mode"), and `udp`, which is Sluice's own. The default is
+/// [`Mode::Tcp`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Mode {
     Http,
@@ -10,6 +11,8 @@ pub enum Mode {
     Log,
     #[default]
     Tcp,
+    /// Datagrams.
+    Udp,
 }
 
 impl Mode {
@@ -18,6 +21,7 @@ impl Mode {
             Self::Http => "http",
             Self::Log => "log",
             Self::Tcp => "tcp",
+            Self::Udp => "udp",
         }
     }
 }

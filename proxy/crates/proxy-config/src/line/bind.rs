@@ -413,6 +413,13 @@ fn addresses(
 /// What makes an address unfit to listen to.
 fn misfit(address: &Address) -> Option<&'static str> {
     match (&address.endpoint, address.transport) {
+        // Whether the section takes datagrams is known when all of it was read.
+        (Endpoint::Inet { .. }, Some(Transport::Datagram))
+            if !matches!(address.port(), PortSpec::Port(1..) | PortSpec::Range { .. }) =>
+        {
+            Some("missing port specification")
+        }
+        (Endpoint::Inet { .. }, Some(Transport::Datagram)) => None,
         (_, Some(Transport::Datagram)) => Some("datagram address not acceptable"),
         (_, Some(Transport::Quic)) => Some("QUIC: known, not carried yet,"),
         (Endpoint::Inet { port, .. }, _) => match port {

@@ -224,6 +224,8 @@ pub struct Settings {
     pub http_send_name_header: Option<Spanned<String>>,
     pub l4: Option<Spanned<L4Policy>>,
     pub l4_mode: Option<Spanned<L4Mode>>,
+    /// `udp-responses`: so many datagrams of the server end a flow.
+    pub udp_responses: Option<Spanned<u8>>,
     /// `log-format`: the text, to be compiled by `proxy-rules`. The later of this and [`Settings::log_option`] counts;
     /// setting one clears the other.
     pub log_format: Option<Word>,

@@ -26,7 +26,7 @@ pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
     for proxy in config.proxies.iter().filter(|proxy| !proxy.settings.is_disabled()) {
         match proxy.settings.mode() {
             Mode::Log => of_log(cx, proxy),
-            Mode::Http | Mode::Tcp => not_of_log(cx, proxy),
+            Mode::Http | Mode::Tcp | Mode::Udp => not_of_log(cx, proxy),
         }
     }
     for ring in &config.rings {
@@ -163,7 +163,9 @@ fn not_of_log(cx: &mut Context<'_>, proxy: &Proxy) {
             let message = format!("server '{}' : {what} needs 'mode log'", server.name);
             cx.alert(span, message);
         }
-        if server.address.value.transport == Some(Transport::Datagram) {
+        if server.address.value.transport == Some(Transport::Datagram)
+            && proxy.settings.mode() != Mode::Udp
+        {
             let message = format!(
                 "server '{}' : datagram address not acceptable in '{}'",
                 server.name, server.address

@@ -2,6 +2,7 @@
 
 mod acme;
 mod binds;
+mod datagrams;
 mod defaults;
 mod filters;
 mod identity;
@@ -36,6 +37,7 @@ pub(crate) fn resolve(cx: &mut Context<'_>, sources: &Sources, config: &mut Conf
         }
     }
     acme::check(cx, config);
+    datagrams::check(cx, config);
     tls::check(cx, config);
     logs::check(cx, config);
     modes::check(cx, config);

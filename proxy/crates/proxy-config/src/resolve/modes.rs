@@ -10,7 +10,7 @@ pub(super) fn check(cx: &mut Context<'_>, config: &mut Config) {
         if proxy.settings.is_disabled() {
             continue;
         }
-        if proxy.settings.mode() == Mode::Tcp {
+        if matches!(proxy.settings.mode(), Mode::Tcp | Mode::Udp) {
             needs_http(cx, proxy);
         }
         let format = match (&proxy.settings.log_format, proxy.settings.log_option) {
@@ -39,7 +39,8 @@ pub(super) fn check(cx: &mut Context<'_>, config: &mut Config) {
 
 /// Settles what the mode does not allow; the place of a `balance` that needs `mode http`.
 pub(crate) fn fall_back(proxy: &mut Proxy) -> Option<Span> {
-    let falls_back = proxy.kind.is_backend() && proxy.settings.mode() == Mode::Tcp;
+    let falls_back =
+        proxy.kind.is_backend() && matches!(proxy.settings.mode(), Mode::Tcp | Mode::Udp);
     let settings = &mut proxy.settings;
     let mut replaced = None;
     if falls_back
@@ -49,7 +50,7 @@ pub(crate) fn fall_back(proxy: &mut Proxy) -> Option<Span> {
         replaced = Some(balance.span);
         balance.value = Balance::RoundRobin;
     }
-    if settings.mode() == Mode::Tcp
+    if matches!(settings.mode(), Mode::Tcp | Mode::Udp)
         && let Some(Spanned { value, span }) = settings.log_option
     {
         let clf = match value {

@@ -11,7 +11,7 @@ pub(super) fn check(cx: &mut Context<'_>, proxy: &Proxy) {
         proxy.kind.is_backend() && !proxy.servers.is_empty() && proxy.settings.mode() != Mode::Log;
     let needed = [
         ("client", proxy.kind.is_frontend(), timeouts.client),
-        ("connect", serves, timeouts.connect),
+        ("connect", serves && proxy.settings.mode() != Mode::Udp, timeouts.connect),
         ("server", serves, timeouts.server),
     ];
     let missing: Vec<String> = needed

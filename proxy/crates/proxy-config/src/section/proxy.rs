@@ -693,6 +693,7 @@ fn mode(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed 
     let value = match word.value.as_str() {
         "tcp" => Mode::Tcp,
         "http" => Mode::Http,
+        "udp" => Mode::Udp,
         "health" => {
             let text = "'mode health' is not supported anymore since version 2.5";
             let help = "use 'http-request return status 200' in a frontend of 'mode http'";

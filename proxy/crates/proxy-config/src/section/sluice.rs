@@ -42,7 +42,7 @@ pub(super) const GLOBAL: &[Row<Parse>] = &[
         "l4",
         "{off|auto|require}",
         "Sluice",
-        "whether the kernel carries TCP proxies",
+        "whether the kernel carries proxies of mode tcp and udp",
         |cx, g, args| {
             g.l4 = Some(l4_policy(cx, args)?);
             Ok(())
@@ -125,6 +125,17 @@ pub(super) const PROXY: &[Row<ParseProxy>] = &[
         |cx, p, args| {
             p.settings.l4_mode = Some(l4_mode(cx, args)?);
             Ok(())
+        },
+    ),
+    row(
+        "udp-responses",
+        On::DEF_FE,
+        "<number>",
+        "Sluice",
+        "datagrams of the server that end a flow of mode udp",
+        |cx, p, args| {
+            p.settings.udp_responses = Some(args.number(cx, 0..=u8::MAX)?);
+            args.end(cx)
         },
     ),
 ];

@@ -1,5 +1,7 @@
 //! Addresses that lead to services, and the bitmap of ports that is looked at before them.
 
+use std::net::SocketAddr;
+
 use proxy_common::maps::{self as names, PREFILTER_WORDS, prefilter_server, prefilter_vip};
 use proxy_common::{Port, VipEntry, VipKey};
 use rustc_hash::FxHashMap;
@@ -27,8 +29,16 @@ impl Tables {
         for service in &self.services {
             service.plan.vips.iter().for_each(|vip| add(prefilter_vip(Port::new(vip.port()))));
             if service.plan.mode == Mode::Nat {
-                let servers = service.plan.servers.iter();
-                servers.for_each(|server| add(prefilter_server(Port::new(server.addr.port()))));
+                for server in &service.plan.servers {
+                    match server.addr.port() {
+                        0 => service
+                            .plan
+                            .vips
+                            .iter()
+                            .for_each(|vip| add(prefilter_server(Port::new(vip.port())))),
+                        port => add(prefilter_server(Port::new(port))),
+                    }
+                }
             }
         }
         words
@@ -39,7 +49,8 @@ impl Tables {
         let mut wanted: FxHashMap<VipKey, VipEntry> = FxHashMap::default();
         for service in &self.services {
             let entry = VipEntry { service: service.index, flags: 0 };
-            wanted.extend(service.plan.vips.iter().map(|vip| (VipKey::from(*vip), entry)));
+            let key = |vip: &SocketAddr| VipKey::of(*vip, service.plan.protocol.number());
+            wanted.extend(service.plan.vips.iter().map(|vip| (key(vip), entry)));
         }
         let present = self.maps.vips.iter().collect::<Result<FxHashMap<_, _>, _>>();
         let present = present.map_err(at(names::VIPS))?;

@@ -78,6 +78,7 @@ impl Tables {
             policy: policy(service.plan.policy),
             flags: service_flags(&service.plan),
             retries: service.plan.retries,
+            responses: service.plan.responses,
             ring_len: content.len() as u32,
             max_connections: service.plan.maxconn,
             ..before

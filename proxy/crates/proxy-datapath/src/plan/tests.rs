@@ -47,6 +47,7 @@ fn service(name: &str, vips: &[&str], servers: Vec<ServerSpec>) -> ServiceSpec {
         frontend: name.to_owned(),
         backend: name.to_owned(),
         vips: vips.iter().map(|v| v.parse().unwrap()).collect(),
+        protocol: Protocol::Tcp,
         mode: Mode::FullNat,
         policy: Policy::RoundRobin,
         maxconn: 0,
@@ -54,6 +55,7 @@ fn service(name: &str, vips: &[&str], servers: Vec<ServerSpec>) -> ServiceSpec {
         server_idle: Duration::from_secs(60),
         connect: Duration::from_secs(5),
         retries: 0,
+        responses: 0,
         log: false,
         sources: None,
         servers,
@@ -133,9 +135,10 @@ fn refusals() {
         &[service("web", &["10.1.0.1:80"], vec![server("a", "10.2.0.1:8080")])],
         &["web: server a is on this host"],
     );
+    // A port of zero is the listener's.
     check(
         &[service("web", &["10.1.0.1:80"], vec![server("a", "10.2.0.2:0")])],
-        &["web: server a has no port of its own"],
+        &["web [10.1.0.1:80]"],
     );
     check(
         &[service("x", &["10.1.0.1:80"], two()), service("y", &["10.1.0.1:80"], two())],
@@ -232,4 +235,17 @@ fn identity_is_fixed() {
     assert_eq!(id("x", "10.2.0.2:80"), id("x", "10.2.0.2:80"));
     assert_ne!(id("x", "10.2.0.2:80"), id("x", "10.2.0.3:80"));
     assert_ne!(id("x", "10.2.0.2:80"), id("y", "10.2.0.2:80"));
+}
+
+#[test]
+fn one_port_of_each_protocol() {
+    let mut dns = service("dns", &["10.1.0.1:53"], vec![server("a", "10.2.0.2:53")]);
+    dns.protocol = Protocol::Udp;
+    let tcp = service("dns-tcp", &["10.1.0.1:53"], vec![server("a", "10.2.0.2:53")]);
+    check(&[dns.clone(), tcp], &["dns [10.1.0.1:53]", "dns-tcp [10.1.0.1:53]"]);
+    let again = ServiceSpec { name: "again".to_owned(), ..dns.clone() };
+    check(
+        &[dns, again],
+        &["dns: the address is shared with again", "again: the address is shared with dns"],
+    );
 }

@@ -18,7 +18,7 @@ use aya::{
 use proxy_common::{
     ABI_VERSION, Addr, Config, ExpireRequest, FlowEntry, FlowEvent, FlowKey, INTERFACE_XDP_OUT,
     Live, REAL_UP, RealEntry, Reason, Ring, SERVICE_UP, SWEEP_ANY_TIME, ServiceEntry, SourceKey,
-    SourceNet, SourceRuling, Traffic, VipEntry, VipKey, expire_packet_len, maps,
+    SourceNet, SourceRuling, Traffic, VipEntry, VipKey, expire_packet_len, maps, proto,
 };
 use proxy_datapath::object;
 
@@ -187,6 +187,30 @@ impl Bed {
         flags: u8,
         servers: &[SocketAddr],
     ) {
+        self.service_of(VipKey::from(vip), vip, policy, flags, servers, 0);
+    }
+
+    /// The same for datagrams, of which so many of a server end a flow.
+    pub(crate) fn datagrams(
+        &mut self,
+        vip: SocketAddr,
+        policy: u8,
+        flags: u8,
+        servers: &[SocketAddr],
+        responses: u8,
+    ) {
+        self.service_of(VipKey::of(vip, proto::UDP), vip, policy, flags, servers, responses);
+    }
+
+    fn service_of(
+        &mut self,
+        key: VipKey,
+        vip: SocketAddr,
+        policy: u8,
+        flags: u8,
+        servers: &[SocketAddr],
+        responses: u8,
+    ) {
         let mut slots = [0; proxy_common::RING_SLOTS];
         for (index, server) in servers.iter().enumerate() {
             slots[index] = index as u16;
@@ -205,7 +229,8 @@ impl Bed {
                 ..RealEntry::default()
             };
             self.set(maps::REALS, index as u32, real);
-            let (word, bit) = maps::prefilter_server(server.port().into());
+            let port = if server.port() == 0 { vip.port() } else { server.port() };
+            let (word, bit) = maps::prefilter_server(port.into());
             let word_now: u64 = self.get(maps::PREFILTER, word);
             self.set(maps::PREFILTER, word, word_now | bit);
         }
@@ -214,13 +239,14 @@ impl Bed {
             policy,
             flags: flags | SERVICE_UP,
             ring_len: servers.len() as u32,
+            responses,
             ..ServiceEntry::default()
         };
         self.set(maps::SERVICES, 0, service);
         let mut vips: HashMap<&mut MapData, VipKey, VipEntry> =
             self.ebpf.map_mut(maps::VIPS).unwrap().try_into().unwrap();
-        vips.insert(VipKey::from(vip), VipEntry::default(), 0).unwrap();
-        self.twin.borrow_mut().vip(vip.into());
+        vips.insert(key, VipEntry::default(), 0).unwrap();
+        self.twin.borrow_mut().vip(key);
         let (word, bit) = maps::prefilter_vip(vip.port().into());
         let word_now: u64 = self.get(maps::PREFILTER, word);
         self.set(maps::PREFILTER, word, word_now | bit);

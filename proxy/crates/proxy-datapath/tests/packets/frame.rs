@@ -72,6 +72,98 @@ impl Tcp {
     }
 }
 
+/// A UDP datagram in an Ethernet frame.
+#[derive(Clone, Debug)]
+pub(crate) struct Udp {
+    pub(crate) macs: (Mac, Mac),
+    pub(crate) src: SocketAddr,
+    pub(crate) dst: SocketAddr,
+    pub(crate) ttl: u8,
+    pub(crate) payload: Vec<u8>,
+}
+
+impl Udp {
+    pub(crate) fn new(src: SocketAddr, dst: SocketAddr, payload: &[u8]) -> Self {
+        let macs = ([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]);
+        Self { macs, src, dst, ttl: 64, payload: payload.to_vec() }
+    }
+
+    /// As it is expected after one hop.
+    pub(crate) fn forwarded(&self, src: SocketAddr, dst: SocketAddr) -> Self {
+        Self { src, dst, ttl: self.ttl - 1, ..self.clone() }
+    }
+
+    fn datagram(&self) -> Vec<u8> {
+        let mut udp = Vec::new();
+        udp.extend(self.src.port().to_be_bytes());
+        udp.extend(self.dst.port().to_be_bytes());
+        udp.extend((8 + self.payload.len() as u16).to_be_bytes());
+        udp.extend([0; 2]);
+        udp.extend(&self.payload);
+        let mut check = l4_checksum(self.src.ip(), self.dst.ip(), 17, &udp);
+        if check == [0; 2] {
+            check = [0xff; 2];
+        }
+        udp[6..8].copy_from_slice(&check);
+        udp
+    }
+
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        ethernet(self.macs, self.src.ip(), self.dst.ip(), 17, self.ttl, &self.datagram())
+    }
+
+    /// The same in pieces, all but the last with so many bytes behind the IP header (a multiple of eight).
+    pub(crate) fn fragments(&self, size: usize) -> Vec<Vec<u8>> {
+        let datagram = self.datagram();
+        let pieces = datagram.chunks(size);
+        let last = pieces.len() - 1;
+        let (src, dst) = (self.src.ip(), self.dst.ip());
+        pieces
+            .enumerate()
+            .map(|(number, piece)| {
+                let offset = (number * size) as u16;
+                let more = number < last;
+                if src.is_ipv4() {
+                    let mut frame = ethernet(self.macs, src, dst, 17, self.ttl, piece);
+                    let word = (offset / 8) | if more { 0x2000 } else { 0 };
+                    frame[20..22].copy_from_slice(&word.to_be_bytes());
+                    frame[24..26].fill(0);
+                    let check = checksum(&frame[14..34]);
+                    frame[24..26].copy_from_slice(&check);
+                    frame
+                } else {
+                    let word = offset | u16::from(more);
+                    let mut behind = vec![17, 0];
+                    behind.extend(word.to_be_bytes());
+                    behind.extend([1, 2, 3, 4]);
+                    behind.extend(piece);
+                    ethernet(self.macs, src, dst, 44, self.ttl, &behind)
+                }
+            })
+            .collect()
+    }
+}
+
+/// An ICMP error about a whole frame, of which so many bytes behind the IP header are quoted.
+pub(crate) fn icmp_about(
+    router: IpAddr,
+    to: IpAddr,
+    ttl: u8,
+    (kind, code): (u8, u8),
+    quoted: &[u8],
+    length: usize,
+) -> Vec<u8> {
+    let v6 = router.is_ipv6();
+    let ip_len = if v6 { 40 } else { 20 };
+    let mut icmp = vec![kind, code, 0, 0];
+    icmp.extend(1400_u32.to_be_bytes());
+    icmp.extend(&quoted[14..14 + ip_len + length]);
+    let check = if v6 { l4_checksum(router, to, 58, &icmp) } else { checksum(&icmp) };
+    icmp[2..4].copy_from_slice(&check);
+    let macs = ([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]);
+    ethernet(macs, router, to, if v6 { 58 } else { 1 }, ttl, &icmp)
+}
+
 /// An ICMP error from `router` to the sender of `quoted`, which quotes the first 8 bytes of its payload.
 pub(crate) fn icmp_error(router: IpAddr, to: IpAddr, ttl: u8, quoted: &Tcp) -> Vec<u8> {
     // Fragmentation needed, or packet too big; MTU 1400 in both.
@@ -88,16 +180,7 @@ pub(crate) fn icmp(
     quoted: &Tcp,
     length: usize,
 ) -> Vec<u8> {
-    let quoted = quoted.bytes();
-    let v6 = router.is_ipv6();
-    let ip_len = if v6 { 40 } else { 20 };
-    let mut icmp = vec![kind, code, 0, 0];
-    icmp.extend(1400_u32.to_be_bytes());
-    icmp.extend(&quoted[14..14 + ip_len + length]);
-    let check = if v6 { l4_checksum(router, to, 58, &icmp) } else { checksum(&icmp) };
-    icmp[2..4].copy_from_slice(&check);
-    let macs = ([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]);
-    ethernet(macs, router, to, if v6 { 58 } else { 1 }, ttl, &icmp)
+    icmp_about(router, to, ttl, (kind, code), &quoted.bytes(), length)
 }
 
 /// Makes the checksum of an ICMP message right again.

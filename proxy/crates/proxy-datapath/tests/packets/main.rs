@@ -15,3 +15,4 @@ mod pass;
 mod rules;
 mod translate;
 mod twin;
+mod udp;

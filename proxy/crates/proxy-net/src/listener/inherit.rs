@@ -32,7 +32,7 @@ impl Identity {
     pub(super) fn of_spec(addr: &SockAddr, o: &ListenOptions) -> Self {
         let inet = addr.inet();
         Self {
-            kind: SocketKind::Stream,
+            kind: if o.datagram { SocketKind::Datagram } else { SocketKind::Stream },
             addr: addr.clone(),
             v6only: o.v6only.filter(|_| inet.is_some_and(|a| a.is_ipv6())),
             interface: o.interface.clone().filter(|_| inet.is_some()),

@@ -75,6 +75,8 @@ pub struct ListenOptions {
     pub congestion: Option<String>,
     /// `noreuseport`: one socket shared by the threads.
     pub no_reuse_port: bool,
+    /// `udp@`: datagrams instead of connections.
+    pub datagram: bool,
     /// `mptcp@`.
     pub mptcp: bool,
     /// `mode`, `user`, `group`, `uid`, `gid` of a unix socket.
@@ -139,7 +141,7 @@ fn bind_inet(
     for s in &sockets {
         // The options of the new configuration count, also on an old socket.
         set_options(&SockRef::from(s), o).map_err(|(step, e)| error(step, e))?;
-        SockRef::from(s).listen(backlog).map_err(|e| error(BindStep::Listen, e))?;
+        listen(&SockRef::from(s), o, backlog).map_err(|e| error(BindStep::Listen, e))?;
     }
     let mut addr = addr;
     // Port 0: all sockets take the port that the kernel gives the first one, by number, because a port that was
@@ -158,7 +160,7 @@ fn bind_inet(
             Err((BindStep::Bind, e)) if is_in_use(&e) && !sockets.is_empty() => break,
             Err((step, e)) => return Err(error(step, e)),
         };
-        s.listen(backlog).map_err(|e| error(BindStep::Listen, e))?;
+        listen(&SockRef::from(&s), o, backlog).map_err(|e| error(BindStep::Listen, e))?;
         sockets.push(s.into());
     }
     if probe.is_some() {
@@ -181,10 +183,18 @@ fn is_in_use(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrInUse
 }
 
+fn listen(socket: &SockRef<'_>, o: &ListenOptions, backlog: i32) -> io::Result<()> {
+    if o.datagram { Ok(()) } else { socket.listen(backlog) }
+}
+
 fn open_inet(addr: SocketAddr, o: &ListenOptions) -> Result<Socket, (BindStep, io::Error)> {
-    let protocol = if o.mptcp { Protocol::from(libc::IPPROTO_MPTCP) } else { Protocol::TCP };
+    let (kind, protocol) = match (o.datagram, o.mptcp) {
+        (true, _) => (Type::DGRAM, Protocol::UDP),
+        (_, true) => (Type::STREAM, Protocol::from(libc::IPPROTO_MPTCP)),
+        _ => (Type::STREAM, Protocol::TCP),
+    };
     let socket = netns::within(o.namespace.as_deref(), || {
-        Socket::new(Domain::for_address(addr), Type::STREAM.nonblocking(), Some(protocol))
+        Socket::new(Domain::for_address(addr), kind.nonblocking(), Some(protocol))
     })
     .map_err(|e| (BindStep::Socket, e))?;
     socket.set_reuse_address(true).map_err(|e| (BindStep::Option("SO_REUSEADDR"), e))?;
@@ -214,6 +224,10 @@ fn open_inet(addr: SocketAddr, o: &ListenOptions) -> Result<Socket, (BindStep, i
 /// system calls per connection.
 fn set_options(s: &SockRef<'_>, o: &ListenOptions) -> Result<(), (BindStep, io::Error)> {
     let step = |name| move |e| (BindStep::Option(name), e);
+    if o.datagram {
+        let buffers = Buffers { unsent: None, ..o.buffers };
+        return buffers.apply(s).map_err(step("tune.rcvbuf or tune.sndbuf"));
+    }
     s.set_tcp_nodelay(true).map_err(step("TCP_NODELAY"))?;
     if let Some(k) = &o.keepalive {
         k.apply(s).map_err(step("clitcpka"))?;
@@ -324,7 +338,9 @@ impl Bound {
     /// When a descriptor cannot be duplicated (EMFILE).
     pub fn for_threads(&self, threads: usize) -> io::Result<Vec<Vec<ListenSocket>>> {
         let mut out: Vec<Vec<ListenSocket>> = (0..threads).map(|_| Vec::new()).collect();
-        for i in 0..self.sockets.len().max(threads) {
+        // Two threads that read one datagram socket would each have a part of a flow.
+        let shared = if self.identity.kind == SocketKind::Datagram { 0 } else { threads };
+        for i in 0..self.sockets.len().max(shared) {
             out[i % threads].push(ListenSocket {
                 fd: self.sockets[i % self.sockets.len()].try_clone()?,
                 addr: self.addr.clone(),

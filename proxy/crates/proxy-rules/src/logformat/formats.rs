@@ -41,6 +41,7 @@ pub fn connect_line(out: &mut Out<'_>, cx: &EvalCtx<'_>) {
     let mode = match mode {
         Mode::Http => "HTTP",
         Mode::Log | Mode::Tcp => "TCP",
+        Mode::Udp => "UDP",
     };
     push(out, format_args!(" ({name}/{mode})"));
 }

@@ -328,7 +328,7 @@ fn connected(s: &Session, x: &mut Exchange, attached: Attached) {
     x.record.server_link = Some(attached.route.link.clone());
     x.server = Some(attached);
     match s.front.frontend.mode {
-        Mode::Log | Mode::Tcp => log::last_step(s, x, Origin::TxnConnect),
+        Mode::Log | Mode::Tcp | Mode::Udp => log::last_step(s, x, Origin::TxnConnect),
         Mode::Http => log::step(s, x, Origin::TxnConnect),
     }
 }
@@ -706,7 +706,7 @@ fn on_eof(back: &Back) -> OnEof {
     match (back.backend.options.abortonclose, back.backend.mode) {
         (true, _) => OnEof::Leave,
         (false, Mode::Http) => OnEof::Stay,
-        (false, Mode::Log | Mode::Tcp) => OnEof::LeaveIfSilent,
+        (false, Mode::Log | Mode::Tcp | Mode::Udp) => OnEof::LeaveIfSilent,
     }
 }
 

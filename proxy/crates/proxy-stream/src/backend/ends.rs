@@ -16,7 +16,7 @@ use crate::stream::Exchange;
 
 /// The ends of the client's connection, as rules left them.
 #[derive(Clone, Copy)]
-pub(super) struct Ends {
+pub(crate) struct Ends {
     client: Option<SocketAddr>,
     /// What the client connected to.
     asked: Option<SocketAddr>,
@@ -26,6 +26,11 @@ pub(super) struct Ends {
 }
 
 impl Ends {
+    /// Of a flow without rules.
+    pub(crate) fn between(client: SocketAddr, asked: SocketAddr) -> Self {
+        Self { client: Some(client), asked: Some(asked), mark: None, tos: None }
+    }
+
     pub(super) fn of(s: &Session, x: &Exchange) -> Self {
         Self {
             client: x.overrides.src.get().or(s.facts.src),
@@ -53,7 +58,7 @@ impl Ends {
     }
 
     /// The address to connect to. A server without an address or without a port of its own takes the client's.
-    pub(super) fn destination(self, addr: &SockAddr, spec: &ServerSpec) -> SockAddr {
+    pub(crate) fn destination(self, addr: &SockAddr, spec: &ServerSpec) -> SockAddr {
         let mut addr = addr.clone();
         if let SockAddr::Inet(inet) = &mut addr {
             // A command may have given it an address.
@@ -72,7 +77,7 @@ impl Ends {
     }
 
     /// How to connect. Of a range of source ports `random` takes one; if that is in use, a retry takes another.
-    pub(super) fn connect_options(
+    pub(crate) fn connect_options(
         self,
         server: &Server,
         back: &Back,

@@ -8,5 +8,6 @@ mod takeover;
 pub(crate) use connect::{
     Aim, OnEof, attach, client_left, count_redispatch, receive, redispatches, retries,
 };
+pub(crate) use ends::Ends;
 pub(crate) use reuse::{Attached, Idle, Own, Pool, Route, Shared};
 pub use takeover::Mailboxes;

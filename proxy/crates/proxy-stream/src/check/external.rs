@@ -77,6 +77,7 @@ fn command(subject: &Subject<'_>, program: &Program) -> Command {
     }
     let proto = match (backend.mode, server.spec.proto) {
         (Mode::Log | Mode::Tcp, _) => "tcp",
+        (Mode::Udp, _) => "udp",
         (Mode::Http, Some(Proto::H2)) => "h2",
         (Mode::Http, _) => "h1",
     };

@@ -4,6 +4,7 @@ pub mod collect;
 pub mod delivery;
 pub mod emit;
 pub mod farm;
+mod flow;
 mod line;
 mod lines;
 mod record;
@@ -21,6 +22,7 @@ use proxy_rules::sample::EvalCtx;
 use proxy_rules::sample::context::Logger;
 
 use crate::thread::Thread;
+pub use flow::{FlowLines, FlowRecord};
 pub(crate) use line::{View, last_step, step, write};
 pub use record::Record;
 pub(crate) use refused::{broken, write as refused};

@@ -199,7 +199,7 @@ impl Lab {
                                 Box::new(stream),
                                 accepted,
                             )),
-                            Mode::Log | Mode::Tcp => {
+                            Mode::Log | Mode::Tcp | Mode::Udp => {
                                 tokio::task::spawn_local(serve_tcp(thread, front, stream, accepted))
                             }
                         };
