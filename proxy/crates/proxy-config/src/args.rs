@@ -28,7 +28,7 @@ pub(crate) struct Args<'a> {
     pos: usize,
     pub(crate) polarity: Polarity,
     /// What messages call the keyword.
-    name: String,
+    name: Cow<'a, str>,
 }
 
 impl<'a> Args<'a> {
@@ -40,7 +40,7 @@ impl<'a> Args<'a> {
             _ => Polarity::Set,
         };
         let at = usize::from(polarity != Polarity::Set);
-        let name = words.get(at).map(|w| w.value.to_string()).unwrap_or_default();
+        let name = words.get(at).map(|w| Cow::Borrowed(w.value.as_str())).unwrap_or_default();
         Self { words, pos: at + 1, polarity, name }
     }
 
@@ -70,13 +70,22 @@ impl<'a> Args<'a> {
     /// Makes the next word part of the keyword: `timeout` becomes `timeout client`.
     pub(crate) fn deepen(&mut self) -> Option<&'a Word> {
         let word = self.optional()?;
-        self.name = format!("{} {}", self.name, word.value);
+        self.name = Cow::Owned(format!("{} {}", self.name, word.value));
         Some(word)
     }
 
     /// Gives messages another name for the keyword.
-    pub(crate) fn rename(&mut self, name: impl Into<String>) {
+    pub(crate) fn rename(&mut self, name: impl Into<Cow<'a, str>>) {
         self.name = name.into();
+    }
+
+    /// [`Args::rename`] for one option after the other of a line, in the same piece of memory.
+    pub(crate) fn rename_option(&mut self, of: &str, between: &str, option: &str) {
+        let name = self.name.to_mut();
+        name.clear();
+        for part in [of, between, option] {
+            name.push_str(part);
+        }
     }
 
     pub(crate) fn peek(&self) -> Option<&'a Word> {

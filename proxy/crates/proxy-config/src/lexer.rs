@@ -83,7 +83,7 @@ pub fn words(
     number: u32,
     variables: &dyn Variables,
 ) -> Result<Vec<Word>, LexError> {
-    let words = Vec::new();
+    let words = Vec::with_capacity(16);
     let mut cutter = Cutter { line, pos: 0, file, number, words, word: None, total: 0 };
     if line.len() > LINE_MAX {
         return Err(cutter.error(LexErrorKind::LineTooLong, 0, 1));
@@ -105,10 +105,7 @@ impl Cutter<'_> {
                 b'\'' => self.strong()?,
                 b'\\' => self.escape()?,
                 0 => return Err(self.error(LexErrorKind::Nul, self.pos, 1)),
-                _ => {
-                    self.put(byte)?;
-                    self.pos += 1;
-                }
+                _ => self.run_of(|byte| !is_special(byte))?,
             }
         }
         self.finish_word()
@@ -118,6 +115,19 @@ impl Cutter<'_> {
     fn open_word(&mut self) -> &mut Vec<u8> {
         let pos = self.pos;
         &mut self.word.get_or_insert_with(|| (pos, Vec::new())).1
+    }
+
+    /// Takes the bytes from here on that stand for themselves; there is at least one.
+    fn run_of(&mut self, plain: impl Fn(u8) -> bool) -> Result<(), LexError> {
+        let rest = &self.line[self.pos..];
+        let length = rest.iter().position(|byte| !plain(*byte)).unwrap_or(rest.len());
+        self.total += length;
+        if self.total > LINE_MAX {
+            return Err(self.error(LexErrorKind::LineTooLong, self.pos, 1));
+        }
+        self.open_word().extend_from_slice(&rest[..length]);
+        self.pos += length;
+        Ok(())
     }
 
     fn put(&mut self, byte: u8) -> Result<(), LexError> {
@@ -264,6 +274,11 @@ impl Cutter<'_> {
     fn error(&self, kind: LexErrorKind, start: usize, len: usize) -> LexError {
         LexError { kind, span: self.span(start, len) }
     }
+}
+
+/// Whether a byte outside of quotes is more than itself.
+fn is_special(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'#' | b'\r' | b'"' | b'\'' | b'\\' | 0)
 }
 
 /// The bytes `offset..offset + len` of a word's text in the line: exact when the word was written without quotes,

@@ -370,7 +370,7 @@ fn options(cx: &mut Context<'_>, bind: &mut Bind, args: &mut Args<'_>, place: &s
             }
             continue;
         };
-        args.rename(format!("{name} {}", row.name));
+        args.rename_option(&name, " ", row.name);
         let inert = matches!(row.support, Support::NoEffect(_));
         let parsed = check_shape(cx, row, args, false)
             .and_then(|()| cx.carried(row, &format!("'{name}' option"), place, word.span))

@@ -703,7 +703,7 @@ fn options(cx: &mut Context<'_>, draft: &mut Draft, args: &mut Args<'_>, name: &
             }
             continue;
         };
-        args.rename(format!("{name}' : '{}", row.name));
+        args.rename_option(name, "' : '", row.name);
         if draft.is_dynamic && NOT_DYNAMIC.contains(&row.name) {
             let message = format!("'{}' option is not accepted for dynamic server", row.name);
             return Err(cx.alert(word.span, message));
@@ -731,7 +731,10 @@ fn options(cx: &mut Context<'_>, draft: &mut Draft, args: &mut Args<'_>, name: &
         }
         let inert = matches!(row.support, Support::NoEffect(_));
         let parsed = check_shape(cx, row, args, false)
-            .and_then(|()| cx.carried(row, &format!("'{name}' : option"), "", word.span))
+            .and_then(|()| match row.support {
+                Support::Carried(parse) => Ok(parse),
+                _ => cx.carried(row, &format!("'{name}' : option"), "", word.span),
+            })
             .and_then(|parse| parse(cx, draft, args));
         if let Err(reported) = parsed
             && !inert

@@ -24,6 +24,7 @@ mod option;
 mod peers;
 mod persist;
 mod proxy;
+mod rare;
 mod resolvers;
 mod rule;
 mod scope;
@@ -64,6 +65,7 @@ pub use proxy::{
     CaptureCookie, CaptureLine, DefaultsId, ErrorPage, ErrorSource, HttpErrors, NamedDefaultServer,
     OwnChecks, Proxy, ProxyKind, Settings, StateSource, TcpProbes,
 };
+pub use rare::Rare;
 pub use resolvers::{
     AcceptFamily, AddressFamily, Nameserver, NameserverLine, Resolvers, ResolversHold, ServerNames,
 };

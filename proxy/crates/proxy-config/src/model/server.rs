@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use proxy_types::{Address, Endpoint, Host, Span, Spanned};
 
+use super::rare::{Rare, unset};
 use super::{HashKey, Proto, ServerNames, ServerProxy, ServerTls};
+
+unset!(AgentOptions, ProbeOptions, ServerNames, ServerProxy, ServerTls);
 
 /// A server of a backend, with the settings of `default-server` applied.
 #[derive(Clone, Debug)]
@@ -39,14 +42,14 @@ pub struct ServerOptions {
     pub on_error: Option<Spanned<OnError>>,
     /// `track`: a server, perhaps with its backend in front.
     pub track: Option<Spanned<String>>,
-    pub agent: AgentOptions,
+    pub agent: Rare<AgentOptions>,
     /// The section that says how the server is checked.
     pub healthcheck: Option<Spanned<String>>,
     /// `init-state`; `None` is its `none`.
     pub init_state: Option<Spanned<InitState>>,
     pub slowstart: Option<Spanned<Duration>>,
     /// How connections of checks differ.
-    pub probe: ProbeOptions,
+    pub probe: Rare<ProbeOptions>,
     /// `redir`: what comes before the request's path in the answer's `Location`.
     pub redir: Option<Spanned<String>>,
     /// `socks4`: the proxy on the way.
@@ -99,7 +102,7 @@ pub struct ServerOptions {
     pub log_proto: Option<Spanned<super::LogProto>>,
     /// How a host name gets its address at start; empty means `last,libc`.
     pub init_addr: Option<Spanned<Vec<InitAddr>>>,
-    pub names: ServerNames,
+    pub names: Rare<ServerNames>,
     pub on_marked_down: Option<Spanned<OnMarkedDown>>,
     pub on_marked_up: Option<Spanned<OnMarkedUp>>,
     /// `tfo` or `no-tfo`.
@@ -108,9 +111,9 @@ pub struct ServerOptions {
     pub tcp_ut: Option<Spanned<Duration>>,
     /// In `peers` sections: the part of the keys that the peer is told of.
     pub shard: Option<Spanned<u32>>,
-    pub tls: ServerTls,
+    pub tls: Rare<ServerTls>,
     /// The PROXY protocol header that opens connections.
-    pub proxy: ServerProxy,
+    pub proxy: Rare<ServerProxy>,
 }
 
 /// `check-ssl` and its kin.

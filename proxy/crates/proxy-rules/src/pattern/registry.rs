@@ -1,8 +1,10 @@
 //! All pattern lists of a configuration, by name and by number.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use rustc_hash::FxHashSet;
 
 use super::file;
 use super::list::{Hook, PatternList};
@@ -11,8 +13,33 @@ use crate::sample::parse::Loader;
 /// The pattern lists of a configuration.
 #[derive(Debug, Default)]
 pub struct PatternLists {
-    lists: Mutex<Vec<Listed>>,
+    lists: Mutex<Lists>,
     watch: Hook,
+}
+
+#[derive(Debug, Default)]
+struct Lists {
+    all: Vec<Listed>,
+    taken: FxHashSet<u32>,
+    /// Every number below it is taken: lists never go.
+    low: u32,
+}
+
+impl Lists {
+    /// Takes the smallest number that no list has.
+    fn take_free(&mut self) -> u32 {
+        while !self.taken.insert(self.low) {
+            self.low += 1;
+        }
+        self.low
+    }
+}
+
+impl Deref for Lists {
+    type Target = [Listed];
+    fn deref(&self) -> &[Listed] {
+        &self.all
+    }
 }
 
 #[derive(Debug)]
@@ -122,22 +149,20 @@ impl PatternLists {
                 return Err(format!("the id {id} is already used by another list"));
             }
             // A number that was only given in order makes room.
-            holder.list.set_id(free(&lists, Some(id)));
+            let holder = holder.list.clone();
+            holder.set_id(lists.take_free());
         }
-        let number = id.unwrap_or_else(|| free(&lists, None));
+        let number = match id {
+            Some(id) => {
+                lists.taken.insert(id);
+                id
+            }
+            None => lists.take_free(),
+        };
         let list = Arc::new(PatternList::new(number, name, map, self.watch.clone()));
-        lists.push(Listed { list: list.clone(), fixed: id.is_some() });
+        lists.all.push(Listed { list: list.clone(), fixed: id.is_some() });
         Ok(list)
     }
-}
-
-/// The smallest number that no list has.
-fn free(lists: &[Listed], taken: Option<u32>) -> u32 {
-    let mut ids: Vec<u32> = lists.iter().map(|listed| listed.list.id()).chain(taken).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    let gap = ids.iter().zip(0..).find(|(id, expected)| **id != *expected);
-    gap.map_or(ids.len() as u32, |(_, expected)| expected)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
