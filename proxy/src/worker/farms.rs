@@ -298,7 +298,9 @@ impl Builder for Farms {
         }
         let mut changed = self.changed.borrow_mut();
         changed.now.remove(name);
-        changed.removed.insert(name.to_owned());
+        if self.config().proxy(name).is_some() {
+            changed.removed.insert(name.to_owned());
+        }
         Ok(())
     }
 

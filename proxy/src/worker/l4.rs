@@ -135,6 +135,9 @@ impl KernelPath {
     pub(crate) fn server_changed(&self, server: &Server) {
         let mut inner = self.inner.borrow_mut();
         let Inner { hold, services, shared, shutdowns, .. } = &mut *inner;
+        if !services.iter().any(|service| *service.backend == *server.backend_name) {
+            return;
+        }
         let place = (server.backend_name.to_string(), server.name.to_string());
         let ends = shutdowns.insert(place, server.shutdowns()).unwrap_or(0) != server.shutdowns();
         shared.retain(|(_, name), _| *name != *server.name);
@@ -183,6 +186,9 @@ impl KernelPath {
         if changed.is_empty() || !matches!(inner.hold, Hold::Open(_)) {
             return;
         }
+        inner.shutdowns.retain(|(backend, name), _| {
+            registry.backend(backend).is_some_and(|backend| backend.server(name).is_some())
+        });
         for (frontend, service) in changed {
             let old = inner.services.iter().position(|service| service.frontend == frontend);
             let Some(mut service) = service else {

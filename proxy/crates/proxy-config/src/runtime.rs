@@ -231,6 +231,33 @@ mod tests {
         assert!(add("x y", "d", None).is_err());
     }
 
+    proptest::proptest! {
+        /// Whatever the words are, there is an answer, and what is taken has the name that was asked for.
+        #[test]
+        fn any_words_are_answered(
+            words in proptest::collection::vec(
+                proptest::sample::select(
+                    server_words().map(|(word, _)| word).chain([
+                        "x", "127.0.0.1:80", "[::1]:80", "from", "be:", "srv:s", "none", "3", "5s", "on", "h2", "/p", "",
+                    ]).collect::<Vec<_>>()
+                ),
+                0..8,
+            ),
+            noise in ".{0,12}",
+        ) {
+            let mut line = vec!["x".to_owned(), "127.0.0.1:80".to_owned()];
+            line.extend(words.iter().map(|word| (*word).to_owned()));
+            line.push(noise);
+            let config = config(TEXT);
+            let find = |name: &str| config.proxy(name);
+            let known = Known { config: &config, section: &find };
+            match server(&line, find("b").unwrap(), &known) {
+                Ok(server) => proptest::prop_assert_eq!(&server.name.value, "x"),
+                Err(text) => proptest::prop_assert!(!text.is_empty()),
+            }
+        }
+    }
+
     #[test]
     fn purged_settings_are_gone() {
         let config = config("global\n tune.defaults.purge\ndefaults d\n mode http\n");

@@ -143,9 +143,9 @@ fn show_conn(call: &mut Call<'_>) -> Answer {
     Ok(lines(header, selected(call)?, move |b, s| {
         let idle = s.idle_safe.get() + s.idle_unsafe.get();
         let limit = s.spec.pool_max_conn.map_or(-1, i64::from);
-        // Pools are counted per server, not per thread: the first thread stands for all.
+        let counts = s.idle_by_thread().chain(std::iter::repeat(0));
         let per_thread: String =
-            (0..threads).map(|t| format!(" {}", if t == 0 { idle } else { 0 })).collect();
+            counts.take(threads as usize).map(|count| format!(" {count}")).collect();
         format!(
             "{}/{} {}/{} {} {} - {} {} {} {} {} 0 {} {} {limit} {idle}{per_thread}\n",
             anon.name(&b.name),

@@ -65,6 +65,8 @@ pub struct Server {
     pub open_connections: Gauge,
     /// Threads that have idle connections, one bit each.
     idle_threads: AtomicU64,
+    /// Idle connections of each worker thread.
+    idle_by_thread: Box<[AtomicU32]>,
     /// New sessions per second (`rate`).
     pub session_rate: Rate,
     pub counters: Counted<ServerCounters>,
@@ -187,6 +189,7 @@ impl Server {
             used_connections: Gauge::default(),
             idle_safe: Gauge::default(),
             idle_unsafe: Gauge::default(),
+            idle_by_thread: (0..crate::thread::workers()).map(|_| AtomicU32::new(0)).collect(),
             open_connections: Gauge::default(),
             idle_threads: AtomicU64::new(0),
             session_rate: Rate::default(),
@@ -211,6 +214,19 @@ impl Server {
             queue: Queue::default(),
             spec,
         }
+    }
+
+    /// Counts an idle connection of this thread, or that there is one less.
+    pub fn count_idle(&self, add: bool) {
+        let Some(own) = self.idle_by_thread.get(crate::thread::current()) else { return };
+        // Only its thread writes it.
+        let now = own.load(Ordering::Relaxed);
+        own.store(if add { now + 1 } else { now.saturating_sub(1) }, Ordering::Relaxed);
+    }
+
+    /// Idle connections of each worker thread (`idle_per_thr` of `show servers conn`).
+    pub fn idle_by_thread(&self) -> impl Iterator<Item = u32> {
+        self.idle_by_thread.iter().map(|count| count.load(Ordering::Relaxed))
     }
 
     /// Whether something in the configuration names it, or follows it.

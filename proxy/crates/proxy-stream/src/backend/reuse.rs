@@ -94,6 +94,8 @@ impl Own {
 
     /// Keeps a connection; of more than `most` the oldest is closed.
     pub(crate) fn put(&mut self, attached: Attached, most: usize) {
+        // Nobody will ask for those of servers that were removed.
+        self.idle.retain(|own| !own.server.is_gone());
         self.idle.push(attached);
         if self.idle.len() > most {
             self.idle.remove(0).conn.reset_on_close();
@@ -412,6 +414,7 @@ fn take_last(list: &mut Vec<Idle>, route: u64) -> Option<Idle> {
 
 fn count(server: &Server, idle: &Idle, add: bool) {
     let gauge = if idle.proven { &server.idle_safe } else { &server.idle_unsafe };
+    server.count_idle(add);
     if add {
         gauge.inc();
     } else {
