@@ -7,6 +7,7 @@ mod acme;
 mod balance;
 mod bandwidth;
 mod cache;
+mod certificates;
 mod chaos;
 mod checks;
 mod cli;

@@ -863,3 +863,53 @@ frontend web
     assert!(refused.contains("the private key is encrypted"), "{refused}");
     Ok(())
 }
+
+#[test]
+fn requests_go_to_servers_as_early_data() -> Result<()> {
+    // HAProxy 2.6 does not tell it.
+    if peer() == Peer::Haproxy {
+        return Ok(());
+    }
+    let ca = Authority::new()?;
+    let crt = ca.issue("a.pem", "a.test", 30)?;
+    let (front, back) = (loopback()?, loopback()?);
+    let server = format!(
+        "{DEFAULTS}
+frontend web
+    bind {back} ssl crt {crt} alpn http/1.1 allow-0rtt
+    http-request return status 200 content-type text/plain lf-string \
+\"early=%[ssl_fc_early_rcvd] resumed=%[ssl_fc_is_resumed]\"
+"
+    );
+    let client = format!(
+        "global
+    nbthread 1
+{DEFAULTS}
+listen front
+    bind {front}
+    option httpclose
+    retry-on 0rtt-rejected
+    http-response set-header x-resumed \"%[ssl_bc_is_resumed] %[ssl_bc_protocol]\"
+    server s {back} ssl verify none alpn http/1.1 allow-0rtt
+"
+    );
+    let first = Sluice::config(server.clone()).start()?;
+    let _front = Sluice::config(client).start()?;
+    let ask = || -> Result<(String, String)> {
+        let answer = tests::client::get(front, "/")?;
+        let resumed = answer.header("x-resumed").unwrap_or_default().to_owned();
+        Ok((answer.text(), resumed))
+    };
+    let text = |early: u8, resumed: u8| {
+        (format!("early={early} resumed={resumed}"), format!("{resumed} TLSv1.3"))
+    };
+    assert_eq!(ask()?, text(0, 0));
+    // A handshake gives two tickets; one that a closing server does not wait for gives none.
+    assert_eq!(ask()?, text(1, 1));
+    // Another server does not know the session: what it did not take is sent again.
+    drop(first);
+    let _second = Sluice::config(server).start()?;
+    assert_eq!(ask()?, text(0, 0));
+    assert_eq!(ask()?, text(1, 1));
+    Ok(())
+}

@@ -30,6 +30,8 @@ pub struct Options {
     pub tickets: bool,
     /// Certificates may travel compressed (RFC 8879).
     pub compress: bool,
+    /// `allow-0rtt`: sessions that allow it may begin with data.
+    pub early_data: bool,
 }
 
 /// How a server is spoken to, changing with its certificate.
@@ -139,6 +141,7 @@ fn config(
     } else {
         Resumption::disabled()
     };
+    config.enable_early_data = options.early_data;
     if !options.compress {
         config.cert_compressors = Vec::new();
         config.cert_decompressors = Vec::new();

@@ -122,7 +122,16 @@ impl Tls<'_> {
     ) -> Option<TlsExit> {
         let client = self.client(server, diagnostics)?;
         let sni = self.sni(proxy, server, diagnostics)?;
-        Some(TlsExit { client, sni })
+        let allowed = server.options.tls.settings.allow_0rtt;
+        // What is spoken must be known before the server has chosen.
+        let alpn = server.options.tls.settings.alpn.as_ref();
+        let open = alpn.is_some_and(|list| list.value.iter().any(|name| name == "h2"))
+            && server.options.proto.is_none();
+        if let Some(span) = allowed.filter(|_| open) {
+            let message = "'allow-0rtt' has no effect where 'alpn' offers h2 and 'proto' does not say what is spoken";
+            diagnostics.push(Diagnostic::warning(message).at(span));
+        }
+        Some(TlsExit { client, sni, early: allowed.is_some() && !open })
     }
 
     /// What a server is told, and how its certificate is judged.
@@ -143,6 +152,7 @@ impl Tls<'_> {
             reuse: written.reuse.is_none_or(|reuse| reuse.value),
             tickets: own.tickets.or(defaults.tickets).is_none_or(|tickets| tickets.value),
             compress: global.compresses_certificates(),
+            early_data: own.allow_0rtt.is_some(),
             ..Options::default()
         };
         if required {

@@ -527,7 +527,6 @@ pub(crate) const OPTIONS: Table<Parse> = &[
     tls_server::VERSIONS,
     tls_server::SETTINGS,
     tls_server::TLS,
-    tls_server::TLS_NOT_YET,
     tls_server::TLS_LIBRARY,
     tls_server::PROXY,
 ];
@@ -584,13 +583,8 @@ pub(crate) fn dynamic_words() -> impl Iterator<Item = (&'static str, &'static st
 /// What peers and servers have in common, beside TLS.
 const OF_PEERS: &[&str] =
     &["cc", "namespace", "no-tfo", "shard", "socks4", "source", "tcp-md5sig", "tcp-ut", "tfo"];
-const TLS_OPTIONS: Table<Parse> = &[
-    tls_server::VERSIONS,
-    tls_server::SETTINGS,
-    tls_server::TLS,
-    tls_server::TLS_NOT_YET,
-    tls_server::TLS_LIBRARY,
-];
+const TLS_OPTIONS: Table<Parse> =
+    &[tls_server::VERSIONS, tls_server::SETTINGS, tls_server::TLS, tls_server::TLS_LIBRARY];
 
 /// What servers of rings have beside TLS and the PROXY protocol.
 const OF_RINGS: &[&str] =

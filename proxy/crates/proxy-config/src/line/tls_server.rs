@@ -6,7 +6,7 @@ use super::server_draft::{Draft, Parse, here};
 use super::tls::{self, HasTls, settings, versions};
 use crate::args::Args;
 use crate::context::{Context, Parsed};
-use crate::keyword::{On, Row, not_yet, row};
+use crate::keyword::{On, Row, row};
 use crate::model::{ServerProxy, TlsSettings, TlsVerify};
 use crate::text::Text;
 
@@ -74,13 +74,15 @@ pub(crate) const TLS: &[Row<Parse>] = &[
         s.options.tls.settings.verify = Some(args.choice(cx, MODES)?);
         Ok(())
     }),
+    own("allow-0rtt", "", "sends requests before the handshake is complete", |_, s, args| {
+        s.options.tls.settings.allow_0rtt = Some(args.keyword_span());
+        Ok(())
+    }),
     own("verifyhost", "<hostname>", "host its certificate must be for", |cx, s, args| {
         s.options.tls.verifyhost = Some(args.string(cx, "a host name")?);
         Ok(())
     }),
 ];
-
-pub(crate) const TLS_NOT_YET: &[Row<Parse>] = &not_yet(On::HERE, M, "TLS", ["allow-0rtt"]);
 
 /// What the TLS library decides.
 pub(crate) const TLS_LIBRARY: &[Row<Parse>] = &[

@@ -1,7 +1,7 @@
 //! What is known of a connection beyond its addresses.
 
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 /// A connection, on either side.
@@ -86,6 +86,16 @@ pub struct Tls {
     pub client_random: Option<Box<[u8]>>,
     /// The client sent data before its handshake was complete.
     pub early: Option<Arc<Early>>,
+    /// What is known once a handshake is complete that data were sent before.
+    pub late: Option<Arc<OnceLock<Self>>>,
+}
+
+impl Tls {
+    /// What is known by now.
+    #[must_use]
+    pub fn by_now(&self) -> &Self {
+        self.late.as_ref().and_then(|late| late.get()).unwrap_or(self)
+    }
 }
 
 /// A handshake that goes on while its early data (RFC 8446, 2.3) are served.

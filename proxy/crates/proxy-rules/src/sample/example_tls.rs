@@ -27,6 +27,7 @@ fn tls(sni: &str) -> Tls {
     let root = crate::x509::parse(CERTIFICATE).map(|c| c.subject().as_raw().into());
     Tls {
         early: None,
+        late: None,
         version: "TLSv1.3",
         cipher: "TLS_AES_256_GCM_SHA384",
         bits: 256,

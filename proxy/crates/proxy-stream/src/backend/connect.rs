@@ -586,7 +586,13 @@ fn opening(s: &Session, x: &Exchange, back: &Back, server: &Server) -> Option<Op
     cx.tracked = Some(&x.tracked);
     let (src, dst) = (x.overrides.src.get(), x.overrides.dst.get());
     let ends = src.or(s.facts.src).zip(dst.or(s.facts.dst));
-    let opening = exit.opening(&cx, ends, x.unique_id.as_deref());
+    let mut opening = exit.opening(&cx, ends, x.unique_id.as_deref());
+    // Whoever sends early data, or would send a refused request again, takes it that a copy may come before
+    // (configuration manual, 5.2 "allow-0rtt").
+    let client = s.facts.connection.tls.as_ref().is_some_and(|tls| tls.early.is_some());
+    opening.early = x.record.request_read
+        && exit.tls.as_ref().is_some_and(|tls| tls.early)
+        && (client || back.backend.retry_on.has(RetryOn::EARLY_DATA));
     drop(bump);
     s.thread.bump.borrow_mut().reset();
     Some(opening)

@@ -20,7 +20,7 @@ use proxy_tls::rustls::{ClientConfig, ClientConnection};
 use super::handshake::{self, HandshakeError};
 use super::proxy_protocol::{self, Content, Ssl};
 use super::socks4;
-use super::tls_stream::TlsStream;
+use super::tls_stream::{Ahead, TlsStream};
 use crate::io::Io;
 
 /// How connections to a server begin.
@@ -70,6 +70,8 @@ pub struct SendProxyV2 {
 pub struct TlsExit {
     pub client: Arc<Client>,
     pub sni: Sni,
+    /// `allow-0rtt`: requests may be sent before the handshake is complete.
+    pub early: bool,
 }
 
 /// The host that the server is asked for.
@@ -87,6 +89,8 @@ pub(crate) struct Opening {
     pub(crate) socks4: Option<socks4::Request>,
     pub(crate) header: Vec<u8>,
     pub(crate) tls: Option<(Arc<ClientConfig>, Option<Box<str>>)>,
+    /// The first bytes may be sent before the handshake is complete.
+    pub(crate) early: bool,
     /// The address to come from, which need not be one of this host.
     pub(crate) source: Option<IpAddr>,
     /// What tells idle connections apart in place of the host in `tls`.
@@ -146,7 +150,7 @@ impl Opening {
             None => Ok(Opened::plain(socket)),
             Some((config, name)) => {
                 let (outcome, mut tls) =
-                    connect(socket, config, name.as_deref(), server, timer).await;
+                    connect(socket, config, name.as_deref(), server, timer, self.early).await;
                 tls.sni = name;
                 let mut facts = Connection::default();
                 if let Err(error) = &outcome {
@@ -215,16 +219,26 @@ async fn connect(
     name: Option<&str>,
     server: Option<SocketAddr>,
     timer: &Timer,
+    early: bool,
 ) -> (Result<TlsStream, HandshakeError>, Tls) {
+    let sni: Option<Box<str>> = name.map(Into::into);
     let name = name.and_then(|name| ServerName::try_from(name.to_owned()).ok());
     // An address is never sent as a name.
     let nowhere = IpAddr::from([0, 0, 0, 0]);
     let name = name.unwrap_or_else(|| server.map_or(nowhere, |server| server.ip()).into());
     let mut found = Findings::default();
-    let mut tls = match ClientConnection::new(config, name) {
-        Ok(tls) => tls.into(),
+    let mut client = match ClientConnection::new(config, name) {
+        Ok(client) => client,
         Err(error) => return (Err(HandshakeError::Tls(error)), Tls::default()),
     };
+    if early && client.early_data().is_some() {
+        // It resumes a session, or so it hopes.
+        found.update();
+        let ahead = Ahead::new(found, sni);
+        let facts = Tls { late: Some(ahead.known()), resumed: true, ..Tls::default() };
+        return (Ok(TlsStream::ahead(socket, client.into(), ahead)), facts);
+    }
+    let mut tls = client.into();
     let expired = |cx: &mut Context<'_>| timer.poll_expired(cx);
     let outcome =
         handshake::complete(&mut tls, &mut socket, &mut found, &mut Vec::new(), expired).await;
@@ -264,7 +278,7 @@ impl Exit {
         });
         let name = self.pool_name.as_ref();
         let name = name.map(|name| name.eval_str(cx).unwrap_or_default().to_vec());
-        Opening { socks4: None, header, tls, source, name }
+        Opening { socks4: None, header, tls, early: false, source, name }
     }
 
     /// The header of a health check, which speaks for nobody.

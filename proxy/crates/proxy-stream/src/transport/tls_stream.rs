@@ -2,14 +2,16 @@
 
 use std::io::{self, IoSlice, Read, Write};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use proxy_net::Stream;
 use proxy_rules::sample::connection;
+use proxy_tls::findings::Findings;
 use proxy_tls::rustls::Connection;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::handshake;
 use crate::io::{Detached, Io};
 
 /// Bytes that are encrypted at once; four records.
@@ -27,6 +29,38 @@ pub struct TlsStream {
     eof: bool,
     closed: bool,
     early: Option<Box<Early>>,
+    ahead: Option<Box<Ahead>>,
+}
+
+/// What was sent to a server before the handshake is complete. Should the server not take it, it is sent again then
+/// (RFC 8446, 4.2.10).
+pub(super) struct Ahead {
+    sent: Vec<u8>,
+    found: Findings,
+    sni: Option<Box<str>>,
+    /// Tells of the end of the handshake.
+    known: Arc<OnceLock<connection::Tls>>,
+}
+
+impl Ahead {
+    pub(super) fn new(found: Findings, sni: Option<Box<str>>) -> Self {
+        Self { sent: Vec::new(), found, sni, known: Arc::default() }
+    }
+
+    pub(super) fn known(&self) -> Arc<OnceLock<connection::Tls>> {
+        self.known.clone()
+    }
+}
+
+/// Encrypts what may go before the handshake is complete; 0 bytes when no more of it may.
+fn write_ahead(tls: &mut Connection, data: &[u8], sent: &mut Vec<u8>) -> io::Result<usize> {
+    let Connection::Client(client) = tls else { return Ok(0) };
+    let Some(mut early) = client.early_data().filter(|early| early.bytes_left() > 0) else {
+        return Ok(0);
+    };
+    let n = early.write(data)?;
+    sent.extend_from_slice(&data[..n]);
+    Ok(n)
 }
 
 /// What a client sent before its handshake was complete.
@@ -136,10 +170,67 @@ pub(super) fn poll_receive(
 
 impl TlsStream {
     pub(super) fn new(socket: Stream, tls: Connection, early: Option<Early>) -> Self {
-        let mut this =
-            Self { socket, tls, held: 0, eof: false, closed: false, early: early.map(Box::new) };
+        let mut this = Self {
+            socket,
+            tls,
+            held: 0,
+            eof: false,
+            closed: false,
+            early: early.map(Box::new),
+            ahead: None,
+        };
         this.after_step(true);
         this
+    }
+
+    /// A connection to a server whose handshake goes on below what is sent.
+    pub(super) fn ahead(socket: Stream, tls: Connection, ahead: Ahead) -> Self {
+        let mut this = Self::new(socket, tls, None);
+        this.ahead = Some(Box::new(ahead));
+        this
+    }
+
+    /// Completes the handshake that data were sent before.
+    fn poll_catch_up(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.tls.is_handshaking() && !self.eof {
+            ready!(self.poll_send(cx))?;
+            let outcome = ready!(self.poll_step(cx));
+            if let Some(ahead) = &mut self.ahead {
+                ahead.found.update();
+            }
+            outcome?;
+        }
+        let Some(ahead) = self.ahead.take() else { return Poll::Ready(Ok(())) };
+        let mut facts = handshake::facts(&self.tls, ahead.found);
+        facts.sni = ahead.sni;
+        let _ = ahead.known.set(facts);
+        if let Connection::Client(client) = &mut self.tls
+            && !client.is_handshaking()
+            && !client.is_early_data_accepted()
+        {
+            // It fits the library's buffer: more than that is not sent ahead.
+            client.writer().write_all(&ahead.sent)?;
+        }
+        let _ = self.poll_send(cx);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Sends `data` ahead of the end of the handshake, as far as that is possible; `None` when it is not.
+    fn poll_ahead(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<Option<usize>>> {
+        let Some(mut ahead) = self.ahead.take() else { return Poll::Ready(Ok(None)) };
+        let chunk = &data[..data.len().min(CHUNK)];
+        let encrypt = |tls: &mut Connection| write_ahead(tls, chunk, &mut ahead.sent);
+        // The first of it travels with the ClientHello.
+        let outcome = if self.held == 0 {
+            self.poll_encrypt_behind(cx, encrypt)
+        } else {
+            self.poll_encrypt(cx, data.len(), encrypt)
+        };
+        self.ahead = Some(ahead);
+        match ready!(outcome)? {
+            0 if !data.is_empty() => self.poll_catch_up(cx).map_ok(|()| None),
+            n => Poll::Ready(Ok(Some(n))),
+        }
     }
 
     /// Takes in early data, and notes whether the handshake goes on.
@@ -193,6 +284,15 @@ impl TlsStream {
             self.held = held.saturating_sub(len);
             return Poll::Ready(Ok(held.min(len)));
         }
+        self.poll_encrypt_behind(cx, encrypt)
+    }
+
+    /// Encrypts behind what waits to be sent, and sends both.
+    fn poll_encrypt_behind(
+        &mut self,
+        cx: &mut Context<'_>,
+        encrypt: impl FnOnce(&mut Connection) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
         let n = encrypt(&mut self.tls)?;
         match self.poll_send(cx) {
             Poll::Ready(outcome) => Poll::Ready(outcome.map(|()| n)),
@@ -211,6 +311,9 @@ impl AsyncRead for TlsStream {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        if this.ahead.is_some() {
+            ready!(this.poll_catch_up(cx))?;
+        }
         loop {
             if let Some(early) = &mut this.early
                 && !early.rest().is_empty()
@@ -247,6 +350,9 @@ impl AsyncWrite for TlsStream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if let Some(n) = ready!(self.poll_ahead(cx, buf))? {
+            return Poll::Ready(Ok(n));
+        }
         let chunk = &buf[..buf.len().min(CHUNK)];
         self.poll_encrypt(cx, buf.len(), |tls| tls.writer().write(chunk))
     }
@@ -256,6 +362,12 @@ impl AsyncWrite for TlsStream {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.ahead.is_some() {
+            let first = bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| buf);
+            if let Some(n) = ready!(self.poll_ahead(cx, first))? {
+                return Poll::Ready(Ok(n));
+            }
+        }
         let len = bufs.iter().map(|buf| buf.len()).sum();
         if len <= CHUNK {
             return self.poll_encrypt(cx, len, |tls| tls.writer().write_vectored(bufs));
@@ -284,7 +396,8 @@ impl AsyncWrite for TlsStream {
 
 impl Io for TlsStream {
     fn detach(self: Box<Self>) -> Result<Detached, Box<dyn Io>> {
-        if self.held > 0 || self.closed || self.eof || self.tls.is_handshaking() {
+        let busy = self.held > 0 || self.early.is_some() || self.tls.is_handshaking();
+        if busy || self.closed || self.eof {
             return Err(self);
         }
         let Self { socket, tls, .. } = *self;

@@ -16,7 +16,7 @@ pub(super) trait Side {
     fn link<'a>(cx: &EvalCtx<'a>) -> Option<&'a LinkFacts>;
 
     fn tls<'a>(cx: &EvalCtx<'a>) -> Option<&'a Tls> {
-        Self::connection(cx)?.tls.as_deref()
+        Self::connection(cx)?.tls.as_deref().map(Tls::by_now)
     }
 }
 
