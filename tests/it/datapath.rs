@@ -514,3 +514,22 @@ impl Drop for TunnelEnd<'_> {
         let _ = self.server.enter(|| proxy_datapath::decap::detach("eth0", None));
     }
 }
+
+/// What the verifier has looked at once is taken over as it is: a reload does not wait for it.
+#[test]
+fn programs_are_taken_over() -> Result<()> {
+    let Some(world) = World::new()? else { return Ok(()) };
+    let attached = || -> Result<Vec<(String, u32)>> {
+        let datapath = world.open()?;
+        let interfaces = datapath.status()?.interfaces;
+        let programs = interfaces.into_iter().flat_map(|interface| interface.programs);
+        Ok(programs.map(|(name, id)| (name.to_string(), id)).collect())
+    };
+    let begin = std::time::Instant::now();
+    let first = attached()?;
+    let loading = begin.elapsed();
+    let begin = std::time::Instant::now();
+    ensure!(!first.is_empty() && attached()? == first, "{first:?}");
+    eprintln!("loaded in {loading:.0?}, taken over in {:.0?}", begin.elapsed());
+    Ok(())
+}

@@ -6,14 +6,13 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use aya::Ebpf;
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::tc::TcAttachOptions;
-use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode};
-use proxy_common::maps::{PROGRAM_TC, PROGRAM_XDP};
+use aya::programs::{LinkOrder, ProgramError, TcAttachType, XdpMode};
 
 use crate::instance::remove_pin;
 use crate::net::{Choice, Hook, LinkFacts, NetFacts, choose};
+use crate::programs::Programs;
 use crate::unavailable::chain;
 
 /// What one interface has.
@@ -79,10 +78,10 @@ impl Links {
     }
 
     /// Brings every interface to what `hook` and its facts ask for. With `replace` links found
-    /// there get the programs of `ebpf`; without, those of known interfaces are left as they are.
+    /// there get the given programs; without, those of known interfaces are left as they are.
     pub(crate) fn attach_all(
         &mut self,
-        ebpf: &mut Ebpf,
+        programs: &mut Programs,
         facts: &NetFacts,
         hook: Hook,
         only: Option<&[String]>,
@@ -94,21 +93,36 @@ impl Links {
                 Some(names) if !names.contains(&link.name) => {
                     Choice::None("not among the interfaces asked for")
                 }
-                _ => choose(hook, link, facts.master_kind(link)),
+                _ => match self.former(link.index) {
+                    // It comes back as it was: replies must not meet a host that does not know them.
+                    Some(former) if !link.up => former,
+                    _ => choose(hook, link, facts.master_kind(link)),
+                },
             };
             let known = self.interfaces.get(&link.index);
             if !replace && known.is_some_and(|k| k.name == link.name && settled(k, &choice)) {
                 continue;
             }
-            let report = self.attach(ebpf, link, &choice)?;
+            let report = self.attach(programs, link, &choice)?;
             self.interfaces.insert(link.index, report);
         }
         Ok(())
     }
 
+    /// What an interface was given before, by its pins.
+    fn former(&self, ifindex: u32) -> Option<Choice> {
+        let has = |kind| self.pin(kind, ifindex).exists();
+        match (has(XDP), has(XDP_GENERIC), has(TC)) {
+            (true, _, _) => Some(Choice::Xdp { generic: false }),
+            (_, true, _) => Some(Choice::Xdp { generic: true }),
+            (_, _, true) => Some(Choice::Tc),
+            _ => None,
+        }
+    }
+
     fn attach(
         &self,
-        ebpf: &mut Ebpf,
+        programs: &mut Programs,
         link: &LinkFacts,
         choice: &Choice,
     ) -> io::Result<InterfaceReport> {
@@ -126,7 +140,7 @@ impl Links {
             }
             return Ok(report);
         }
-        match attach_tc(ebpf, &link.name, &pin(TC)) {
+        match attach_tc(programs, &link.name, &pin(TC)) {
             Ok(()) => report.hook = AttachedHook::Tc,
             Err(error) => {
                 report.note = Some(format!("tcx refused: {}", reason(&error)));
@@ -146,7 +160,7 @@ impl Links {
             }
         }
         if let Some((kind, mode, hook)) = wanted {
-            match attach_xdp(ebpf, link.index, mode, &pin(kind)) {
+            match attach_xdp(programs, link.index, mode, &pin(kind)) {
                 Ok(()) => {
                     report.hook = hook;
                     report.note = xdp_note(link, hook);
@@ -237,8 +251,8 @@ fn reason(error: &ProgramError) -> String {
     chain(error)
 }
 
-fn attach_tc(ebpf: &mut Ebpf, name: &str, pin: &Path) -> Result<(), ProgramError> {
-    let program: &mut SchedClassifier = program(ebpf, PROGRAM_TC)?.try_into()?;
+fn attach_tc(programs: &mut Programs, name: &str, pin: &Path) -> Result<(), ProgramError> {
+    let program = programs.tc()?;
     if let Ok(pinned) = PinnedLink::from_pin(pin) {
         let replaced = FdLink::from(pinned)
             .try_into()
@@ -260,12 +274,12 @@ fn attach_tc(ebpf: &mut Ebpf, name: &str, pin: &Path) -> Result<(), ProgramError
 }
 
 fn attach_xdp(
-    ebpf: &mut Ebpf,
+    programs: &mut Programs,
     ifindex: u32,
     mode: XdpMode,
     pin: &Path,
 ) -> Result<(), ProgramError> {
-    let program: &mut Xdp = program(ebpf, PROGRAM_XDP)?.try_into()?;
+    let program = programs.xdp()?;
     if let Ok(pinned) = PinnedLink::from_pin(pin) {
         let replaced = FdLink::from(pinned)
             .try_into()
@@ -281,13 +295,6 @@ fn attach_xdp(
     let link: FdLink =
         program.take_link(id)?.try_into().map_err(|_| ProgramError::UnexpectedProgramType)?;
     keep(link, pin)
-}
-
-fn program<'a>(
-    ebpf: &'a mut Ebpf,
-    name: &str,
-) -> Result<&'a mut aya::programs::Program, ProgramError> {
-    ebpf.program_mut(name).ok_or(ProgramError::NotLoaded)
 }
 
 fn keep(link: FdLink, pin: &Path) -> Result<(), ProgramError> {

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use aya::Ebpf;
 use proxy_common::{ABI_VERSION, Config, INTERFACE_XDP_OUT};
 
 use crate::apply::Tables;
@@ -12,6 +11,7 @@ use crate::instance::{self, Instance};
 use crate::load;
 use crate::maps::{Adoption, Maps, Meta, Pins, Sizes, map_error};
 use crate::net::{Hook, NetFacts, takes_xdp_frames};
+use crate::programs::Programs;
 use crate::sys;
 use crate::unavailable::Unavailable;
 
@@ -85,7 +85,7 @@ pub struct OpenReport {
 pub struct Datapath {
     pub(crate) instance: Instance,
     pub(crate) pins: Pins,
-    pub(crate) ebpf: Ebpf,
+    pub(crate) programs: Programs,
     pub(crate) links: Links,
     pub(crate) tables: Tables,
     pub(crate) hook: Hook,
@@ -114,23 +114,27 @@ impl Datapath {
         let instance = Instance::open(options.bpffs.as_deref(), &name, options.patience)?;
         let pins = Pins::new(instance.path());
         let adoption = pins.prepare(&sizes, cookie)?;
-        let ebpf = load::load(&pins, adoption, &sizes)?;
+        let mut programs = Programs::open(&pins, adoption, &sizes)?;
         let mut maps = Maps::open(&pins, adoption)?;
         let meta = maps.meta().unwrap_or(Meta { cookie, generation: 0 });
         maps.set_meta(meta).map_err(|e| map_error("META", &e))?;
         let config = config(&maps, &sizes, options);
         let tables = Tables::open(&pins, adoption, maps, meta, config)?;
 
+        let pending = matches!(adoption, Adoption::Grown | Adoption::Replaced { .. });
+        if !pending {
+            programs.keep(&pins);
+        }
         let mut notes = notes(&tables.maps, &sizes, adoption);
         let mut datapath = Self {
             links: Links::new(pins.links()),
             instance,
             pins,
-            ebpf,
+            programs,
             tables,
             hook: options.hook,
             interfaces: options.interfaces.clone(),
-            pending: matches!(adoption, Adoption::Grown | Adoption::Replaced { .. }),
+            pending,
         };
         if !datapath.pending {
             datapath.attach(&facts, true)?;
@@ -175,9 +179,9 @@ impl Datapath {
     ///
     /// When a pin cannot be removed.
     pub fn detach(self) -> Result<(), Unavailable> {
-        let Self { instance, ebpf, tables, .. } = self;
+        let Self { instance, programs, tables, .. } = self;
         remove(instance)?;
-        drop((ebpf, tables));
+        drop((programs, tables));
         Ok(())
     }
 
@@ -199,7 +203,7 @@ impl Datapath {
         let only = self.interfaces.as_deref();
         let links = &mut self.links;
         links
-            .attach_all(&mut self.ebpf, facts, self.hook, only, replace)
+            .attach_all(&mut self.programs, facts, self.hook, only, replace)
             .map_err(|e| Unavailable::from_io("attaching", e))?;
         // Attaching XDP changes what drivers offer.
         let any_xdp = links

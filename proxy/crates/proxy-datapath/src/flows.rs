@@ -8,7 +8,6 @@ use std::time::{Duration, SystemTime};
 
 use aya::maps::{HashMap, MapData, MapError};
 use aya::programs::{ProgramError, SchedClassifier, TestRun, TestRunOptions};
-use proxy_common::maps::PROGRAM_EXPIRE;
 use proxy_common::{
     Addr, EXPIRE_BATCH, EXPIRE_HEADER_LEN, EndReason, ExpireRequest, FlowEntry, FlowKey, FlowState,
     FlowStatus, Port, SWEEP_ANY_TIME, expire_packet_len, proto,
@@ -339,8 +338,7 @@ impl Datapath {
         if requests.is_empty() {
             return Ok(0);
         }
-        let program: &SchedClassifier =
-            self.ebpf.program(PROGRAM_EXPIRE).ok_or(ProgramError::NotLoaded)?.try_into()?;
+        let program: &SchedClassifier = self.programs.expire()?;
         let mut ended = 0;
         for batch in requests.chunks(EXPIRE_BATCH) {
             let mut packet = vec![0; EXPIRE_HEADER_LEN];

@@ -28,6 +28,7 @@ mod names;
 pub mod net;
 pub mod object;
 pub mod plan;
+mod programs;
 mod ring;
 mod sources;
 mod spec;

@@ -4,6 +4,7 @@
 //! <instance>/maps/CONFIG ...     what the attached programs use
 //! <instance>/next/CONFIG ...     tables being filled for the next programs
 //! <instance>/links/tc-2 ...      attachments by interface index
+//! <instance>/programs/...        the programs, by the digest of their object
 //! ```
 
 use std::fs;
@@ -123,6 +124,10 @@ impl Pins {
         self.root.join("next")
     }
 
+    pub(crate) fn programs(&self) -> PathBuf {
+        self.root.join("programs")
+    }
+
     pub(crate) fn links(&self) -> PathBuf {
         self.root.join(crate::instance::LINKS)
     }
@@ -133,7 +138,7 @@ impl Pins {
         let adoption = self.inspect(sizes, cookie);
         remove_tree_if_there(&self.next()).map_err(made)?;
         if adoption == Adoption::Fresh {
-            for directory in [self.links(), self.maps()] {
+            for directory in [self.links(), self.maps(), self.programs()] {
                 remove_tree_if_there(&directory).map_err(made)?;
             }
         }

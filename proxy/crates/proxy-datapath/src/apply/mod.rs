@@ -179,6 +179,7 @@ impl Datapath {
         self.attach(&facts, true)?;
         self.pins.promote().map_err(|e| Unavailable::from_io("putting new maps in place", e))?;
         self.pending = false;
+        self.programs.keep(&self.pins);
         Ok(())
     }
 }
