@@ -206,7 +206,7 @@ listen web
     let mut dead = Conn::client(web)?;
     let start = Instant::now();
     dead.until(PING, false)?;
-    while dead.next()?.is_some() {}
+    while dead.next_frame()?.is_some() {}
     assert!(start.elapsed() < Duration::from_secs(5));
     Ok(())
 }
@@ -220,7 +220,7 @@ fn servers_are_asked_too() -> Result<()> {
     let told = std::sync::Mutex::new(told);
     let server = ScriptServer::start(move |stream| {
         let Ok(mut conn) = Conn::server(stream) else { return };
-        while let Ok(Some(frame)) = conn.next() {
+        while let Ok(Some(frame)) = conn.next_frame() {
             if frame.kind == HEADERS {
                 let answer = section(&[(":status", "204")]);
                 let _ = conn.send(HEADERS, END_STREAM | END_HEADERS, frame.stream, &answer);
@@ -310,7 +310,7 @@ listen web
     sluice.reload()?;
     let (mut gone, mut answered) = (None, false);
     // What was begun is finished.
-    while let Some(frame) = client.next()? {
+    while let Some(frame) = client.next_frame()? {
         match frame.kind {
             GOAWAY => gone = Some((frame.number(0), frame.number(4))),
             PING if frame.flags & ACK == 0 => client.send(PING, ACK, 0, &frame.payload)?,
@@ -472,7 +472,7 @@ listen web
             sent += 16_384;
             window = window.map(|left| left - 16_384);
         }
-        match client.next() {
+        match client.next_frame() {
             Ok(Some(frame)) if frame.kind == tests::h2::WINDOW_UPDATE => {
                 window[usize::from(frame.stream == 1)] += i64::from(frame.number(0));
             }
@@ -497,7 +497,7 @@ fn a_server_that_refuses_a_stream_is_asked_again() -> Result<()> {
     let server = ScriptServer::start(move |stream| {
         let Ok(mut conn) = Conn::server(stream) else { return };
         let first = served.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
-        while let Ok(Some(frame)) = conn.next() {
+        while let Ok(Some(frame)) = conn.next_frame() {
             if frame.kind == HEADERS {
                 let answer = section(&[(":status", "204")]);
                 let _ = conn.send(HEADERS, END_STREAM | END_HEADERS, frame.stream, &answer);

@@ -94,7 +94,7 @@ impl Conn {
     }
 
     /// The next frame; `None` at the end.
-    pub fn next(&mut self) -> Result<Option<Frame>> {
+    pub fn next_frame(&mut self) -> Result<Option<Frame>> {
         let mut head = [0; 9];
         match self.0.read_exact(&mut head) {
             Ok(()) => {}
@@ -112,7 +112,7 @@ impl Conn {
     /// Reads up to a frame of this kind, an acknowledgement or not.
     pub fn until(&mut self, kind: u8, ack: bool) -> Result<Frame> {
         loop {
-            let Some(frame) = self.next()? else { bail!("the connection ended") };
+            let Some(frame) = self.next_frame()? else { bail!("the connection ended") };
             let acks = matches!(frame.kind, SETTINGS | PING) && frame.flags & ACK != 0;
             if frame.kind == kind && acks == ack {
                 return Ok(frame);

@@ -225,7 +225,7 @@ fn admin() -> Rc<Admin> {
     .unwrap();
     Rc::new(Admin {
         peers: Vec::new(),
-        rings: std::sync::Arc::new(proxy_stream::log::ring::Rings::builtin()),
+        rings: Arc::new(proxy_stream::log::ring::Rings::builtin()),
         log: None,
         certificates: Default::default(),
         shared: shared(registry.clone()),
