@@ -51,8 +51,8 @@ backend app
     /// The next line, in the part that is ours.
     fn line(&self) -> Result<String> {
         let line = self.syslog.next(PATIENCE)?;
-        let words: Vec<_> = line.trim_end().split(' ').rev().take(3).collect();
-        Ok(words.into_iter().rev().collect::<Vec<_>>().join(" "))
+        let words: Vec<_> = line.trim_end().split(' ').collect();
+        Ok(words[words.len().saturating_sub(3)..].join(" "))
     }
 
     fn count(&self, proxy: &str, service: &str, column: &str) -> Result<u64> {
