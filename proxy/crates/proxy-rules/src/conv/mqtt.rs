@@ -296,3 +296,30 @@ fn field_value<'a>(cx: &EvalCtx<'a>, args: &'a Args, value: Sample<'a>) -> Optio
         Value::Number(number) => display(cx.scratch, number),
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn any_message_is_survived(
+            kind in proptest::sample::select(vec![0x10u8, 0x20, 0x30]),
+            start in proptest::sample::select(vec![&b"\0\x04MQTT\x05\x06\0\0"[..], b"\0\x06MQIsdp\x03\xc2", b""]),
+            rest in proptest::collection::vec(proptest::num::u8::ANY, 0..60),
+        ) {
+            let body = [start, &rest].concat();
+            let message = [&[kind, body.len() as u8][..], &body].concat();
+            for data in [&message[..], &rest] {
+                let mut seen = 0;
+                let valid = read(data, &mut |_, _, value| {
+                    seen += 1;
+                    if let Value::Bytes(bytes) = value {
+                        assert!(bytes.len() <= data.len());
+                    }
+                });
+                assert!(valid.is_none() || seen > 0);
+            }
+        }
+    }
+}

@@ -353,3 +353,29 @@ fn ip_fp<'a>(cx: &EvalCtx<'a>, args: &'a Args, value: Sample<'a>) -> Option<Samp
     })
     .map(Sample::Bin)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn any_packet_is_survived(
+            first in proptest::sample::select(vec![0x45u8, 0x4f, 0x60, 0x00]),
+            rest in proptest::collection::vec(proptest::num::u8::ANY, 0..120),
+        ) {
+            let packet = [&[first][..], &rest].concat();
+            if let Some(ip) = ip(&packet) {
+                assert!(ip.len <= packet.len());
+                let segment = &packet[ip.len..];
+                let kinds = tcp(segment).map_or(0, |(_, list)| options(list).count());
+                assert!(kinds <= 40);
+                let _ = (mss(segment), scale(segment));
+            }
+            if let Some(eth) = eth(&packet) {
+                assert!(eth.len <= packet.len());
+            }
+            let _ = addr(&packet, 12, 8);
+        }
+    }
+}

@@ -261,7 +261,7 @@ impl Pump {
         let seen = self.transform.is_some()
             || self.tap.is_some()
             || self.copy.is_some()
-            || self.throttle.is_some();
+            || self.is_filtered();
         let framed = self.tail != Tail::Nothing;
         if self.splice.is_none() || seen || framed || !src.input.is_empty() {
             return 0;
