@@ -165,6 +165,9 @@ fn accept(key: &str) -> String {
 
 #[test]
 fn streams_of_a_connection_to_a_server_are_bounded() -> Result<()> {
+    if peer() == Peer::Haproxy {
+        return Ok(());
+    }
     let server = HttpServer::start("s1")?;
     let global = "tune.h2.be.max-concurrent-streams 2";
     let (sluice, web) = chain(global, "", server.address())?;
@@ -279,7 +282,9 @@ listen web
     client.send(HEADERS, END_HEADERS, 7, &request("POST", "/here"))?;
     assert_eq!(client.until(HEADERS, false)?.stream, 7);
     let reset = client.until(RST_STREAM, false)?;
-    assert_eq!((reset.stream, reset.number(0)), (7, 0));
+    // HAProxy 2.6 says that it was cancelled.
+    let code = if peer() == Peer::Sluice { 0 } else { 8 };
+    assert_eq!((reset.stream, reset.number(0)), (7, code));
     // The connection lives on.
     client.send(HEADERS, ends, 9, &request("GET", "/"))?;
     assert_eq!(client.until(HEADERS, false)?.stream, 9);
@@ -369,7 +374,9 @@ listen web
         let done = "2000 total, 2000 started, 2000 done, 2000 succeeded, 0 failed, 0 errored";
         assert!(told.contains(done), "{told}");
     }
-    assert_eq!(sluice.stats().count("web", "FRONTEND", "h2req")?, 4001);
+    if peer() == Peer::Sluice {
+        assert_eq!(sluice.stats().count("web", "FRONTEND", "h2req")?, 4001);
+    }
     Ok(())
 }
 

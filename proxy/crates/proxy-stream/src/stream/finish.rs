@@ -111,7 +111,8 @@ pub(super) fn blame(s: &Session, x: &Exchange, blame: Blame) {
             back.inspect(|c| c.err_conn.inc());
             server.inspect(|c| c.err_conn.inc());
         }
-        Blame::Response | Blame::ResponseAbort => {
+        // Aborts count as errors, too (management manual, 9.1 "eresp").
+        Blame::Response | Blame::ResponseAbort | Blame::ServerAbort => {
             back.inspect(|c| c.err_resp.inc());
             server.inspect(|c| c.err_resp.inc());
         }
@@ -120,7 +121,6 @@ pub(super) fn blame(s: &Session, x: &Exchange, blame: Blame) {
             back.inspect(|c| c.cli_aborts.inc());
             server.inspect(|c| c.cli_aborts.inc());
         }
-        Blame::ServerAbort => {}
         Blame::Internal => {
             front.internal_errors.inc();
             back.inspect(|c| c.internal_errors.inc());
