@@ -49,12 +49,12 @@ pub(crate) fn main(arguments: &Arguments) -> Result<()> {
 fn measure(arguments: &Arguments, peer: &Peer, scenario: &mut Scenario) -> Result<()> {
     let keys = arguments.keys;
     let proxy = peer.start_wide(&config(keys), &[])?;
-    let script = |path: &str, first: u32| {
-        // Each of the two threads of wrk has every second key; later rounds take them at random.
+    // With `first` 0 each of the two threads of wrk takes every second key from `from` on, else any at random.
+    let script = |path: &str, first: u32, from: u64| {
         format!(
             "local threads = 0\n\
              function setup(thread) thread:set('id', threads); threads = threads + 1 end\n\
-             function init() math.randomseed({first} + id); next = id end\n\
+             function init() math.randomseed({first} + id); next = {from} + id end\n\
              function request()\n\
              local out = {{}}\n\
              for n = 1, {PIPELINE} do\n\
@@ -72,11 +72,10 @@ fn measure(arguments: &Arguments, peer: &Peer, scenario: &mut Scenario) -> Resul
         let (_, used) = answer.split_once("used:").context("used")?;
         used.split_whitespace().next().unwrap_or_default().parse().context("used")
     };
-    load(&proxy, &script("/plain", 1), 1)?;
+    load(&proxy, &script("/plain", 1, 0), 1)?;
     let empty = own_memory(proxy.pid());
-    let fill = script("/track", 0);
     eventually("all keys", Duration::from_secs(300).max(PATIENCE), || {
-        load(&proxy, &fill, 5).is_ok()
+        load(&proxy, &script("/track", 0, entries().unwrap_or(0)), 5).is_ok()
             && entries().is_ok_and(|used| used >= u64::from(keys) * 99 / 100)
     })?;
     let bytes = own_memory(proxy.pid()).saturating_sub(empty) as f64 / entries()? as f64;
@@ -84,7 +83,7 @@ fn measure(arguments: &Arguments, peer: &Peer, scenario: &mut Scenario) -> Resul
     for round in 1..=arguments.compare.rounds {
         let cost = |path: &str| -> Result<(f64, f64)> {
             let before = cpu_time(proxy.pid());
-            let outcome = load(&proxy, &script(path, round), arguments.compare.seconds)?;
+            let outcome = load(&proxy, &script(path, round, 0), arguments.compare.seconds)?;
             let used = cpu_time(proxy.pid()).saturating_sub(before).as_secs_f64();
             Ok((used * 1e6 / outcome.requests as f64, outcome.per_second))
         };
