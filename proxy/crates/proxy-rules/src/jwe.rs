@@ -457,7 +457,7 @@ mod tests {
             header in r#"\{"alg":"(dir|A128KW|A256GCMKW|ECDH-ES|RSA-OAEP)","enc":"A(128GCM|128CBC-HS256)"(,"epk":\{"crv":"P-256","x":"[a-z]{0,4}"\})?\}"#,
             jwk in r#"\{"kty":"(oct|EC|RSA)","k":"[A-Za-z]{0,22}","crv":"P-256","d":"[a-z]{0,50}"\}"#,
         ) {
-            let key = Key::from_jwk(jwk.as_bytes()).unwrap_or(Key::Secret(vec![1; 16]));
+            let key = Key::from_jwk(jwk.as_bytes()).unwrap_or_else(|| Key::Secret(vec![1; 16]));
             let whole = format!("{}.{token}", URL_SAFE_NO_PAD.encode(header));
             assert_eq!(decrypt(whole.as_bytes(), &key, Allowed::default()), None);
         }
