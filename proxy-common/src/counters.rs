@@ -30,7 +30,7 @@ pub struct Traffic {
     pub passed_no_server: u64,
     /// SYNs left to userspace: no free source port, or no room for the flow.
     pub passed_no_room: u64,
-    /// SYNs dropped by a rule. Services only.
+    /// SYNs dropped by a rule, or beyond the rate of their client. Services only.
     pub denied: u64,
 }
 
@@ -101,6 +101,10 @@ pub enum Reason {
     Ruled,
     /// Fragments sent the way of the first one.
     Fragment,
+    /// Passed: SYN beyond the rate of its service.
+    Rate,
+    /// Dropped: SYN beyond the rate of its client.
+    SourceRate,
 }
 
 impl Reason {
@@ -108,7 +112,7 @@ impl Reason {
     pub const COUNT: u32 = Self::ALL.len() as u32;
 
     /// Each reason with the name that statistics show.
-    pub const ALL: [(Self, &'static str); 23] = [
+    pub const ALL: [(Self, &'static str); 25] = [
         (Self::NoFlow, "no_flow"),
         (Self::NoServer, "no_server"),
         (Self::Full, "full"),
@@ -132,6 +136,8 @@ impl Reason {
         (Self::Denied, "denied"),
         (Self::Ruled, "ruled"),
         (Self::Fragment, "fragment"),
+        (Self::Rate, "rate"),
+        (Self::SourceRate, "source_rate"),
     ];
 }
 

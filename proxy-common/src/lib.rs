@@ -18,6 +18,7 @@ mod fragment;
 pub mod maps;
 #[cfg(feature = "user")]
 mod pod;
+mod rate;
 mod service;
 mod source;
 
@@ -33,6 +34,7 @@ pub use expire::{
 };
 pub use flow::{CpuState, Direction, FlowEntry, FlowKey, FlowState, FlowStatus, Slot};
 pub use fragment::{FRAGMENT_LIFE_NS, FragmentEntry, FragmentKey};
+pub use rate::Rate;
 pub use service::{
     POLICY_HASH_FLOW, POLICY_HASH_SOURCE, POLICY_LEASTCONN, POLICY_ROUNDROBIN, REAL_DRAIN, REAL_UP,
     RING_SLOTS, RealEntry, Ring, SERVICE_DIRECT, SERVICE_FULLNAT, SERVICE_LOG, SERVICE_SOURCES,
@@ -44,7 +46,7 @@ pub use source::{
 };
 
 /// Version of every layout and meaning in this crate; the first word of [`Config`].
-pub const ABI_VERSION: u32 = 6;
+pub const ABI_VERSION: u32 = 7;
 
 /// IP protocol numbers the data path knows (IANA protocol numbers).
 pub mod proto {

@@ -21,6 +21,8 @@
 //! | `SVC_COUNTERS`, `SRV_COUNTERS` | per-CPU array | [`Traffic`](crate::Traffic) |
 //! | `SVC_LIVE`, `SRV_LIVE` | array | [`Live`](crate::Live) |
 //! | `RULES` | per-CPU array, [`RULES_PER_SERVICE`](crate::RULES_PER_SERVICE) for each service | `u64` |
+//! | `SVC_RATES` | array | [`Rate`](crate::Rate) |
+//! | `SRC_RATES` | least-recently-used hash by [`SourceNet`](crate::SourceNet) | [`Rate`](crate::Rate) |
 //! | `EVENTS` | ring buffer | [`FlowEvent`](crate::FlowEvent) |
 
 use crate::Port;
@@ -61,10 +63,12 @@ pub const SERVER_COUNTERS: &str = "SRV_COUNTERS";
 pub const RULES: &str = "RULES";
 pub const SERVICE_LIVE: &str = "SVC_LIVE";
 pub const SERVER_LIVE: &str = "SRV_LIVE";
+pub const SERVICE_RATES: &str = "SVC_RATES";
+pub const SOURCE_RATES: &str = "SRC_RATES";
 pub const EVENTS: &str = "EVENTS";
 
 /// Every map of the object.
-pub const ALL: [&str; 22] = [
+pub const ALL: [&str; 24] = [
     CONFIG,
     PREFILTER,
     VIPS,
@@ -86,6 +90,8 @@ pub const ALL: [&str; 22] = [
     RULES,
     SERVICE_LIVE,
     SERVER_LIVE,
+    SERVICE_RATES,
+    SOURCE_RATES,
     EVENTS,
 ];
 
@@ -131,6 +137,8 @@ pub mod default_size {
     pub const CLOSING: u32 = 2048;
     /// Interfaces with a higher index are never redirected to from XDP.
     pub const INTERFACES: u32 = 1024;
+    /// Clients whose rate is known; those not heard of for longest are forgotten.
+    pub const SOURCE_RATES: u32 = 1 << 16;
     /// Bytes; a power of two and a multiple of the page size.
     pub const EVENTS: u32 = 256 * 1024;
 }

@@ -2,8 +2,9 @@
 
 use crate::{
     Addr, CacheSet, CacheWay, Config, CpuState, EpochLine, ExpireRequest, FlowEntry, FlowEvent,
-    FlowKey, FlowState, FragmentEntry, FragmentKey, Live, Port, RealEntry, Ring, ServiceEntry,
-    Slot, SourceKey, SourceNet, SourceRuling, Traffic, VipEntry, VipKey, bench::Rotation,
+    FlowKey, FlowState, FragmentEntry, FragmentKey, Live, Port, Rate, RealEntry, Ring,
+    ServiceEntry, Slot, SourceKey, SourceNet, SourceRuling, Traffic, VipEntry, VipKey,
+    bench::Rotation,
 };
 
 macro_rules! pod {
@@ -18,6 +19,6 @@ macro_rules! pod {
 
 pod! {
     Addr CacheSet CacheWay Config CpuState EpochLine ExpireRequest FlowEntry FlowEvent
-    FlowKey FlowState FragmentEntry FragmentKey Live Port RealEntry Ring Rotation ServiceEntry Slot SourceKey SourceNet
+    FlowKey FlowState FragmentEntry FragmentKey Live Port Rate RealEntry Ring Rotation ServiceEntry Slot SourceKey SourceNet
     SourceRuling Traffic VipEntry VipKey
 }

@@ -68,7 +68,11 @@ pub struct ServiceEntry {
     pub max_connections: u32,
     /// Counts the changes of this entry, for the reader.
     pub generation: u32,
-    pub reserved2: u32,
+    /// Most new connections in a second, beyond which SYNs are left to the userspace listener; 0: no limit.
+    pub rate: u32,
+    /// Most new connections of one client in [`Self::source_period_ms`], beyond which its SYNs are dropped; 0: no limit.
+    pub source_rate: u32,
+    pub source_period_ms: u32,
 }
 
 /// Places of a ring: the prime that Maglev tables use (65537), rounded up so that the map's value
@@ -133,6 +137,6 @@ impl From<SocketAddr> for VipKey {
 
 const _: () = assert!(size_of::<VipKey>() == 20);
 const _: () = assert!(size_of::<VipEntry>() == 8);
-const _: () = assert!(size_of::<ServiceEntry>() == 24);
+const _: () = assert!(size_of::<ServiceEntry>() == 32);
 const _: () = assert!(size_of::<Ring>() == 131_080 && size_of::<Ring>().is_multiple_of(8));
 const _: () = assert!(size_of::<RealEntry>() == 64);

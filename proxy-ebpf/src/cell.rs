@@ -5,7 +5,7 @@ use core::{
     ptr::{addr_of, addr_of_mut},
 };
 
-use proxy_common::{Addr, EpochLine, FlowEntry, FlowKey, FlowState, Live, Port};
+use proxy_common::{Addr, EpochLine, FlowEntry, FlowKey, FlowState, Live, Port, Rate};
 
 use crate::atomic::{add_u64, fetch_add_u32, fetch_or_u32};
 
@@ -238,6 +238,46 @@ impl LiveCell {
     #[inline(always)]
     pub fn advance(&self) -> u32 {
         self.add_cursor(1)
+    }
+}
+
+/// A [`Rate`] shared by all CPUs.
+#[repr(transparent)]
+pub struct RateCell(UnsafeCell<Rate>);
+
+// SAFETY: all fields are accessed as one aligned word each; any mix of old and new ones is a rate.
+unsafe impl Sync for RateCell {}
+
+impl RateCell {
+    /// For tables that are not kernel maps.
+    pub fn new(rate: Rate) -> Self {
+        Self(UnsafeCell::new(rate))
+    }
+
+    /// Counts one more, unless there are `limit` within the period already.
+    #[inline(always)]
+    pub fn admit(&self, now: u64, period: u64, limit: u32) -> bool {
+        let place = self.0.get();
+        // SAFETY: aligned words of `self`, only ever accessed as such.
+        let before = unsafe {
+            Rate {
+                start_ns: addr_of!((*place).start_ns).read_volatile(),
+                current: addr_of!((*place).current).read_volatile(),
+                previous: addr_of!((*place).previous).read_volatile(),
+            }
+        };
+        let mut rate = before.at(now, period);
+        let fits = rate.value(now, period) < u64::from(limit);
+        if fits {
+            rate.current = rate.current.wrapping_add(1);
+        }
+        // SAFETY: as above; of two CPUs' numbers either is right enough.
+        unsafe {
+            addr_of_mut!((*place).start_ns).write_volatile(rate.start_ns);
+            addr_of_mut!((*place).current).write_volatile(rate.current);
+            addr_of_mut!((*place).previous).write_volatile(rate.previous);
+        }
+        fits
     }
 }
 

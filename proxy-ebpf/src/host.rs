@@ -7,13 +7,13 @@ use std::{
 
 use proxy_common::{
     Addr, CACHE_WAYS, CacheSet, CacheWay, Config, EpochLine, FlowEntry, FlowEvent, FlowKey,
-    FragmentEntry, FragmentKey, HOOK_XDP, Live, Port, RealEntry, Reason, ServiceEntry, Slot,
+    FragmentEntry, FragmentKey, HOOK_XDP, Live, Port, Rate, RealEntry, Reason, ServiceEntry, Slot,
     SourceKey, SourceNet, SourceRuling, Traffic, VipEntry, VipKey, maps::PREFILTER_WORDS,
 };
 
 use crate::{
     Frame, Hop, InsertError, NoWay, Path, Tables, Verdict,
-    cell::{EpochCell, FlowCell, LiveCell},
+    cell::{EpochCell, FlowCell, LiveCell, RateCell},
     checksum,
     frame::Pseudo,
     headers::{ETHERNET_LEN, Header},
@@ -168,6 +168,8 @@ pub struct HostTables {
     epochs: Vec<EpochCell>,
     cache: RefCell<Vec<CacheSet>>,
     pub service_live: LiveCell,
+    service_rate: RateCell,
+    pub source_rates: RefCell<HashMap<SourceNet, &'static RateCell>>,
     pub server_live: Vec<LiveCell>,
     pub counters: RefCell<HashMap<Reason, u64>>,
     pub traffic: RefCell<Traffic>,
@@ -194,6 +196,8 @@ impl HostTables {
             epochs: (0..=config.epoch_mask).map(|_| EpochCell::new(EpochLine::default())).collect(),
             cache: RefCell::new(vec![EMPTY_SET; config.cache_mask as usize + 1]),
             service_live: LiveCell::new(Live::default()),
+            service_rate: RateCell::new(Rate::default()),
+            source_rates: RefCell::default(),
             server_live: reals.iter().map(|_| LiveCell::new(Live::default())).collect(),
             counters: RefCell::default(),
             traffic: RefCell::default(),
@@ -316,6 +320,19 @@ impl Tables for HostTables {
         work: impl FnOnce(&mut CacheSet) -> R,
     ) -> Option<R> {
         self.cache.borrow_mut().get_mut((hash as u32 & config.cache_mask) as usize).map(work)
+    }
+
+    fn service_rate(&self, index: u32) -> Option<&RateCell> {
+        (index == 0).then_some(&self.service_rate)
+    }
+
+    fn source_rate(&self, net: &SourceNet) -> Option<&RateCell> {
+        self.source_rates.borrow().get(net).copied()
+    }
+
+    fn set_source_rate(&self, net: &SourceNet, rate: &Rate) {
+        let cell = Box::leak(Box::new(RateCell::new(*rate)));
+        self.source_rates.borrow_mut().insert(*net, cell);
     }
 
     fn service_live(&self, index: u32) -> Option<&LiveCell> {

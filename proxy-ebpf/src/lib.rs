@@ -32,6 +32,7 @@ pub mod open;
 pub mod parse;
 pub mod ports;
 pub mod process;
+pub mod rate;
 pub mod rewrite;
 pub mod select;
 pub mod source;

@@ -2,7 +2,7 @@
 
 use proxy_common::{
     Config, FlowEntry, FlowKey, FlowState, Port, Reason, SERVICE_DIRECT, SERVICE_FULLNAT,
-    SERVICE_SOURCES, SERVICE_TUNNEL, SERVICE_UP, ServiceEntry, VipEntry,
+    SERVICE_SOURCES, SERVICE_TUNNEL, SERVICE_UP, ServiceEntry, SourceNet, VipEntry,
 };
 
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
     parse::Segment,
     ports,
     process::Family,
+    rate,
     rewrite::{self, Rewrite},
     select::{self, Choice},
     source,
@@ -42,6 +43,12 @@ pub fn open<F: Frame, T: Tables, A: Family>(
         && let Some(verdict) = source::refuses(tables, index, &segment.key.src, &mut scratch.source)
     {
         return verdict;
+    }
+    if service.rate | service.source_rate != 0 {
+        scratch.source.net = SourceNet { service: index, addr: segment.key.src };
+        if let Some(verdict) = rate::refuses(tables, service, index, &scratch.source.net) {
+            return verdict;
+        }
     }
     if rewrite::ttl_spent(config, segment.ttl) {
         return refuse(tables, index, Reason::TtlExpired);

@@ -1,12 +1,12 @@
 //! Access to the maps: the kernel's, or the host tests' own.
 
 use proxy_common::{
-    CacheSet, Config, FlowEntry, FlowEvent, FlowKey, FragmentEntry, FragmentKey, RealEntry, Reason,
-    ServiceEntry, Slot, SourceKey, SourceRuling, Traffic, VipEntry, VipKey,
+    CacheSet, Config, FlowEntry, FlowEvent, FlowKey, FragmentEntry, FragmentKey, Rate, RealEntry,
+    Reason, ServiceEntry, Slot, SourceKey, SourceNet, SourceRuling, Traffic, VipEntry, VipKey,
 };
 
 use crate::{
-    cell::{EpochCell, FlowCell, LiveCell},
+    cell::{EpochCell, FlowCell, LiveCell, RateCell},
     frame::Hop,
     headers::Ports,
     rewrite::Rewrite,
@@ -104,6 +104,10 @@ pub trait Tables {
         work: impl FnOnce(&mut CacheSet) -> R,
     ) -> Option<R>;
 
+    fn service_rate(&self, index: u32) -> Option<&RateCell>;
+    fn source_rate(&self, net: &SourceNet) -> Option<&RateCell>;
+    /// Begins to count a client, perhaps instead of another one.
+    fn set_source_rate(&self, net: &SourceNet, rate: &Rate);
     fn service_live(&self, index: u32) -> Option<&LiveCell>;
     fn server_live(&self, index: u32) -> Option<&LiveCell>;
     fn count(&self, reason: Reason);

@@ -187,6 +187,8 @@ fn service(name: &str, vip: SocketAddr) -> ServiceSpec {
         retries: 0,
         responses: 0,
         log: true,
+        rate: 0,
+        source_rate: None,
         sources: None,
         servers: servers.collect(),
         all_backups: false,

@@ -10,13 +10,13 @@ use aya_ebpf::{
     maps::lpm_trie::Key,
 };
 use proxy_common::{
-    CacheSet, Config, FlowEntry, FlowEvent, FlowKey, FragmentEntry, FragmentKey, RING_SLOTS,
+    CacheSet, Config, FlowEntry, FlowEvent, FlowKey, FragmentEntry, FragmentKey, RING_SLOTS, Rate,
     RealEntry, Reason, ServiceEntry, Slot, SourceKey, SourceNet, SourceRuling, Traffic, VipEntry,
     VipKey,
 };
 use proxy_ebpf::{
     InsertError, Tables,
-    cell::{EpochCell, FlowCell, LiveCell},
+    cell::{EpochCell, FlowCell, LiveCell, RateCell},
 };
 
 use crate::maps;
@@ -139,6 +139,22 @@ impl Tables for Kernel {
         let cpu = unsafe { bpf_get_smp_processor_id() };
         let set = region(cpu, config.cache_mask).wrapping_add(hash as u32 & config.cache_mask);
         own(maps::CACHE.get_ptr_mut(set)).map(work)
+    }
+
+    #[inline(always)]
+    fn service_rate(&self, index: u32) -> Option<&RateCell> {
+        value(maps::SVC_RATES.get_ptr(index).map(<*const _>::cast))
+    }
+
+    #[inline(always)]
+    fn source_rate(&self, net: &SourceNet) -> Option<&RateCell> {
+        value(maps::SRC_RATES.get_ptr(net).map(<*const _>::cast))
+    }
+
+    #[inline(always)]
+    fn set_source_rate(&self, net: &SourceNet, rate: &Rate) {
+        // Without room the client is not limited.
+        let _ = maps::SRC_RATES.insert(net, rate, 0);
     }
 
     #[inline(always)]

@@ -7,7 +7,7 @@ use aya_ebpf::{
 };
 use proxy_common::{
     CacheSet, Config, CpuState, EpochLine, FlowEntry, FlowKey, FragmentEntry, FragmentKey, Live,
-    RULES_PER_SERVICE, RealEntry, Reason, Ring, ServiceEntry, Slot, SourceNet, SourceRuling,
+    RULES_PER_SERVICE, Rate, RealEntry, Reason, Ring, ServiceEntry, Slot, SourceNet, SourceRuling,
     Traffic, VipEntry, VipKey,
     maps::{PREFILTER_WORDS, default_size},
 };
@@ -64,6 +64,11 @@ pub(crate) static RULES: PerCpuArray<u64> =
 pub(crate) static SVC_LIVE: Array<Live> = Array::with_max_entries(default_size::SERVICES, 0);
 #[map]
 pub(crate) static SRV_LIVE: Array<Live> = Array::with_max_entries(default_size::REALS, 0);
+#[map]
+pub(crate) static SVC_RATES: Array<Rate> = Array::with_max_entries(default_size::SERVICES, 0);
+#[map]
+pub(crate) static SRC_RATES: LruHashMap<SourceNet, Rate> =
+    LruHashMap::with_max_entries(default_size::SOURCE_RATES, 0);
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(default_size::EVENTS, 0);
 

@@ -119,6 +119,15 @@ impl KernelPath {
     /// At least one is not; it has been printed.
     pub(crate) fn check_required(&self, decisions: &[Decision]) -> Result<(), ()> {
         let mut outcome = Ok(());
+        for decision in decisions.iter().filter(|decision| decision.limits_sources) {
+            let blocker = decision.blocker.as_ref().map(|blocker| blocker.reason.to_owned());
+            if let Some(obstacle) = blocker.or_else(|| self.obstacle(&decision.frontend)) {
+                messages::warning(format_args!(
+                    "'l4-source-rate' has no effect in frontend '{}', which the kernel does not carry: {obstacle}",
+                    decision.frontend
+                ));
+            }
+        }
         for decision in decisions.iter().filter(|decision| decision.required.is_some()) {
             if let Some(obstacle) = self.obstacle(&decision.frontend) {
                 messages::alert(format_args!(

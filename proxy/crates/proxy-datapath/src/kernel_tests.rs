@@ -109,6 +109,8 @@ fn service(name: &str, port: u16, hosts: &[u8]) -> ServiceSpec {
         retries: 0,
         responses: 0,
         log: true,
+        rate: 0,
+        source_rate: None,
         sources: None,
         servers: hosts.iter().map(|&h| server(&format!("s{h}"), h)).collect(),
         all_backups: false,

@@ -63,7 +63,7 @@ pub(crate) struct Sizes {
 }
 
 impl Sizes {
-    pub(crate) fn by_name(&self) -> [(&'static str, u32); 18] {
+    pub(crate) fn by_name(&self) -> [(&'static str, u32); 20] {
         [
             (names::VIPS, self.vips),
             (names::SERVICES, self.services),
@@ -81,6 +81,8 @@ impl Sizes {
             (names::RULES, self.services.saturating_mul(RULES_PER_SERVICE)),
             (names::SERVICE_LIVE, self.services),
             (names::SERVER_LIVE, self.servers),
+            (names::SERVICE_RATES, self.services),
+            (names::SOURCE_RATES, names::default_size::SOURCE_RATES),
             (names::EVENTS, self.events_bytes),
             (names::EPOCHS, names::default_size::EPOCHS),
         ]

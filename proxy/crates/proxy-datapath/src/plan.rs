@@ -55,6 +55,10 @@ pub struct PlannedService {
     pub responses: u8,
     /// See [`ServiceSpec::log`].
     pub log: bool,
+    /// See [`ServiceSpec::rate`].
+    pub rate: u32,
+    /// See [`ServiceSpec::source_rate`].
+    pub source_rate: Option<(u32, Duration)>,
     /// See [`ServiceSpec::sources`].
     pub sources: Option<Arc<SourcePolicy>>,
     /// See [`ServiceSpec::all_backups`].
@@ -290,6 +294,8 @@ fn plan_service(
         retries: spec.retries,
         responses: spec.responses,
         log: spec.log,
+        rate: spec.rate,
+        source_rate: spec.source_rate,
         sources: spec.sources.clone(),
         all_backups: spec.all_backups,
         servers,

@@ -42,6 +42,10 @@ pub struct ServiceSpec {
     pub responses: u8,
     /// Whether ended flows are reported as [`FlowEvent`](crate::FlowEvent)s.
     pub log: bool,
+    /// Most new flows in a second; 0 means no limit. Further ones are left to userspace.
+    pub rate: u32,
+    /// Most new flows of one client's address in a period of at least a millisecond; further ones are dropped.
+    pub source_rate: Option<(u32, Duration)>,
     /// Rules about clients' addresses; `None` lets all of them in.
     pub sources: Option<Arc<SourcePolicy>>,
     /// Servers in configuration order.

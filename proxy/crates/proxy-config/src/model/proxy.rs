@@ -224,6 +224,8 @@ pub struct Settings {
     pub http_send_name_header: Option<Spanned<String>>,
     pub l4: Option<Spanned<L4Policy>>,
     pub l4_mode: Option<Spanned<L4Mode>>,
+    /// `l4-source-rate`: new connections of one address in a period, and the period.
+    pub l4_source_rate: Option<Spanned<(u32, Duration)>>,
     /// `udp-responses`: so many datagrams of the server end a flow.
     pub udp_responses: Option<Spanned<u8>>,
     /// `log-format`: the text, to be compiled by `proxy-rules`. The later of this and [`Settings::log_option`] counts;

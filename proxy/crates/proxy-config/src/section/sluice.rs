@@ -1,5 +1,7 @@
 //! The words of Sluice's own: how the kernel carries proxies (docs/configuration.md).
 
+use std::time::Duration;
+
 use proxy_types::Spanned;
 
 use super::global_row::{Parse, global};
@@ -125,6 +127,28 @@ pub(super) const PROXY: &[Row<ParseProxy>] = &[
         |cx, p, args| {
             p.settings.l4_mode = Some(l4_mode(cx, args)?);
             Ok(())
+        },
+    ),
+    row(
+        "l4-source-rate",
+        On::DEF_FE,
+        "<number> [<period>]",
+        "Sluice",
+        "most new connections of one client in the kernel",
+        |cx, p, args| {
+            const LONGEST: Duration = Duration::from_secs(3600);
+            let number = args.number(cx, 1..=u32::MAX)?;
+            let mut period = Spanned::new(Duration::from_secs(1), number.span);
+            if args.peek().is_some() {
+                period = args.timer(cx)?;
+            }
+            if period.value < Duration::from_millis(1) || period.value > LONGEST {
+                let text = "a period is a millisecond at least and an hour at most";
+                return Err(args.wrong(cx, period.span, text));
+            }
+            p.settings.l4_source_rate =
+                Some(Spanned::new((number.value, period.value), number.span));
+            args.end(cx)
         },
     ),
     row(

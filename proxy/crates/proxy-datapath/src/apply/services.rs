@@ -74,6 +74,7 @@ impl Tables {
         let content = ring::build(service.plan.policy, &candidates, RING_CAPACITY);
         let before = service.entry;
         let up = before.flags & SERVICE_UP != 0;
+        let source_rate = service.plan.source_rate.unwrap_or_default();
         let mut entry = ServiceEntry {
             policy: policy(service.plan.policy),
             flags: service_flags(&service.plan),
@@ -81,6 +82,9 @@ impl Tables {
             responses: service.plan.responses,
             ring_len: content.len() as u32,
             max_connections: service.plan.maxconn,
+            rate: service.plan.rate,
+            source_rate: source_rate.0,
+            source_period_ms: u32::try_from(source_rate.1.as_millis()).unwrap_or(u32::MAX).max(1),
             ..before
         };
         let same_ring = up && content == service.ring && before.ring_len == entry.ring_len;

@@ -57,6 +57,8 @@ fn service(name: &str, vips: &[&str], servers: Vec<ServerSpec>) -> ServiceSpec {
         retries: 0,
         responses: 0,
         log: false,
+        rate: 0,
+        source_rate: None,
         sources: None,
         servers,
         all_backups: false,

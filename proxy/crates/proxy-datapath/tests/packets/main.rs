@@ -12,6 +12,7 @@ mod lifetime;
 mod mss;
 mod oneway;
 mod pass;
+mod rates;
 mod rules;
 mod translate;
 mod twin;
