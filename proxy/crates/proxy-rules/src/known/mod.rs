@@ -8,6 +8,25 @@ const CONVERTERS: &str = include_str!("converters.txt");
 const ACLS: &str = include_str!("acls.txt");
 const ACTIONS: &str = include_str!("actions.txt");
 
+const NO_ID: &str = "the TLS library does not tell identifiers of sessions";
+const NO_KEY: &str =
+    "the TLS library tells secrets to key logs only: see 'tune.ssl.keylog' and the traffic secrets";
+const NO_RANDOM: &str = "the TLS library does not tell the server's random number";
+const NO_FINISHED: &str =
+    "the TLS library does not tell the Finished messages that it is made of (RFC 5929, 3)";
+
+/// Why a name is not carried, where that is not for want of time.
+const WHY: [(&str, &str); 8] = [
+    ("ssl_bc_server_random", NO_RANDOM),
+    ("ssl_bc_session_id", NO_ID),
+    ("ssl_bc_session_key", NO_KEY),
+    ("ssl_bc_unique_id", NO_FINISHED),
+    ("ssl_fc_server_random", NO_RANDOM),
+    ("ssl_fc_session_id", NO_ID),
+    ("ssl_fc_session_key", NO_KEY),
+    ("ssl_fc_unique_id", NO_FINISHED),
+];
+
 /// A kind of name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -52,8 +71,13 @@ impl Kind {
     pub fn unknown(self, name: &str) -> Diagnostic {
         let noun = self.noun();
         if self.names().any(|n| n == name) {
-            return Diagnostic::alert(format!("{noun} '{name}' is not supported yet"))
-                .note(format!("HAProxy 3.5 has this {noun}; Sluice does not carry it"));
+            let why = WHY.iter().find(|(known, _)| *known == name).map(|(_, why)| *why);
+            return Diagnostic::alert(format!("{noun} '{name}' is not supported yet")).note(
+                match why {
+                    Some(why) => why.to_owned(),
+                    None => format!("HAProxy 3.5 has this {noun}; Sluice does not carry it"),
+                },
+            );
         }
         Diagnostic::alert(format!("unknown {noun} '{name}'"))
             .did_you_mean(text::nearest(name, self.names()))
