@@ -682,3 +682,37 @@ fn peaks_may_be_left_out() -> Result<()> {
     }
     Ok(())
 }
+
+/// Counters outlive the process, by guid.
+#[test]
+fn counters_may_begin_with_those_of_another_process() -> Result<()> {
+    if peer() == Peer::Haproxy {
+        // It came with 3.0, in a form of its own.
+        return Ok(());
+    }
+    let files = tests::sluice::Files::new()?;
+    let text = |address: SocketAddr, global: &str| {
+        let section = web(address, "guid web:1");
+        let bind = format!("bind {address}");
+        let section = section.replace(&bind, &format!("{bind} guid-prefix l"));
+        format!("global\n    {global}\n{section}")
+    };
+    let address = loopback()?;
+    let first = Sluice::config(text(address, "")).start()?;
+    for _ in 0..3 {
+        get(address, "/")?;
+    }
+    let dump = first.stats().command("dump stats-file")?;
+    assert!(dump.starts_with("# sluice stats-file 1\nfrontend web:1 "), "{dump}");
+    assert!(dump.contains("\nlistener l-0 "), "{dump}");
+    let path = files.write("stats", &format!("{dump}\nserver gone:1 sess_tot=5\n"))?;
+    let address = loopback()?;
+    let second =
+        Sluice::config(text(address, &format!("stats-file {}", path.display()))).start()?;
+    assert_eq!(second.stats().count("web", "FRONTEND", "req_tot")?, 3);
+    get(address, "/")?;
+    assert_eq!(second.stats().count("web", "FRONTEND", "req_tot")?, 4);
+    second.stats().quiet("clear counters all")?;
+    assert_eq!(second.stats().count("web", "FRONTEND", "req_tot")?, 0);
+    Ok(())
+}

@@ -16,6 +16,7 @@ mod rules;
 mod saved;
 pub(crate) mod state;
 pub(crate) mod stats;
+pub(crate) mod stats_file;
 pub(crate) mod tls;
 pub(crate) mod transport;
 pub(crate) mod workshop;
@@ -143,6 +144,7 @@ pub(crate) fn build(args: &Args, loaded: &Loaded) -> (Option<Assembled>, Diagnos
     };
     if let Some(registry) = &registry {
         overrides.saved.apply(registry);
+        stats_file::preload(&loaded.config, registry, &mut diagnostics);
     }
     let global_vars = rules.global_vars(&loaded.config, &mut diagnostics);
     let mut process_log = None;

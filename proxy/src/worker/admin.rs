@@ -5,6 +5,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
+use proxy_admin::stats_file::Identified;
 use proxy_admin::{
     AcmeRow, Admin, CliSocket, L4Filter, L4Flow, L4Row, L4View, Later, Level, ProcessFacts,
     ProcessView, SessionInfo, SessionOptions,
@@ -30,7 +31,7 @@ use super::loading::Loaded;
 use super::ocsp::Updater;
 use super::show;
 use super::threads::Job;
-use crate::assemble::stats;
+use crate::assemble::{stats, stats_file};
 use crate::messages;
 
 /// `stats timeout` (configuration manual, 3.1).
@@ -150,6 +151,13 @@ impl ProcessView for View {
     fn update_ocsp(&self, job: live::Job) -> Later<Option<Course>> {
         let updater = self.updater.clone();
         Box::pin(async move { Some(updater.update(&job).await) })
+    }
+
+    fn identified(&self) -> Vec<Identified> {
+        let registry = self.control.upgrade().map(|control| control.registry.clone());
+        registry.map_or_else(Vec::new, |registry| {
+            stats_file::identified(&self.fixed.loaded.config, &registry)
+        })
     }
 
     fn cli_sockets(&self) -> Vec<CliSocket> {

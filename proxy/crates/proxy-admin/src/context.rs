@@ -2,6 +2,7 @@
 
 use crate::Level;
 use crate::builder::Builder;
+use crate::stats_file::Identified;
 use proxy_names::Names;
 use proxy_rules::sample::context::Shared;
 use proxy_state::{Now, Registry};
@@ -147,6 +148,11 @@ pub trait ProcessView {
 
     /// What was logged while starting, as it was printed.
     fn startup_logs(&self) -> String;
+
+    /// What has a guid.
+    fn identified(&self) -> Vec<Identified> {
+        Vec::new()
+    }
 
     fn cli_sockets(&self) -> Vec<CliSocket>;
 

@@ -8,6 +8,7 @@
 //! | [`lookup`] | the table of commands: look-up, help, suggestions |
 //! | [`cli`] | the commands, one file per family |
 //! | [`stats`] | columns of `show stat`, fields of `show info`, their CSV, typed and JSON forms |
+//! | [`stats_file`] | counters that outlive the process |
 //! | [`context`] | what commands work on, and what they ask of the worker |
 //! | [`outside`] | what statistics have from outside the registry |
 //! | [`metrics`] | the metrics for Prometheus |
@@ -32,6 +33,7 @@ pub mod page;
 pub mod session;
 pub mod session_state;
 pub mod stats;
+pub mod stats_file;
 #[cfg(test)]
 mod tests;
 pub mod words;

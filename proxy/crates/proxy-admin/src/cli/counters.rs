@@ -1,8 +1,9 @@
-//! `clear counters`.
+//! `clear counters`, `dump stats-file`.
 
 use super::named::server;
 use crate::Level;
 use crate::command::{Answer, Call, Command, Reply};
+use crate::stats_file;
 
 /// `clear counters`: the highest values only.
 fn clear_max(call: &mut Call<'_>) -> Answer {
@@ -28,7 +29,19 @@ fn clear_one(call: &mut Call<'_>) -> Answer {
     Ok(Reply::done())
 }
 
+fn dump_stats_file(call: &mut Call<'_>) -> Answer {
+    let identified = call.admin.process.identified();
+    Ok(Reply::Text(stats_file::dump(&call.admin.registry, &identified)))
+}
+
 pub(super) static COMMANDS: &[Command] = &[
+    Command::new(
+        &["dump", "stats-file"],
+        "",
+        "dump counters for a stats-file",
+        Level::User,
+        dump_stats_file,
+    ),
     Command {
         words: &["clear", "counters"],
         usage: "",

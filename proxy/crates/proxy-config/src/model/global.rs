@@ -34,6 +34,8 @@ pub struct Global {
     pub daemon: Option<Span>,
     /// Where threads run.
     pub cpus: Cpus,
+    /// Counters to begin with.
+    pub stats_file: Option<Spanned<String>>,
     /// Hashes names in answers of the runtime API; 0 is none.
     pub anonkey: Option<Spanned<u32>>,
     pub close_spread_time: Option<Spanned<CloseSpread>>,

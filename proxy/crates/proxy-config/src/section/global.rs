@@ -28,12 +28,7 @@ pub(crate) const GLOBAL: Table<Parse> = &[
         removed("nbproc", "2.5", "use 'nbthread'"),
         removed("debug", "2.0", "use the command line argument '-d'"),
     ],
-    &not_yet(
-        On::HERE,
-        "3.1",
-        "process",
-        ["shm-stats-file", "shm-stats-file-max-objects", "stats-file"],
-    ),
+    &not_yet(On::HERE, "3.1", "process", ["shm-stats-file", "shm-stats-file-max-objects"]),
     &not_yet(
         On::HERE,
         "3.2",
@@ -118,6 +113,10 @@ const PROCESS: &[Row<Parse>] = &[
             args.end(cx)
         },
     ),
+    global("stats-file", "<path>", "3.1", "counters to begin with", |cx, g, args| {
+        g.stats_file = Some(last_string(cx, args, "the path of a file")?);
+        Ok(())
+    }),
     global("chroot", "<dir>", "3.1", "changes the root directory", |cx, g, args| {
         g.chroot = Some(last_string(cx, args, "a directory")?);
         Ok(())

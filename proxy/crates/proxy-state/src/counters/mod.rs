@@ -116,17 +116,34 @@ impl<T: CounterSet> Counted<T> {
             .fold(field(&self.external).get(), |sum, shard| sum.wrapping_add(field(shard).get()))
     }
 
+    /// Every counter with its value since the last [`Counted::clear`].
+    pub fn totals(&self) -> Vec<(&'static str, u64)> {
+        let sums = self.sums().into_iter().zip(self.base.fields());
+        sums.map(|(sum, (name, base))| (name, sum.wrapping_sub(base.get()))).collect()
+    }
+
+    /// Adds what an earlier process counted; false when there is no counter of this name.
+    pub fn preload(&self, name: &str, value: u64) -> bool {
+        let base = self.base.fields().find(|(known, _)| *known == name);
+        // What is taken away when values are read may be less than nothing.
+        base.map(|(_, base)| base.set(base.get().wrapping_sub(value))).is_some()
+    }
+
     /// Makes every counter read as zero.
     pub fn clear(&self) {
+        for (sum, (_, base)) in self.sums().into_iter().zip(self.base.fields()) {
+            base.set(sum);
+        }
+    }
+
+    fn sums(&self) -> Vec<u64> {
         let mut sums: Vec<u64> = self.external.fields().map(|(_, c)| c.get()).collect();
         for shard in self.shards.iter() {
             for (sum, (_, counter)) in sums.iter_mut().zip(shard.fields()) {
                 *sum = sum.wrapping_add(counter.get());
             }
         }
-        for (sum, (_, base)) in sums.into_iter().zip(self.base.fields()) {
-            base.set(sum);
-        }
+        sums
     }
 }
 
