@@ -153,7 +153,8 @@ impl Listeners {
                 }
             }
             for bind in &forward.dgram_binds {
-                let options = options(&forward.proxy, bind, None, context.no_reuse_port);
+                let mut options = options(&forward.proxy, bind, None, context.no_reuse_port);
+                options.buffers = datagram_buffers(&config.global.tune);
                 for (addr, _) in addresses(bind, context.overrides) {
                     let ListenAddr::Sock(SockAddr::Inet(addr)) = addr else { continue };
                     match listener::bind_datagram(addr, &options, inherited) {
@@ -299,6 +300,14 @@ fn client_buffers(tune: &Tune) -> Buffers {
         receive: tune.rcvbuf_client.map(|bytes| bytes.value),
         send: tune.sndbuf_client.map(|bytes| bytes.value),
         unsent: tune.notsent_lowat_client.map(|bytes| bytes.value),
+    }
+}
+
+fn datagram_buffers(tune: &Tune) -> Buffers {
+    Buffers {
+        receive: tune.rcvbuf_frontend.map(|bytes| bytes.value),
+        send: tune.sndbuf_frontend.map(|bytes| bytes.value),
+        unsent: None,
     }
 }
 

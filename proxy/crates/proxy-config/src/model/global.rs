@@ -258,6 +258,10 @@ pub struct Tune {
     pub pipesize: Option<Spanned<u32>>,
     /// `tune.rcvbuf.client`, in bytes: SO_RCVBUF of client connections.
     pub rcvbuf_client: Option<Spanned<u32>>,
+    /// `tune.rcvbuf.frontend`: SO_RCVBUF of `dgram-bind` sockets.
+    pub rcvbuf_frontend: Option<Spanned<u32>>,
+    /// `tune.sndbuf.frontend`: their SO_SNDBUF.
+    pub sndbuf_frontend: Option<Spanned<u32>>,
     /// `tune.rcvbuf.server`.
     pub rcvbuf_server: Option<Spanned<u32>>,
     /// `tune.sndbuf.client`, in bytes: SO_SNDBUF of client connections.

@@ -35,9 +35,7 @@ pub(crate) const GLOBAL: Table<Parse> = &[
         "limits",
         [
             "tune.rcvbuf.backend",
-            "tune.rcvbuf.frontend",
             "tune.sndbuf.backend",
-            "tune.sndbuf.frontend",
             "tune.vars.check-max-size",
             "tune.vars.global-max-size",
             "tune.vars.proc-max-size",

@@ -431,6 +431,13 @@ pub(super) const TUNING: &[Row<Parse>] = &[
         |cx, g, args| buffer(cx, args, 1, |t| &mut t.rcvbuf_client, g),
     ),
     global(
+        "tune.rcvbuf.frontend",
+        "<size>",
+        "3.2",
+        "receive buffer of sockets that take datagrams",
+        |cx, g, args| buffer(cx, args, 1, |t| &mut t.rcvbuf_frontend, g),
+    ),
+    global(
         "tune.rcvbuf.server",
         "<size>",
         "3.2",
@@ -443,6 +450,13 @@ pub(super) const TUNING: &[Row<Parse>] = &[
         "3.2",
         "send buffer of client sockets",
         |cx, g, args| buffer(cx, args, 1, |t| &mut t.sndbuf_client, g),
+    ),
+    global(
+        "tune.sndbuf.frontend",
+        "<size>",
+        "3.2",
+        "send buffer of sockets that take datagrams",
+        |cx, g, args| buffer(cx, args, 1, |t| &mut t.sndbuf_frontend, g),
     ),
     global(
         "tune.sndbuf.server",

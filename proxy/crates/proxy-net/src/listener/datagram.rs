@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, UdpSocket};
 
 use proxy_types::SockAddr;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::{BindError, BindStep, Identity, Inherited, ListenOptions, SocketKind};
 use crate::netns;
@@ -48,6 +48,9 @@ pub fn bind_datagram(
         let bound = socket.bind_device(Some(name.as_bytes()));
         bound.map_err(|e| error(BindStep::Interface(name.clone()), e))?;
     }
+    o.buffers
+        .apply(&SockRef::from(&socket))
+        .map_err(|e| error(BindStep::Option("tune.rcvbuf.frontend or tune.sndbuf.frontend"), e))?;
     socket.bind(&addr.into()).map_err(|e| error(BindStep::Bind, e))?;
     Ok(DatagramSocket { identity, socket: socket.into() })
 }
@@ -55,6 +58,7 @@ pub fn bind_datagram(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sockopt::Buffers;
 
     #[test]
     fn what_waits_in_a_socket_is_handed_over() {
@@ -70,5 +74,17 @@ mod tests {
         let new = bind_datagram(free, &options, &mut inherited).unwrap();
         let mut buffer = [0; 10];
         assert_eq!(new.socket.recv(&mut buffer).unwrap(), 5);
+    }
+
+    #[test]
+    fn buffers_are_as_asked_for() {
+        let buffers = Buffers { receive: Some(65_536), send: Some(32_768), unsent: None };
+        let options = ListenOptions { buffers, ..ListenOptions::default() };
+        let bound = bind_datagram("127.0.0.1:0".parse().unwrap(), &options, &mut Inherited::none());
+        let socket = bound.unwrap().socket;
+        let socket = SockRef::from(&socket);
+        // The kernel doubles what is asked for.
+        assert_eq!(socket.recv_buffer_size().unwrap(), 131_072);
+        assert_eq!(socket.send_buffer_size().unwrap(), 65_536);
     }
 }
