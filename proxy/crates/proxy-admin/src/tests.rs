@@ -294,7 +294,8 @@ fn stat_lines_are_those_of_haproxy() {
         let seen: String = line.split_inclusive(',').take(103).collect();
         assert_eq!(seen, row, "{name}");
     }
-    assert!(answer.lines().all(|l| l.is_empty() || l.ends_with(",-,")));
+    // Columns of the modules stand behind the mark.
+    assert!(answer.lines().all(|l| l.is_empty() || l.contains(",-,")));
 }
 
 #[test]
