@@ -16,7 +16,6 @@ use proxy_rules::pattern::PatternLists;
 use proxy_state::frontend::FrontendState;
 use proxy_state::{Now, Registry};
 use proxy_stream::log::Sink;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::acme::Acme;
 use super::admin;
@@ -26,6 +25,7 @@ use super::handover::{self, Estate};
 use super::l4::{self, KernelPath};
 use super::link::{Link, Request};
 use super::listen::Listeners;
+use super::signals::{Signals, heard};
 use super::threads::Jobs;
 use crate::messages;
 
@@ -105,7 +105,7 @@ impl Control {
     }
 
     /// Runs until the worker is to end.
-    pub(crate) async fn run(self: &Rc<Self>, link: Option<Rc<Link>>) -> End {
+    pub(crate) async fn run(self: &Rc<Self>, link: Option<Rc<Link>>, signals: Signals) -> End {
         if let Some(link) = &link {
             let _ = self.link.set(link.clone());
         }
@@ -124,26 +124,16 @@ impl Control {
             }
         };
         tokio::select! {
-            end = self.clone().obey_signals() => end,
+            end = self.clone().obey(signals) => end,
             () = master => End::Orphaned,
         }
     }
 
     /// SIGUSR1 drains, SIGTERM and SIGINT end at once, SIGTTOU and SIGTTIN pause and resume listeners,
     /// SIGHUP tells the state of every server; others do nothing (management manual, 4).
-    async fn obey_signals(self: Rc<Self>) -> End {
-        let open = |kind| signal(kind).ok();
-        let (mut usr1, mut term, mut int) = (
-            open(SignalKind::user_defined1()),
-            open(SignalKind::terminate()),
-            open(SignalKind::interrupt()),
-        );
-        let (mut hup, mut ttou, mut ttin, mut quiet) = (
-            open(SignalKind::hangup()),
-            open(SignalKind::from_raw(libc::SIGTTOU)),
-            open(SignalKind::from_raw(libc::SIGTTIN)),
-            [open(SignalKind::user_defined2()), open(SignalKind::quit())],
-        );
+    async fn obey(self: Rc<Self>, signals: Signals) -> End {
+        let Signals { mut usr1, mut term, mut int, mut hup, mut ttou, mut ttin, mut quiet } =
+            signals;
         let mut draining = false;
         loop {
             let [usr2, quit] = &mut quiet;
@@ -410,17 +400,5 @@ impl Estate for Control {
 
     fn take_kernel_path_back(&self) {
         self.kernel.take_back();
-    }
-}
-
-/// Resolves when the signal comes; never, when it could not be registered.
-async fn heard(signal: &mut Option<tokio::signal::unix::Signal>) {
-    match signal {
-        Some(signal) => {
-            if signal.recv().await.is_none() {
-                std::future::pending::<()>().await;
-            }
-        }
-        None => std::future::pending().await,
     }
 }

@@ -24,6 +24,7 @@ mod ocsp;
 mod peers;
 pub(crate) mod serve;
 mod show;
+mod signals;
 mod sources;
 mod start;
 mod threads;

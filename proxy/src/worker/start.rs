@@ -43,6 +43,7 @@ use super::logs;
 use super::mail::Mail;
 use super::names;
 use super::ocsp::Updater;
+use super::signals::Signals;
 use super::sources::SourceRules;
 use super::threads::{self, Common, Port};
 use super::{Ready, listen::local, peers};
@@ -309,6 +310,10 @@ fn start(
         .enable_all()
         .build()
         .map_err(|error| messages::alert(format_args!("cannot start the runtime: {error}")))?;
+    let signals = {
+        let _within = runtime.enter();
+        Signals::listen()
+    };
     let checked = env.clone();
     let common = Common {
         env,
@@ -367,7 +372,7 @@ fn start(
             mail,
         );
         say_ready(args, link.as_deref(), predecessor, launcher, &rings);
-        Ok(control.run(link).await)
+        Ok(control.run(link, signals).await)
     })?;
     control.finish(end);
     for handle in handles {
