@@ -11,15 +11,8 @@ use tests::net::loopback;
 use tests::peer::Syslog;
 use tests::peer::acme::{AcmeServer, Asked};
 use tests::peer::dns::DnsServer;
+use tests::sluice::DEFAULTS;
 use tests::{PATIENCE, Sluice, eventually};
-
-const DEFAULTS: &str = "
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 20s
-    timeout server 20s
-";
 
 /// Looks at a frontend for the answer to a challenge, as authorities do.
 fn over_http(front: SocketAddr) -> impl Fn(&Asked) -> Result<(), String> + Send + Sync {

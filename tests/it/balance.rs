@@ -5,9 +5,9 @@ use std::process::Command;
 
 use anyhow::Result;
 use tests::client::Client;
-use tests::net::free_port;
+use tests::net::loopback;
 use tests::peer::HttpServer;
-use tests::sluice::{Files, Peer, peer};
+use tests::sluice::{DEFAULTS, Files, Peer, peer};
 use tests::{PATIENCE, Program, Sluice, eventually};
 
 const SERVERS: usize = 3;
@@ -22,11 +22,7 @@ fn config(address: SocketAddr, balance: &str, servers: &[HttpServer]) -> String 
         })
         .collect();
     format!(
-        "defaults
-    mode http
-    timeout connect 5s
-    timeout client 20s
-    timeout server 20s
+        "{DEFAULTS}
 listen web
     bind {address}
     {}
@@ -54,11 +50,11 @@ fn check(balance: &str, request: impl Fn(usize) -> String) -> Result<()> {
         (1..=SERVERS).map(|n| HttpServer::start(&format!("s{n}"))).collect::<Result<Vec<_>>>()?;
     let requests: Vec<String> = (0..40).map(request).collect();
 
-    let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let address = loopback()?;
     let _sluice = Sluice::config(config(address, balance, &servers)).start()?;
     let ours = servers_of(address, &requests)?;
 
-    let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let address = loopback()?;
     let files = Files::new()?;
     let file = files.write("haproxy.cfg", &config(address, balance, &servers))?;
     let haproxy = Program::start("haproxy", Command::new(HAPROXY).args(["-db", "-f"]).arg(&file))?;
@@ -113,7 +109,7 @@ fn first_fills_one_server_after_the_other() -> Result<()> {
         return Ok(());
     }
     let servers = [HttpServer::start("s1")?, HttpServer::start("s2")?];
-    let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let address = loopback()?;
     let _sluice = Sluice::config(config(address, "balance first", &servers)).start()?;
     let requests: Vec<String> = (0..5).map(|n| get(&format!("/{n}"))).collect();
     assert_eq!(servers_of(address, &requests)?, ["s1"; 5]);

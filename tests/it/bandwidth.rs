@@ -7,13 +7,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use tests::Sluice;
 use tests::client::{self, Client};
-use tests::net::free_port;
+use tests::net::loopback;
 use tests::peer::{HttpServer, ScriptServer};
 use tests::sluice::{Peer, peer};
-
-fn local() -> Result<SocketAddr> {
-    Ok(SocketAddr::from(([127, 0, 0, 1], free_port()?)))
-}
 
 /// HAProxy 2.6 knows none of it.
 fn here() -> bool {
@@ -56,7 +52,7 @@ fn streams_have_limits_of_their_own() -> Result<()> {
     if !here() {
         return Ok(());
     }
-    let (address, server) = (local()?, HttpServer::start("s1")?);
+    let (address, server) = (loopback()?, HttpServer::start("s1")?);
     let lines = "filter bwlim-out down default-limit 20000 default-period 1s
     filter bwlim-in up default-limit 20000 default-period 1s min-size 1000
     http-request set-bandwidth-limit down if { path_beg /bytes/60000 /chunked /until-close }
@@ -90,7 +86,7 @@ fn streams_share_the_limit_of_their_key() -> Result<()> {
     if !here() {
         return Ok(());
     }
-    let (address, server) = (local()?, HttpServer::start("s1")?);
+    let (address, server) = (loopback()?, HttpServer::start("s1")?);
     let lines = "filter bwlim-out all limit 30000 key src table shared
     http-request set-bandwidth-limit all";
     let _sluice = Sluice::config(http(address, server.address(), lines)).start()?;
@@ -109,7 +105,7 @@ fn connections_without_messages_are_limited_too() -> Result<()> {
     if !here() {
         return Ok(());
     }
-    let address = local()?;
+    let address = loopback()?;
     let server = ScriptServer::start(|mut socket| {
         use std::io::Write;
         let _ = socket.write_all(&vec![b'x'; 60_000]);

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result};
 use tests::client::{Client, Response};
-use tests::net::free_port;
+use tests::net::loopback;
 use tests::peer::{ScriptServer, Syslog};
-use tests::sluice::{Peer, peer};
+use tests::sluice::{DEFAULTS, Peer, peer};
 use tests::tools::curl;
 use tests::{PATIENCE, Sluice};
 
@@ -58,14 +58,10 @@ impl Origin {
 }
 
 fn proxy(origin: &Origin, cache: &str, lines: &str) -> Result<(Sluice, SocketAddr)> {
-    let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let address = loopback()?;
     let config = format!(
         "
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 20s
-    timeout server 20s
+{DEFAULTS}
 listen web
     bind {address}
     http-request cache-use store

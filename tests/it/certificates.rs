@@ -11,7 +11,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme};
 use tests::net::loopback;
-use tests::sluice::Files;
+use tests::sluice::{DEFAULTS, Files};
 use tests::{PATIENCE, Sluice};
 
 const COUNT: usize = 1000;
@@ -102,11 +102,7 @@ fn a_thousand_certificates_change_under_load_without_a_failed_handshake() -> Res
     }
     let address = loopback()?;
     let text = format!(
-        "defaults
-    mode http
-    timeout connect 5s
-    timeout client 20s
-    timeout server 20s
+        "{DEFAULTS}
 frontend web
     bind {address} ssl crt {} strict-sni
     http-request return status 200

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tests::certificates::Authority;
 use tests::client::get;
-use tests::net::free_port;
+use tests::net::{free_port, loopback};
 use tests::peer::ScriptServer;
 use tests::sluice::{Peer, peer};
 use tests::{PATIENCE, Sluice, eventually};
@@ -266,7 +266,7 @@ fn requests_are_sent_as_the_rules_have_them() -> Result<()> {
 #[test]
 fn traffic_takes_a_server_down_and_trackers_follow() -> Result<()> {
     let server = http("HTTP/1.1 500 Oops\r\ncontent-length: 0\r\n\r\n")?;
-    let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let address = loopback()?;
     let config = format!(
         "defaults
     mode http
@@ -386,8 +386,8 @@ backend other
 fn checks_begin_as_their_lines_and_rules_say() -> Result<()> {
     let ca = Authority::new()?;
     let crt = ca.issue("a.pem", "a.test", 30)?;
-    let tls = SocketAddr::from(([127, 0, 0, 1], free_port()?));
-    let proxied = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let tls = loopback()?;
+    let proxied = loopback()?;
     let config = format!(
         "defaults
     mode http
@@ -487,8 +487,8 @@ fn a_socks4_proxy_stands_on_the_way() -> Result<()> {
     assert!(asked.len() >= 2 && asked.iter().all(|request| *request == expected), "{asked:?}");
     asked.clear();
     drop(asked);
-    let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
-    let denied = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let address = loopback()?;
+    let denied = loopback()?;
     let config = format!(
         "defaults
     mode http

@@ -2,14 +2,14 @@
 
 use anyhow::Result;
 use tests::client::get;
-use tests::net::free_port;
+use tests::net::loopback;
 use tests::peer::HttpServer;
 use tests::sluice::{Peer, peer};
 use tests::{PATIENCE, Sluice, eventually};
 
 fn start() -> Result<(Sluice, std::net::SocketAddr, HttpServer)> {
     let server = HttpServer::start("s1")?;
-    let address = std::net::SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let address = loopback()?;
     let config = format!(
         "
 defaults
@@ -198,7 +198,7 @@ fn streams_are_shown_and_ended() -> Result<()> {
 #[test]
 fn a_tcp_connection_is_ended_by_command() -> Result<()> {
     let server = HttpServer::start("s1")?;
-    let address = std::net::SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let address = loopback()?;
     let config = format!(
         "
 defaults

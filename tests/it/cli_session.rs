@@ -1,12 +1,10 @@
 //! One session of every command that HAProxy 2.6 has too, sent to both programs: the answers are the same, up to
 //! numbers, or the reason why they are not stands here.
 
-use std::net::SocketAddr;
-
 use anyhow::{Result, ensure};
 use tests::Sluice;
-use tests::net::free_port;
-use tests::sluice::{Files, Peer, peer};
+use tests::net::loopback;
+use tests::sluice::{DEFAULTS, Files, Peer, peer};
 
 /// How much of an answer has to be the same.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -150,14 +148,10 @@ const SESSION: &[(&str, Same)] = &[
 fn config(files: &Files) -> Result<String> {
     let map = files.write("keys.map", "key1 value1\nkey2 value2\n")?;
     let acl = files.write("networks.acl", "192.168.0.0/16\n")?;
-    let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let address = loopback()?;
     Ok(format!(
         "
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 20s
-    timeout server 20s
+{DEFAULTS}
 frontend web
     bind {address}
     maxconn 200

@@ -8,10 +8,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use tests::client::get;
-use tests::net::{free_port, is_root};
+use tests::net::{is_root, loopback};
 use tests::netns::run;
 use tests::peer::HttpServer;
-use tests::sluice::{Files, Peer, binary, peer, workspace};
+use tests::sluice::{DEFAULTS, Files, Peer, binary, peer, workspace};
 use tests::tools::curl;
 use tests::{NetNs, PATIENCE, Program, Sluice, eventually};
 
@@ -29,11 +29,7 @@ fn has(program: &str) -> bool {
 fn config(address: SocketAddr, server: &HttpServer) -> String {
     format!(
         "
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 20s
-    timeout server 20s
+{DEFAULTS}
 frontend entrance
     bind {address}
     http-request use-service prometheus-exporter if {{ path /metrics }}
@@ -52,7 +48,7 @@ fn hatop_shows_frontends_and_servers() -> Result<()> {
         return Ok(());
     }
     let server = HttpServer::start("s1")?;
-    let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let address = loopback()?;
     let sluice = Sluice::config(config(address, &server)).start()?;
     let output = sluice.files().path("hatop.out");
     let line = format!(
@@ -79,7 +75,7 @@ fn prometheus_scrapes_and_its_rules_load() -> Result<()> {
         return Ok(());
     }
     let server = HttpServer::start("s1")?;
-    let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let address = loopback()?;
     let _sluice = Sluice::config(config(address, &server)).start()?;
     let files = Files::new()?;
     let examples = workspace().join("examples");
@@ -91,7 +87,7 @@ fn prometheus_scrapes_and_its_rules_load() -> Result<()> {
     let text = format!("global:\n  scrape_interval: 1s\n{text}");
     let file = files.write("prometheus.yml", &text)?;
     run(Command::new("promtool").args(["check", "config"]).arg(&file))?;
-    let web = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let web = loopback()?;
     let mut command = Command::new("prometheus");
     command
         .arg(format!("--config.file={}", file.display()))
@@ -119,7 +115,7 @@ fn keepalived_asks_sluice_ctl() -> Result<()> {
         return Ok(());
     }
     let server = HttpServer::start("s1")?;
-    let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let address = loopback()?;
     let mut sluice = Sluice::config(config(address, &server)).start()?;
     let host = NetNs::new("vrrp")?;
     host.ip("link add uplink type veth peer name other")?;
@@ -199,7 +195,7 @@ fn metrics_are_what_promtool_wants() -> Result<()> {
         return Ok(());
     }
     let server = HttpServer::start("s1")?;
-    let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let address = loopback()?;
     let _sluice = Sluice::config(config(address, &server)).start()?;
     let text = get(address, "/metrics")?.text();
     let mut command = Command::new("promtool");

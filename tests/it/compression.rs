@@ -6,9 +6,9 @@ use std::sync::mpsc;
 
 use anyhow::{Context, Result};
 use tests::client::{Client, Response};
-use tests::net::free_port;
+use tests::net::loopback;
 use tests::peer::{HttpServer, ScriptServer, Syslog};
-use tests::sluice::{Peer, peer};
+use tests::sluice::{DEFAULTS, Peer, peer};
 use tests::{PATIENCE, Sluice, eventually};
 use zlib_rs::{Inflate, InflateFlush};
 
@@ -28,15 +28,11 @@ fn gunzip(packed: &[u8]) -> Result<Vec<u8>> {
 }
 
 fn proxy(global: &str, front: &str, back: &str) -> Result<(Sluice, SocketAddr)> {
-    let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let address = loopback()?;
     let config = format!(
         "
     {global}
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 20s
-    timeout server 20s
+{DEFAULTS}
 frontend web
     bind {address}
     {front}

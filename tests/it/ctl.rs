@@ -4,17 +4,13 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use tests::net::free_port;
-use tests::sluice::{Peer, binary, peer};
+use tests::sluice::{DEFAULTS, Peer, binary, peer};
 use tests::{PATIENCE, Sluice, eventually};
 
 fn start() -> Result<Sluice> {
     let config = format!(
         "
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 20s
-    timeout server 20s
+{DEFAULTS}
 frontend web
     bind 127.0.0.1:{}
     default_backend app

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
-use tests::net::free_port;
+use tests::net::loopback;
 use tests::peer::ScriptServer;
 use tests::program::Program;
 use tests::sluice::{Files, Peer, peer};
@@ -399,7 +399,7 @@ impl Side {
         let server = ScriptServer::start(move |stream| {
             let _ = answer(&stream, &shared);
         })?;
-        let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+        let address = loopback()?;
         let config = format!(
             "
 defaults

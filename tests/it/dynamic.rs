@@ -6,18 +6,16 @@ use anyhow::{Result, ensure};
 use tests::load::{Connections, Load};
 use tests::net::free_port;
 use tests::peer::HttpServer;
-use tests::sluice::{Peer, peer};
+use tests::sluice::{DEFAULTS, Peer, peer};
 use tests::wait::PATIENCE;
 use tests::{Client, Sluice, Stats, eventually};
 
 use crate::kernel::Scene;
 
-const DEFAULTS: &str = "defaults\n    mode http\n    timeout connect 5s\n    timeout client 20s\n    timeout server 20s\n";
-
 /// A frontend with a backend `app` that has this one server.
 fn web(port: u16, server: SocketAddr) -> String {
     format!(
-        "{DEFAULTS}frontend web\n    bind 127.0.0.1:{port}\n    default_backend app\n\
+        "{DEFAULTS}\nfrontend web\n    bind 127.0.0.1:{port}\n    default_backend app\n\
          backend app\n    balance roundrobin\n    server s1 {server}\n"
     )
 }
@@ -164,7 +162,7 @@ fn backends_come_and_go() -> Result<()> {
     let server = HttpServer::start("dynamic")?;
     let port = free_port()?;
     let config = format!(
-        "{DEFAULTS}frontend web\n    bind 127.0.0.1:{port}\n    use_backend %[req.hdr(x-be)]\n    default_backend app\n\
+        "{DEFAULTS}\nfrontend web\n    bind 127.0.0.1:{port}\n    use_backend %[req.hdr(x-be)]\n    default_backend app\n\
          backend app\n    http-request return status 200 hdr x-server app\n\
          defaults shape\n    mode http\n    timeout connect 5s\n    timeout server 20s\n    timeout check 2s\n\
          \x20   option httpchk GET /\n    http-response set-header x-shape %[be_name]\n    default-server inter 50ms rise 1\n"

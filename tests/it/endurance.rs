@@ -2,7 +2,6 @@
 //! `SLUICE_RELOADS=10000 SLUICE_KILLS=100 cargo test --release -p tests --test it endurance` takes them all.
 
 use std::fs;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -10,9 +9,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tests::client::get;
 use tests::load::{Connections, Load};
-use tests::net::free_port;
+use tests::net::loopback;
 use tests::peer::HttpServer;
-use tests::sluice::{Peer, peer};
+use tests::sluice::{DEFAULTS, Peer, peer};
 use tests::tools::process_tree;
 use tests::{PATIENCE, Sluice, eventually};
 
@@ -77,14 +76,10 @@ fn reloads_under_load_leave_nothing_behind() -> Result<()> {
     let (turns, long) = turns("SLUICE_RELOADS", 12);
     let rate = if long { 2000 } else { 400 };
     let server = HttpServer::start("s1")?;
-    let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let address = loopback()?;
     let config = format!(
         "
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 20s
-    timeout server 20s
+{DEFAULTS}
 listen web
     bind {address}
     server s1 {}
@@ -134,14 +129,10 @@ fn a_killed_worker_is_back_at_once() -> Result<()> {
     let (turns, long) = turns("SLUICE_KILLS", 6);
     // A worker of a debug build, beside other tests, takes its time.
     let limit = Duration::from_millis(if long { 200 } else { 3000 });
-    let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let address = loopback()?;
     let config = format!(
         "
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 20s
-    timeout server 20s
+{DEFAULTS}
 frontend web
     bind {address}
     http-request return status 200

@@ -5,8 +5,8 @@ use std::process::Command;
 
 use anyhow::Result;
 use tests::client::Client;
-use tests::net::free_port;
-use tests::sluice::{Files, Peer, peer};
+use tests::net::loopback;
+use tests::sluice::{DEFAULTS, Files, Peer, peer};
 use tests::{PATIENCE, Program, Sluice, eventually};
 
 const HAPROXY: &str = "/usr/sbin/haproxy";
@@ -151,11 +151,7 @@ fn config(address: SocketAddr) -> String {
         "global
     tune.http.maxhdr 1000
     tune.bufsize 65536
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 20s
-    timeout server 20s
+{DEFAULTS}
 frontend web
     bind {address}
     http-request set-var(txn.v) str(val)
@@ -178,11 +174,11 @@ fn the_same_as_haproxy() -> Result<()> {
     if peer() != Peer::Sluice {
         return Ok(());
     }
-    let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let address = loopback()?;
     let _sluice = Sluice::config(config(address)).start()?;
     let ours = values(address)?;
 
-    let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let address = loopback()?;
     let files = Files::new()?;
     let file = files.write("haproxy.cfg", &config(address))?;
     let haproxy = Program::start("haproxy", Command::new(HAPROXY).args(["-db", "-f"]).arg(&file))?;

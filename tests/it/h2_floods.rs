@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use tests::Sluice;
-use tests::net::free_port;
+use tests::net::loopback;
 use tests::peer::HttpServer;
-use tests::sluice::{Peer, peer};
+use tests::sluice::{DEFAULTS, Peer, peer};
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -94,15 +94,11 @@ struct Lab {
 impl Lab {
     fn start() -> Result<Self> {
         let server = HttpServer::start("s1")?;
-        let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+        let address = loopback()?;
         let config = format!(
             "global
     nbthread 1
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 20s
-    timeout server 20s
+{DEFAULTS}
 frontend web
     bind {address}
     default_backend s

@@ -8,9 +8,9 @@ use std::path::Path;
 use anyhow::Result;
 use nix::sys::signal::Signal;
 use tests::load::{Connections, Load};
-use tests::net::free_port;
+use tests::net::{free_port, loopback};
 use tests::peer::HttpServer;
-use tests::sluice::{Files, Peer};
+use tests::sluice::{DEFAULTS, Files, Peer};
 use tests::{PATIENCE, Sluice};
 
 fn config(
@@ -24,11 +24,7 @@ fn config(
         "
 global
     stats socket {directory}/exposed.sock mode 600 level admin expose-fd listeners
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 20s
-    timeout server 20s
+{DEFAULTS}
 listen web
     bind {address}
     bind ipv6@[::1]:{port} interface lo
@@ -43,7 +39,7 @@ listen web
 /// Each program takes over from the one before, under load. No request may fail.
 fn succession(programs: &[Peer]) -> Result<()> {
     let server = HttpServer::start("s1")?;
-    let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let address = loopback()?;
     let v6 = SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, address.port()));
     let files = Files::new()?;
     let directory = files.path("");
@@ -95,7 +91,7 @@ fn we_take_over_from_ourselves() -> Result<()> {
 #[test]
 fn only_a_socket_that_exposes_them_gives_listeners() -> Result<()> {
     let server = HttpServer::start("s1")?;
-    let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let address = loopback()?;
     let files = Files::new()?;
     let name = format!("sluice-hidden-{}", address.port());
     let text = config(&files.path(""), address, &name, &server);

@@ -4,7 +4,7 @@ use std::net::{Shutdown, SocketAddr};
 
 use anyhow::Result;
 use tests::client::{Client, get, raw};
-use tests::net::free_port;
+use tests::net::{free_port, loopback};
 use tests::peer::http::filler;
 use tests::peer::{HttpServer, ScriptServer};
 use tests::tools::curl;
@@ -21,7 +21,7 @@ defaults
 
 /// A balancer with one frontend and one backend; returns it and the frontend's address.
 fn proxy(frontend: &str, backend: &str) -> Result<(Sluice, SocketAddr)> {
-    let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let address = loopback()?;
     let config = format!(
         "{DEFAULTS}
 frontend web
@@ -239,7 +239,7 @@ fn server_failures_become_502_503_and_504() -> Result<()> {
         let _ = std::io::copy(&mut &stream, &mut std::io::sink());
     })?;
     let nobody = free_port()?;
-    let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let address = loopback()?;
     let config = format!(
         "{DEFAULTS}
     retries 0

@@ -10,14 +10,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use tests::client::{self, Client};
-use tests::net::free_port;
+use tests::net::loopback;
 use tests::peer::{HttpServer, ScriptServer};
-use tests::sluice::{Peer, peer};
+use tests::sluice::{DEFAULTS, Peer, peer};
 use tests::{PATIENCE, Sluice, eventually};
-
-fn local() -> Result<SocketAddr> {
-    Ok(SocketAddr::from(([127, 0, 0, 1], free_port()?)))
-}
 
 /// An HTTP proxy on `address`.
 fn http(address: SocketAddr, global: &str, lines: &str) -> String {
@@ -25,11 +21,7 @@ fn http(address: SocketAddr, global: &str, lines: &str) -> String {
         "
 global
     {global}
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 20s
-    timeout server 20s
+{DEFAULTS}
 frontend www
     bind {address} {lines}
     http-request return status 200 content-type text/plain string yes
@@ -54,7 +46,7 @@ fn of_status(path: &std::path::Path, field: &str) -> Result<String> {
 
 #[test]
 fn threads_run_on_the_cpus_of_their_map() -> Result<()> {
-    let address = local()?;
+    let address = loopback()?;
     let mut sluice =
         Sluice::config(http(address, "nbthread 2\n cpu-map auto:1/1-2 0-1", "")).start()?;
     let pid = sluice.program().pid();
@@ -68,7 +60,7 @@ fn threads_run_on_the_cpus_of_their_map() -> Result<()> {
 
 #[test]
 fn a_listener_may_be_for_some_threads_only() -> Result<()> {
-    let address = local()?;
+    let address = loopback()?;
     let sluice =
         Sluice::config(http(address, "nbthread 2\n thread-groups 2", "thread 2/1 shards by-group"))
             .start()?;
@@ -107,7 +99,7 @@ frontend www
 
 #[test]
 fn sessions_over_the_rate_wait() -> Result<()> {
-    let address = local()?;
+    let address = loopback()?;
     let config = http(address, "", "") + "    rate-limit sessions 5\n";
     let _sluice = Sluice::config(config).start()?;
     let start = Instant::now();
@@ -120,7 +112,7 @@ fn sessions_over_the_rate_wait() -> Result<()> {
 
 #[test]
 fn each_socket_has_its_statistics() -> Result<()> {
-    let address = local()?;
+    let address = loopback()?;
     let config = http(address, "", "name door") + "    option socket-stats\n";
     let sluice = Sluice::config(config).start()?;
     assert_eq!(client::get(address, "/")?.status, 200);
@@ -134,7 +126,7 @@ fn rights_are_kept_or_given_up_as_said() -> Result<()> {
     if peer() == Peer::Haproxy {
         return Ok(());
     }
-    let address = local()?;
+    let address = loopback()?;
     let global = "user nobody\n group nogroup\n setcap cap_net_raw\n set-dumpable on";
     let mut sluice = Sluice::config(http(address, global, "")).start()?;
     let pid = sluice.program().pid();
@@ -156,7 +148,7 @@ fn servers_see_the_client_address() -> Result<()> {
         let peer = stream.peer_addr().map(|addr| addr.ip().to_string()).unwrap_or_default();
         let _ = writeln!(stream, "{peer}");
     })?;
-    let address = local()?;
+    let address = loopback()?;
     let config = format!(
         "
 defaults
@@ -190,7 +182,7 @@ fn servers_see_the_address_of_a_header_field() -> Result<()> {
         let length = peer.len();
         let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{peer}");
     })?;
-    let address = local()?;
+    let address = loopback()?;
     let config = format!(
         "
 defaults
@@ -221,17 +213,13 @@ listen relay
 /// How long after a soft stop idle clients are let go.
 fn leaving(global: &str, clients: usize) -> Result<Vec<Duration>> {
     let server = HttpServer::start("s1")?;
-    let address = local()?;
+    let address = loopback()?;
     let config = format!(
         "
 global
     {global}
     hard-stop-after 3s
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 20s
-    timeout server 20s
+{DEFAULTS}
 listen www
     bind {address}
     server s1 {}
@@ -282,7 +270,7 @@ fn idle_clients_stay_when_the_time_is_infinite() -> Result<()> {
 fn messages_of_the_runtime_api_have_their_severity() -> Result<()> {
     let files = tempfile::tempdir()?;
     let socket = files.path().join("cli.sock");
-    let address = local()?;
+    let address = loopback()?;
     let global = format!("stats socket {} level admin severity-output number", socket.display());
     let _sluice = Sluice::config(http(address, &global, "")).start()?;
     eventually("the socket answers", PATIENCE, || UnixStream::connect(&socket).is_ok())?;

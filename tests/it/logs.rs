@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use anyhow::Result;
 use tests::client::{Client, get, raw};
-use tests::net::free_port;
+use tests::net::{free_port, loopback};
 use tests::peer::{HttpServer, ScriptServer, Syslog};
 use tests::{PATIENCE, Sluice};
 
@@ -55,7 +55,7 @@ fn timers(text: &str) -> String {
 }
 
 fn proxy(log: &Syslog, mode: &str, lines: &str, server: &str) -> Result<(Sluice, SocketAddr)> {
-    let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let address = loopback()?;
     let config = format!(
         "
 defaults
@@ -303,7 +303,7 @@ fn profiles_say_how_lines_are_made_at_which_step() -> Result<()> {
     }
     let (plain, profiled) = (Syslog::start()?, Syslog::start()?);
     let server = HttpServer::start("one")?;
-    let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let address = loopback()?;
     let config = format!(
         "log-profile brief
     log-tag custom-tag

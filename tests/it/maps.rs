@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 use tests::client::{Client, get};
-use tests::net::free_port;
+use tests::net::loopback;
+use tests::sluice::DEFAULTS;
 use tests::{PATIENCE, Sluice, eventually};
 
 /// A frontend that answers with what a map says of the Host field, 403 for users in a list.
@@ -12,14 +13,10 @@ fn start() -> Result<(Sluice, std::net::SocketAddr, tests::sluice::Files)> {
     let numbers = files.write("numbers.map", "1 10\n2 20\n")?;
     let nets = files.write("nets.map", "10.0.0.0/8 192.0.2.1\n")?;
     let users = files.write("users.lst", "admin\nroot\n")?;
-    let address = std::net::SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let address = loopback()?;
     let config = format!(
         "
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 20s
-    timeout server 20s
+{DEFAULTS}
 frontend web
     bind {address}
     acl known req.hdr(x-user) -f {users}

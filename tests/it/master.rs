@@ -8,20 +8,16 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tests::client::{Client, get};
 use tests::guardian::{Registration, Resource};
-use tests::net::free_port;
+use tests::net::loopback;
 use tests::peer::HttpServer;
-use tests::sluice::Files;
+use tests::sluice::{DEFAULTS, Files};
 use tests::{PATIENCE, Sluice, eventually};
 
 fn config(server: &HttpServer) -> Result<(String, SocketAddr)> {
-    let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let address = loopback()?;
     let text = format!(
         "
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 20s
-    timeout server 20s
+{DEFAULTS}
 listen web
     bind {address}
     server s1 {}

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 
 use anyhow::{Context, Result, bail, ensure};
 use tests::client::get;
-use tests::net::free_port;
+use tests::net::loopback;
 use tests::peer::HttpServer;
-use tests::sluice::{Peer, peer};
+use tests::sluice::{DEFAULTS, Peer, peer};
 use tests::{PATIENCE, Sluice, eventually};
 
 /// Metrics of HAProxy 2.6 and their types, of a configuration with every kind of object.
@@ -25,14 +25,10 @@ const EMPTY: [&str; 7] = [
 
 fn start() -> Result<(Sluice, SocketAddr, HttpServer)> {
     let server = HttpServer::start("s1")?;
-    let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let address = loopback()?;
     let config = format!(
         "
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 20s
-    timeout server 20s
+{DEFAULTS}
 frontend web
     bind {address} name main
     option socket-stats

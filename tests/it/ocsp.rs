@@ -7,16 +7,8 @@ use anyhow::{Context, Result};
 use tests::certificates::Authority;
 use tests::net::{free_port, loopback};
 use tests::program::Program;
-use tests::sluice::{Peer, peer};
+use tests::sluice::{DEFAULTS, Peer, peer};
 use tests::{PATIENCE, Sluice, eventually};
-
-const DEFAULTS: &str = "
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 20s
-    timeout server 20s
-";
 
 /// What a client is shown with the certificate.
 fn stapled(address: SocketAddr, name: &str) -> Result<String> {

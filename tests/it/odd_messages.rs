@@ -5,21 +5,17 @@ use std::net::SocketAddr;
 use anyhow::Result;
 use tests::Sluice;
 use tests::client::{Client, raw};
-use tests::net::free_port;
+use tests::net::loopback;
 use tests::peer::HttpServer;
-use tests::sluice::{Peer, peer};
+use tests::sluice::{DEFAULTS, Peer, peer};
 
 /// A balancer with these lines in its global section and its frontend.
 fn serve(global: &str, frontend: &str, server: &HttpServer) -> Result<(Sluice, SocketAddr)> {
-    let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let address = loopback()?;
     let config = format!(
         "
     {global}
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 20s
-    timeout server 20s
+{DEFAULTS}
 frontend web
     bind {address}
     {frontend}
@@ -148,14 +144,10 @@ fn the_forwarded_field_tells_what_it_is_asked_for() -> Result<()> {
         ("for-expr hdr(none) by", "by=127.0.0.1;for=unknown"),
     ];
     for (words, expected) in rows {
-        let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+        let address = loopback()?;
         let config = format!(
             "
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 20s
-    timeout server 20s
+{DEFAULTS}
     option forwarded host
 listen web
     bind {address}

@@ -7,9 +7,9 @@ use anyhow::{Context, Result};
 use tests::Sluice;
 use tests::certificates::Authority;
 use tests::client::get;
-use tests::net::free_port;
+use tests::net::loopback;
 use tests::peer::HttpServer;
-use tests::sluice::Peer;
+use tests::sluice::{DEFAULTS, Peer};
 use tests::wait::{PATIENCE, eventually};
 
 /// Both ends of a section of two peers, `a` and `b`.
@@ -24,15 +24,11 @@ struct Mesh {
     default_server: String,
 }
 
-fn address() -> Result<SocketAddr> {
-    Ok(SocketAddr::from(([127, 0, 0, 1], free_port()?)))
-}
-
 impl Mesh {
     fn new() -> Result<Self> {
         Ok(Self {
-            peers: [address()?, address()?],
-            web: [address()?, address()?],
+            peers: [loopback()?, loopback()?],
+            web: [loopback()?, loopback()?],
             server: HttpServer::start("s1")?,
             bind: String::new(),
             default_server: "tcp-ut 30s".to_owned(),
@@ -56,11 +52,7 @@ peers mesh
     {}
     {}
     table own type ip size 100 expire 30s store gpc0
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 20s
-    timeout server 20s
+{DEFAULTS}
 listen web
     bind {}
     stick-table type string len 20 size 10k expire 1m store server_id,server_key,conn_cur,http_req_cnt,http_req_rate(60s),gpt(3),gpc(2),gpc_rate(2,60s) peers mesh

@@ -1,21 +1,16 @@
 //! What rules say of the way to a server: the place in queues, retries, and codes that count as errors.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use anyhow::Result;
 use tests::client::Client;
-use tests::net::free_port;
+use tests::net::loopback;
 use tests::peer::{HttpServer, ScriptServer};
-use tests::sluice::{Peer, peer};
+use tests::sluice::{DEFAULTS, Peer, peer};
 use tests::{PATIENCE, Sluice, eventually};
-
-fn local() -> Result<SocketAddr> {
-    Ok(SocketAddr::from(([127, 0, 0, 1], free_port()?)))
-}
 
 /// A server that tells the path of each request and answers when it is told to.
 fn slow_server() -> Result<(ScriptServer, mpsc::Receiver<String>, mpsc::Sender<()>)> {
@@ -40,17 +35,13 @@ fn slow_server() -> Result<(ScriptServer, mpsc::Receiver<String>, mpsc::Sender<(
 
 #[test]
 fn priorities_order_the_queue() -> Result<()> {
-    let address = local()?;
+    let address = loopback()?;
     let (server, paths, go) = slow_server()?;
     let config = format!(
         "
 global
     nbthread 1
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 20s
-    timeout server 20s
+{DEFAULTS}
     timeout queue 20s
 frontend www
     bind {address}
@@ -103,17 +94,13 @@ fn codes_that_count_are_chosen() -> Result<()> {
     if peer() == Peer::Haproxy {
         return Ok(());
     }
-    let (address, server) = (local()?, HttpServer::start("s1")?);
+    let (address, server) = (loopback()?, HttpServer::start("s1")?);
     let config = format!(
         "
 global
     http-err-codes -404 +301
     http-fail-codes 503
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 20s
-    timeout server 20s
+{DEFAULTS}
 listen www
     bind {address}
     stick-table type ip size 10 store http_err_cnt,http_fail_cnt
@@ -137,7 +124,7 @@ fn rules_set_how_often_is_retried() -> Result<()> {
     if peer() == Peer::Haproxy {
         return Ok(());
     }
-    let (address, nobody) = (local()?, local()?);
+    let (address, nobody) = (loopback()?, loopback()?);
     let config = format!(
         "
 defaults
@@ -170,7 +157,7 @@ fn packets_carry_what_rules_say() -> Result<()> {
     if peer() == Peer::Haproxy {
         return Ok(());
     }
-    let (front, back) = (local()?, local()?);
+    let (front, back) = (loopback()?, loopback()?);
     let config = format!(
         "
 defaults
@@ -206,14 +193,10 @@ fn what_goes_through_is_told() -> Result<()> {
     if peer() == Peer::Haproxy {
         return Ok(());
     }
-    let (address, server) = (local()?, HttpServer::start("s1")?);
+    let (address, server) = (loopback()?, HttpServer::start("s1")?);
     let config = format!(
         "
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 20s
-    timeout server 20s
+{DEFAULTS}
 listen www
     bind {address}
     filter trace name A random-forwarding max-fwd 500 hexdump

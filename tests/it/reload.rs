@@ -7,7 +7,7 @@ use anyhow::Result;
 use nix::sys::signal::Signal;
 use tests::client::{Client, get};
 use tests::load::{Connections, Load};
-use tests::net::free_port;
+use tests::net::loopback;
 use tests::peer::HttpServer;
 use tests::sluice::{Peer, peer};
 use tests::{PATIENCE, Sluice, eventually};
@@ -29,14 +29,10 @@ listen web
     )
 }
 
-fn address() -> Result<SocketAddr> {
-    Ok(SocketAddr::from(([127, 0, 0, 1], free_port()?)))
-}
-
 /// Five reloads while four clients send; not one request may fail.
 fn reload_under(connections: Connections) -> Result<()> {
     let server = HttpServer::start("s1")?;
-    let address = address()?;
+    let address = loopback()?;
     let mut sluice = Sluice::config(config(address, &server)).master().start()?;
     let load = Load::start(address, "/", connections, 4);
     for _ in 0..5 {
@@ -63,7 +59,7 @@ fn no_kept_connection_is_cut_in_an_exchange() -> Result<()> {
 #[test]
 fn the_new_configuration_takes_over_and_the_old_worker_ends() -> Result<()> {
     let (old, new) = (HttpServer::start("old")?, HttpServer::start("new")?);
-    let address = address()?;
+    let address = loopback()?;
     let mut sluice = Sluice::config(config(address, &old)).master().start()?;
     assert_eq!(get(address, "/")?.text(), "old");
     let (master, first) = (sluice.program().pid(), sluice.worker_pid()?);
@@ -80,7 +76,7 @@ fn the_new_configuration_takes_over_and_the_old_worker_ends() -> Result<()> {
 #[test]
 fn the_old_worker_finishes_what_it_began() -> Result<()> {
     let server = HttpServer::start("s1")?;
-    let address = address()?;
+    let address = loopback()?;
     let mut sluice = Sluice::config(config(address, &server)).master().start()?;
     let mut client = Client::connect(address)?;
     client.send("GET /delay/1500 HTTP/1.1\r\nhost: a\r\n\r\n")?;
@@ -93,7 +89,7 @@ fn the_old_worker_finishes_what_it_began() -> Result<()> {
 #[test]
 fn a_bad_configuration_leaves_the_old_worker_serving() -> Result<()> {
     let server = HttpServer::start("s1")?;
-    let address = address()?;
+    let address = loopback()?;
     let mut sluice = Sluice::config(config(address, &server)).master().start()?;
     let worker = sluice.worker_pid()?;
     let bad = config(address, &server).replace("mode http", "mode htpt");

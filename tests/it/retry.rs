@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::Result;
 use tests::Sluice;
 use tests::client::Client;
-use tests::net::free_port;
+use tests::net::loopback;
 use tests::peer::ScriptServer;
 use tests::sluice::{Peer, peer};
 use tests::tools::curl;
@@ -78,7 +78,7 @@ fn flaky(fails: Fails) -> Result<ScriptServer> {
 
 /// A proxy in front of `server`; `lines` are of its section.
 fn proxy(server: &ScriptServer, lines: &str) -> Result<(Sluice, SocketAddr)> {
-    let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let address = loopback()?;
     let lines = lines.replace('\n', "\n    ");
     let config = format!(
         "defaults
@@ -174,7 +174,7 @@ fn bodies_come_again_whatever_carries_them() -> Result<()> {
 fn another_server_may_get_the_next_try() -> Result<()> {
     let bad = flaky(Fails::Status(503))?;
     let good = flaky(Fails::Status(200))?;
-    let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let address = loopback()?;
     let config = format!(
         "defaults
     mode http

@@ -9,20 +9,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use tests::certificates::Authority;
 use tests::client::{get, raw};
-use tests::net::{free_port, loopback};
+use tests::net::loopback;
 use tests::peer::{ScriptServer, Syslog};
-use tests::sluice::{Peer, peer};
+use tests::sluice::{DEFAULTS, Peer, peer};
 use tests::{PATIENCE, Sluice, eventually};
 
 /// A frontend that answers everything and logs the path.
 fn web(address: SocketAddr, log: &str) -> String {
     format!(
         "
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 20s
-    timeout server 20s
+{DEFAULTS}
 frontend web
     bind {address}
     {log}
@@ -576,7 +572,7 @@ fn names_that_do_not_exist_stop_the_start() -> Result<()> {
         // 2.6 finds out later than `-c`, and has no log backends.
         return Ok(());
     }
-    let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let address = loopback()?;
     for (log, more) in [
         ("log ring@none local0", ""),
         ("log backend@none local0", ""),
@@ -604,11 +600,7 @@ fn invalid_messages_are_kept() -> Result<()> {
     })?;
     let config = format!(
         "
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 20s
-    timeout server 20s
+{DEFAULTS}
 frontend fe
     bind {address}
     default_backend be

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use tests::client::{Client, get};
-use tests::net::free_port;
+use tests::net::loopback;
 use tests::peer::{HttpServer, ScriptServer, Syslog};
 use tests::{PATIENCE, Sluice};
 
@@ -21,7 +21,7 @@ struct Lab {
 
 impl Lab {
     fn start(server: SocketAddr, options: &str) -> Result<Self> {
-        let web = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+        let web = loopback()?;
         let syslog = Syslog::start()?;
         let config = format!(
             "global

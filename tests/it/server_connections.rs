@@ -1,31 +1,17 @@
 //! Connections to servers: which request may use which of them, how many there are, and what the kernel carries.
 
-use std::net::SocketAddr;
-
 use anyhow::Result;
 use tests::certificates::Authority;
 use tests::client::{Client, get};
-use tests::net::free_port;
+use tests::net::loopback;
 use tests::peer::HttpServer;
 use tests::peer::http::filler;
-use tests::sluice::{Peer, peer};
+use tests::sluice::{DEFAULTS, Peer, peer};
 use tests::{PATIENCE, Sluice, eventually};
-
-const DEFAULTS: &str = "
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 20s
-    timeout server 20s
-";
-
-fn address() -> Result<SocketAddr> {
-    Ok(SocketAddr::from(([127, 0, 0, 1], free_port()?)))
-}
 
 /// How many of 40 requests, each on a connection of its own to one of eight threads, opened a connection to a server.
 fn opened(global: &str, server: &str, receiver: &str) -> Result<usize> {
-    let (web, app) = (address()?, address()?);
+    let (web, app) = (loopback()?, loopback()?);
     let config = format!(
         "global
     nbthread 8
@@ -70,7 +56,7 @@ fn the_name_of_a_connection_tells_it_apart() -> Result<()> {
         return Ok(());
     }
     let server = HttpServer::start("s1")?;
-    let web = address()?;
+    let web = loopback()?;
     let config = format!(
         "{DEFAULTS}
 listen web
@@ -96,7 +82,7 @@ fn strict_maxconn_counts_idle_connections() -> Result<()> {
         return Ok(());
     }
     let server = HttpServer::start("s1")?;
-    let web = address()?;
+    let web = loopback()?;
     let config = format!(
         "global
     nbthread 4
@@ -125,7 +111,7 @@ listen web
 #[test]
 fn the_kernel_carries_bodies() -> Result<()> {
     let server = HttpServer::start("s1")?;
-    let web = address()?;
+    let web = loopback()?;
     let config = format!(
         "{DEFAULTS}
 listen web

@@ -2,17 +2,13 @@
 
 use anyhow::Result;
 use tests::net::free_port;
-use tests::sluice::Files;
+use tests::sluice::{DEFAULTS, Files};
 use tests::{Sluice, Stats};
 
 fn config(global: &str, defaults: &str, rest: &str) -> Result<String> {
     Ok(format!(
         "{global}
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 20s
-    timeout server 20s
+{DEFAULTS}
     {defaults}
 frontend web
     bind 127.0.0.1:{}

@@ -4,23 +4,15 @@ use std::net::SocketAddr;
 
 use anyhow::Result;
 use tests::client::get;
-use tests::net::free_port;
+use tests::net::loopback;
 use tests::peer::{HttpServer, Syslog};
-use tests::sluice::{Peer, peer};
+use tests::sluice::{DEFAULTS, Peer, peer};
 use tests::tools::curl;
 use tests::{PATIENCE, Sluice};
 
-const DEFAULTS: &str = "
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 20s
-    timeout server 20s
-";
-
 fn start(frontend: &str, rest: &str) -> Result<(Sluice, SocketAddr, HttpServer)> {
     let server = HttpServer::start("s1")?;
-    let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let address = loopback()?;
     let config = format!(
         "{DEFAULTS}
 frontend web

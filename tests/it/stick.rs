@@ -5,13 +5,14 @@ use std::net::SocketAddr;
 use anyhow::Result;
 use tests::Sluice;
 use tests::client::Client;
-use tests::net::free_port;
+use tests::net::loopback;
 use tests::peer::HttpServer;
+use tests::sluice::DEFAULTS;
 use tests::wait::{PATIENCE, eventually};
 
 fn start(lines: &str) -> Result<(Sluice, SocketAddr, Vec<HttpServer>)> {
     let servers = ["s1", "s2"].into_iter().map(HttpServer::start).collect::<Result<Vec<_>>>()?;
-    let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let address = loopback()?;
     let config = format!(
         "
 defaults
@@ -75,16 +76,12 @@ fn a_table_brings_clients_back() -> Result<()> {
 #[test]
 fn more_sets_of_counters_can_be_tracked() -> Result<()> {
     let servers = [HttpServer::start("s1")?];
-    let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let address = loopback()?;
     let config = format!(
         "
 global
     tune.stick-counters 12
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 20s
-    timeout server 20s
+{DEFAULTS}
 listen web
     bind {address}
     stick-table type string len 16 size 100 expire 1m store gpc(2),http_req_cnt

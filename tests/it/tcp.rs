@@ -5,7 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use anyhow::Result;
 use tests::client::Client;
-use tests::net::free_port;
+use tests::net::{free_port, loopback};
 use tests::peer::ScriptServer;
 use tests::peer::http::filler;
 use tests::{PATIENCE, Sluice, eventually};
@@ -21,7 +21,7 @@ fn echo(name: &'static str) -> Result<ScriptServer> {
 }
 
 fn proxy(lines: &str) -> Result<(Sluice, SocketAddr)> {
-    let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let address = loopback()?;
     let config = format!(
         "
 defaults
@@ -198,7 +198,7 @@ fn proxy_protocol_is_sent_and_accepted() -> Result<()> {
     let server = ScriptServer::start(|stream| {
         let _ = std::io::copy(&mut &stream, &mut &stream);
     })?;
-    let inner = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let inner = loopback()?;
     let (_sluice, address) = proxy(&format!(
         "server chain {inner} send-proxy\nlisten inner\n    bind {inner} accept-proxy\n    \
          server s1 {} send-proxy",
@@ -234,8 +234,8 @@ fn maxconn_of_the_frontend_holds_back_the_next_client() -> Result<()> {
 #[test]
 fn tcp_rules_reject_and_choose() -> Result<()> {
     let (plain, hello) = (echo("plain")?, echo("hello")?);
-    let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
-    let refused = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let address = loopback()?;
+    let refused = loopback()?;
     let config = format!(
         "
 defaults

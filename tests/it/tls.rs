@@ -10,17 +10,9 @@ use tests::client::{Client, raw};
 use tests::net::loopback;
 use tests::peer::{HttpServer, ScriptServer};
 use tests::program::Program;
-use tests::sluice::{Peer, peer};
+use tests::sluice::{DEFAULTS, Peer, peer};
 use tests::tools::curl;
 use tests::{PATIENCE, Sluice};
-
-const DEFAULTS: &str = "
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 20s
-    timeout server 20s
-";
 
 /// A frontend that tells what TLS agreed on; `bind` are the words behind its address.
 fn telling(bind: &str) -> Result<(Sluice, SocketAddr)> {
@@ -280,7 +272,8 @@ fn failed_handshakes_are_logged_and_harm_nobody() -> Result<()> {
     let syslog = tests::peer::Syslog::start()?;
     let address = loopback()?;
     let config = format!(
-        "{DEFAULTS}    log {} local0
+        "{DEFAULTS}
+    log {} local0
     option httpslog
     option dontlognull
 frontend web

@@ -29,6 +29,9 @@ pub enum Peer {
     Sluice,
 }
 
+/// A `defaults` section that bears with a busy machine. The line goes on behind it.
+pub const DEFAULTS: &str = "defaults\n    mode http\n    timeout connect 5s\n    timeout client 20s\n    timeout server 20s";
+
 /// Which program the tests run against (`SLUICE_PEER`).
 pub fn peer() -> Peer {
     match std::env::var("SLUICE_PEER").as_deref() {

@@ -84,6 +84,26 @@ impl Command {
         Self { words, usage, doc, level, run }
     }
 
+    /// One for everybody.
+    pub(crate) const fn user(
+        words: &'static [&'static str],
+        usage: &'static str,
+        doc: &'static str,
+        run: fn(&mut Call<'_>) -> Answer,
+    ) -> Self {
+        Self::new(words, usage, doc, Level::User, run)
+    }
+
+    /// One for those who may change things.
+    pub(crate) const fn admin(
+        words: &'static [&'static str],
+        usage: &'static str,
+        doc: &'static str,
+        run: fn(&mut Call<'_>) -> Answer,
+    ) -> Self {
+        Self::new(words, usage, doc, Level::Admin, run)
+    }
+
     /// Not for people: no help tells of it.
     pub(crate) fn is_of_programs(&self) -> bool {
         self.words.first().is_some_and(|word| word.starts_with('_'))

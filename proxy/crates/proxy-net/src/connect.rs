@@ -194,24 +194,32 @@ fn open(to: &SockAddr, options: &ConnectOptions) -> io::Result<Socket> {
     if let Some(tos) = options.tos {
         sockopt::set_tos(&socket, tos);
     }
-    if let Some(name) = &options.interface {
-        socket.bind_device(Some(name.as_bytes()))?;
-    }
-    if let Some(source) = options.source {
-        if options.transparent {
-            match source {
-                SocketAddr::V4(_) => socket.set_ip_transparent_v4(true)?,
-                SocketAddr::V6(_) => socket.set_ip_transparent_v6(true)?,
-            }
-        }
-        if source.port() == 0 {
-            sockopt::set_bind_address_no_port(&socket)?;
-        } else {
-            socket.set_reuse_address(true)?;
-        }
-        socket.bind(&source.into())?;
-    }
+    options.bind_side(&socket)?;
     Ok(socket)
+}
+
+impl ConnectOptions {
+    /// Binds our side of a socket: the interface and the source address.
+    pub(crate) fn bind_side(&self, socket: &Socket) -> io::Result<()> {
+        if let Some(name) = &self.interface {
+            socket.bind_device(Some(name.as_bytes()))?;
+        }
+        if let Some(source) = self.source {
+            if self.transparent {
+                match source {
+                    SocketAddr::V4(_) => socket.set_ip_transparent_v4(true)?,
+                    SocketAddr::V6(_) => socket.set_ip_transparent_v6(true)?,
+                }
+            }
+            if source.port() == 0 {
+                sockopt::set_bind_address_no_port(socket)?;
+            } else {
+                socket.set_reuse_address(true)?;
+            }
+            socket.bind(&source.into())?;
+        }
+        Ok(())
+    }
 }
 
 async fn finish(stream: Stream, timer: &Timer) -> Result<Stream, ConnectError> {

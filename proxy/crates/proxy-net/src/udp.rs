@@ -19,7 +19,7 @@ use crate::accept::{Listening, Switch};
 use crate::connect::ConnectOptions;
 use crate::listener::ListenSocket;
 use crate::stop::{Phase, Stop};
-use crate::{netns, sockopt, sys};
+use crate::{netns, sys};
 
 /// The longest datagram, and some more.
 const LONGEST: usize = 1 << 16;
@@ -212,23 +212,7 @@ pub fn connect(to: SocketAddr, how: &ConnectOptions) -> io::Result<UdpSocket> {
         Socket::new(Domain::for_address(to), Type::DGRAM.nonblocking().cloexec(), None)
     })?;
     how.buffers.apply(&SockRef::from(&socket))?;
-    if let Some(name) = &how.interface {
-        socket.bind_device(Some(name.as_bytes()))?;
-    }
-    if let Some(source) = how.source {
-        if how.transparent {
-            match source {
-                SocketAddr::V4(_) => socket.set_ip_transparent_v4(true)?,
-                SocketAddr::V6(_) => socket.set_ip_transparent_v6(true)?,
-            }
-        }
-        if source.port() == 0 {
-            sockopt::set_bind_address_no_port(&socket)?;
-        } else {
-            socket.set_reuse_address(true)?;
-        }
-        socket.bind(&source.into())?;
-    }
+    how.bind_side(&socket)?;
     socket.connect(&to.into())?;
     UdpSocket::from_std(socket.into())
 }

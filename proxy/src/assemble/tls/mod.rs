@@ -47,15 +47,7 @@ impl<'a> Tls<'a> {
         if let Some(base) = &config.global.tls.crt_base {
             live.set_base(&base.value);
         }
-        let mut tls = Self {
-            config,
-            rules,
-            store: Store::new(&config.global.tls, live.clone()),
-            live,
-            trusts: HashMap::new(),
-            ticket_keys: HashMap::new(),
-            wanted: Vec::new(),
-        };
+        let mut tls = Self::running(config, rules, live);
         for section in &config.crt_stores {
             tls.section(section, diagnostics);
         }

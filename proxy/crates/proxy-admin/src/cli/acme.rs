@@ -4,7 +4,6 @@ use std::fmt::Write;
 
 use proxy_rules::x509;
 
-use crate::Level;
 use crate::command::{Answer, Call, Command, Reply};
 
 const DAY: i64 = 24 * 3600;
@@ -61,24 +60,20 @@ fn ready(call: &mut Call<'_>) -> Answer {
     }
 }
 
-const fn row(
-    words: &'static [&'static str],
-    usage: &'static str,
-    doc: &'static str,
-    run: fn(&mut Call<'_>) -> Answer,
-) -> Command {
-    Command { words, usage, doc, level: Level::Admin, run }
-}
-
 pub(super) static COMMANDS: &[Command] = &[
-    row(
+    Command::admin(
         &["acme", "challenge_ready"],
         "<crt> domain <domain>",
         "tell that the DNS record of a domain is set",
         ready,
     ),
-    row(&["acme", "renew"], "<crt>", "renew a certificate by ACME now", renew),
-    row(&["acme", "status"], "", "show the certificates that are renewed by ACME", status),
+    Command::admin(&["acme", "renew"], "<crt>", "renew a certificate by ACME now", renew),
+    Command::admin(
+        &["acme", "status"],
+        "",
+        "show the certificates that are renewed by ACME",
+        status,
+    ),
 ];
 
 #[cfg(test)]

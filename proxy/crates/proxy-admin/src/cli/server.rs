@@ -321,41 +321,37 @@ fn shutdown_sessions(call: &mut Call<'_>) -> Answer {
     Ok(Reply::done())
 }
 
-const fn row(
-    words: &'static [&'static str],
-    usage: &'static str,
-    doc: &'static str,
-    run: fn(&mut Call<'_>) -> Answer,
-) -> Command {
-    Command { words, usage, doc, level: Level::Admin, run }
-}
-
 pub(super) static COMMANDS: &[Command] = &[
-    row(&["add", "server"], "<bk>/<srv> <addr> [<settings>]", "create a new server", add),
-    row(&["add", "server", "help"], "", "list the keywords of 'add server'", add_help),
-    row(&["del", "server"], "<bk>/<srv>", "take a server in maintenance away", remove),
-    row(
+    Command::admin(
+        &["add", "server"],
+        "<bk>/<srv> <addr> [<settings>]",
+        "create a new server",
+        add,
+    ),
+    Command::admin(&["add", "server", "help"], "", "list the keywords of 'add server'", add_help),
+    Command::admin(&["del", "server"], "<bk>/<srv>", "take a server in maintenance away", remove),
+    Command::admin(
         &["set", "server"],
         "<bk>/<srv> [opts]",
         "change a server's state, weight or address",
         set_server,
     ),
-    row(
+    Command::admin(
         &["disable", "server"],
         "(DEPRECATED)",
         "disable a server for maintenance (use 'set server' instead)",
         disable,
     ),
-    row(
+    Command::admin(
         &["enable", "server"],
         "(DEPRECATED)",
         "enable a disabled server (use 'set server' instead)",
         enable,
     ),
-    row(&["disable", "agent"], "", "disable agent checks", disable_agent),
-    row(&["enable", "agent"], "", "enable agent checks", enable_agent),
-    row(&["disable", "health"], "", "disable health checks", disable_health),
-    row(&["enable", "health"], "", "enable health checks", enable_health),
+    Command::admin(&["disable", "agent"], "", "disable agent checks", disable_agent),
+    Command::admin(&["enable", "agent"], "", "enable agent checks", enable_agent),
+    Command::admin(&["disable", "health"], "", "disable health checks", disable_health),
+    Command::admin(&["enable", "health"], "", "enable health checks", enable_health),
     Command {
         words: &["get", "weight"],
         usage: "<bk>/<srv>",
@@ -363,19 +359,19 @@ pub(super) static COMMANDS: &[Command] = &[
         level: Level::User,
         run: get_weight,
     },
-    row(
+    Command::admin(
         &["set", "weight"],
         "<bk>/<srv>  (DEPRECATED)",
         "change a server's weight (use 'set server' instead)",
         set_weight,
     ),
-    row(
+    Command::admin(
         &["set", "maxconn", "server"],
         "<bk>/<srv>",
         "change a server's maxconn setting",
         set_maxconn,
     ),
-    row(
+    Command::admin(
         &["shutdown", "sessions", "server"],
         "<bk>/<srv>",
         "kill sessions on a server",

@@ -128,24 +128,30 @@ fn set_severity(call: &mut Call<'_>) -> Answer {
     Ok(Reply::done())
 }
 
-const fn row(
-    words: &'static [&'static str],
-    usage: &'static str,
-    doc: &'static str,
-    run: fn(&mut Call<'_>) -> Answer,
-) -> Command {
-    Command { words, usage, doc, level: Level::User, run }
-}
-
 pub(super) static COMMANDS: &[Command] = &[
-    row(&["help"], "[<command>]", "list matching or all commands", help),
-    row(&["prompt"], "[help | n | i | p | timed]*", "toggle interactive mode with prompt", prompt),
-    row(&["quit"], "", "disconnect", quit),
-    row(&["user"], "", "lower the level of the current CLI session to user", user),
-    row(&["operator"], "", "lower the level of the current CLI session to operator", operator),
-    row(&["_getsocks"], "", "hand the listening sockets to a new process", getsocks),
-    row(&["echo"], "<text>", "print text to the output", echo),
-    row(&["show", "cli", "level"], "", "display the level of the current CLI session", show_level),
+    Command::user(&["help"], "[<command>]", "list matching or all commands", help),
+    Command::user(
+        &["prompt"],
+        "[help | n | i | p | timed]*",
+        "toggle interactive mode with prompt",
+        prompt,
+    ),
+    Command::user(&["quit"], "", "disconnect", quit),
+    Command::user(&["user"], "", "lower the level of the current CLI session to user", user),
+    Command::user(
+        &["operator"],
+        "",
+        "lower the level of the current CLI session to operator",
+        operator,
+    ),
+    Command::user(&["_getsocks"], "", "hand the listening sockets to a new process", getsocks),
+    Command::user(&["echo"], "<text>", "print text to the output", echo),
+    Command::user(
+        &["show", "cli", "level"],
+        "",
+        "display the level of the current CLI session",
+        show_level,
+    ),
     Command {
         words: &["show", "cli", "sockets"],
         usage: "",
@@ -153,8 +159,8 @@ pub(super) static COMMANDS: &[Command] = &[
         level: Level::Operator,
         run: show_sockets,
     },
-    row(&["set", "timeout"], "[cli] <delay>", "change a timeout setting", set_timeout),
-    row(
+    Command::user(&["set", "timeout"], "[cli] <delay>", "change a timeout setting", set_timeout),
+    Command::user(
         &["set", "severity-output"],
         "[none|number|string]",
         "set presence of severity level in feedback information",

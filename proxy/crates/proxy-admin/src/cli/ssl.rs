@@ -10,7 +10,7 @@ use proxy_rules::x509::{self, NameForm};
 use proxy_tls::listener::Filter;
 use proxy_tls::live::{LiveError, View};
 use proxy_tls::verify::Change;
-use shared::{admin, committed, not_removed, other_abort, other_set, seconds};
+use shared::{committed, not_removed, other_abort, other_set, seconds};
 use std::fmt::Write;
 
 fn show_cert(call: &mut Call<'_>) -> Answer {
@@ -482,69 +482,89 @@ pub(super) static TICKETS: &[Command] = tickets::COMMANDS;
 pub(super) static OCSP: &[Command] = ocsp::COMMANDS;
 
 pub(super) static COMMANDS: &[Command] = &[
-    admin(
+    Command::admin(
         &["abort", "ssl", "cert"],
         "<certfile>",
         "abort a transaction for a certificate file",
         abort_cert,
     ),
-    admin(
+    Command::admin(
         &["add", "ssl", "crt-list"],
         "<list> <cert>",
         "add to crt-list file <list> a line <cert> or a payload",
         add_list,
     ),
-    admin(&["commit", "ssl", "cert"], "<certfile>", "commit a certificate file", commit_cert),
-    admin(&["del", "ssl", "cert"], "<certfile>", "delete an unused certificate file", del_cert),
-    admin(
+    Command::admin(
+        &["commit", "ssl", "cert"],
+        "<certfile>",
+        "commit a certificate file",
+        commit_cert,
+    ),
+    Command::admin(
+        &["del", "ssl", "cert"],
+        "<certfile>",
+        "delete an unused certificate file",
+        del_cert,
+    ),
+    Command::admin(
         &["del", "ssl", "crt-list"],
         "<list> <cert[:line]>",
         "delete a line <cert> from crt-list file <list>",
         del_list,
     ),
-    admin(
+    Command::admin(
         &["dump", "ssl", "cert"],
         "<certfile>",
         "dump the SSL certificates in PEM format",
         dump_cert,
     ),
-    admin(
+    Command::admin(
         &["new", "ssl", "cert"],
         "<certfile>",
         "create a new certificate file to be used in a crt-list or a directory",
         new_cert,
     ),
-    admin(&["set", "ssl", "cert"], "<certfile> <payload>", "replace a certificate file", set_cert),
-    admin(
+    Command::admin(
+        &["set", "ssl", "cert"],
+        "<certfile> <payload>",
+        "replace a certificate file",
+        set_cert,
+    ),
+    Command::admin(
         &["show", "ssl", "cert"],
         "[<certfile>]",
         "display the SSL certificates used in memory, or the details of a file",
         show_cert,
     ),
-    admin(
+    Command::admin(
         &["show", "ssl", "crt-list"],
         "[-n] [<list>]",
         "show the list of crt-lists or the content of a crt-list file <list>",
         show_list,
     ),
-    admin(
+    Command::admin(
         &["show", "ssl", "sni"],
         "[-f <frontend>] [-A] [-t <offset>]",
         "display the list of SNI and their corresponding filename",
         show_sni,
     ),
-    admin(&["abort", "ssl", "ca-file"], "<cafile>", "abort a transaction for a CA file", abort_ca),
-    admin(
+    Command::admin(
+        &["abort", "ssl", "ca-file"],
+        "<cafile>",
+        "abort a transaction for a CA file",
+        abort_ca,
+    ),
+    Command::admin(
         &["add", "ssl", "ca-file"],
         "<cafile> <payload>",
         "add a certificate into the CA file",
         add_ca,
     ),
-    admin(&["commit", "ssl", "ca-file"], "<cafile>", "commit a CA file", commit_ca),
-    admin(&["del", "ssl", "ca-file"], "<cafile>", "delete an unused CA file", del_ca),
-    admin(&["new", "ssl", "ca-file"], "<cafile>", "create a new CA file", new_ca),
-    admin(&["set", "ssl", "ca-file"], "<cafile> <payload>", "replace a CA file", set_ca),
-    admin(
+    Command::admin(&["commit", "ssl", "ca-file"], "<cafile>", "commit a CA file", commit_ca),
+    Command::admin(&["del", "ssl", "ca-file"], "<cafile>", "delete an unused CA file", del_ca),
+    Command::admin(&["new", "ssl", "ca-file"], "<cafile>", "create a new CA file", new_ca),
+    Command::admin(&["set", "ssl", "ca-file"], "<cafile> <payload>", "replace a CA file", set_ca),
+    Command::admin(
         &["show", "ssl", "ca-file"],
         "[<cafile>[:<index>]]",
         "display the CA files, or the details of one",

@@ -6,7 +6,7 @@ use proxy_rules::x509;
 use proxy_tls::live::LiveError;
 use proxy_tls::verify::{Change, Revoked};
 
-use super::shared::{admin, not_removed, other_abort, other_set};
+use super::shared::{not_removed, other_abort, other_set};
 use crate::command::{Answer, Call, Command, Reply};
 
 fn show(call: &mut Call<'_>) -> Answer {
@@ -126,12 +126,17 @@ fn del(call: &mut Call<'_>) -> Answer {
 }
 
 pub(super) static COMMANDS: &[Command] = &[
-    admin(&["abort", "ssl", "crl-file"], "<crlfile>", "abort a transaction for a CRL file", abort),
-    admin(&["commit", "ssl", "crl-file"], "<crlfile>", "commit a CRL file", commit),
-    admin(&["del", "ssl", "crl-file"], "<crlfile>", "delete an unused CRL file", del),
-    admin(&["new", "ssl", "crl-file"], "<crlfile>", "create a new CRL file", new),
-    admin(&["set", "ssl", "crl-file"], "<crlfile> <payload>", "replace a CRL file", set),
-    admin(
+    Command::admin(
+        &["abort", "ssl", "crl-file"],
+        "<crlfile>",
+        "abort a transaction for a CRL file",
+        abort,
+    ),
+    Command::admin(&["commit", "ssl", "crl-file"], "<crlfile>", "commit a CRL file", commit),
+    Command::admin(&["del", "ssl", "crl-file"], "<crlfile>", "delete an unused CRL file", del),
+    Command::admin(&["new", "ssl", "crl-file"], "<crlfile>", "create a new CRL file", new),
+    Command::admin(&["set", "ssl", "crl-file"], "<crlfile> <payload>", "replace a CRL file", set),
+    Command::admin(
         &["show", "ssl", "crl-file"],
         "[<crlfile>[:<index>]]",
         "display the CRL files, or the details of one",

@@ -6,7 +6,6 @@ use proxy_rules::x509::{self, NameForm};
 use proxy_tls::live::{LiveError, OcspView};
 use proxy_tls::ocsp::{Id, Response, Signer, Status};
 
-use super::shared::admin;
 use crate::command::{Answer, Call, Command, Reply};
 
 /// Reasons of revocations (RFC 5280, 5.3.1).
@@ -198,25 +197,25 @@ fn update(call: &mut Call<'_>) -> Answer {
 }
 
 pub(super) static COMMANDS: &[Command] = &[
-    admin(
+    Command::admin(
         &["set", "ssl", "ocsp-response"],
         "<resp|payload>",
         "update a certificate's OCSP response from a base64-encoded DER",
         set,
     ),
-    admin(
+    Command::admin(
         &["show", "ssl", "ocsp-response"],
         "[[text|base64] <id|path>]",
         "display the IDs of the OCSP responses, or the details of one",
         show,
     ),
-    admin(
+    Command::admin(
         &["show", "ssl", "ocsp-updates"],
         "",
         "display information about the OCSP responses that are kept fresh",
         updates,
     ),
-    admin(
+    Command::admin(
         &["update", "ssl", "ocsp-response"],
         "<certfile>",
         "ask the responder for a certificate's OCSP response",

@@ -1,7 +1,6 @@
 //! What the commands of certificates, lists and keys share: sentences, encodings, rows.
 
-use crate::Level;
-use crate::command::{Answer, Call, Command, Reply};
+use crate::command::{Answer, Call, Reply};
 use proxy_tls::live::LiveError;
 
 /// Seconds since 1970.
@@ -58,14 +57,4 @@ pub(super) fn not_removed(what: &str, name: &str, error: &LiveError) -> Reply {
         _ => "doesn't exist!",
     };
     Reply::line(format!("Can't remove the {what}: {what} '{name}' {why}\n"))
-}
-
-/// A row for those who may change certificates.
-pub(super) const fn admin(
-    words: &'static [&'static str],
-    usage: &'static str,
-    doc: &'static str,
-    run: fn(&mut Call<'_>) -> Answer,
-) -> Command {
-    Command { words, usage, doc, level: Level::Admin, run }
 }

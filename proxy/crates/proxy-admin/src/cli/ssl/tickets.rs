@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use proxy_tls::ticket::TicketKeys;
 
-use super::shared::admin;
 use crate::command::{Answer, Call, Command, Reply};
 
 /// The keys that `#<id>` or a file name stands for.
@@ -61,13 +60,13 @@ fn set(call: &mut Call<'_>) -> Answer {
 }
 
 pub(super) static COMMANDS: &[Command] = &[
-    admin(
+    Command::admin(
         &["set", "ssl", "tls-key"],
         "[id|file] <key>",
         "set the next TLS key for the <id> or <file> listener to <key>",
         set,
     ),
-    admin(
+    Command::admin(
         &["show", "tls-keys"],
         "[id|*]",
         "show tls keys references or dump tls ticket keys when id specified",
