@@ -13,7 +13,7 @@ use tests::h2::{
     ACK, Conn, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS, request,
     section,
 };
-use tests::net::free_port;
+use tests::net::loopback;
 use tests::netns::run;
 use tests::peer::http::filler;
 use tests::peer::{HttpServer, ScriptServer};
@@ -29,13 +29,9 @@ defaults
     timeout tunnel 20s
 ";
 
-fn address() -> Result<SocketAddr> {
-    Ok(SocketAddr::from(([127, 0, 0, 1], free_port()?)))
-}
-
 /// `web` speaks HTTP/1 with clients and HTTP/2 with `far`, which speaks HTTP/1 with `server`.
 fn chain(global: &str, words: &str, server: SocketAddr) -> Result<(Sluice, SocketAddr)> {
-    let (web, far) = (address()?, address()?);
+    let (web, far) = (loopback()?, loopback()?);
     let config = format!(
         "global
     nbthread 1
@@ -188,7 +184,7 @@ fn silent_peers_are_asked_and_given_up() -> Result<()> {
     if peer() == Peer::Haproxy {
         return Ok(());
     }
-    let web = address()?;
+    let web = loopback()?;
     let config = format!(
         "{DEFAULTS}
 listen web
@@ -234,7 +230,7 @@ fn servers_are_asked_too() -> Result<()> {
         }
         let _ = told.lock().map(|told| told.send("end"));
     })?;
-    let web = address()?;
+    let web = loopback()?;
     let config = format!(
         "{DEFAULTS}
 listen web
@@ -253,7 +249,7 @@ listen web
 #[test]
 fn requests_that_make_no_sense() -> Result<()> {
     let server = HttpServer::start("s1")?;
-    let web = address()?;
+    let web = loopback()?;
     let config = format!(
         "{DEFAULTS}
 listen web
@@ -297,7 +293,7 @@ listen web
 #[test]
 fn a_reload_asks_clients_to_leave() -> Result<()> {
     let server = HttpServer::start("s1")?;
-    let web = address()?;
+    let web = loopback()?;
     let config = format!(
         "{DEFAULTS}
 listen web
@@ -350,7 +346,7 @@ fn clients_of_others_over_tls() -> Result<()> {
     let server = HttpServer::start("s1")?;
     let authority = Authority::new()?;
     let file = authority.issue("web.pem", "web.test", 30)?;
-    let (web, plain) = (address()?, address()?);
+    let (web, plain) = (loopback()?, loopback()?);
     let config = format!(
         "{DEFAULTS}
 listen web
@@ -376,6 +372,34 @@ listen web
     }
     if peer() == Peer::Sluice {
         assert_eq!(sluice.stats().count("web", "FRONTEND", "h2req")?, 4001);
+    }
+    Ok(())
+}
+
+/// What was read makes room for more, long before all of the buffers is used up.
+#[test]
+fn small_bodies_do_not_use_up_a_connection() -> Result<()> {
+    if !has("h2load", &["--version"]) {
+        return Ok(());
+    }
+    let server = HttpServer::start("s1")?;
+    let web = loopback()?;
+    let config = format!(
+        "{DEFAULTS}
+listen web
+    bind {web} proto h2
+    server s1 {}
+",
+        server.address()
+    );
+    let sluice = Sluice::config(config).start()?;
+    for (length, times) in [(4_000, 100), (65_536, 10)] {
+        let body = sluice.files().write("body", &"x".repeat(length))?;
+        let mut load = Command::new("h2load");
+        load.args(["-n", &times.to_string(), "-c", "1", "-m", "1", "-d"]).arg(&body);
+        let told = run(load.args(["-N", "10s", &format!("http://{web}/echo")]))?;
+        let done = format!("{times} done, {times} succeeded, 0 failed, 0 errored, 0 timeout");
+        assert!(told.contains(&done), "{told}");
     }
     Ok(())
 }
@@ -429,7 +453,7 @@ fn grpc_end_to_end() -> Result<()> {
     if !has(PYTHON, &["-c", "import grpc"]) {
         return Ok(());
     }
-    let (web, app) = (address()?, address()?);
+    let (web, app) = (loopback()?, loopback()?);
     let files = Files::new()?;
     let script = files.write("server.py", GRPC_SERVER)?;
     let server =
@@ -458,7 +482,7 @@ fn a_server_that_does_not_read_holds_the_client_back() -> Result<()> {
         std::thread::sleep(Duration::from_secs(2));
         drop(stream);
     })?;
-    let web = address()?;
+    let web = loopback()?;
     let config = format!(
         "{DEFAULTS}
 listen web
@@ -515,7 +539,7 @@ fn a_server_that_refuses_a_stream_is_asked_again() -> Result<()> {
             }
         }
     })?;
-    let web = address()?;
+    let web = loopback()?;
     let config = format!(
         "{DEFAULTS}
 listen web

@@ -323,7 +323,7 @@ fn say_settings(link: &Shared, settings: &Settings, max_head: usize) {
     link.frame(kind::SETTINGS, 0, 0, &payload);
     let target = i64::from(side.connection_window);
     if link.end == End::Client && target > WINDOW {
-        link.recv_window = target;
+        (link.window, link.recv_window) = (target, target);
         link.window_update(0, target - WINDOW);
     }
     debug_assert!(target <= i64::from(STREAM_MAX) && LEAVE != ALIVE && flag::ACK == 1);

@@ -144,8 +144,10 @@ pub(super) struct Link {
     pub(super) next_id: u32,
     pub(super) send_window: i64,
     pub(super) recv_window: i64,
+    /// What the peer was told that it may send ahead, of all streams.
+    pub(super) window: i64,
     unclaimed: i64,
-    /// Bytes of bodies that may be under way to us, of all streams.
+    /// Bytes of bodies that may be under way to us, of all streams: what `window` may become.
     recv_target: i64,
     /// Of one stream.
     pub(super) stream_target: i64,
@@ -209,6 +211,7 @@ impl Link {
             next_id: 1,
             send_window: WINDOW,
             recv_window: WINDOW,
+            window: WINDOW,
             unclaimed: 0,
             recv_target: i64::from(side.connection_window),
             stream_target: i64::from(side.window),
@@ -414,15 +417,16 @@ impl Link {
     /// Opens the window of a body that is larger than what was announced, or may be, as far as our buffers go: to its
     /// share of them.
     pub(super) fn widen(&mut self, slot: usize, length: Option<u64>) {
-        let announced = self.stream_target;
-        if length.is_some_and(|length| length <= announced.unsigned_abs()) {
-            return;
-        }
-        if self.recv_window < self.recv_target && self.recv_target > WINDOW {
+        let beyond = |window: i64| length.is_none_or(|length| length > window.unsigned_abs());
+        if beyond(self.window) && self.window < self.recv_target {
             // Not before it is needed: clients expect our settings and nothing else at first.
-            let by = self.recv_target - self.recv_window;
+            let by = self.recv_target - self.window;
+            self.window = self.recv_target;
             self.recv_window += by;
             self.window_update(0, by);
+        }
+        if !beyond(self.stream_target) {
+            return;
         }
         let streams = self.streams.iter().filter(|(_, stream)| !stream.ended).count();
         let share = self.recv_target / 8 * 7 / i64::try_from(streams.max(1)).unwrap_or(i64::MAX);
@@ -453,7 +457,7 @@ impl Link {
     pub(super) fn claim(&mut self, slot: Option<usize>, n: usize) {
         let n = i64::try_from(n).unwrap_or(i64::MAX);
         self.unclaimed += n;
-        if self.unclaimed >= self.recv_target.max(WINDOW) / 4 {
+        if self.unclaimed * 4 >= self.window {
             let by = std::mem::take(&mut self.unclaimed);
             self.recv_window += by;
             self.window_update(0, by);
