@@ -206,6 +206,9 @@ impl Input {
     }
 }
 
+/// Bytes of a peer that are read and dropped before its connection is closed.
+const DRAINED: usize = 256 * 1024;
+
 /// A connection.
 pub struct Conn {
     pub io: Box<dyn Io>,
@@ -322,6 +325,19 @@ impl Conn {
         if !self.shut {
             let _ = ready!(Pin::new(&mut self.io).poll_shutdown(cx));
             self.shut = true;
+        }
+        Poll::Ready(())
+    }
+
+    /// Shuts our sending side and drops what the peer still sends, up to a bound.
+    pub(crate) fn poll_drain(&mut self, cx: &mut Context<'_>, drained: &mut usize) -> Poll<()> {
+        ready!(self.poll_shutdown(cx));
+        self.input.consume(self.input.len());
+        while *drained < DRAINED && !self.eof {
+            match ready!(scratch::with(|buf| self.poll_read(cx, buf))) {
+                Ok(n) => *drained += n,
+                Err(_) => break,
+            }
         }
         Poll::Ready(())
     }

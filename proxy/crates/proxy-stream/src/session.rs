@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bumpalo::Bump;
 use proxy_http::RequestHead;
 use proxy_http::h1::{Limits, ParseError, Progress, parse_request};
 use proxy_net::clock::Tick;
 use proxy_net::stop::JobGuard;
 use proxy_net::timer::Timer;
 use proxy_net::{Handle, Stream, sockopt};
+use proxy_rules::sample::EvalCtx;
 use proxy_rules::sample::context::{Socket, TcpInfo};
 use proxy_state::options::Proto;
 use proxy_state::stick::data::id;
@@ -25,8 +27,6 @@ use crate::term::Fault;
 use crate::thread::Thread;
 use crate::transport;
 
-/// Bytes of a client that are read and dropped before its connection is closed.
-pub(crate) const DRAINED: usize = 256 * 1024;
 /// How long a closing connection is drained, so that the last answer is not lost to a reset.
 pub(crate) const LINGER: Duration = Duration::from_secs(1);
 
@@ -535,26 +535,23 @@ impl Session {
         self.linger().await;
     }
 
+    /// An evaluation context that knows this connection.
+    pub(crate) fn context<'a>(&'a self, bump: &'a Bump) -> EvalCtx<'a> {
+        let mut cx = self.thread.context(bump, self.thread.clock());
+        cx.session = Some(&self.facts);
+        cx.client_socket = Some(self);
+        cx.frontend = Some(&self.front.frontend);
+        cx
+    }
+
     /// Ends our direction and waits a moment for the client to do the same.
     async fn linger(&mut self) {
         self.client_timer.arm(LINGER);
         let (client, timer) = (&mut self.client, &self.client_timer);
-        client.input.consume(client.input.len());
         let mut drained = 0;
-        poll_fn(|cx| {
-            if client.poll_shutdown(cx).is_pending() {
-                return timer.poll_expired(cx);
-            }
-            loop {
-                if client.eof || drained >= DRAINED {
-                    return Poll::Ready(());
-                }
-                match crate::scratch::with(|buf| client.poll_read(cx, buf)) {
-                    Poll::Ready(Ok(n @ 1..)) => drained += n,
-                    Poll::Ready(_) => return Poll::Ready(()),
-                    Poll::Pending => return timer.poll_expired(cx),
-                }
-            }
+        poll_fn(|cx| match client.poll_drain(cx, &mut drained) {
+            Poll::Pending => timer.poll_expired(cx),
+            done => done,
         })
         .await;
     }

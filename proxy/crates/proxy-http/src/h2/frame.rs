@@ -114,12 +114,18 @@ impl FrameHead {
         self.flags & flag != 0
     }
 
-    /// Writes the head. A payload of more than 16 MB cannot be said.
-    pub fn write(&self, out: &mut Vec<u8>) {
+    /// The head as it travels. A payload of more than 16 MB cannot be said.
+    #[must_use]
+    pub fn bytes(&self) -> [u8; HEAD] {
         debug_assert!(self.len < 1 << 24);
-        out.extend_from_slice(&(self.len as u32).to_be_bytes()[1..]);
-        out.extend_from_slice(&[self.kind, self.flags]);
-        out.extend_from_slice(&self.stream.to_be_bytes());
+        let ([_, a, b, c], [d, e, f, g]) =
+            ((self.len as u32).to_be_bytes(), self.stream.to_be_bytes());
+        [a, b, c, self.kind, self.flags, d, e, f, g]
+    }
+
+    /// Writes the head.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.bytes());
     }
 }
 

@@ -66,20 +66,26 @@ pub(crate) async fn attach(s: &mut Session, x: &mut Exchange) -> Result<(), Faul
         let ends = Ends::of(s, x);
         let key = ends.key(&server, &addr, opening.as_ref().map_or(0, Opening::key));
         let lane = lane(&server, x, opening.as_mut());
-        let idle = reuse(s, x, &back, &server, &addr, (key, lane))
-            .or_else(|| share(s, x, &back, &server, (key, lane)));
-        let idle = match idle {
-            None if lane != Lane::H2 && server.idle_elsewhere(proxy_state::thread::current()) => {
-                Box::pin(take_over(s, x, &back, &server, key)).await
+        let pooled = only_proven(s, x, &back);
+        let idle = reuse(s, x, &back, &server, &addr, (key, lane), pooled)
+            .or_else(|| share(s, &back, &server, (key, lane), pooled));
+        let elsewhere = || server.idle_elsewhere(proxy_state::thread::current());
+        let idle = match (idle, pooled) {
+            (None, Some(only_proven)) if lane != Lane::H2 && elsewhere() => {
+                Box::pin(take_over(s, &back, &server, key, only_proven)).await
             }
-            idle => idle,
+            (idle, _) => idle,
         };
         if let Some(attached) = idle {
             connected(s, x, attached);
             return Ok(());
         }
         // Boxed like every wait that most requests do without: an idle session pays for its largest.
-        let opened = match Box::pin(place(s, &server)).await {
+        let placed = match server.spec.strict_maxconn && server.maxconn() != 0 {
+            true => Box::pin(place(s, &server)).await.map(Some),
+            false => Ok(None),
+        };
+        let opened = match placed {
             Ok(place) => {
                 let opened = Box::pin(open(s, x, &back, &server, &addr, opening)).await;
                 opened.map(|opened| (opened, place))
@@ -235,13 +241,10 @@ fn speaks_h2(server: &Server, conn: &Conn, lane: Lane) -> bool {
 }
 
 /// A place among the connections that a server with `strict-maxconn` may have: idle ones make room.
-async fn place(s: &Session, server: &Arc<Server>) -> Result<Option<Arc<Place>>, ConnectError> {
-    if !server.spec.strict_maxconn || server.maxconn() == 0 {
-        return Ok(None);
-    }
+async fn place(s: &Session, server: &Arc<Server>) -> Result<Arc<Place>, ConnectError> {
     loop {
         if let Some(place) = Place::take(server) {
-            return Ok(Some(place));
+            return Ok(place);
         }
         let closed = s.thread.pool.borrow_mut().close_one(server);
         if !closed && !s.thread.env.mailboxes.make_room(server).await {
@@ -283,18 +286,14 @@ async fn dial(
 /// A stream of a connection that other requests use, too, if this request may share one.
 fn share(
     s: &Session,
-    x: &Exchange,
     back: &Back,
     server: &Arc<Server>,
     (key, lane): (u64, Lane),
+    pooled: Option<bool>,
 ) -> Option<Attached> {
-    if x.flow.fresh_only || !x.keep_server || lane == Lane::H1 {
-        return None;
-    }
-    let mode = back.backend.options.http_reuse;
-    let first = s.requests == 1;
+    let only_proven = pooled.filter(|_| lane != Lane::H1)?;
     loop {
-        let shared = s.thread.pool.borrow_mut().share(server, key, mode, first)?;
+        let shared = s.thread.pool.borrow_mut().share(server, key, only_proven)?;
         if lane == Lane::H2 && !shared.dialed.carries_tunnels() {
             return None;
         }
@@ -490,7 +489,23 @@ async fn wait(
     turn
 }
 
-/// An idle connection to `server`, if this request may use one (`http-reuse`).
+/// Which connections of the thread, or of others, this request may use (`http-reuse`): `Some(true)`, those that carried
+/// requests of several sessions; `Some(false)`, any; `None`, none of them.
+fn only_proven(s: &Session, x: &Exchange, back: &Back) -> Option<bool> {
+    let first = s.requests == 1;
+    if x.flow.fresh_only || !x.keep_server {
+        return None;
+    }
+    match back.backend.options.http_reuse {
+        HttpReuse::Never => None,
+        // Sending a first request on a connection that may just be closing could lose it.
+        HttpReuse::Safe if first => None,
+        HttpReuse::Aggressive => Some(first),
+        HttpReuse::Safe | HttpReuse::Always => Some(false),
+    }
+}
+
+/// An idle connection to `server`, if this request may use one: the session's own, or one of the thread's.
 fn reuse(
     s: &mut Session,
     x: &Exchange,
@@ -498,24 +513,18 @@ fn reuse(
     server: &Arc<Server>,
     addr: &Arc<SockAddr>,
     (key, lane): (u64, Lane),
+    pooled: Option<bool>,
 ) -> Option<Attached> {
     if x.flow.fresh_only || !x.keep_server || lane == Lane::H2 {
         return None;
     }
-    let first = s.requests == 1;
-    let attached = match back.backend.options.http_reuse {
-        HttpReuse::Never => {
-            let mut own = s.own.as_mut()?.take(server, addr, key)?;
-            own.reused = true;
-            own
-        }
-        // Sending a first request on a connection that may just be closing could lose it.
-        HttpReuse::Safe if first => return None,
-        mode => {
-            let only_proven = mode == HttpReuse::Aggressive && first;
-            let idle = s.thread.pool.borrow_mut().take(server, key, only_proven)?;
-            wake_up(s, server, idle)
-        }
+    let attached = if back.backend.options.http_reuse == HttpReuse::Never {
+        let mut own = s.own.as_mut()?.take(server, addr, key)?;
+        own.reused = true;
+        own
+    } else {
+        let idle = s.thread.pool.borrow_mut().take(server, key, pooled?)?;
+        wake_up(s, server, idle)
     };
     count_reuse(back, server);
     Some(attached)
@@ -543,24 +552,14 @@ fn wake_up(s: &Session, server: &Arc<Server>, idle: Idle) -> Attached {
     }
 }
 
-/// An idle connection of another thread, if this request may use one.
+/// An idle connection of another thread.
 async fn take_over(
     s: &Session,
-    x: &Exchange,
     back: &Back,
     server: &Arc<Server>,
     key: u64,
+    only_proven: bool,
 ) -> Option<Attached> {
-    if x.flow.fresh_only || !x.keep_server {
-        return None;
-    }
-    let first = s.requests == 1;
-    let only_proven = match back.backend.options.http_reuse {
-        HttpReuse::Never => return None,
-        HttpReuse::Safe if first => return None,
-        HttpReuse::Aggressive => first,
-        HttpReuse::Safe | HttpReuse::Always => false,
-    };
     let idle = s.thread.env.mailboxes.take(server, key, only_proven).await?;
     count_reuse(back, server);
     Some(wake_up(s, server, idle))
@@ -575,9 +574,7 @@ enum Failure {
 fn opening(s: &Session, x: &Exchange, back: &Back, server: &Server) -> Option<Opening> {
     let exit = server.spec.transport.as_ref()?.downcast_ref::<Exit>()?;
     let bump = s.thread.bump.borrow();
-    let mut cx = s.thread.context(&bump, s.thread.clock());
-    cx.session = Some(&s.facts);
-    cx.frontend = Some(&s.front.frontend);
+    let mut cx = s.context(&bump);
     cx.backend = Some(&back.backend);
     cx.server = Some(server);
     cx.request = x.record.request_read.then_some(&x.request);

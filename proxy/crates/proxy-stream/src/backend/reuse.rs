@@ -7,7 +7,6 @@ use std::sync::Arc;
 use proxy_net::clock::Tick;
 use proxy_rules::sample::connection::Connection;
 use proxy_rules::sample::context::LinkFacts;
-use proxy_state::options::HttpReuse;
 use proxy_state::{Server, SockAddr};
 use rustc_hash::FxHashMap;
 
@@ -276,22 +275,15 @@ impl Pool {
         shelf.tell();
     }
 
-    /// A connection to `server` that began as `route` says and can carry one more request, if this one may share. `first` is the first
-    /// request of its session.
+    /// A connection to `server` that began as `route` says and can carry one more request.
     pub(crate) fn share(
         &mut self,
         server: &Arc<Server>,
         route: u64,
-        mode: HttpReuse,
-        first: bool,
+        only_proven: bool,
     ) -> Option<Rc<Shared>> {
         let shelf = self.shelves.get_mut(&key(server))?;
-        let least = match mode {
-            HttpReuse::Never => return None,
-            HttpReuse::Safe if first => return None,
-            HttpReuse::Aggressive if first => 2,
-            HttpReuse::Safe | HttpReuse::Aggressive | HttpReuse::Always => 0,
-        };
+        let least = if only_proven { 2 } else { 0 };
         let most = server.spec.max_reuse.unwrap_or(u32::MAX);
         let addr = server.addr();
         let fits = |shared: &&Rc<Shared>| {

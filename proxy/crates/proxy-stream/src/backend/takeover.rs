@@ -138,9 +138,6 @@ impl Mailboxes {
         key: u64,
         only_proven: bool,
     ) -> Option<Idle> {
-        if !server.idle_elsewhere(proxy_state::thread::current()) {
-            return None;
-        }
         let answer = self.ask(server, || Want::Connection { key, only_proven }).await?;
         let Answer::Moved(moved) = answer else { return None };
         let mut idle = moved.arrive()?;

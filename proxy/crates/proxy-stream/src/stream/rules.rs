@@ -242,11 +242,8 @@ fn run(
     let bump = s.thread.bump.borrow();
     let peeked = x.peeked(s.client.input.data()).map(|body| &*bump.alloc_slice_copy(body));
     let logger = logger(s, x);
-    let mut base = s.thread.context(&bump, s.thread.clock());
+    let mut base = s.context(&bump);
     base.logger = logger.as_ref().map(|logger| logger as _);
-    base.session = Some(&s.facts);
-    base.client_socket = Some(s);
-    base.frontend = Some(&s.front.frontend);
     base.backend = back.or(s.front.listen.as_deref()).map(|b| &*b.backend);
     base.server = x.record.server.as_deref();
     base.server_connection = x.record.server_connection.as_deref();
@@ -347,12 +344,9 @@ pub(super) fn on_server_content(
 ) -> Option<Verdict> {
     let bump = s.thread.bump.borrow();
     let logger = logger(s, x);
-    let mut base = s.thread.context(&bump, s.thread.clock());
+    let mut base = s.context(&bump);
     base.logger = logger.as_ref().map(|logger| logger as _);
     base.complete = data.1;
-    base.session = Some(&s.facts);
-    base.client_socket = Some(s);
-    base.frontend = Some(&s.front.frontend);
     base.backend = Some(&back.backend);
     base.server = x.record.server.as_deref();
     base.server_connection = x.record.server_connection.as_deref();
@@ -395,12 +389,9 @@ pub(super) fn on_content(
     sniff(s, x);
     let bump = s.thread.bump.borrow();
     let logger = logger(s, x);
-    let mut base = s.thread.context(&bump, s.thread.clock());
+    let mut base = s.context(&bump);
     base.logger = logger.as_ref().map(|logger| logger as _);
     base.complete = complete;
-    base.session = Some(&s.facts);
-    base.client_socket = Some(s);
-    base.frontend = Some(&s.front.frontend);
     base.backend = back.map(|b| &*b.backend);
     base.req_data = Some(s.client.input.data());
     base.request = x.sniffed.then_some(&x.request);
@@ -473,10 +464,7 @@ pub(super) fn choose_backend(s: &Session, x: &Exchange) -> Option<Arc<Back>> {
         return default.filter(|_| default_is_open).or(front.listen.as_ref()).cloned();
     }
     let bump = s.thread.bump.borrow();
-    let mut cx = s.thread.context(&bump, s.thread.clock());
-    cx.session = Some(&s.facts);
-    cx.client_socket = Some(s);
-    cx.frontend = Some(&front.frontend);
+    let mut cx = s.context(&bump);
     show_request(s, x, &mut cx);
     cx.http = x.record.request_read;
     cx.vars = Some(&x.vars);
@@ -504,10 +492,7 @@ pub(super) fn with_context<T>(
     then: impl for<'a> FnOnce(&EvalCtx<'a>) -> T,
 ) -> T {
     let bump = s.thread.bump.borrow();
-    let mut cx = s.thread.context(&bump, s.thread.clock());
-    cx.session = Some(&s.facts);
-    cx.client_socket = Some(s);
-    cx.frontend = Some(&s.front.frontend);
+    let mut cx = s.context(&bump);
     cx.backend = back.or(s.front.listen.as_deref()).map(|back| &*back.backend);
     show_request(s, x, &mut cx);
     cx.overrides = Some(&x.overrides);
@@ -551,10 +536,7 @@ pub(crate) fn with_balance_key<T>(
         }
         Some(BalanceKey::Value { of, domain_only }) => {
             let bump = s.thread.bump.borrow();
-            let mut cx = s.thread.context(&bump, s.thread.clock());
-            cx.session = Some(&s.facts);
-            cx.client_socket = Some(s);
-            cx.frontend = Some(&s.front.frontend);
+            let mut cx = s.context(&bump);
             cx.backend = Some(&back.backend);
             show_request(s, x, &mut cx);
             cx.vars = Some(&x.vars);
@@ -573,16 +555,13 @@ pub(crate) fn with_balance_key<T>(
 pub(super) fn unique_id(s: &Session, x: &mut Exchange) {
     let Some((format, header)) = &s.front.unique_id else { return };
     let bump = s.thread.bump.borrow();
-    let mut cx = s.thread.context(&bump, s.thread.clock());
+    let mut cx = s.context(&bump);
     let facts = proxy_rules::logformat::LogFacts {
         accepted: s.facts.accepted,
         request: crate::env::date(),
         stream_number: x.number,
         ..proxy_rules::logformat::LogFacts::NONE
     };
-    cx.session = Some(&s.facts);
-    cx.client_socket = Some(s);
-    cx.frontend = Some(&s.front.frontend);
     show_request(s, x, &mut cx);
     cx.vars = Some(&x.vars);
     cx.tracked = Some(&x.tracked);

@@ -51,9 +51,8 @@ async fn process(s: &mut Session, x: &mut Exchange) -> Result<Outcome, Fault> {
     x.captured.request.borrow_mut().resize(s.front.request_captures.len(), None);
     rules::unique_id(s, x);
     log::step(s, x, Origin::TxnAccept);
-    let tracers = s.front.clone();
-    trace::attach(s, x, &tracers.tracers, &tracers.frontend.name);
     let front = s.front.clone();
+    trace::attach(s, x, &front.tracers, &front.frontend.name);
     if !inspect(s, x, None, &front.tcp_content, front.inspect_delay).await? {
         return Ok(Outcome::Done);
     }

@@ -80,9 +80,11 @@ impl Drop for Dialed {
 impl Dialed {
     /// Whether one more stream may be opened now.
     pub(crate) fn has_room(&self) -> bool {
+        if self.is_closed() {
+            return false;
+        }
         let link = self.link.borrow();
-        let most = self.limit.min(link.peer.streams) as usize;
-        !link.closed && link.goaway.is_none() && link.failed.is_none() && link.streams.len() < most
+        link.streams.len() < self.limit.min(link.peer.streams) as usize
     }
 
     /// Whether the connection takes no streams any more.

@@ -12,7 +12,7 @@ use super::link::{ALIVE, BACKLOG, End, LEAVE, Leaving, Shared};
 use super::receive::Receiver;
 use super::{PREFACE, Settings};
 use crate::io::{Conn, Used};
-use crate::session::{DRAINED, LINGER};
+use crate::session::LINGER;
 
 /// Reads of one turn: others have theirs, too.
 const READS: usize = 8;
@@ -177,31 +177,26 @@ impl Driver {
             self.receiver.calm_down();
         }
         let Self { conn, link, receiver, phase, .. } = self;
-        let mut whole = false;
-        let take = |_: &mut Conn, data: &mut [u8], _: &mut Context<'_>| {
+        let mut taken = |_: &mut Conn, data: &mut [u8], _: &mut Context<'_>| {
             let taken = take(&mut link.borrow_mut(), receiver, phase, data);
-            whole = taken.as_ref().is_ok_and(|n| *n > 0);
-            Used { consumed: taken.unwrap_or(0), value: !data.is_empty() && taken.is_ok() }
+            // `None` at the end and once the connection failed.
+            let value = taken.as_ref().ok().filter(|_| !data.is_empty()).map(|n| *n > 0);
+            Used { consumed: taken.unwrap_or(0), value }
         };
         // What waits is looked at first, and if that is not enough to go on, together with more.
-        let waits = !conn.input.is_empty();
-        if waits {
-            match conn.poll_process(cx, take) {
-                Poll::Ready(Ok(true)) if whole => return Poll::Ready(true),
-                Poll::Ready(Ok(true)) => {}
+        if !conn.input.is_empty() {
+            match conn.poll_process(cx, &mut taken) {
+                Poll::Ready(Ok(Some(true))) => return Poll::Ready(true),
+                Poll::Ready(Ok(Some(false))) => {}
                 _ => return Poll::Ready(self.has_failed()),
             }
         }
-        let take = |_: &mut Conn, data: &mut [u8], _: &mut Context<'_>| {
-            let taken = super::driver::take(&mut link.borrow_mut(), receiver, phase, data);
-            Used { consumed: taken.unwrap_or(0), value: !data.is_empty() && taken.is_ok() }
-        };
-        match ready!(conn.poll_read_process(cx, take)) {
-            Ok(true) => {
+        match ready!(conn.poll_read_process(cx, &mut taken)) {
+            Ok(Some(_)) => {
                 self.heard();
                 Poll::Ready(true)
             }
-            Ok(false) => Poll::Ready(self.has_failed()),
+            Ok(None) => Poll::Ready(self.has_failed()),
             Err(_) => Poll::Ready(false),
         }
     }
@@ -242,17 +237,7 @@ impl Driver {
         if !ready!(self.poll_write(cx)) {
             return Poll::Ready(());
         }
-        ready!(self.conn.poll_shutdown(cx));
-        let waiting = self.conn.input.len();
-        self.conn.input.consume(waiting);
-        while self.drained < DRAINED && !self.conn.eof {
-            let conn = &mut self.conn;
-            match ready!(crate::scratch::with(|buf| conn.poll_read(cx, buf))) {
-                Ok(n) => self.drained += n,
-                Err(_) => break,
-            }
-        }
-        Poll::Ready(())
+        self.conn.poll_drain(cx, &mut self.drained)
     }
 }
 

@@ -587,10 +587,9 @@ impl Link {
         let len = out.len() - start - frame::HEAD;
         let end_stream = if end { flag::END_STREAM } else { 0 };
         if len <= most {
-            let mut head = Vec::new();
             let flags = end_stream | flag::END_HEADERS;
-            FrameHead { len, kind: kind::HEADERS, flags, stream: id }.write(&mut head);
-            out[start..start + frame::HEAD].copy_from_slice(&head);
+            let head = FrameHead { len, kind: kind::HEADERS, flags, stream: id };
+            out[start..start + frame::HEAD].copy_from_slice(&head.bytes());
         } else {
             let section = out.split_off(start + frame::HEAD);
             out.truncate(start);
