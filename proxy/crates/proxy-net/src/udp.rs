@@ -1,11 +1,9 @@
 //! Datagram sockets of mode udp: those that clients send to, and one for each flow towards its server.
 
-use std::future::poll_fn;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::rc::Rc;
-use std::task::Poll;
 
 use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt,
@@ -217,22 +215,6 @@ pub fn connect(to: SocketAddr, how: &ConnectOptions) -> io::Result<UdpSocket> {
     UdpSocket::from_std(socket.into())
 }
 
-/// Takes the next datagram of a server, `None` when there is none now.
-///
-/// # Errors
-/// Those of recv(2): a refusal is one.
-pub async fn next(socket: &UdpSocket, data: &mut [u8]) -> io::Result<usize> {
-    poll_fn(|cx| {
-        let mut buffer = tokio::io::ReadBuf::new(data);
-        match socket.poll_recv(cx, &mut buffer) {
-            Poll::Ready(Ok(())) => Poll::Ready(Ok(buffer.filled().len())),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => Poll::Pending,
-        }
-    })
-    .await
-}
-
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
@@ -282,7 +264,7 @@ mod tests {
             let client = connect(asks, &ConnectOptions::default()).unwrap();
             client.send(b"ask").await.unwrap();
             let mut data = [0; 16];
-            let answer = tokio::time::timeout(Duration::from_secs(10), next(&client, &mut data));
+            let answer = tokio::time::timeout(Duration::from_secs(10), client.recv(&mut data));
             assert_eq!(answer.await.unwrap().unwrap(), 3, "{listens}");
             assert_eq!(&data[..3], b"ask");
             let wildcard = listens.starts_with("0.0.0.0") || listens.starts_with("[::]");

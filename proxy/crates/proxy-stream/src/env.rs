@@ -172,7 +172,12 @@ impl Env {
 
 /// The calendar time.
 pub(crate) fn date() -> Date {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    date_at(SystemTime::now())
+}
+
+/// A moment as the calendar has it.
+pub(crate) fn date_at(at: SystemTime) -> Date {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
     Date { secs: since.as_secs().try_into().unwrap_or(i64::MAX), usec: since.subsec_micros() }
 }
 

@@ -321,8 +321,9 @@ impl Checker {
         let answer = agent::ask(server, &before.target, limit, self.env.shared.bufsize).await;
         let duration = clock::precise().since(start).as_millis();
         let duration_ms = u64::try_from(duration).unwrap_or(u64::MAX);
-        let result = match &answer {
-            Ok(line) => AgentAnswer::parse(line).result(duration_ms),
+        let said = answer.as_deref().map(AgentAnswer::parse);
+        let result = match &said {
+            Ok(said) => said.result(duration_ms),
             Err(failed) => CheckResult {
                 status: match failed.status {
                     CheckStatus::Checked => before.last.status,
@@ -334,8 +335,8 @@ impl Checker {
             },
         };
         let now = self.now();
-        if let Ok(line) = &answer {
-            server.obey_agent(&AgentAnswer::parse(line), now);
+        if let Ok(said) = &said {
+            server.obey_agent(said, now);
         }
         let told = result.status.verdict() != CheckVerdict::Neutral;
         if backend.options.log_health_checks && told && before.last.status != result.status {
@@ -348,8 +349,8 @@ impl Checker {
             }
             (self.report)(server, &line("Agent", server, &result, health));
         }
-        match &answer {
-            Ok(line) => server.report_agent(&AgentAnswer::parse(line), result, now),
+        match &said {
+            Ok(said) => server.report_agent(said, result, now),
             Err(_) => server.note_agent(result),
         }
     }

@@ -86,8 +86,16 @@ impl Farm {
         let mut lost = 0;
         let mut chosen: Vec<(Arc<Server>, Vec<usize>)> = Vec::new();
         let mut scratch = Bump::new();
+        let now = self.surroundings.get().map_or_else(Now::default, |(_, epoch)| {
+            Now(clock::precise().as_millis().saturating_sub(epoch.as_millis()))
+        });
+        // The lines of a turn leave at one moment.
+        let clock = match &self.key {
+            Some(_) => Clock { now, date: date(), ..Clock::default() },
+            None => Clock { now, ..Clock::default() },
+        };
         for (number, line) in lines.clone().enumerate() {
-            match self.choose(line, &mut scratch) {
+            match self.choose(line, clock, &mut scratch) {
                 None => lost += 1,
                 Some(server) => match chosen.iter_mut().find(|(known, _)| known.id == server.id) {
                     Some((_, numbers)) => numbers.push(number),
@@ -103,17 +111,15 @@ impl Farm {
         lost
     }
 
-    fn choose(&self, line: &[u8], scratch: &mut Bump) -> Option<Arc<Server>> {
-        let surroundings = self.surroundings.get();
-        let now = surroundings.map_or_else(Now::default, |(_, epoch)| {
-            Now(clock::precise().as_millis().saturating_sub(epoch.as_millis()))
-        });
-        let seed = Cell::new(random());
-        let mut input =
-            ChooseInput { random: (random() >> 16) as u32, now, ..ChooseInput::default() };
-        let server = match (&self.key, surroundings) {
+    fn choose(&self, line: &[u8], clock: Clock, scratch: &mut Bump) -> Option<Arc<Server>> {
+        let mut input = ChooseInput {
+            random: (random() >> 16) as u32,
+            now: clock.now,
+            ..ChooseInput::default()
+        };
+        let server = match (&self.key, self.surroundings.get()) {
             (Some(key), Some((shared, _))) => {
-                let clock = Clock { now, date: date(), ..Clock::default() };
+                let seed = Cell::new(random());
                 let mut cx = EvalCtx::new(scratch, shared, clock, &seed);
                 cx.req_data = Some(line.strip_suffix(b"\n").unwrap_or(line));
                 input.key = key.eval_str(&cx);

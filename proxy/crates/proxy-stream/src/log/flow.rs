@@ -3,22 +3,18 @@
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use bumpalo::Bump;
 use proxy_net::clock;
 use proxy_rules::logformat::{LogFacts, Origin, Termination};
 use proxy_rules::sample::EvalCtx;
-use proxy_rules::sample::context::{Clock, Date, Session};
+use proxy_rules::sample::context::{Clock, Session};
 use proxy_rules::vars::Vars;
 use proxy_state::{Now, Server};
 
-use crate::env::{Env, Front};
-
-/// Severity of connection logs (configuration manual, 4.2 "log"), and with `option log-separate-errors` of those of
-/// connections that did not end well.
-const INFO: u8 = 6;
-const ERR: u8 = 3;
+use super::line::{ERR, INFO};
+use crate::env::{self, Env, Front};
 
 /// A flow that is over.
 #[derive(Debug)]
@@ -51,7 +47,7 @@ pub struct FlowLines {
 impl FlowLines {
     /// Writes the line of a flow, when its frontend logs it.
     pub fn write(&self, env: &Env, front: &Front, flow: &FlowRecord, now: Now) {
-        let Some(log) = &front.log else { return };
+        let Some(log) = front.log.as_ref().filter(|log| log.tells_end()) else { return };
         let options = &front.frontend.options;
         let [cause, phase] = flow.ended;
         let normal = cause == b'-';
@@ -63,7 +59,7 @@ impl FlowLines {
         let Some(listener) = own.or_else(|| listeners.first()).filter(|_| !silent) else { return };
         let backend = front.default_backend.as_ref().map(|back| &back.backend);
         let server = flow.server.as_ref();
-        let accepted = date(flow.start);
+        let accepted = env::date_at(flow.start);
         let session = Session {
             src: Some(flow.client),
             dst: Some(flow.listener),
@@ -99,11 +95,8 @@ impl FlowLines {
         };
         let mut scratch = self.scratch.borrow_mut();
         {
-            let clock = Clock {
-                now,
-                date: date(SystemTime::now()),
-                utc_offset: clock::utc_offset(accepted.secs),
-            };
+            let clock =
+                Clock { now, date: env::date(), utc_offset: clock::utc_offset(accepted.secs) };
             let mut cx = EvalCtx::new(&scratch, &env.shared, clock, &self.random);
             cx.session = Some(&session);
             cx.frontend = Some(&front.frontend);
@@ -118,9 +111,4 @@ impl FlowLines {
 
 fn millis(duration: Duration) -> u32 {
     u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
-}
-
-fn date(at: SystemTime) -> Date {
-    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
-    Date { secs: i64::try_from(since.as_secs()).unwrap_or(i64::MAX), usec: since.subsec_micros() }
 }

@@ -15,20 +15,19 @@ use crate::session::Session;
 use crate::stream::Exchange;
 use crate::thread::Thread;
 
+/// Severity of lines of connections (configuration manual, 4.2 "log"), and with `option log-separate-errors` of those that did
+/// not end well.
 pub(super) const INFO: u8 = 6;
-const ERR: u8 = 3;
+pub(super) const ERR: u8 = 3;
 
 /// Writes the line of a finished stream, unless options or rules say that there is none.
 pub(crate) fn write(s: &Session, x: &Exchange) {
-    let Some(log) = &s.front.log else { return };
+    let Some(log) = s.front.log.as_ref().filter(|log| log.tells_end()) else { return };
     let record = &x.record;
     let options = &s.front.frontend.options;
     let failed = record.cause != b'-' && record.cause != b'L' || record.status >= Some(500);
     let normal = !failed && record.retries == 0 && !record.redispatched;
     if record.silent || record.logged || options.dontlog_normal && normal {
-        return;
-    }
-    if log.steps.is_some() && !log.tells(Origin::TxnClose) {
         return;
     }
     let level = if options.log_separate_errors && !normal { ERR } else { INFO };

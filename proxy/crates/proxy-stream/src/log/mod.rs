@@ -101,6 +101,11 @@ impl Log {
         self.steps.as_ref().is_some_and(|steps| steps.contains(&origin))
     }
 
+    /// Whether there is a line at the end.
+    pub(crate) fn tells_end(&self) -> bool {
+        self.steps.is_none() || self.tells(Origin::TxnClose)
+    }
+
     /// Sends the line of what `cx` shows to every target.
     pub fn emit(&self, cx: &EvalCtx<'_>, origin: Origin, severity: u8) {
         self.emit_to(&self.routes, cx, origin, severity, None);

@@ -13,7 +13,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -47,9 +47,8 @@ pub struct Relay {
     idle: Duration,
     flows: RefCell<FxHashMap<Key, Rc<Flow>>>,
     /// Flows that had no answer when they were put here, oldest first. Some have gone since, or been answered.
-    unanswered: RefCell<VecDeque<Rc<Flow>>>,
+    unanswered: RefCell<VecDeque<Weak<Flow>>>,
     lines: FlowLines,
-    random: Cell<u32>,
     /// Second in which a failure was said last.
     said: Cell<u64>,
 }
@@ -79,22 +78,12 @@ impl Relay {
             flows: RefCell::default(),
             unanswered: RefCell::default(),
             lines: FlowLines::default(),
-            random: Cell::new(0x9e37_79b9),
             said: Cell::new(0),
             thread: thread.clone(),
             front,
         });
         let stop = thread.stop.clone();
         udp::run(door, Rc::new(Entry(relay)), switch, stop, batch).await
-    }
-
-    fn random(&self) -> u32 {
-        let mut word = self.random.get();
-        word ^= word << 13;
-        word ^= word >> 17;
-        word ^= word << 5;
-        self.random.set(word);
-        word
     }
 
     /// Begins a flow with its first datagram. Whatever prevents it loses the datagram, counted.
@@ -118,7 +107,7 @@ impl Relay {
         };
         let ends = Ends::between(key.client, asked);
         let to = ends.destination(&server.addr(), &server.spec).inet();
-        let mut how = ends.connect_options(&server, back, self.random());
+        let mut how = ends.connect_options(&server, back, self.thread.random());
         how.buffers = Buffers { unsent: None, ..self.thread.env.server_buffers };
         let socket = to.ok_or_else(|| io::Error::other("it has no IP address"));
         let socket = match socket.and_then(|to| udp::connect(to, &how)) {
@@ -141,7 +130,7 @@ impl Relay {
         let flow = Rc::new(Flow::new(key, socket, server, back.clone(), &self.thread));
         flow.silence.arm(self.idle);
         self.flows.borrow_mut().insert(key, flow.clone());
-        self.unanswered.borrow_mut().push_back(flow.clone());
+        self.unanswered.borrow_mut().push_back(Rc::downgrade(&flow));
         self.forget_answered();
         tokio::task::spawn_local(flow::carry(self.clone(), flow.clone()));
         self.forward(&flow, data);
@@ -202,7 +191,7 @@ impl Relay {
     fn make_room(&self) -> bool {
         loop {
             let Some(oldest) = self.unanswered.borrow_mut().pop_front() else { return false };
-            if oldest.answers.get() == 0 && !oldest.is_over() {
+            if let Some(oldest) = waiting(&oldest) {
                 self.end(&oldest, End::Displaced);
                 return true;
             }
@@ -214,7 +203,7 @@ impl Relay {
         let mut queue = self.unanswered.borrow_mut();
         for _ in 0..2 {
             match queue.front() {
-                Some(flow) if flow.answers.get() > 0 || flow.is_over() => {
+                Some(flow) if waiting(flow).is_none() => {
                     queue.pop_front();
                 }
                 _ => break,
@@ -222,7 +211,7 @@ impl Relay {
         }
         // Old ones at the front may wait for long while those behind them were answered.
         if queue.len() > 2 * self.flows.borrow().len() + 64 {
-            queue.retain(|flow| flow.answers.get() == 0 && !flow.is_over());
+            queue.retain(|flow| waiting(flow).is_some());
         }
     }
 
@@ -235,7 +224,7 @@ impl Relay {
                 client: Some(client),
                 key: None,
                 exclude,
-                random: self.random(),
+                random: self.thread.random(),
                 now,
             };
             let server = back.backend.choose(&input).ok()?;
@@ -310,6 +299,11 @@ impl Relay {
             tracing::warn!(frontend = &*self.front.frontend.name, %error, "a datagram was lost");
         }
     }
+}
+
+/// The flow, while it lives and has no answer.
+fn waiting(flow: &Weak<Flow>) -> Option<Rc<Flow>> {
+    flow.upgrade().filter(|flow| flow.answers.get() == 0 && !flow.is_over())
 }
 
 fn canonical(addr: SocketAddr) -> SocketAddr {

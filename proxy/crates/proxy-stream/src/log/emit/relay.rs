@@ -125,7 +125,6 @@ fn host(message: &Message<'_>, sender: Sender, none: &[u8], out: &mut Vec<u8>) {
 
 /// `Nov 30 17:54:45`: the message's own date, or now.
 fn old_date(message: &Message<'_>, out: &mut Vec<u8>) {
-    let now = clock::wall();
     match (message.form, message.date) {
         (Form::Rfc3164, Some(date)) => out.extend_from_slice(date),
         (Form::Rfc5424, Some(date)) => {
@@ -140,25 +139,24 @@ fn old_date(message: &Message<'_>, out: &mut Vec<u8>) {
             out.push(b' ');
             out.extend_from_slice(&date[11..19]);
         }
-        _ => frame::bsd_date(now, out),
+        _ => frame::bsd_date(clock::wall(), out),
     }
 }
 
 /// `2026-11-30T17:54:45...`: the message's own date, or now.
 fn new_date(message: &Message<'_>, out: &mut Vec<u8>) {
-    let now = clock::wall();
     match (message.form, message.date) {
         (Form::Rfc5424, Some(date)) => out.extend_from_slice(date),
         (Form::Rfc3164, Some(date)) => {
             let month = MONTHS.iter().position(|name| name[..] == date[..3]).unwrap_or(0) as u8 + 1;
-            let year = year_of(month, now);
+            let year = year_of(month, clock::wall());
             let day = if date[4] == b' ' { b'0' } else { date[4] };
             let _ = write!(out, "{year:04}-{month:02}-{}{}T", char::from(day), char::from(date[5]));
             out.extend_from_slice(&date[7..15]);
             // RFC 3339, 4.3: the offset from UTC is not known.
             out.extend_from_slice(b"-00:00");
         }
-        _ => frame::iso_date(now, out),
+        _ => frame::iso_date(clock::wall(), out),
     }
 }
 
