@@ -148,7 +148,7 @@ impl Rules<'_> {
 
     /// The limits of bandwidth of a section's filters.
     pub(crate) fn limiters(&self, proxy: &Proxy, diagnostics: &mut Diagnostics) -> Vec<Limiter> {
-        self.compiler(&proxy.name.value, proxy.settings.mode(), diagnostics).limiters(proxy)
+        self.with(proxy, diagnostics, |compiler| compiler.limiters(proxy))
     }
 
     fn compiler<'c>(

@@ -179,10 +179,8 @@ impl Compiler<'_> {
         let mut limiters = Vec::new();
         for line in &section.filters.lines {
             let FilterKind::Bandwidth(filter) = &line.kind else { continue };
-            let (direction, limit) = match filter.upload {
-                true => (Direction::In, filter.limit.value),
-                false => (Direction::Out, filter.limit.value),
-            };
+            let direction = if filter.upload { Direction::In } else { Direction::Out };
+            let limit = filter.limit.value;
             let kind = match &filter.shared {
                 None => {
                     let period = filter.period.map_or(0, |period| period.value.as_millis());
@@ -335,14 +333,8 @@ impl Compiler<'_> {
 
     /// The unique ids that a backend has for its health checks; those of other sections are of requests.
     pub fn check_unique_id(&mut self, proxy: &Proxy) -> Option<LogFormat> {
-        let word = proxy.settings.unique_id_format.as_ref()?;
-        if proxy.kind != ProxyKind::Backend {
-            return None;
-        }
-        let words = words_of(std::slice::from_ref(word));
-        LogFormat::parse(words[0], Use::Http, &mut self.parse(Place::Check))
-            .map_err(|diagnostic| self.tell(*diagnostic, word.span))
-            .ok()
+        let format = proxy.settings.unique_id_format.as_ref();
+        self.format(format.filter(|_| proxy.kind == ProxyKind::Backend)?, Place::Check)
     }
 
     /// What the backend's algorithm hashes, where that is the value of an expression.
@@ -368,10 +360,7 @@ impl Compiler<'_> {
             Balance::Hash(word) => word.span,
             _ => balance.span,
         };
-        let word = Spanned::new(text.as_slice(), span);
-        Expr::parse(word, &mut self.parse(Place::BeServerChoice))
-            .map_err(|diagnostic| self.tell(*diagnostic, span))
-            .ok()
+        self.expression(&Spanned::new(text, span), Place::BeServerChoice)
     }
 
     /// An expression of a line that is not a rule.

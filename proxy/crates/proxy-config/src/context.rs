@@ -1,5 +1,7 @@
 //! What every parse function gets: the sink of diagnostics, the environment, what was said already.
 
+use std::fmt::Display;
+
 use proxy_types::{DiagSink, Diagnostic, Diagnostics, Severity, Span};
 use rustc_hash::FxHashSet;
 
@@ -77,8 +79,8 @@ impl<'a> Context<'a> {
     pub(crate) fn carried<F: Copy>(
         &mut self,
         row: &Row<F>,
-        what: &str,
-        place: &str,
+        what: impl Display,
+        place: impl Display,
         span: Span,
     ) -> Parsed<F> {
         match row.support {

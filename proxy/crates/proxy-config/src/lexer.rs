@@ -105,7 +105,7 @@ impl Cutter<'_> {
                 b'\'' => self.strong()?,
                 b'\\' => self.escape()?,
                 0 => return Err(self.error(LexErrorKind::Nul, self.pos, 1)),
-                _ => self.run_of(|byte| !is_special(byte))?,
+                _ => self.plain_run()?,
             }
         }
         self.finish_word()
@@ -118,9 +118,9 @@ impl Cutter<'_> {
     }
 
     /// Takes the bytes from here on that stand for themselves; there is at least one.
-    fn run_of(&mut self, plain: impl Fn(u8) -> bool) -> Result<(), LexError> {
+    fn plain_run(&mut self) -> Result<(), LexError> {
         let rest = &self.line[self.pos..];
-        let length = rest.iter().position(|byte| !plain(*byte)).unwrap_or(rest.len());
+        let length = rest.iter().position(|byte| is_special(*byte)).unwrap_or(rest.len());
         self.total += length;
         if self.total > LINE_MAX {
             return Err(self.error(LexErrorKind::LineTooLong, self.pos, 1));

@@ -2,7 +2,7 @@
 //!
 //! The words are read by the tables that read configurations. Mistakes are one text, as commands answer.
 
-use proxy_types::{Mode, Severity, Span, Spanned};
+use proxy_types::{Mode, Severity, Span, Spanned, Transport};
 
 use crate::args::Args;
 use crate::context::Context;
@@ -74,6 +74,10 @@ fn purged<'w>(words: &'w [Word], section: &Proxy, known: &Known<'_>) -> Option<&
 /// Settings that do not fit together, or to the section.
 fn misfits(cx: &mut Context<'_>, config: &Config, section: &Proxy, server: &Server) {
     let options = &server.options;
+    let datagrams = server.address.value.transport == Some(Transport::Datagram);
+    if datagrams && section.settings.mode() != Mode::Udp {
+        cx.alert(server.address.span, "datagram address not acceptable");
+    }
     if section.settings.mode() != Mode::Http
         && options.proto.is_some_and(|proto| proto.value == Proto::H2)
     {
@@ -124,7 +128,7 @@ pub fn backend(
     }
     let mode = mode.or_else(|| defaults.settings.mode.map(|mode| mode.value));
     let mode = mode.ok_or("Mode is required as the default proxy does not set it.")?;
-    if mode == Mode::Log {
+    if !matches!(mode, Mode::Tcp | Mode::Http) {
         return Err("Only TCP and HTTP backends can be created.".to_owned());
     }
     let id = DefaultsId(at);

@@ -291,21 +291,21 @@ impl ServerRules {
         cx: &EvalCtx<'a>,
         find: impl FnMut(&[u8]) -> Found<T>,
     ) -> Option<T> {
-        walk(&self.0, cx, Verdict::False, find)
+        walk(&self.0, cx, false, find)
     }
 }
 
-/// `early` is what a condition counts as whose data is not there yet: false, or the end of the walk.
+/// `waits`: a condition whose data is not there yet ends the walk; otherwise it counts as false.
 fn walk<'a, T>(
     rules: &'a [BackendRule],
     cx: &EvalCtx<'a>,
-    early: Verdict,
+    waits: bool,
     mut find: impl FnMut(&[u8]) -> Found<T>,
 ) -> Option<T> {
     for rule in rules {
         match rule.condition.as_ref().map_or(Verdict::True, |c| c.eval(cx)) {
             Verdict::False => continue,
-            Verdict::NeedMore if early == Verdict::False => continue,
+            Verdict::NeedMore if !waits => continue,
             Verdict::NeedMore => return None,
             Verdict::True => {}
         }
@@ -390,6 +390,6 @@ impl BackendRules {
         cx: &EvalCtx<'a>,
         find: impl FnMut(&[u8]) -> Found<T>,
     ) -> Option<T> {
-        walk(&self.0, cx, Verdict::NeedMore, find)
+        walk(&self.0, cx, true, find)
     }
 }

@@ -373,7 +373,7 @@ fn options(cx: &mut Context<'_>, bind: &mut Bind, args: &mut Args<'_>, place: &s
         args.rename_option(&name, " ", row.name);
         let inert = matches!(row.support, Support::NoEffect(_));
         let parsed = check_shape(cx, row, args, false)
-            .and_then(|()| cx.carried(row, &format!("'{name}' option"), place, word.span))
+            .and_then(|()| cx.carried(row, format_args!("'{name}' option"), place, word.span))
             .and_then(|parse| parse(cx, bind, args));
         if let Err(reported) = parsed
             && !inert

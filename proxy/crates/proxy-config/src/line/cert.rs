@@ -32,17 +32,17 @@ const fn own(
 
 const FILES: &[Row<Parse<CertLine>>] = &[
     own("acme", "<section>", "renewed by ACME", |cx, line, args| {
-        acme::option(cx, &mut line.acme, "acme", args).map(drop)
+        acme::section(cx, &mut line.acme, args)
     }),
     own("crt", "<filename>", "the certificate", |cx, line, args| {
         line.certificate = args.string(cx, "a file")?.value;
         Ok(())
     }),
     own("domains", "<list>", "names to be proven by ACME", |cx, line, args| {
-        acme::option(cx, &mut line.acme, "domains", args).map(drop)
+        acme::domains(cx, &mut line.acme, args)
     }),
     own("ips", "<list>", "addresses to be proven by ACME", |cx, line, args| {
-        acme::option(cx, &mut line.acme, "ips", args).map(drop)
+        acme::ips(cx, &mut line.acme, args)
     }),
     own("issuer", "<filename>", "who signed the certificate", |cx, line, args| {
         line.files.issuer = Some(args.string(cx, "a file")?.value);
@@ -113,7 +113,7 @@ pub(crate) fn options(cx: &mut Context<'_>, line: &mut CertLine, args: &mut Args
         };
         args.rename(row.name);
         check_shape(cx, row, args, false)?;
-        match cx.carried(row, "option", &format!("of '{keyword}'"), word.span) {
+        match cx.carried(row, "option", format_args!("of '{keyword}'"), word.span) {
             Ok(parse) => parse(cx, line, args)?,
             Err(_) if matches!(row.support, Support::NoEffect(_)) => {}
             Err(reported) => return Err(reported),

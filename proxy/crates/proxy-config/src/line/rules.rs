@@ -91,7 +91,7 @@ fn second(
     };
     wrong_side(cx, proxy, args, word)?;
     check_section(cx, row, proxy, args)?;
-    let parse = cx.carried(row, &format!("'{first}' keyword"), "", word.span)?;
+    let parse = cx.carried(row, format_args!("'{first}' keyword"), "", word.span)?;
     parse(cx, proxy, args)
 }
 

@@ -725,10 +725,7 @@ fn options(cx: &mut Context<'_>, draft: &mut Draft, args: &mut Args<'_>, name: &
         }
         let inert = matches!(row.support, Support::NoEffect(_));
         let parsed = check_shape(cx, row, args, false)
-            .and_then(|()| match row.support {
-                Support::Carried(parse) => Ok(parse),
-                _ => cx.carried(row, &format!("'{name}' : option"), "", word.span),
-            })
+            .and_then(|()| cx.carried(row, format_args!("'{name}' : option"), "", word.span))
             .and_then(|parse| parse(cx, draft, args));
         if let Err(reported) = parsed
             && !inert

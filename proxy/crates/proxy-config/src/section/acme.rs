@@ -215,33 +215,25 @@ pub(crate) fn check(cx: &mut Context<'_>, acme: &Acme) {
     }
 }
 
-/// `acme`, `domains` or `ips` of a certificate. False: it is another word.
-pub(crate) fn option(
-    cx: &mut Context<'_>,
-    acme: &mut AcmeCert,
-    word: &str,
-    args: &mut Args<'_>,
-) -> Parsed<bool> {
-    match word {
-        "acme" => {
-            let section = args.string(cx, "the name of an 'acme' section")?;
-            (acme.section, acme.span) = (section.value, section.span);
-        }
-        "domains" => {
-            let list = args.string(cx, "a list of domains")?;
-            let domains = list.value.split(',').map(|name| name.trim().to_ascii_lowercase());
-            acme.domains = domains.filter(|name| !name.is_empty()).collect();
-        }
-        "ips" => {
-            let list = args.string(cx, "a list of addresses")?;
-            acme.ips = match list.value.split(',').map(|ip| ip.trim().parse()).collect() {
-                Ok(ips) => ips,
-                Err(_) => {
-                    return Err(args.wrong(cx, list.span, "addresses are separated by commas"));
-                }
-            };
-        }
-        _ => return Ok(false),
-    }
-    Ok(true)
+/// `acme` of a certificate: the section.
+pub(crate) fn section(cx: &mut Context<'_>, acme: &mut AcmeCert, args: &mut Args<'_>) -> Parsed {
+    let section = args.string(cx, "the name of an 'acme' section")?;
+    (acme.section, acme.span) = (section.value, section.span);
+    Ok(())
+}
+
+/// `domains` of a certificate.
+pub(crate) fn domains(cx: &mut Context<'_>, acme: &mut AcmeCert, args: &mut Args<'_>) -> Parsed {
+    let list = args.string(cx, "a list of domains")?;
+    let domains = list.value.split(',').map(|name| name.trim().to_ascii_lowercase());
+    acme.domains = domains.filter(|name| !name.is_empty()).collect();
+    Ok(())
+}
+
+/// `ips` of a certificate.
+pub(crate) fn ips(cx: &mut Context<'_>, acme: &mut AcmeCert, args: &mut Args<'_>) -> Parsed {
+    let list = args.string(cx, "a list of addresses")?;
+    let ips = list.value.split(',').map(|ip| ip.trim().parse()).collect::<Result<_, _>>();
+    acme.ips = ips.map_err(|_| args.wrong(cx, list.span, "addresses are separated by commas"))?;
+    Ok(())
 }

@@ -51,8 +51,16 @@ fn load(cx: &mut Context<'_>, store: &mut CrtStore, args: &mut Args<'_>) -> Pars
                 cx.warn(file.span, NO_TIMESTAMPS);
                 continue;
             }
-            "acme" | "domains" | "ips" => {
-                acme::option(cx, &mut load.acme, &word.value, args)?;
+            "acme" => {
+                acme::section(cx, &mut load.acme, args)?;
+                continue;
+            }
+            "domains" => {
+                acme::domains(cx, &mut load.acme, args)?;
+                continue;
+            }
+            "ips" => {
+                acme::ips(cx, &mut load.acme, args)?;
                 continue;
             }
             "keytype" | "bits" | "curves" => {

@@ -72,7 +72,6 @@ pub(crate) const GLOBAL: Table<Parse> = &[
     ),
 ];
 
-/// `h1-case-adjust <from> <to>`.
 fn codes(cx: &mut Context<'_>, args: &mut Args<'_>, set: &mut StatusSet) -> Parsed {
     loop {
         let word = args.string(cx, "a range of status codes")?;
@@ -83,6 +82,7 @@ fn codes(cx: &mut Context<'_>, args: &mut Args<'_>, set: &mut StatusSet) -> Pars
     }
 }
 
+/// `h1-case-adjust <from> <to>`.
 fn h1_case_adjust(cx: &mut Context<'_>, g: &mut Global, args: &mut Args<'_>) -> Parsed {
     let from = args.string(cx, "a header name in lower case")?;
     let to = args.string(cx, "the same name as it is to be sent")?;

@@ -733,9 +733,9 @@ fn guid(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed 
 
 /// One line of such a section.
 pub(crate) fn line(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
-    let place = format!("in '{}' section", proxy.kind.as_str());
     let Some(row) = find(PROXY, args.name()) else {
-        let message = format!("unknown keyword '{}' {place}", args.name());
+        let message =
+            format!("unknown keyword '{}' in '{}' section", args.name(), proxy.kind.as_str());
         let near = suggest(PROXY, args.name());
         let span = args.keyword_span();
         return Err(cx.report(Diagnostic::alert(message).at(span).did_you_mean(near)));
@@ -744,6 +744,7 @@ pub(crate) fn line(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>)
     check_section(cx, row, proxy, args)?;
     let span = args.keyword_span();
     check_shape(cx, row, args, true)?;
-    let parse = cx.carried(row, "keyword", &place, span)?;
+    let parse =
+        cx.carried(row, "keyword", format_args!("in '{}' section", proxy.kind.as_str()), span)?;
     parse(cx, proxy, args)
 }

@@ -319,7 +319,7 @@ fn options<T>(
             return Err(cx.report(Diagnostic::alert(message).at(word.span).did_you_mean(near)));
         };
         args.rename(format!("{name}' : '{}", row.name));
-        let parse = cx.carried(row, &format!("'{name}' option"), "", word.span)?;
+        let parse = cx.carried(row, format_args!("'{name}' option"), "", word.span)?;
         parse(cx, line, args)?;
     }
     Ok(())

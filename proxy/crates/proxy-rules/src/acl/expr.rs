@@ -29,11 +29,14 @@ impl AclExpr {
         let open = words.iter().take_while(|word| word.value.ends_with(b",")).count();
         let length = (open + 1).min(words.len());
         let (spread, rest) = words.split_at(length);
-        let joined: Vec<u8> = spread.iter().flat_map(|word| word.value).copied().collect();
+        let joined: Vec<u8>;
         let criterion = match spread {
             [] => return fail(Diagnostic::alert("missing fetch method in ACL expression")),
             [word] => *word,
-            [first, ..] => Spanned::new(&joined[..], first.span),
+            [first, ..] => {
+                joined = spread.iter().flat_map(|word| word.value).copied().collect();
+                Spanned::new(&joined[..], first.span)
+            }
         };
         let (expr, implied) = parse_criterion(criterion, cx)?;
         let (flags, rest) = Flags::parse(rest, cx)?;

@@ -12,7 +12,7 @@ pub(super) const FETCHES: &[FetchDef] = &[
         "bc_err",
         &[],
         Type::Sint,
-        Validity::of("...........YYYYYYYYY.."),
+        Validity::SERVER_CONN,
         err::<Back>,
         "Number of the error that ended the server's connection.",
     )
@@ -21,7 +21,7 @@ pub(super) const FETCHES: &[FetchDef] = &[
         "bc_err_name",
         &[],
         Type::Str,
-        Validity::of("...........YYYYYYYYY.."),
+        Validity::SERVER_CONN,
         err_name::<Back>,
         "Name of the error that ended the server's connection.",
     )
@@ -30,7 +30,7 @@ pub(super) const FETCHES: &[FetchDef] = &[
         "bc_err_str",
         &[],
         Type::Str,
-        Validity::of("...........YYYYYYYYY.."),
+        Validity::SERVER_CONN,
         err_str::<Back>,
         "The error that ended the server's connection.",
     )
@@ -39,7 +39,7 @@ pub(super) const FETCHES: &[FetchDef] = &[
         "bc_glitches",
         &[],
         Type::Sint,
-        Validity::of("...........YYYYYYYYY.."),
+        Validity::SERVER_CONN,
         glitches::<Back>,
         "Anomalies of the server's protocol on its connection.",
     )
@@ -57,7 +57,7 @@ pub(super) const FETCHES: &[FetchDef] = &[
         "bc_nb_streams",
         &[],
         Type::Sint,
-        Validity::of("...........YYYYYYYYY.."),
+        Validity::SERVER_CONN,
         streams::<Back>,
         "Streams that are open on the server's connection.",
     )
@@ -66,7 +66,7 @@ pub(super) const FETCHES: &[FetchDef] = &[
         "bc_settings_streams_limit",
         &[],
         Type::Sint,
-        Validity::of("...........YYYYYYYYY.."),
+        Validity::SERVER_CONN,
         limit::<Back>,
         "Streams that may be open at once on the server's connection.",
     )
@@ -75,7 +75,7 @@ pub(super) const FETCHES: &[FetchDef] = &[
         "fc_err",
         &[],
         Type::Sint,
-        Validity::of("YYYYYYYYYYYYYYYYYYYY.."),
+        Validity::CLIENT,
         err::<Front>,
         "Number of the error that ended the client's connection.",
     )
@@ -84,7 +84,7 @@ pub(super) const FETCHES: &[FetchDef] = &[
         "fc_err_name",
         &[],
         Type::Str,
-        Validity::of("YYYYYYYYYYYYYYYYYYYY.."),
+        Validity::CLIENT,
         err_name::<Front>,
         "Name of the error that ended the client's connection.",
     )
@@ -93,7 +93,7 @@ pub(super) const FETCHES: &[FetchDef] = &[
         "fc_err_str",
         &[],
         Type::Str,
-        Validity::of("YYYYYYYYYYYYYYYYYYYY.."),
+        Validity::CLIENT,
         err_str::<Front>,
         "The error that ended the client's connection.",
     )
@@ -102,7 +102,7 @@ pub(super) const FETCHES: &[FetchDef] = &[
         "fc_glitches",
         &[],
         Type::Sint,
-        Validity::of("YYYYYYYYYYYYYYYYYYYY.."),
+        Validity::CLIENT,
         glitches::<Front>,
         "Anomalies of the client's protocol on its connection.",
     )
@@ -111,7 +111,7 @@ pub(super) const FETCHES: &[FetchDef] = &[
         "fc_http_major",
         &[],
         Type::Sint,
-        Validity::of("YYYYYYYYYYYYYYYYYYYY.."),
+        Validity::CLIENT,
         client_http,
         "Version of HTTP on the client's connection: 1 or 2.",
     )
@@ -120,7 +120,7 @@ pub(super) const FETCHES: &[FetchDef] = &[
         "fc_nb_streams",
         &[],
         Type::Sint,
-        Validity::of("YYYYYYYYYYYYYYYYYYYY.."),
+        Validity::CLIENT,
         streams::<Front>,
         "Streams that are open on the client's connection.",
     )
@@ -129,7 +129,7 @@ pub(super) const FETCHES: &[FetchDef] = &[
         "fc_pp_authority",
         &[],
         Type::Str,
-        Validity::of("YYYYYYYYYYYYYYYYYYYY.."),
+        Validity::CLIENT,
         authority,
         "Host that a PROXY protocol header named.",
     )
@@ -153,7 +153,7 @@ pub(super) const FETCHES: &[FetchDef] = &[
         "fc_pp_unique_id",
         &[],
         Type::Str,
-        Validity::of("YYYYYYYYYYYYYYYYYYYY.."),
+        Validity::CLIENT,
         unique_id,
         "Unique id in the PROXY protocol header.",
     )
@@ -162,7 +162,7 @@ pub(super) const FETCHES: &[FetchDef] = &[
         "fc_rcvd_proxy",
         &[],
         Type::Bool,
-        Validity::of("YYYYYYYYYYYYYYYYYYYY.."),
+        Validity::CLIENT,
         received,
         "True when a PROXY protocol header came.",
     )

@@ -11,7 +11,6 @@ const NOT_CLI: Validity = Validity::of("YYYYYYYYYYYYYYYYYYYY..");
 
 const SC: &[ArgDef] = &[req(ArgKind::Int), opt(ArgKind::Table)];
 const SC_INDEX: &[ArgDef] = &[req(ArgKind::Int), req(ArgKind::Int), opt(ArgKind::Table)];
-const TABLE_INDEX_OF_SET: &[ArgDef] = &[req(ArgKind::Int), opt(ArgKind::Table)];
 const SC_N: &[ArgDef] = &[opt(ArgKind::Table)];
 const TABLE: &[ArgDef] = &[req(ArgKind::Table)];
 const TABLE_INDEX: &[ArgDef] = &[req(ArgKind::Int), req(ArgKind::Table)];
@@ -157,7 +156,7 @@ pub(super) const TABLES: &[FetchDef] = &[
     .eg(&[("sc0_trackers", Some("1"))]),
     FetchDef::new(
         "sc1_clr_gpc",
-        TABLE_INDEX_OF_SET,
+        SC,
         Type::Sint,
         ANY,
         clear_of_one,

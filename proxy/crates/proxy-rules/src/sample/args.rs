@@ -224,7 +224,7 @@ impl Args {
         }
     }
 
-    /// Whether a named ACL holds, negated where that was asked; `None` while data must come first.
+    /// Whether a named ACL holds, negated where that was asked; `None` where none is given.
     pub fn acl<'a>(&'a self, i: usize, cx: &EvalCtx<'a>) -> Option<Verdict> {
         match self.get(i) {
             Arg::Acl { negated: true, acl } => Some(acl.eval(cx).negate()),
