@@ -687,7 +687,8 @@ fn counters_may_begin_with_those_of_another_process() -> Result<()> {
         let section = web(address, "guid web:1");
         let bind = format!("bind {address}");
         let section = section.replace(&bind, &format!("{bind} guid-prefix l"));
-        format!("global\n    {global}\n{section}")
+        let farm = "backend app\n    server s1 127.0.0.1:1 guid app:1\n";
+        format!("global\n    {global}\n{section}{farm}")
     };
     let address = loopback()?;
     let first = Sluice::config(text(address, "")).start()?;
@@ -697,6 +698,7 @@ fn counters_may_begin_with_those_of_another_process() -> Result<()> {
     let dump = first.stats().command("dump stats-file")?;
     assert!(dump.starts_with("# sluice stats-file 1\nfrontend web:1 "), "{dump}");
     assert!(dump.contains("\nlistener l-0 "), "{dump}");
+    assert!(dump.contains("\nserver app:1"), "{dump}");
     let path = files.write("stats", &format!("{dump}\nserver gone:1 sess_tot=5\n"))?;
     let address = loopback()?;
     let second =

@@ -81,17 +81,12 @@ pub(crate) fn decide_one<'a>(config: &'a Config, proxy: &'a Proxy, facts: Facts<
         asks_sources: config.rules(proxy, ConfigRuleSet::TcpRequestConnection).next().is_some(),
         left_out: Vec::new(),
     };
-    match rules::service_backend(config, proxy, facts) {
+    let service = rules::service_backend(config, proxy, facts).and_then(|backend| {
+        service(config, proxy, backend, facts.addresses, &mut decision.left_out)
+    });
+    match service {
         Err(blocker) => decision.blocker = Some(blocker),
-        Ok(backend) => {
-            match service(config, proxy, backend, facts.addresses, &mut decision.left_out) {
-                Err(blocker) => decision.blocker = Some(blocker),
-                Ok(service) => {
-                    decision.path = Path::L4;
-                    decision.service = Some(service);
-                }
-            }
-        }
+        Ok(service) => (decision.path, decision.service) = (Path::L4, Some(service)),
     }
     decision
 }

@@ -12,7 +12,7 @@ use proxy_config::model::{Config, L4Hook};
 use proxy_datapath::plan::{Plan, plan};
 use proxy_datapath::{
     AttachedHook, Counters, Datapath, EndFlows, EndedFlow, Flow, Hook, NetFacts, OpenOptions,
-    ServerChange, ServiceSpec, Status, Traffic, Unavailable, Usable,
+    ServerChange, ServerSpec, ServiceSpec, Status, Traffic, Unavailable, Usable,
 };
 use proxy_state::counters::ExternalCounters;
 use proxy_state::server::OpState;
@@ -150,21 +150,13 @@ impl KernelPath {
         let place = (server.backend_name.to_string(), server.name.to_string());
         let ends = shutdowns.insert(place, server.shutdowns()).unwrap_or(0) != server.shutdowns();
         shared.retain(|(_, name), _| *name != *server.name);
-        let change = ServerChange {
-            usable: usable(server),
-            weight: u16::try_from(server.effective_weight()).unwrap_or(u16::MAX),
-            maxconn: server.maxconn(),
-        };
-        let address = server.addr().inet();
+        let change = change_of(server);
         let mut moved = false;
         for service in services.iter_mut().filter(|s| *s.backend == *server.backend_name) {
             let Some(spec) = service.servers.iter_mut().find(|s| *s.name == *server.name) else {
                 continue;
             };
-            moved |= address.is_some_and(|address| address != spec.addr);
-            spec.addr = address.unwrap_or(spec.addr);
-            (spec.usable, spec.weight) = (change.usable, change.weight);
-            spec.maxconn = change.maxconn;
+            moved |= follow(spec, server);
             if let Hold::Open(datapath) = hold
                 && ends
                 && let Err(error) =
@@ -209,10 +201,7 @@ impl KernelPath {
                 let Some(server) = backend.as_ref().and_then(|b| b.server(&spec.name)) else {
                     continue;
                 };
-                spec.addr = server.addr().inet().unwrap_or(spec.addr);
-                spec.usable = usable(&server);
-                spec.weight = u16::try_from(server.effective_weight()).unwrap_or(u16::MAX);
-                spec.maxconn = server.maxconn();
+                follow(spec, &server);
             }
             service.sources = inner.sources.of(&service);
             match old {
@@ -282,8 +271,8 @@ impl KernelPath {
             let change = ServerChange {
                 // No limit says "none"; with a flow there already, one says it.
                 usable: if left == 0 && *here == 0 { state.min(Usable::Drain) } else { state },
-                weight: u16::try_from(server.effective_weight()).unwrap_or(u16::MAX),
                 maxconn: if server.maxconn() == 0 { 0 } else { left.max(1) },
+                ..change_of(server)
             };
             let key = ((*service).to_owned(), server.name.to_string());
             if shared.get(&key) == Some(&change) {
@@ -521,6 +510,24 @@ fn add(sum: &mut ExternalCounters, more: &ExternalCounters) {
     sum.bytes_out += more.bytes_out;
     sum.failed += more.failed;
     sum.denied += more.denied;
+}
+
+/// What a server is to the kernel now.
+fn change_of(server: &Server) -> ServerChange {
+    ServerChange {
+        usable: usable(server),
+        weight: u16::try_from(server.effective_weight()).unwrap_or(u16::MAX),
+        maxconn: server.maxconn(),
+    }
+}
+
+/// Takes over what a server is now; whether it has another address.
+fn follow(spec: &mut ServerSpec, server: &Server) -> bool {
+    let ServerChange { usable, weight, maxconn } = change_of(server);
+    (spec.usable, spec.weight, spec.maxconn) = (usable, weight, maxconn);
+    let before = spec.addr;
+    spec.addr = server.addr().inet().unwrap_or(before);
+    spec.addr != before
 }
 
 /// What a server's state means for new flows.

@@ -2,8 +2,9 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use proxy_net::clock;
 use proxy_stream::log::Sink;
 use proxy_tls::live::{Course, Delays, Job, Outcome, Store};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -34,17 +35,16 @@ pub(super) struct Updater {
     pub(super) log: Option<Arc<dyn Sink>>,
 }
 
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
-}
-
 impl Updater {
     /// Keeps responses fresh as long as it is polled.
     pub(super) async fn run(self: Rc<Self>) {
         loop {
-            self.store.expire_ocsp(now());
-            let next = if self.disabled { None } else { self.store.next_ocsp(now(), self.delays) };
+            self.store.expire_ocsp(clock::wall().secs);
+            let next = if self.disabled {
+                None
+            } else {
+                self.store.next_ocsp(clock::wall().secs, self.delays)
+            };
             match next {
                 Some(Ok(job)) => drop(self.update(&job).await),
                 Some(Err(seconds)) => {
@@ -61,7 +61,7 @@ impl Updater {
         let answer = tokio::time::timeout(PATIENCE, self.ask(job)).await;
         let answer = answer.unwrap_or(Err(Outcome::Http));
         let answer = answer.as_deref().map_err(|outcome| *outcome);
-        let course = self.store.answer_ocsp(job, answer, now(), self.delays);
+        let course = self.store.answer_ocsp(job, answer, clock::wall().secs, self.delays);
         let line = format!(
             "<OCSP-UPDATE> {} {} \"{}\" {} {}",
             job.path,

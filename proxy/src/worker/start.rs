@@ -89,12 +89,13 @@ pub(crate) fn run(args: Args, ready: Ready) -> u8 {
 }
 
 /// The lines of servers weigh more than all the rest, and have become live servers. Where the kernel may carry
-/// connections they are looked at again.
+/// connections they are looked at again, and by their guid counters are kept.
 fn forget_servers(config: &mut Config) {
     for proxy in
         config.proxies.iter_mut().filter(|proxy| proxy.settings.mode() == proxy_types::Mode::Http)
     {
-        proxy.servers = Vec::new();
+        proxy.servers.retain(|server| server.guid.is_some());
+        proxy.servers.shrink_to_fit();
     }
 }
 
@@ -262,7 +263,7 @@ fn start(
     let updater = Rc::new(Updater {
         store: assembled.certificates.clone(),
         delays: Delays { min: min.into(), max: max.into() },
-        retries: config.global.http_client.retries.map_or(3, |retries| retries.value),
+        retries: config.global.http_client.retries(),
         proxy: ocsp.http_proxy.as_ref().map(|proxy| proxy.value.clone()),
         disabled: ocsp.disable.is_some_and(|off| off.value),
         log: assembled.process_log.clone(),

@@ -56,6 +56,10 @@ impl EncryptedKey {
     #[must_use]
     pub fn take(pem: &[u8]) -> Option<(Self, Vec<u8>)> {
         let text = String::from_utf8_lossy(pem);
+        // Both forms say so.
+        if !text.contains("ENCRYPTED") {
+            return None;
+        }
         let mut at = 0;
         while let Some(start) = text[at..].find("-----BEGIN ").map(|found| at + found) {
             let after = &text[start + "-----BEGIN ".len()..];
@@ -136,27 +140,22 @@ impl EncryptedKey {
 
 impl Cipher {
     fn decrypt(self, passphrase: &[u8], iv: &[u8], body: &[u8]) -> Option<Vec<u8>> {
-        let salt = iv.get(..8)?;
-        let open = |length: usize| derive(passphrase, salt, length);
         match self {
-            Self::Aes128 => cbc::Decryptor::<Aes128>::new_from_slices(&open(16), iv)
-                .ok()?
-                .decrypt_padded_vec_mut::<Pkcs7>(body)
-                .ok(),
-            Self::Aes192 => cbc::Decryptor::<Aes192>::new_from_slices(&open(24), iv)
-                .ok()?
-                .decrypt_padded_vec_mut::<Pkcs7>(body)
-                .ok(),
-            Self::Aes256 => cbc::Decryptor::<Aes256>::new_from_slices(&open(32), iv)
-                .ok()?
-                .decrypt_padded_vec_mut::<Pkcs7>(body)
-                .ok(),
-            Self::TripleDes => cbc::Decryptor::<TdesEde3>::new_from_slices(&open(24), iv)
-                .ok()?
-                .decrypt_padded_vec_mut::<Pkcs7>(body)
-                .ok(),
+            Self::Aes128 => open::<cbc::Decryptor<Aes128>>(passphrase, iv, body),
+            Self::Aes192 => open::<cbc::Decryptor<Aes192>>(passphrase, iv, body),
+            Self::Aes256 => open::<cbc::Decryptor<Aes256>>(passphrase, iv, body),
+            Self::TripleDes => open::<cbc::Decryptor<TdesEde3>>(passphrase, iv, body),
         }
     }
+}
+
+fn open<D: KeyIvInit + BlockDecryptMut>(
+    passphrase: &[u8],
+    iv: &[u8],
+    body: &[u8],
+) -> Option<Vec<u8>> {
+    let key = derive(passphrase, iv.get(..8)?, D::key_size());
+    D::new_from_slices(&key, iv).ok()?.decrypt_padded_vec_mut::<Pkcs7>(body).ok()
 }
 
 /// The key of the older form: MD5 of what came before, the passphrase and the salt, as often as it takes

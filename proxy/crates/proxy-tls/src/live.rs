@@ -147,7 +147,10 @@ impl Store {
     /// Adds what a server is shown.
     pub fn add_client(&self, client: &Arc<Client>) {
         let clients = &mut self.inner.lock().clients;
-        clients.retain(|client| client.strong_count() > 0);
+        // Those that are gone make room when there is none: thousands come one after the other at the start.
+        if clients.len() == clients.capacity() {
+            clients.retain(|client| client.strong_count() > 0);
+        }
         clients.push(Arc::downgrade(client));
     }
 

@@ -99,15 +99,6 @@ impl Parts {
     }
 }
 
-fn section(label: &str, der: &[u8]) -> String {
-    use base64::Engine;
-    let text = base64::engine::general_purpose::STANDARD.encode(der);
-    let lines: Vec<&str> = (0..text.len().div_ceil(64))
-        .filter_map(|line| text.get(line * 64..text.len().min(line * 64 + 64)))
-        .collect();
-    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
-}
-
 /// Every certificate of PEM text, such as that of a `ca-file`.
 ///
 /// # Errors
@@ -255,19 +246,6 @@ impl Certificate {
     pub fn validity(&self) -> Option<(i64, i64)> {
         let validity = names::parse(&self.chain[0])?.validity().clone();
         Some((validity.not_before.timestamp(), validity.not_after.timestamp()))
-    }
-
-    /// The chain and the key as PEM.
-    #[must_use]
-    pub fn pem(&self) -> String {
-        let label = match &self.key_der {
-            PrivateKeyDer::Pkcs1(_) => "RSA PRIVATE KEY",
-            PrivateKeyDer::Sec1(_) => "EC PRIVATE KEY",
-            _ => "PRIVATE KEY",
-        };
-        let sections = self.chain.iter().map(|der| ("CERTIFICATE", der.as_ref()));
-        let key = std::iter::once((label, self.key_der.secret_der()));
-        sections.chain(key).map(|(label, der)| section(label, der)).collect()
     }
 
     /// Whether clients are shown its OCSP response.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use proxy_acme::{CertificateKey, KeyKind};
 use proxy_config::model::{AcmeCert, CertFiles as Files, CertLoad, CrtStore, TlsGlobal};
+use proxy_net::clock;
 use proxy_tls::listener::Slot;
 use proxy_tls::live;
 use proxy_tls::material::{Certificate, Parts};
@@ -225,7 +226,7 @@ impl<'a> Store<'a> {
                  certificate ID (maybe the issuer could not be found)"
             ));
         }
-        if let Err(error) = certificate.judge_ocsp(&response, now()) {
+        if let Err(error) = certificate.judge_ocsp(&response, clock::wall().secs) {
             self.notes.push(format!("'{name}': {error}. Content will be ignored."));
             return Ok(certificate);
         }
@@ -294,10 +295,4 @@ fn temporary(acme: &AcmeCert) -> Result<Certificate, String> {
     let certificate = proxy_acme::temporary(&key, &acme.domains, &acme.ips)?;
     let own = Parts::new(vec![certificate], Some(key.der()));
     Certificate::new(own, None, None).map_err(|error| error.to_string())
-}
-
-/// Seconds since 1970.
-fn now() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }

@@ -21,7 +21,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Bytes of an answer: certificates with their chains have some 10 kB.
 const ANSWER_MAX: usize = 1 << 20;
 const CONNECT: Duration = Duration::from_secs(5);
-const RETRIES: u32 = 3;
 /// Time before another attempt to connect.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -43,7 +42,7 @@ impl Http {
         Self {
             tls: client_config(settings.verify.is_none_or(|on| on.value), authorities),
             prefer: settings.prefer.map(|prefer| prefer.value),
-            retries: settings.retries.map_or(RETRIES, |retries| retries.value),
+            retries: settings.retries(),
             connect: settings.connect.map_or(CONNECT, |limit| limit.value),
         }
     }

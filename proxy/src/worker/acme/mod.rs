@@ -7,11 +7,12 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use proxy_acme::{AccountKey, CertificateKey};
 use proxy_admin::AcmeRow;
 use proxy_names::Names;
+use proxy_net::clock;
 use proxy_rules::pattern::PatternLists;
 use proxy_stream::log::Sink;
 use proxy_stream::log::ring::Ring;
@@ -101,11 +102,6 @@ pub(crate) fn open_accounts(plan: &mut Plan) -> Result<(), String> {
     Ok(())
 }
 
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
-}
-
 impl Acme {
     /// `handed` are certificates of the worker before, as PEM by name: good ones take the place of older files.
     pub(crate) fn new(plan: Plan, means: Means, handed: &BTreeMap<String, String>) -> Rc<Self> {
@@ -168,7 +164,7 @@ impl Acme {
                 continue;
             }
             self.renew(&job).await;
-            if self.due(&job).is_some_and(|due| due <= now()) {
+            if self.due(&job).is_some_and(|due| due <= clock::wall().secs) {
                 // It did not work: not soon again, unless somebody asks for it.
                 let asked = tokio::time::timeout(LOOK, job.asked.notified()).await;
                 at_once = asked.is_ok() || self.scheduler;
@@ -183,7 +179,7 @@ impl Acme {
             job.asked.notified().await;
             return true;
         };
-        let left = Duration::from_secs(u64::try_from(due - now()).unwrap_or(0));
+        let left = Duration::from_secs(u64::try_from(due - clock::wall().secs).unwrap_or(0));
         if left.is_zero() {
             return true;
         }
@@ -236,7 +232,7 @@ impl Acme {
     fn announce(&self, text: &str) {
         self.tell(NOTICE, text);
         if let Some(ring) = &self.ring {
-            let time = proxy_rules::x509::iso_seconds(now());
+            let time = proxy_rules::x509::iso_seconds(clock::wall().secs);
             ring.append(std::iter::once(format!("<5>{time} {text}").as_bytes()));
         }
     }
@@ -285,7 +281,7 @@ impl Acme {
                 },
                 expires: certificate.and_then(|own| own.validity()).map_or(0, |(_, until)| until),
                 due: self.due(job).unwrap_or(0),
-                now: now(),
+                now: clock::wall().secs,
             }
         };
         self.jobs.iter().map(row).collect()
@@ -297,7 +293,7 @@ impl Acme {
         issued
             .filter_map(|job| {
                 let certificate = self.store.view(&job.wanted.name)?.certificate?;
-                Some((job.wanted.name.to_string(), certificate.pem()))
+                Some((job.wanted.name.to_string(), certificate.to_pem()))
             })
             .collect()
     }

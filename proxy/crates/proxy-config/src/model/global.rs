@@ -325,3 +325,10 @@ pub struct HttpClient {
     /// 5 s by default.
     pub connect: Option<Spanned<Duration>>,
 }
+
+impl HttpClient {
+    /// How often a request that failed is sent again.
+    pub fn retries(&self) -> u32 {
+        self.retries.map_or(3, |retries| retries.value)
+    }
+}
