@@ -271,11 +271,14 @@ impl RateCell {
         if fits {
             rate.current = rate.current.wrapping_add(1);
         }
-        // SAFETY: as above; of two CPUs' numbers either is right enough.
-        unsafe {
-            addr_of_mut!((*place).start_ns).write_volatile(rate.start_ns);
-            addr_of_mut!((*place).current).write_volatile(rate.current);
-            addr_of_mut!((*place).previous).write_volatile(rate.previous);
+        // A flood beyond the rate changes nothing, and takes no line from other CPUs.
+        if rate != before {
+            // SAFETY: as above; of two CPUs' numbers either is right enough.
+            unsafe {
+                addr_of_mut!((*place).start_ns).write_volatile(rate.start_ns);
+                addr_of_mut!((*place).current).write_volatile(rate.current);
+                addr_of_mut!((*place).previous).write_volatile(rate.previous);
+            }
         }
         fits
     }

@@ -135,10 +135,7 @@ pub fn ipv4<F: Frame, T: Tables>(
     let to = translate(cell, Addr::mapped(ip.src), addrs.1);
     send(frame, tables, config, ip.ttl, len, &to, |frame, ttl| {
         let outer = join(diff(ip.src, to.src.words[3]), diff(ip.dst, to.dst.words[3]));
-        let hop = diff(
-            u32::from(u16::from_ne_bytes([ip.ttl, 0])),
-            u32::from(u16::from_ne_bytes([ttl, 0])),
-        );
+        let hop = rewrite::ttl_diff(ip.ttl, ttl);
         let inner = join(
             diff(quoted.src, to.quoted_src.words[3]),
             diff(quoted.dst, to.quoted_dst.words[3]),

@@ -209,9 +209,16 @@ fn observe_datagram(tables: &impl Tables, main: &FlowCell, from_client: bool, no
     if bits == 0 {
         return;
     }
+    note(tables, main, bits, now);
+}
+
+/// Sets bits of a flow's state, and counts what is new by them.
+#[inline(always)]
+fn note(tables: &impl Tables, main: &FlowCell, bits: u32, now: u64) {
     let news = bits & !main.set_state(bits).0;
     if news & FlowState::SYN_ACK != 0 {
-        main.set_connect_ms((age / 1_000_000) as u32);
+        let elapsed = now.saturating_sub(main.created_ns()) / 1_000_000;
+        main.set_connect_ms(elapsed as u32);
     }
     if news & FlowState::ESTABLISHED != 0 {
         tables.count_service(main.service(), |traffic| traffic.flows_established += 1);
@@ -273,15 +280,7 @@ fn observe(tables: &impl Tables, main: &FlowCell, from_client: bool, flags: u8, 
     if bits == 0 {
         return false;
     }
-    let news = bits & !main.set_state(bits).0;
-    if news & FlowState::SYN_ACK != 0 {
-        let elapsed = now.saturating_sub(main.created_ns()) / 1_000_000;
-        main.set_connect_ms(elapsed as u32);
-    }
-    if news & FlowState::ESTABLISHED != 0 {
-        tables.count_service(main.service(), |traffic| traffic.flows_established += 1);
-        tables.count_server(main.server(), |traffic| traffic.flows_established += 1);
-    }
+    note(tables, main, bits, now);
     flags & (Tcp::RST | Tcp::FIN) != 0
 }
 

@@ -8,7 +8,7 @@ use proxy_common::{Addr, Config, FlowState, HOOK_TC, Reason};
 
 use crate::{
     cell::FlowCell,
-    checksum::{diff, whole},
+    checksum::whole,
     frame::{Frame, Hop, Path, Verdict},
     headers::{ETHERNET_LEN, Ipv4, Ipv6},
     process::Family,
@@ -76,8 +76,7 @@ pub fn send<F: Frame, A: Family>(
     let mut sent = if A::V6 {
         frame.store_summed(Ipv6::HOP_LIMIT_OFFSET, &lowered)
     } else {
-        let word = |ttl| u32::from(u16::from_ne_bytes([ttl, 0]));
-        frame.fix_ip(Ipv4::CHECK_OFFSET, diff(word(ttl), word(lowered)))
+        frame.fix_ip(Ipv4::CHECK_OFFSET, rewrite::ttl_diff(ttl, lowered))
             && frame.store(Ipv4::TTL_OFFSET, &lowered)
     };
     if sent && carriage == Carriage::Tunnel {

@@ -85,7 +85,7 @@ fn ipv4_diff(key: &FlowKey, to: &Rewrite) -> u32 {
 }
 
 #[inline(always)]
-fn ttl_diff(old: u8, new: u8) -> u32 {
+pub fn ttl_diff(old: u8, new: u8) -> u32 {
     let word = |ttl| u32::from(u16::from_ne_bytes([ttl, 0]));
     diff(word(old), word(new))
 }
