@@ -25,7 +25,7 @@ mod tests {
     fn holds_the_program() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("libs.tar");
-        let files = crate::version::files();
+        let files = crate::build_report::files();
         write(&path, &files).unwrap();
         let mut archive = tar::Archive::new(File::open(&path).unwrap());
         let names: Vec<PathBuf> =

@@ -6,7 +6,7 @@ use proxy_config::model::Global;
 use proxy_config::{Environment, Options};
 
 use crate::args::Args;
-use crate::worker::loading;
+use crate::loading;
 
 /// The keywords that a master (or a daemon) acts on.
 #[derive(Clone, Debug, Default)]

@@ -8,6 +8,8 @@ use proxy_rules::sample::Place;
 use proxy_rules::sample::args::signature;
 use proxy_rules::{acl, conv, fetch};
 
+use crate::filters::FILTERS;
+
 /// A class of words, and its list.
 struct Class {
     name: &'static str,
@@ -24,10 +26,6 @@ static CLASSES: &[Class] = &[
     Class { name: "smp", doc: "sample fetch functions", list: fetches },
     Class { name: "svc", doc: "service names", list: services },
 ];
-
-/// Filters that `filter` lines may name, each with its origin as HAProxy prints it.
-pub(crate) const FILTERS: &[(&str, &str)] =
-    &[("cache", "CACHE"), ("comp-req", "COMP"), ("comp-res", "COMP"), ("compression", "COMP")];
 
 /// The lists of these classes, in the order they are asked for; all of them for `all`, the classes for `help` and
 /// for what is none.

@@ -6,12 +6,15 @@
 mod archive;
 mod args;
 mod assemble;
+mod build_report;
 mod ctl;
 mod daemon;
 mod discovery;
+mod filters;
 mod ipc;
 mod keywords;
 mod l4;
+mod loading;
 mod master;
 mod messages;
 mod paths;
@@ -56,7 +59,7 @@ fn main() -> ExitCode {
             ExitCode::from(1)
         }
         Action::Version { verbose } => {
-            print!("{}", version::report(*verbose));
+            print!("{}", build_report::report(*verbose));
             ExitCode::SUCCESS
         }
         Action::VersionOnly { branch } => {
@@ -70,7 +73,7 @@ fn main() -> ExitCode {
                 worker::check::dump(&args, Form::Lines { key });
             }
             if args.list_libraries {
-                print!("{}", version::libraries());
+                print!("{}", build_report::libraries());
             }
             list_keywords(&args);
             if code == ExitCode::SUCCESS && !archive(&args) {
@@ -104,7 +107,7 @@ fn list_keywords(args: &Args) {
 /// `-dA`; whether all is well.
 fn archive(args: &Args) -> bool {
     let Some(path) = &args.archive else { return true };
-    archive::write(path, &version::files())
+    archive::write(path, &build_report::files())
         .inspect_err(|error| {
             messages::alert(format_args!("cannot write the archive {} : {error}", path.display()));
         })

@@ -3,13 +3,35 @@
 use std::time::Duration;
 
 use proxy_config::model::{Config, LogLevel, Proxy};
+use proxy_state::SockAddr;
 use proxy_types::{DiagSink, Diagnostic, Diagnostics};
 
 use super::addresses::Resolver;
-use crate::worker::mail::{MailSpec, MailerSpec};
 
 /// How long one mail may take (configuration manual, 12.3 "timeout mail").
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where alerts about the servers of a backend go.
+#[derive(Clone, Debug)]
+pub(crate) struct MailSpec {
+    pub(crate) backend: String,
+    pub(crate) mailers: Vec<MailerSpec>,
+    /// How long one mail may take.
+    pub(crate) timeout: Duration,
+    pub(crate) from: String,
+    pub(crate) to: String,
+    /// Severity of the least severe alert that is sent.
+    pub(crate) level: u8,
+    /// The name to introduce oneself by; the host's by default.
+    pub(crate) hostname: Option<String>,
+}
+
+/// A server that takes mail.
+#[derive(Clone, Debug)]
+pub(crate) struct MailerSpec {
+    pub(crate) name: String,
+    pub(crate) addr: SockAddr,
+}
 
 /// The routes of backends whose `email-alert` lines are complete.
 pub(super) fn routes(

@@ -7,7 +7,7 @@ mod checks;
 mod engines;
 mod log_forward;
 pub(crate) mod logs;
-mod mail;
+pub(crate) mod mail;
 pub(crate) mod metrics;
 mod named;
 pub(crate) mod names;
@@ -33,16 +33,16 @@ use proxy_state::Registry;
 use proxy_stream::log::Sink;
 use proxy_types::{DiagSink, Diagnostic, Diagnostics};
 
-use crate::worker::mail::MailSpec;
 use proxy_stream::check::Methods;
 
 use crate::args::Args;
+use crate::loading::{self, Loaded};
 use crate::paths::{self, Decision};
 use crate::worker::desk::{self, Clerk, Desk};
-use crate::worker::loading::{self, Loaded};
 use crate::worker::serve::Service;
 use addresses::Resolver;
 use logs::Logs;
+use mail::MailSpec;
 use state::Overrides;
 use tls::Tls;
 

@@ -17,14 +17,14 @@ use proxy_types::{Diagnostics, ServerId, Severity, Spanned};
 use super::base::Base;
 use super::engines::{self, ErrorSections};
 use super::logs::Logs;
+use super::mail::MailSpec;
 use super::rules::Rules;
 use super::state::{self, Overrides};
 use super::tls::Tls;
 use super::transport::Carried;
 use super::{checks, mail, named};
+use crate::loading::Loaded;
 use crate::worker::desk::Desk;
-use crate::worker::loading::Loaded;
-use crate::worker::mail::MailSpec;
 
 /// What live objects are made with.
 pub(crate) struct Workshop {

@@ -27,11 +27,11 @@ use proxy_tls::live::{self, Course};
 use super::acme::Acme;
 use super::control::Control;
 use super::listen::CliListener;
-use super::loading::Loaded;
 use super::ocsp::Updater;
 use super::show;
 use super::threads::Job;
 use crate::assemble::{stats, stats_file};
+use crate::loading::Loaded;
 use crate::messages;
 
 /// `stats timeout` (configuration manual, 3.1).

@@ -6,9 +6,9 @@ use proxy_config::{Environment, Form, Sources};
 use proxy_types::{Diagnostic, Severity, Span};
 use serde::Serialize;
 
-use super::loading::{self, Loaded};
 use crate::args::Args;
 use crate::assemble;
+use crate::loading::{self, Loaded};
 
 /// 0 when the configuration is valid.
 pub(crate) fn check(args: &Args) -> ExitCode {

@@ -2,16 +2,15 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::RwLock;
 use proxy_net::Stream;
 use proxy_net::connect::{ConnectOptions, connect};
 use proxy_net::timer;
-use proxy_state::SockAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
+use crate::assemble::mail::{MailSpec, MailerSpec};
 use crate::messages;
 
 /// Alerts that wait for one mailer; more are dropped.
@@ -20,28 +19,6 @@ const WAITING: usize = 128;
 const REPLY_MAX: usize = 16 * 1024;
 /// Longest text of an alert in bytes: a line of a mail holds 998 (RFC 5322, 2.1.1).
 const TEXT_MAX: usize = 900;
-
-/// Where alerts about the servers of a backend go.
-#[derive(Clone, Debug)]
-pub(crate) struct MailSpec {
-    pub(crate) backend: String,
-    pub(crate) mailers: Vec<MailerSpec>,
-    /// How long one mail may take.
-    pub(crate) timeout: Duration,
-    pub(crate) from: String,
-    pub(crate) to: String,
-    /// Severity of the least severe alert that is sent.
-    pub(crate) level: u8,
-    /// The name to introduce oneself by; the host's by default.
-    pub(crate) hostname: Option<String>,
-}
-
-/// A server that takes mail.
-#[derive(Clone, Debug)]
-pub(crate) struct MailerSpec {
-    pub(crate) name: String,
-    pub(crate) addr: SockAddr,
-}
 
 /// Takes alerts.
 #[derive(Debug, Default)]
@@ -217,6 +194,8 @@ fn last_line(reply: &[u8]) -> Option<(usize, usize)> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

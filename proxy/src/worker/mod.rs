@@ -15,7 +15,6 @@ mod handover;
 mod l4;
 mod link;
 mod listen;
-pub(crate) mod loading;
 mod logs;
 pub(crate) mod mail;
 mod message;
@@ -37,7 +36,7 @@ use proxy_config::{Environment, Program};
 
 use crate::args::Args;
 use crate::daemon::LauncherPipe;
-use crate::{assemble, messages, paths};
+use crate::{assemble, loading, messages, paths};
 
 pub(crate) use start::run;
 

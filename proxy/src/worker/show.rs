@@ -7,7 +7,7 @@ use proxy_datapath::net::{Choice, NetFacts};
 use proxy_datapath::object;
 use proxy_types::Address;
 
-use super::loading::Loaded;
+use crate::loading::Loaded;
 use crate::paths::{Decision, Path, Row};
 
 /// One row per frontend; `obstacle` tells why a frontend that qualifies is not carried after all.

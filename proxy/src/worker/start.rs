@@ -38,7 +38,6 @@ use super::handover::Predecessor;
 use super::l4::KernelPath;
 use super::link::Link;
 use super::listen::{self, BindContext, Listeners};
-use super::loading::{self, Loaded};
 use super::logs;
 use super::mail::Mail;
 use super::names;
@@ -50,6 +49,7 @@ use super::{Ready, listen::local, peers};
 use crate::args::{self, Args, StopStyle};
 use crate::assemble::workshop::Workshop;
 use crate::assemble::{self, Assembled, stats};
+use crate::loading::{self, Loaded};
 use crate::privileges::{Identity, raise_descriptor_limit};
 use crate::{daemon, messages, sys};
 

@@ -11,8 +11,8 @@ use crate::cond::{Blocks, Facts, evaluate_words};
 use crate::context::Context;
 use crate::lexer::{self, Variables, Word};
 use crate::model::Global;
-use crate::reader::section_names;
 use crate::section::global;
+use crate::section::names::section_names;
 use crate::{Environment, Options, Sources};
 
 /// What the master obeys.

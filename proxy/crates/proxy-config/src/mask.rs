@@ -5,7 +5,7 @@ use rustc_hash::FxHashSet;
 use xxhash_rust::xxh32::xxh32;
 
 use crate::listing::entries;
-use crate::reader::section_names;
+use crate::section::names::section_names;
 use crate::text::Text;
 
 /// Words behind which a secret stands.

@@ -16,6 +16,7 @@ use crate::model::{
     Cache, Config, CrtStore, DefaultsId, HealthCheck, HttpErrors, Mailers, Peers, Proxy, ProxyKind,
     Resolvers, Userlist,
 };
+use crate::section::names::{PROXY_SECTIONS, section_names};
 use crate::section::{
     acme, cache, crt_store, global, healthcheck, mailers, other, peers, proxy, resolvers, userlist,
 };
@@ -42,33 +43,6 @@ enum Current {
     CrtStore(CrtStore),
     HealthCheck(Box<HealthCheck>),
     Mailers(Mailers),
-}
-
-/// Every section that has a table here.
-const PROXY_SECTIONS: &[(&str, ProxyKind)] = &[
-    ("backend", ProxyKind::Backend),
-    ("defaults", ProxyKind::Defaults),
-    ("frontend", ProxyKind::Frontend),
-    ("listen", ProxyKind::Listen),
-];
-
-/// Names of all sections, for "did you mean".
-pub(crate) fn section_names() -> impl Iterator<Item = &'static str> {
-    let proxies = PROXY_SECTIONS.iter().map(|(name, _)| *name);
-    let own = [
-        "acme",
-        "crt-store",
-        "global",
-        "healthcheck",
-        "http-errors",
-        "mailers",
-        "peers",
-        "resolvers",
-        "userlist",
-    ];
-    let proxies = proxies.chain(std::iter::once("cache"));
-    let proxies = proxies.chain(["log-forward", "log-profile", "ring"]);
-    proxies.chain(own).chain(other::SECTIONS.iter().map(|s| s.name))
 }
 
 /// Variables of one line: the environment and the pseudo-variables.

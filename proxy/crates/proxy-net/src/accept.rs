@@ -16,7 +16,8 @@ use socket2::SockRef;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{Notify, watch};
 
-use crate::listener::{ListenSocket, sockaddr_of};
+use crate::addr::sockaddr_of;
+use crate::listener::ListenSocket;
 use crate::stop::{Phase, Stop};
 use crate::{Stream, sys, timer};
 

@@ -14,7 +14,7 @@ use tokio::io::Interest;
 
 use crate::sockopt::{self, Buffers, Keepalive};
 use crate::timer::Timer;
-use crate::{Stream, listener, netns};
+use crate::{Stream, addr, netns};
 
 /// How to reach a server: one per server line, shared by its connections.
 #[derive(Debug, Clone, Default)]
@@ -153,7 +153,7 @@ pub async fn connect_with_timer(
 /// Sends the SYN (or connects a unix socket at once).
 fn start(to: &SockAddr, options: &ConnectOptions) -> Result<Stream, ConnectError> {
     let socket = open(to, options)?;
-    match socket.connect(&listener::raw_addr(to)?) {
+    match socket.connect(&addr::raw_addr(to)?) {
         Ok(()) => {}
         Err(e) if e.raw_os_error() == Some(libc::EINPROGRESS) => {}
         Err(e) => return Err(e.into()),

@@ -7,7 +7,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use proxy_types::SockAddr;
 use socket2::{Domain, SockAddr as RawAddr, Socket, Type};
 
-use crate::listener::raw_addr;
+use crate::addr::raw_addr;
 use crate::sys;
 
 /// Bytes that a pipe takes whole or not at all (`PIPE_BUF`).

@@ -24,8 +24,9 @@ use std::time::Duration;
 use proxy_types::SockAddr;
 use socket2::{Domain, SockRef, Socket, Type};
 
+use crate::addr::raw_addr;
 use crate::fdpass::{Channel, PassError};
-use crate::listener::{Identity, raw_addr};
+use crate::listener::Identity;
 
 /// What a new process says to a stats socket.
 const REQUEST: &[u8] = b"_getsocks\n";

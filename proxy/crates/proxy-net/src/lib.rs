@@ -23,6 +23,7 @@
 #![deny(unsafe_code)]
 
 pub mod accept;
+mod addr;
 pub mod clock;
 pub mod connect;
 pub mod datagram;

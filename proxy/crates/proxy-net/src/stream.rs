@@ -90,7 +90,7 @@ impl Stream {
 
     /// Our address, of any family.
     pub fn local_sockaddr(&self) -> io::Result<SockAddr> {
-        crate::listener::sockaddr_of(&SockRef::from(self.inner.socket()).local_addr()?)
+        crate::addr::sockaddr_of(&SockRef::from(self.inner.socket()).local_addr()?)
     }
 
     /// Ready when reading will not block (data, end or error).

@@ -19,6 +19,7 @@ mod filter;
 mod global;
 mod l4;
 mod log;
+mod log_forward;
 mod mail;
 mod option;
 mod peers;
@@ -26,6 +27,7 @@ mod persist;
 mod proxy;
 mod rare;
 mod resolvers;
+mod ring;
 mod rule;
 mod scope;
 mod server;
@@ -51,9 +53,10 @@ pub use global::{
 };
 pub use l4::{L4Hook, L4Mode, L4Policy};
 pub use log::{
-    Facility, HostStrategy, LogDestination, LogEntry, LogFormat, LogForward, LogLevel, LogProfile,
-    LogProto, LogSample, LogStep, LogTarget, ProfileStep, Ring,
+    Facility, LogDestination, LogEntry, LogFormat, LogLevel, LogProfile, LogProto, LogSample,
+    LogStep, LogTarget, ProfileStep,
 };
+pub use log_forward::{HostStrategy, LogForward};
 pub use mail::{EmailAlert, Mailer, Mailers};
 pub use option::{
     Except, Flag, FlagSet, ForwardFor, Forwarded, ForwardedPart, HTTP_FLAGS, HttpConnectionMode,
@@ -69,6 +72,7 @@ pub use rare::Rare;
 pub use resolvers::{
     AcceptFamily, AddressFamily, Nameserver, NameserverLine, Resolvers, ResolversHold, ServerNames,
 };
+pub use ring::Ring;
 pub use rule::{AclLine, Condition, RuleLine, RuleSet, UseBackend};
 pub use scope::Scope;
 pub use server::{

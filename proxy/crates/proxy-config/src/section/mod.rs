@@ -11,6 +11,7 @@ pub(crate) mod healthcheck;
 pub(crate) mod log_forward;
 pub(crate) mod log_profile;
 pub(crate) mod mailers;
+pub(crate) mod names;
 pub(crate) mod other;
 pub(crate) mod peers;
 pub(crate) mod proxy;

@@ -3,7 +3,7 @@
 //! The same servers give the same table on every machine, and the loss of one server moves few of
 //! the positions of the others.
 
-use super::Candidate;
+use super::candidate::Candidate;
 
 const FREE: u16 = u16::MAX;
 

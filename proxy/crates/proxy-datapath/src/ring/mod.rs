@@ -1,21 +1,13 @@
 //! Rings of servers: position in, server out. The kernel side only indexes them; how servers are
 //! spread over the positions is decided here.
 
+mod candidate;
 mod maglev;
 mod turns;
 
-use crate::spec::Policy;
+pub(crate) use candidate::Candidate;
 
-/// A server that takes new flows, as the ring builders see it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Candidate {
-    /// What the ring holds for it.
-    pub(crate) index: u16,
-    /// Identity that is the same in every process and on every machine.
-    pub(crate) id: u64,
-    /// 1 to 256.
-    pub(crate) weight: u16,
-}
+use crate::spec::Policy;
 
 /// Fills a ring of at most `capacity` positions for `policy`; empty when there is no candidate.
 #[must_use]

@@ -1,7 +1,7 @@
 //! Weighted turns: each server appears as often as its weight says, spread evenly, so that a
 //! heavy server does not get its turns in a burst.
 
-use super::Candidate;
+use super::candidate::Candidate;
 
 /// Lists the turns of one round.
 pub(super) fn build(candidates: &[Candidate], capacity: usize) -> Vec<u16> {

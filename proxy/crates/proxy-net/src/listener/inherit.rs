@@ -7,7 +7,8 @@ use nix::sys::socket::{getsockopt, sockopt::BindToDevice};
 use proxy_types::SockAddr;
 use socket2::{SockRef, Type};
 
-use super::{ListenOptions, sockaddr_of};
+use super::ListenOptions;
+use crate::addr::sockaddr_of;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SocketKind {

@@ -5,7 +5,6 @@
 //! address and identity before anything is bound ([`Inherited`]); all of them, since connections may already wait
 //! in each one's queue.
 
-mod addr;
 mod datagram;
 mod error;
 mod inherit;
@@ -19,12 +18,12 @@ use std::time::Duration;
 use proxy_types::SockAddr;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-pub use addr::{raw_addr, sockaddr_of};
 pub use datagram::{DatagramSocket, bind_datagram};
 pub use error::{BindError, BindStep};
 pub use inherit::{Identity, Inherited, SocketKind};
 pub use unix::UnixOwner;
 
+use crate::addr::{raw_addr, sockaddr_of};
 use crate::sockopt::{self, Buffers, Keepalive};
 use crate::{netns, sys};
 use unix::Staged;

@@ -10,7 +10,7 @@ use proxy_types::{Diagnostics, Severity, Span, Spanned};
 
 use crate::args::Args;
 use crate::messages::{self, Level};
-use crate::{sys, version};
+use crate::{build_report, sys, version};
 
 /// A configuration and where it came from.
 pub(crate) struct Loaded {
@@ -24,7 +24,7 @@ pub(crate) struct Loaded {
 /// What conditions in the configuration, and `-cc`, can ask about this program.
 pub(crate) fn program() -> Program {
     Program {
-        features: version::features(),
+        features: build_report::features(),
         // What HAProxy says when it is built with this library.
         tls_library: Some("AWS-LC"),
         openssl_version: Some("1.1.1"),

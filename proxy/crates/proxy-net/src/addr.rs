@@ -11,7 +11,7 @@ use socket2::SockAddr as RawAddr;
 ///
 /// # Errors
 /// When a unix path does not fit into a `sockaddr_un` (107 bytes).
-pub fn raw_addr(addr: &SockAddr) -> io::Result<RawAddr> {
+pub(crate) fn raw_addr(addr: &SockAddr) -> io::Result<RawAddr> {
     match addr {
         SockAddr::Inet(a) => Ok((*a).into()),
         SockAddr::Unix(path) => RawAddr::unix(path),
@@ -28,7 +28,7 @@ pub fn raw_addr(addr: &SockAddr) -> io::Result<RawAddr> {
 ///
 /// # Errors
 /// When the family is neither IP nor unix.
-pub fn sockaddr_of(raw: &RawAddr) -> io::Result<SockAddr> {
+pub(crate) fn sockaddr_of(raw: &RawAddr) -> io::Result<SockAddr> {
     if let Some(a) = raw.as_socket() {
         return Ok(SockAddr::Inet(a));
     }
