@@ -1,5 +1,6 @@
 //! `-c`: what a good configuration prints, and what ten mistakes do.
 
+use std::net::{Ipv4Addr, TcpListener};
 use std::process::Command;
 
 use anyhow::Result;
@@ -73,6 +74,40 @@ fn ten_mistakes_are_found_with_file_and_line() -> Result<()> {
             assert!(text.contains("sluice.cfg:"), "{new} without file and line:\n{text}");
         }
     }
+    Ok(())
+}
+
+/// The listener's address is taken: had anything been bound, its failure would be among the messages.
+#[test]
+fn all_mistakes_of_one_file_are_reported_and_nothing_is_bound() -> Result<()> {
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let port = taken.local_addr()?.port();
+    let config = format!(
+        "global
+    maxcon 100
+defaults
+    mode htpt
+    timeout conect 5s
+    timeout client 20x
+frontend web
+    bind 127.0.0.1:{port}
+    acl admin path_bgn /admin
+    http-request denny if admin
+    default_backend ap
+backend app
+    balance roundrobbin
+    option htpchk
+    server s1 127.0.0.1:99999
+    server s1 127.0.0.1:80 chekc
+"
+    );
+    let output = Sluice::config(&config).run()?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    for line in [2, 4, 5, 6, 9, 10, 11, 13, 14, 15, 16] {
+        assert!(text.contains(&format!("sluice.cfg:{line}]")), "line {line} is missing:\n{text}");
+    }
+    assert!(!text.contains("cannot bind"), "{text}");
     Ok(())
 }
 
