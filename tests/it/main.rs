@@ -38,6 +38,7 @@ mod nginx;
 mod ocsp;
 mod odd_messages;
 mod peers;
+mod proxy_protocol;
 mod queue;
 mod reload;
 mod retry;

@@ -19,6 +19,7 @@ pub mod program;
 pub mod sluice;
 pub mod stats;
 pub mod tools;
+pub mod trusting;
 pub mod wait;
 
 pub use client::Client;
