@@ -11,6 +11,7 @@ mod origin;
 mod peer;
 mod process;
 mod report;
+mod returning;
 mod servers;
 mod stick;
 mod tls;

@@ -1,7 +1,7 @@
 //! `cargo xtask bench tls`: what handshakes, encryption and HTTP/2 cost.
 //!
 //! As `bench http`: the proxy has a core for itself, the proxies take turns, and figures are CPU time of the proxy.
-//! Handshakes are those of `openssl s_time`, bodies and requests those of `curl`.
+//! Full handshakes are those of `openssl s_time`, bodies those of `curl`, requests those of `h2load`.
 
 use std::net::SocketAddr;
 use std::process::Stdio;
@@ -17,6 +17,7 @@ use super::origin::{LARGE, Origin, SMALL};
 use super::peer::{Language, Peer};
 use super::process::cpu_time;
 use super::report::Scenario;
+use super::returning;
 use crate::setup::{self, Scope};
 
 /// How to measure.
@@ -30,6 +31,8 @@ pub(crate) struct Arguments {
 enum Load {
     /// Options of `s_time`.
     Handshakes(&'static [&'static str]),
+    /// Resumed ones of TLS 1.3.
+    Returning,
     /// Bodies of 1 MB, this many on one connection.
     Bulk(u32),
     /// Requests, and how many of them at a time on one connection.
@@ -48,7 +51,7 @@ const KEYS: [(&str, &str); 2] = [
     ("RSA-2048", "-algorithm RSA -pkeyopt rsa_keygen_bits:2048"),
 ];
 
-const WORKS: [Work; 7] = [
+const WORKS: [Work; 9] = [
     Work {
         name: "full handshakes, P-256, TLS 1.3",
         key: "P-256",
@@ -69,9 +72,11 @@ const WORKS: [Work; 7] = [
         key: "P-256",
         load: Load::Handshakes(&["-reuse", "-tls1_2"]),
     },
+    Work { name: "resumed handshakes, TLS 1.3", key: "P-256", load: Load::Returning },
     Work { name: "1 MB bodies", key: "P-256", load: Load::Bulk(300) },
-    Work { name: "HTTP/2, one stream", key: "P-256", load: Load::Http2(2000, 1) },
-    Work { name: "HTTP/2, ten streams", key: "P-256", load: Load::Http2(2000, 10) },
+    Work { name: "HTTP/2, one stream", key: "P-256", load: Load::Http2(5_000, 1) },
+    Work { name: "HTTP/2, ten streams", key: "P-256", load: Load::Http2(20_000, 10) },
+    Work { name: "HTTP/2, a hundred streams", key: "P-256", load: Load::Http2(20_000, 100) },
 ];
 
 pub(crate) fn main(arguments: &Arguments) -> Result<()> {
@@ -129,7 +134,7 @@ fn measure(
 fn figure(load: &Load, used: Duration, count: f64) -> (&'static str, f64) {
     let each = used.as_secs_f64() / count.max(1.0);
     match load {
-        Load::Handshakes(_) => ("CPU us per handshake", each * 1e6),
+        Load::Handshakes(_) | Load::Returning => ("CPU us per handshake", each * 1e6),
         Load::Bulk(_) => ("CPU s per GB", each * 1e9),
         Load::Http2(..) => ("CPU us per request", each * 1e6),
     }
@@ -139,23 +144,30 @@ fn figure(load: &Load, used: Duration, count: f64) -> (&'static str, f64) {
 fn load(load: &Load, address: SocketAddr, seconds: u32) -> Result<f64> {
     match load {
         Load::Handshakes(options) => handshakes(options, address, seconds),
+        Load::Returning => returning::resume(address, Duration::from_secs(seconds.into())),
         Load::Bulk(count) => {
             let url = format!("https://{address}{}?[1-{count}]", LARGE.0);
             curl(&["--http1.1", &url])?;
             Ok(f64::from(*count) * LARGE.1 as f64)
         }
         Load::Http2(count, streams) => {
-            let url = format!("https://{address}{}?[1-{count}]", SMALL.0);
-            let streams = streams.to_string();
-            let parallel = ["-Z", "--parallel-max", streams.as_str()];
-            let mut options = vec!["--http2", url.as_str()];
-            if streams != "1" {
-                options.extend(parallel);
-            }
-            curl(&options)?;
+            requests(address, *count, *streams)?;
             Ok(f64::from(*count))
         }
     }
+}
+
+/// Requests on one connection, so many at a time.
+fn requests(address: SocketAddr, count: u32, streams: u32) -> Result<()> {
+    let out = pinned(1, "h2load")
+        .args(["-c", "1", "-n", &count.to_string(), "-m", &streams.to_string()])
+        .arg(format!("https://{address}{}", SMALL.0))
+        .stdin(Stdio::null())
+        .output()
+        .context("h2load")?;
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    ensure!(text.contains(&format!("status codes: {count} 2xx")), "h2load: {text}");
+    Ok(())
 }
 
 /// Lines such as `1234 connections in 1.05s; ...` and `1234 connections in 4 real seconds, ...`.

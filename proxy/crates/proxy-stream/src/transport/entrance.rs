@@ -174,6 +174,8 @@ async fn tls(s: &mut Session, listener: &Listener, capture: bool) -> Result<(), 
             let code = failure.code(&facts);
             tracing::debug!(%failure, src = ?s.facts.src, listener = &*s.facts.listener.name, "TLS");
             failure.note(&mut facts);
+            // The handshake may be complete and its last message not be sent: nothing was counted.
+            facts.established = false;
             Err(code)
         }
     };

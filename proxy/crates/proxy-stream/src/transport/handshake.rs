@@ -133,6 +133,8 @@ fn poll_complete(
         }
         let sent = match poll_send(tls, socket, cx) {
             Poll::Ready(Ok(())) => true,
+            // Tickets that a client does not wait for, who may have sent its request already.
+            Poll::Ready(Err(_)) if is_only_tickets(tls) => true,
             Poll::Ready(Err(error)) => return Poll::Ready(Err(HandshakeError::Io(error))),
             Poll::Pending => false,
         };
@@ -152,6 +154,13 @@ fn poll_complete(
             Poll::Pending => return expired(cx).map(|()| Err(HandshakeError::Timeout)),
         }
     }
+}
+
+/// Whether all that is left to be sent are session tickets.
+fn is_only_tickets(tls: &Connection) -> bool {
+    matches!(tls, Connection::Server(_))
+        && !tls.is_handshaking()
+        && tls.protocol_version() == Some(ProtocolVersion::TLSv1_3)
 }
 
 /// What is known of a connection, whether its handshake is complete or not.

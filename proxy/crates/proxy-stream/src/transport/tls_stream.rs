@@ -28,6 +28,8 @@ pub struct TlsStream {
     held: usize,
     eof: bool,
     closed: bool,
+    /// The socket's connection is no more: what were written would go nowhere.
+    lost: bool,
     early: Option<Box<Early>>,
     ahead: Option<Box<Ahead>>,
 }
@@ -138,6 +140,15 @@ impl Write for Sync<'_, '_> {
     }
 }
 
+/// Whether an error of a socket is the end of its connection.
+fn is_end(error: &io::Error) -> bool {
+    use io::ErrorKind as K;
+    matches!(
+        error.kind(),
+        K::BrokenPipe | K::ConnectionReset | K::ConnectionAborted | K::NotConnected | K::TimedOut
+    )
+}
+
 /// Sends what the library has to say.
 pub(super) fn poll_send(
     tls: &mut Connection,
@@ -176,6 +187,7 @@ impl TlsStream {
             held: 0,
             eof: false,
             closed: false,
+            lost: false,
             early: early.map(Box::new),
             ahead: None,
         };
@@ -247,8 +259,14 @@ impl TlsStream {
 
     /// Receives once, and answers what came.
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if ready!(poll_receive(&mut self.tls, &mut self.socket, cx))? == 0 {
-            self.eof = true;
+        match ready!(poll_receive(&mut self.tls, &mut self.socket, cx)) {
+            Ok(0) => self.eof = true,
+            Ok(_) => {}
+            Err(error) => {
+                self.lost = is_end(&error);
+                self.eof = self.lost;
+                return Poll::Ready(Err(error));
+            }
         }
         let outcome = self.tls.process_new_packets();
         self.after_step(outcome.is_ok());
@@ -269,7 +287,12 @@ impl TlsStream {
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        poll_send(&mut self.tls, &mut self.socket, cx)
+        if self.lost {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        let outcome = ready!(poll_send(&mut self.tls, &mut self.socket, cx));
+        self.lost = outcome.as_ref().is_err_and(is_end);
+        Poll::Ready(outcome)
     }
 
     fn poll_encrypt(
@@ -386,7 +409,7 @@ impl AsyncWrite for TlsStream {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !std::mem::replace(&mut self.closed, true) {
+        if !std::mem::replace(&mut self.closed, true) && !self.lost {
             self.tls.send_close_notify();
         }
         ready!(self.poll_send(cx))?;
