@@ -8,6 +8,7 @@ use tests::client::Client;
 use tests::net::{free_port, loopback};
 use tests::peer::ScriptServer;
 use tests::peer::http::filler;
+use tests::sluice::{Peer, peer};
 use tests::{PATIENCE, Sluice, eventually};
 
 /// Says its name, then sends back what it gets.
@@ -271,5 +272,66 @@ backend plain
     }
     // A reset may come before or after the client has seen its connection established.
     assert!(Client::connect(refused).map_or(true, |mut client| client.is_closed()));
+    Ok(())
+}
+
+#[test]
+fn signed_segments_reach_those_who_know_the_password() -> Result<()> {
+    if peer() == Peer::Haproxy {
+        // 2.6 does not know the word.
+        return Ok(());
+    }
+    let (inner, right, wrong) = (loopback()?, loopback()?, loopback()?);
+    let server = echo("s1")?;
+    let config = format!(
+        "
+defaults
+    mode tcp
+    timeout connect 300ms
+    retries 0
+    timeout client 20s
+    timeout server 20s
+listen inner
+    bind {inner} tcp-md5sig secret
+    server s1 {}
+listen right
+    bind {right}
+    server inner {inner} tcp-md5sig secret check
+listen wrong
+    bind {wrong}
+    server inner {inner} tcp-md5sig other
+",
+        server.address()
+    );
+    let sluice = Sluice::config(config).start()?;
+    assert_eq!(who(right)?, "s1");
+    assert_eq!(Client::connect(wrong)?.rest()?, b"");
+    eventually("a check that signs, too", PATIENCE, || {
+        sluice.stats().stat("right", "inner", "check_status").is_ok_and(|said| said == "L4OK")
+    })
+}
+
+#[test]
+fn connections_come_from_where_a_name_says() -> Result<()> {
+    let server = ScriptServer::start(|mut stream: TcpStream| {
+        if let Ok(address) = stream.peer_addr() {
+            let _ = writeln!(stream, "{}", address.ip());
+        }
+    })?;
+    let (_sluice, address) =
+        proxy(&format!("source ipv4@localhost\n    server s1 {}", server.address()))?;
+    assert_eq!(who(address)?, "127.0.0.1");
+    let refused = Sluice::config(format!(
+        "{}
+listen web
+    bind {}
+    server s1 127.0.0.1:1 source no-such-host.invalid
+",
+        tests::sluice::DEFAULTS,
+        loopback()?
+    ))
+    .arg("-c")
+    .run()?;
+    assert!(!refused.status.success());
     Ok(())
 }

@@ -195,6 +195,7 @@ impl Logs<'_> {
                 ranges: sample.value.ranges.clone(),
                 size: sample.value.size,
             }),
+            buffers: transport::log_buffers(self.config),
             tag: tag.or(global_tag).unwrap_or(DEFAULT_TAG).to_owned(),
             hostname: match format {
                 Format::Rfc3164 => Some(hostname.unwrap_or_else(|| "localhost".into())),

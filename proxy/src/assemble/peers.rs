@@ -11,6 +11,7 @@ use proxy_stream::peers::section::{PeerSpec, SectionSpec};
 use proxy_stream::transport::{Entrance, Exit};
 use proxy_types::{Address, DiagSink, Diagnostic, Diagnostics, Endpoint, Spanned};
 
+use super::addresses::Resolver;
 use super::logs::Logs;
 use super::state::{self, Overrides};
 use super::tls::Tls;
@@ -76,7 +77,7 @@ pub(crate) fn sections(
                 });
                 let exit = exit.and_then(|server| tls.exit(&section.proxy, &server, diagnostics));
                 roads.push(Road {
-                    options: connect_options(options),
+                    options: connect_options(options, overrides.resolver, diagnostics),
                     exit: transport::<Exit>(exit),
                 });
             }
@@ -96,8 +97,12 @@ pub(crate) fn sections(
 }
 
 /// How a server is connected to that is not one of a backend.
-pub(super) fn connect_options(options: &ServerOptions) -> ConnectOptions {
-    let source = options.source.as_ref().map(|source| state::source(&source.value));
+pub(super) fn connect_options(
+    options: &ServerOptions,
+    resolver: Resolver,
+    diagnostics: &mut Diagnostics,
+) -> ConnectOptions {
+    let source = options.source.as_ref().map(|source| state::source(source, resolver, diagnostics));
     ConnectOptions {
         source: source.as_ref().and_then(|source| source.addr),
         interface: source.and_then(|source| source.interface),
@@ -105,6 +110,7 @@ pub(super) fn connect_options(options: &ServerOptions) -> ConnectOptions {
         fastopen: options.tfo.is_some_and(|on| on.value),
         namespace: options.namespace.as_ref().map(|name| name.value.clone()),
         congestion: options.congestion.as_ref().map(|name| name.value.clone()),
+        md5: options.md5.as_ref().map(|password| password.value.clone()),
         ..ConnectOptions::default()
     }
 }

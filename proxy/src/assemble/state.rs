@@ -575,7 +575,8 @@ pub(super) fn server(
     });
     spec.shutdown_sessions_on_down = options.on_marked_down.is_some();
     spec.shutdown_backup_sessions_on_up = options.on_marked_up.is_some();
-    spec.source = options.source.as_ref().or(settings.source.as_ref()).map(|s| source(&s.value));
+    let from = options.source.as_ref().or(settings.source.as_ref());
+    spec.source = from.map(|from| source(from, overrides.resolver, diagnostics));
     spec.socks4 = options.socks4.as_ref().and_then(|address| {
         let resolved = overrides.resolver.target(&address.value, 0);
         resolved
@@ -602,6 +603,7 @@ pub(super) fn server(
     spec.tfo = options.tfo.is_some_and(|tfo| tfo.value);
     spec.redir = options.redir.as_ref().map(|prefix| prefix.value.clone());
     spec.congestion = options.congestion.as_ref().map(|name| name.value.clone());
+    spec.md5 = options.md5.as_ref().map(|password| password.value.clone());
     spec.namespace = options.namespace.as_ref().map(|name| name.value.clone());
     spec
 }
@@ -667,9 +669,21 @@ fn check(
     }
 }
 
-pub(crate) fn source(source: &SourceAddress) -> Source {
+/// Where connections come from; a name is looked up once.
+pub(crate) fn source(
+    from: &Spanned<SourceAddress>,
+    resolver: Resolver,
+    diagnostics: &mut Diagnostics,
+) -> Source {
+    let source = &from.value;
     let (ip, ports) = match &source.address.endpoint {
-        Endpoint::Inet { host: Host::Ip(ip), port, .. } => (Some(*ip), port.range()),
+        Endpoint::Inet { host, family, port } => match resolver.host(host, *family) {
+            Ok(ip) => (Some(ip), port.range()),
+            Err(error) => {
+                diagnostics.push(Diagnostic::alert(error.to_string()).at(from.span));
+                (None, None)
+            }
+        },
         _ => (None, None),
     };
     let single = ports.filter(|(first, last)| first == last).map_or(0, |(port, _)| port);

@@ -10,6 +10,7 @@ use proxy_config::Sources;
 use proxy_config::model::{Config, LogFormat, LogProto, Proxy, ServerOptions, Settings, Timeouts};
 use proxy_net::clock::Tick;
 use proxy_net::connect::ConnectOptions;
+use proxy_net::sockopt::Buffers;
 use proxy_rules::sample::context::Shared;
 use proxy_state::Registry;
 use proxy_stream::log::delivery::{Delivery, Place};
@@ -20,6 +21,7 @@ use proxy_stream::log::syslog::frames::Framing;
 use proxy_stream::transport::{Entrance, Exit};
 use proxy_types::{DiagSink, Diagnostic, Diagnostics, Mode, SockAddr, Span, Transport};
 
+use super::addresses::Resolver;
 use super::peers::{connect_options, transport};
 use super::rules::Rules;
 use super::state::Overrides;
@@ -147,13 +149,17 @@ impl Places {
                     &server.options,
                     transport::<Exit>(exit),
                     &section.proxy.settings,
+                    overrides.resolver,
+                    diagnostics,
                 );
                 places.deliveries.get_mut().push(delivery);
             }
             places.rings.get_mut().add(ring);
         }
         for proxy in config.backends().filter(|proxy| proxy.settings.mode() == Mode::Log) {
-            if let Some(farm) = places.backend(config, proxy, registry, rules, diagnostics) {
+            let resolver = overrides.resolver;
+            let farm = places.backend(config, proxy, registry, rules, resolver, diagnostics);
+            if let Some(farm) = farm {
                 places.farms.insert(proxy.name.value.clone(), Arc::new(farm));
             }
         }
@@ -166,6 +172,7 @@ impl Places {
         proxy: &Proxy,
         registry: &Registry,
         rules: &Rules<'_>,
+        resolver: Resolver,
         diagnostics: &mut Diagnostics,
     ) -> Option<Farm> {
         let backend = registry.backend(&proxy.name.value)?;
@@ -173,7 +180,7 @@ impl Places {
         for server in &proxy.servers {
             let Some(live) = backend.server(&server.name.value) else { continue };
             let way = if server.address.value.transport == Some(Transport::Datagram) {
-                Way::datagrams()
+                Way::datagrams(log_buffers(config))
             } else {
                 let name = format!("{}/{}", proxy.name, server.name);
                 let text = format!("waiting for log server {name}");
@@ -190,6 +197,8 @@ impl Places {
                     &server.options,
                     exit,
                     &proxy.settings,
+                    resolver,
+                    diagnostics,
                 ));
                 Way::Ring(ring)
             };
@@ -250,18 +259,30 @@ const SYSLOG_PORT: u16 = 514;
 /// Bytes that wait for a target named by its address.
 const RING_OF_TARGET: usize = 64 * 1024;
 
+/// `tune.rcvbuf.backend` and `tune.sndbuf.backend`: sockets that send datagrams to log targets.
+pub(super) fn log_buffers(config: &Config) -> Buffers {
+    let tune = &config.global.tune;
+    Buffers {
+        receive: tune.rcvbuf_backend.map(|bytes| bytes.value),
+        send: tune.sndbuf_backend.map(|bytes| bytes.value),
+        unsent: None,
+    }
+}
+
 fn delivery(
     ring: Arc<Ring>,
     place: Place,
     options: &ServerOptions,
     exit: Option<Arc<Exit>>,
     settings: &Settings,
+    resolver: Resolver,
+    diagnostics: &mut Diagnostics,
 ) -> Delivery {
     let timeouts = &settings.timeouts;
     Delivery {
         ring,
         place,
-        options: connect_options(options),
+        options: connect_options(options, resolver, diagnostics),
         exit,
         counted: options.log_proto.is_some_and(|form| form.value == LogProto::OctetCount),
         connect: Timeouts::effective(timeouts.connect),

@@ -209,6 +209,9 @@ fn plain_server(proxy: &Proxy, server: &Server) -> Result<(), Blocker> {
     if let Some(send) = proxy_header.into_iter().flatten().find(|send| send.value) {
         return block(name("send-proxy"), "a header opens its connections", send.span);
     }
+    if let Some(password) = &options.md5 {
+        return block(name("tcp-md5sig"), "its segments are signed", password.span);
+    }
     if let Some(proxy) = &options.socks4 {
         return block(name("socks4"), "a proxy is on the way to it", proxy.span);
     }
@@ -218,6 +221,9 @@ fn plain_server(proxy: &Proxy, server: &Server) -> Result<(), Blocker> {
 fn plain_source(source: &Spanned<SourceAddress>) -> Result<(), Blocker> {
     if source.value.interface.is_some() {
         return block("source interface", "sockets are bound to an interface", source.span);
+    }
+    if matches!(&source.value.address.endpoint, Endpoint::Inet { host: Host::Name(_), .. }) {
+        return block("source", "it is a name", source.span);
     }
     if source_ip(&source.value).is_none() {
         return block("source", "its ports are chosen in userspace", source.span);
@@ -297,6 +303,7 @@ fn beyond_address(bind: &Bind) -> Option<(&'static str, &'static str, Span)> {
         ("bind interface", OF_SOCKET, interface),
         ("bind maxconn", OF_SOCKET, maxconn),
         ("bind ssl", "TLS is spoken to clients", bind.tls.ssl),
+        ("bind tcp-md5sig", "its segments are signed", bind.md5.as_ref().map(|word| word.span)),
         ("bind accept-proxy", HEADER, bind.accept_proxy),
         ("bind accept-netscaler-cip", HEADER, magic),
         ("bind transparent", OF_SOCKET, bind.transparent),

@@ -347,6 +347,7 @@ fn options(
         }),
         buffers: Buffers::default(),
         congestion: bind.congestion.as_ref().map(|name| name.value.clone()),
+        md5: bind.md5.as_ref().map(|password| password.value.clone()),
         no_reuse_port,
         datagram: transport == Some(Transport::Datagram),
         mptcp: transport == Some(Transport::Mptcp),

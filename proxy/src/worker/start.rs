@@ -20,7 +20,7 @@ use proxy_rules::sample::context::Clock as EvalClock;
 use proxy_rules::sample::context::{Date, Shared};
 use proxy_rules::sample::{EvalCtx, Sample};
 use proxy_rules::users::{Password, User, Userlist};
-use proxy_rules::vars::ProcVars;
+use proxy_rules::vars::{Limits, ProcVars};
 use proxy_stream::backend::Mailboxes;
 use proxy_stream::env::{CloseSpread, Env};
 use proxy_stream::log::ring::Rings;
@@ -628,7 +628,7 @@ impl Assembled {
             public_keys: self.public_keys.clone(),
             userlists: userlists(config),
             var_names: self.var_names.clone(),
-            proc_vars: ProcVars::default(),
+            proc_vars: ProcVars::limited(var_limits(&config.global.tune.vars)),
             hostname: host.as_ref().into(),
             node: stats::node(config).into(),
             pid: std::process::id(),
@@ -679,5 +679,17 @@ impl Assembled {
         env.http_errors = self.http_errors.clone();
         env.backends = self.backends.clone().into_iter().collect();
         env
+    }
+}
+
+fn var_limits(sizes: &model::VarSizes) -> Limits {
+    let bytes = |size: Option<Spanned<u32>>| size.map(|size| size.value);
+    Limits {
+        check: bytes(sizes.check),
+        global: bytes(sizes.global),
+        proc: bytes(sizes.proc),
+        reqres: bytes(sizes.reqres),
+        sess: bytes(sizes.sess),
+        txn: bytes(sizes.txn),
     }
 }

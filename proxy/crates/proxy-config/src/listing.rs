@@ -56,6 +56,8 @@ pub fn entries() -> Vec<Entry> {
     add(&mut all, "cache", "", cache::CACHE);
     add(&mut all, "acme", "", acme::ACME);
     add(&mut all, "crt-store", "", crt_store::CRT_STORE);
+    add(&mut all, "fcgi-app", "", crate::section::fcgi::FCGI_APP);
+    add(&mut all, "fcgi-app", "option", crate::section::fcgi::OPTIONS);
     add(&mut all, "log-forward", "", crate::section::log_forward::LOG_FORWARD);
     add(&mut all, "log-forward", "option", crate::section::log_forward::OPTIONS);
     add(&mut all, "log-profile", "", crate::section::log_profile::LOG_PROFILE);

@@ -18,7 +18,8 @@ use crate::model::{
 };
 use crate::section::names::{PROXY_SECTIONS, section_names};
 use crate::section::{
-    acme, cache, crt_store, global, healthcheck, mailers, other, peers, proxy, resolvers, userlist,
+    acme, cache, crt_store, fcgi, global, healthcheck, mailers, other, peers, proxy, resolvers,
+    userlist,
 };
 use crate::section::{log_forward, log_profile, ring};
 use crate::source::{Source, Sources};
@@ -40,6 +41,7 @@ enum Current {
     Userlist(Userlist),
     Cache(Cache),
     Acme(Box<model::Acme>),
+    FcgiApp(Box<model::FcgiApp>),
     CrtStore(CrtStore),
     HealthCheck(Box<HealthCheck>),
     Mailers(Mailers),
@@ -112,6 +114,7 @@ impl Reader<'_, '_> {
                 Current::Userlist(list) => list.name.value.as_str(),
                 Current::Cache(_) => "cache",
                 Current::Acme(section) => section.name.value.as_str(),
+                Current::FcgiApp(app) => app.name.value.as_str(),
                 Current::CrtStore(_) => "crt-store",
                 Current::HealthCheck(section) => section.name.value.as_str(),
                 Current::Mailers(section) => section.name.value.as_str(),
@@ -178,6 +181,10 @@ impl Reader<'_, '_> {
                 acme::check(self.cx, &section);
                 self.config.acmes.push(*section);
             }
+            Current::FcgiApp(app) => {
+                fcgi::check(self.cx, &app);
+                self.config.fcgi_apps.push(*app);
+            }
             Current::CrtStore(store) => self.config.crt_stores.push(store),
             Current::Mailers(section) => self.config.mailers.push(section),
             Current::HealthCheck(section) => {
@@ -235,6 +242,7 @@ impl Reader<'_, '_> {
             Current::Peers(section) => peers::line(self.cx, section, &mut args),
             Current::Cache(section) => cache::line(self.cx, section, &mut args),
             Current::Acme(section) => acme::line(self.cx, section, &mut args),
+            Current::FcgiApp(app) => fcgi::line(self.cx, app, &mut args),
             Current::CrtStore(store) => crt_store::line(self.cx, store, &mut args),
             Current::Mailers(section) => mailers::line(self.cx, section, &mut args),
             Current::HealthCheck(section) => healthcheck::line(self.cx, section, &mut args),
@@ -410,6 +418,18 @@ impl Reader<'_, '_> {
                 self.cx.report(diagnostic);
             }
             self.current = Current::Resolvers(Box::new(section));
+            return true;
+        }
+        if name == "fcgi-app" {
+            self.close_section();
+            let app = fcgi::open(self.cx, &mut Args::new(words));
+            let same = |known: &&model::FcgiApp| known.name.value == app.name.value;
+            if let Some(known) = self.config.fcgi_apps.iter().find(same) {
+                let message = format!("fcgi-app section '{}' exists already", app.name);
+                let diagnostic = Diagnostic::alert(message).at(app.name.span);
+                self.cx.report(diagnostic.label(known.name.span, "first declared here"));
+            }
+            self.current = Current::FcgiApp(Box::new(app));
             return true;
         }
         if name == "mailers" {

@@ -41,6 +41,8 @@ pub struct ConnectOptions {
     pub buffers: Buffers,
     /// `cc`.
     pub congestion: Option<String>,
+    /// `tcp-md5sig`.
+    pub md5: Option<String>,
     /// The mark that netfilter sees; needs rights.
     pub mark: Option<u32>,
     /// The type of service, or traffic class.
@@ -187,6 +189,9 @@ fn open(to: &SockAddr, options: &ConnectOptions) -> io::Result<Socket> {
     options.buffers.apply(&SockRef::from(&socket))?;
     if let Some(name) = &options.congestion {
         sockopt::set_congestion(&SockRef::from(&socket), name);
+    }
+    if let Some(password) = &options.md5 {
+        sockopt::set_md5(&socket, password, sockopt::Md5Peer::Only(addr.ip()))?;
     }
     if let Some(mark) = options.mark {
         sockopt::set_mark(&socket, mark);

@@ -5,9 +5,10 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use proxy_types::SockAddr;
-use socket2::{Domain, SockAddr as RawAddr, Socket, Type};
+use socket2::{Domain, SockAddr as RawAddr, SockRef, Socket, Type};
 
 use crate::addr::raw_addr;
+use crate::sockopt::Buffers;
 use crate::sys;
 
 /// Bytes that a pipe takes whole or not at all (`PIPE_BUF`).
@@ -22,15 +23,14 @@ pub struct DatagramSender {
 
 impl DatagramSender {
     /// Opens a socket towards an address. Nothing is sent, so a dead destination is no error.
-    pub fn open(to: &SockAddr) -> io::Result<Self> {
+    pub fn open(to: &SockAddr, buffers: Buffers) -> io::Result<Self> {
         let domain = match to {
             SockAddr::Inet(a) => Domain::for_address(*a),
             SockAddr::Unix(_) | SockAddr::Abstract(_) => Domain::UNIX,
         };
-        Ok(Self {
-            socket: Socket::new(domain, Type::DGRAM.nonblocking(), None)?,
-            to: raw_addr(to)?,
-        })
+        let socket = Socket::new(domain, Type::DGRAM.nonblocking(), None)?;
+        Buffers { unsent: None, ..buffers }.apply(&SockRef::from(&socket))?;
+        Ok(Self { socket, to: raw_addr(to)? })
     }
 
     /// Sends datagrams with as few system calls as possible; returns how many were lost.
@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn more_datagrams_than_one_call_takes() {
         let r = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let s = DatagramSender::open(&r.local_addr().unwrap().into()).unwrap();
+        let s = DatagramSender::open(&r.local_addr().unwrap().into(), Buffers::default()).unwrap();
         let lines: Vec<Vec<u8>> = (0..150).map(|i| format!("line {i}\n").into_bytes()).collect();
         assert_eq!(s.send(lines.iter().map(Vec::as_slice)), 0);
         let mut buf = [0; 100];
@@ -116,7 +116,7 @@ mod tests {
     fn a_unix_reader_may_be_absent_and_come_back() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
-        let s = DatagramSender::open(&SockAddr::Unix(path.clone())).unwrap();
+        let s = DatagramSender::open(&SockAddr::Unix(path.clone()), Buffers::default()).unwrap();
         let two = [&b"a\n"[..], b"b\n"];
         assert_eq!(s.send(two.into_iter()), 2);
         let r = UnixDatagram::bind(&path).unwrap();

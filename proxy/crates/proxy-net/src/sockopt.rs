@@ -1,6 +1,7 @@
 //! Socket options by their configuration names, and the keepalive settings shared by both sides.
 
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -147,6 +148,53 @@ pub fn saved_syn(fd: &impl AsFd) -> io::Result<Vec<u8>> {
     let len = sys::get_bytes(fd, libc::IPPROTO_TCP, TCP_SAVED_SYN, &mut packet)?;
     packet.truncate(len);
     Ok(packet)
+}
+
+/// `tcp-md5sig`: segments are signed (RFC 2385), those of others fall on the floor. `peer` is whom the other side must
+/// be; a listener signs with everyone of the family of its address, and of IPv4 when that is IPv6.
+///
+/// # Errors
+/// The kernel has no such signatures, or the password is longer than [`MD5_PASSWORD_MAX`].
+pub(crate) fn set_md5(fd: &impl AsFd, password: &str, peer: Md5Peer) -> io::Result<()> {
+    let sign = |ip: IpAddr, all: bool| {
+        let mut option = [0u8; 216];
+        let (family, at, octets) = match ip {
+            IpAddr::V4(ip) => (libc::AF_INET, 4, ip.octets().to_vec()),
+            IpAddr::V6(ip) => (libc::AF_INET6, 8, ip.octets().to_vec()),
+        };
+        option[..2].copy_from_slice(&(family as u16).to_ne_bytes());
+        option[at..at + octets.len()].copy_from_slice(&octets);
+        // Behind the address of 128 bytes: flags, length of the prefix, length of the key, interface, key.
+        let key = password.as_bytes();
+        let room = option.get_mut(136..136 + key.len());
+        room.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?.copy_from_slice(key);
+        option[128] = u8::from(all);
+        option[130..132].copy_from_slice(&(key.len() as u16).to_ne_bytes());
+        sys::set_bytes(fd, libc::IPPROTO_TCP, TCP_MD5SIG_EXT, &option)
+    };
+    match peer {
+        Md5Peer::Only(ip) => sign(ip, false),
+        Md5Peer::AnyV4 => sign(Ipv4Addr::UNSPECIFIED.into(), true),
+        Md5Peer::Any => {
+            // Addresses of IPv4 count as such on sockets of IPv6, too.
+            sign(Ipv4Addr::UNSPECIFIED.into(), true)?;
+            sign(Ipv6Addr::UNSPECIFIED.into(), true)
+        }
+    }
+}
+
+/// Most bytes of a password of [`set_md5`] (`TCP_MD5SIG_MAXKEYLEN`).
+pub const MD5_PASSWORD_MAX: usize = 80;
+const TCP_MD5SIG_EXT: i32 = 32;
+
+/// Whose segments [`set_md5`] is about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Md5Peer {
+    /// Every address.
+    Any,
+    /// Every address of IPv4.
+    AnyV4,
+    Only(IpAddr),
 }
 
 /// What the kernel measures on a connection of TCP (`struct tcp_info` of linux/tcp.h). Times are in microseconds.

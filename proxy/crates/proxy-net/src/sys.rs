@@ -30,6 +30,21 @@ pub(crate) fn set_int(fd: impl AsFd, level: i32, name: i32, value: i32) -> io::R
     Errno::result(r).map(drop).map_err(io::Error::from)
 }
 
+/// Sets a socket option of any shape.
+pub(crate) fn set_bytes(fd: impl AsFd, level: i32, name: i32, value: &[u8]) -> io::Result<()> {
+    // SAFETY: the pointer and length describe `value`, which lives across the call; the kernel only reads it.
+    let r = unsafe {
+        libc::setsockopt(
+            fd.as_fd().as_raw_fd(),
+            level,
+            name,
+            value.as_ptr().cast(),
+            value.len() as libc::socklen_t,
+        )
+    };
+    Errno::result(r).map(drop).map_err(io::Error::from)
+}
+
 /// Reads an integer socket option.
 pub(crate) fn get_int(fd: impl AsFd, level: i32, name: i32) -> io::Result<i32> {
     let mut value = 0i32;

@@ -152,6 +152,79 @@ impl Key {
     }
 }
 
+/// How a private key is written in DER.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyForm {
+    /// RFC 8017, A.1.2.
+    Pkcs1,
+    /// RFC 5208.
+    Pkcs8,
+    /// RFC 5915.
+    Sec1,
+}
+
+impl Key {
+    /// Reads a private key; `None` for kinds that open no tokens.
+    pub fn from_der(form: KeyForm, key: &[u8]) -> Option<Self> {
+        match form {
+            KeyForm::Pkcs1 => {
+                let key = der(4, key);
+                Some(Self::Rsa(der(0x30, &[&der(2, &[0])[..], RSA, &key].concat())))
+            }
+            KeyForm::Sec1 => ec(key, None),
+            KeyForm::Pkcs8 => {
+                let (content, _) = value(0x30, key)?;
+                let (_, rest) = value(2, content)?;
+                let (algorithm, rest) = value(0x30, rest)?;
+                let (oid, parameters) = value(6, algorithm)?;
+                match oid {
+                    OID_RSA => Some(Self::Rsa(key.to_vec())),
+                    OID_EC => ec(value(4, rest)?.0, Some(value(6, parameters)?.0)),
+                    _ => None,
+                }
+            }
+        }
+    }
+}
+
+/// `ECPrivateKey`; the curve may stand outside.
+fn ec(key: &[u8], curve: Option<&[u8]>) -> Option<Key> {
+    let (content, _) = value(0x30, key)?;
+    let (_, rest) = value(2, content)?;
+    let (secret, rest) = value(4, rest)?;
+    let oid = match curve {
+        Some(oid) => oid,
+        None => value(6, value(0xa0, rest)?.0)?.0,
+    };
+    let curve = match oid {
+        [0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7] => Curve::P256,
+        [0x2b, 0x81, 4, 0, 0x22] => Curve::P384,
+        [0x2b, 0x81, 4, 0, 0x23] => Curve::P521,
+        _ => return None,
+    };
+    Some(Key::Ec(curve, secret.to_vec()))
+}
+
+/// rsaEncryption (RFC 8017, A.1).
+pub(crate) const OID_RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
+/// id-ecPublicKey (RFC 5480, 2.1.1).
+pub(crate) const OID_EC: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
+
+/// The content of a value of DER with this tag, and what follows it.
+fn value(tag: u8, data: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (&found, rest) = data.split_first()?;
+    let (&first, rest) = rest.split_first()?;
+    let (length, rest) = match first {
+        0..=0x7f => (usize::from(first), rest),
+        0x81..=0x84 => {
+            let (digits, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
+            (digits.iter().fold(0, |length, digit| length << 8 | usize::from(*digit)), rest)
+        }
+        _ => return None,
+    };
+    (found == tag).then(|| rest.split_at_checked(length))?
+}
+
 /// A text in a JSON object that has no escapes.
 fn text<'a>(json: &'a [u8], path: &[u8]) -> Option<&'a [u8]> {
     match json::find(json, path)? {
@@ -181,9 +254,11 @@ fn der(tag: u8, content: &[u8]) -> Vec<u8> {
     out
 }
 
+/// The algorithm of an RSA key in PKCS#8.
+const RSA: &[u8] = &[0x30, 13, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1, 5, 0];
+
 /// PKCS#8 (RFC 5208) of an RSA key from its numbers, in the order of RFC 8017, A.1.2.
 fn pkcs8(numbers: &[Vec<u8>]) -> Vec<u8> {
-    const RSA: &[u8] = &[0x30, 13, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1, 5, 0];
     let mut key = der(2, &[0]);
     for number in numbers {
         let digits = &number[number.iter().position(|b| *b != 0).unwrap_or(number.len())..];

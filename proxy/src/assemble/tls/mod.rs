@@ -3,6 +3,7 @@
 pub(crate) mod acme;
 mod bind;
 mod files;
+mod jwt;
 mod passphrase;
 mod profile;
 mod server;
@@ -90,9 +91,22 @@ impl<'a> Tls<'a> {
                     .push(Diagnostic::alert(message).at(load.span).label(bind.span, "used here"));
                 continue;
             }
+            let of_tokens = load.jwt.is_some_and(|jwt| jwt.value);
+            if of_tokens && let Some((name, certificate)) = self.store.without_key(section, load) {
+                // It is no certificate for handshakes, and verifies tokens all the same.
+                if let Err(error) = jwt::declare_public(&self.rules.keys, &name, &certificate) {
+                    diagnostics.push(Diagnostic::alert(error).at(load.span));
+                }
+                continue;
+            }
             let declared = self.store.declare(section, load);
             if let Err(error) = declared.and_then(|slot| match slot {
-                Some(slot) => self.renewed(&slot, &load.acme),
+                Some(slot) => {
+                    if of_tokens {
+                        jwt::declare(&self.rules.keys, &slot)?;
+                    }
+                    self.renewed(&slot, &load.acme)
+                }
                 None => Ok(()),
             }) {
                 diagnostics.push(Diagnostic::alert(error).at(load.span));

@@ -131,12 +131,7 @@ impl<'a> Store<'a> {
         };
         let store = &section.name.value;
         let written = load.crt.as_ref().map_or("", |crt| crt.value.as_str());
-        let alias = load.alias.as_ref().map(|alias| format!("@{store}/{}", alias.value));
-        let name = match (&alias, store.is_empty()) {
-            (Some(alias), _) => alias.clone(),
-            (None, true) => path.clone(),
-            (None, false) => format!("@{store}/{written}"),
-        };
+        let name = name_of(section, load, &path);
         if self.slots.contains_key(&name) {
             return Err(format!("the certificate '{name}' is declared already"));
         }
@@ -151,12 +146,29 @@ impl<'a> Store<'a> {
             self.declared.insert(slot.name.clone());
             self.updates(&slot, Some(update.value))?;
         }
-        self.slots.insert(format!("@{store}/{written}"), slot.clone());
+        self.slots.insert(in_store(store, written), slot.clone());
         if store.is_empty() {
             self.slots.insert(path, slot.clone());
         }
         self.slots.insert(name, slot.clone());
         Ok(Some(slot))
+    }
+
+    /// The name of a certificate whose file has no private key, and the certificate.
+    pub(super) fn without_key(
+        &self,
+        section: &CrtStore,
+        load: &CertLoad,
+    ) -> Option<(String, CertificateDer<'static>)> {
+        let base = section.crt_base.as_ref().or(self.global.crt_base.as_ref());
+        let path = files::path(&load.crt.as_ref()?.value, base);
+        let parts = files::parts(&path).ok()?;
+        let keyed = parts.key.is_some()
+            || parts.is_locked()
+            || load.key.is_some()
+            || Path::new(&format!("{path}.key")).exists();
+        let certificate = parts.certificates.into_iter().next().filter(|_| !keyed)?;
+        Some((name_of(section, load, &path), certificate))
     }
 
     fn one(&mut self, path: &str, extra: &Files) -> Result<Arc<Slot>, String> {
@@ -295,4 +307,20 @@ fn temporary(acme: &AcmeCert) -> Result<Certificate, String> {
     let certificate = proxy_acme::temporary(&key, &acme.domains, &acme.ips)?;
     let own = Parts::new(vec![certificate], Some(key.der()));
     Certificate::new(own, None, None).map_err(|error| error.to_string())
+}
+
+/// What a certificate of a section is called.
+fn name_of(section: &CrtStore, load: &CertLoad, path: &str) -> String {
+    let store = &section.name.value;
+    let written = load.crt.as_ref().map_or("", |crt| crt.value.as_str());
+    match &load.alias {
+        Some(alias) => format!("@{store}/{}", alias.value),
+        None if store.is_empty() => path.to_owned(),
+        None => in_store(store, written),
+    }
+}
+
+/// The name of a certificate of a section: `@section/file`, or `@section` and the path where that is absolute.
+fn in_store(section: &str, file: &str) -> String {
+    format!("@{section}/{}", file.strip_prefix('/').unwrap_or(file))
 }

@@ -7,7 +7,7 @@ use crate::context::{Context, Parsed};
 use crate::keyword::{On, Shape, Support, Table, find, inert, not_yet, removed, row, suggest};
 use crate::lexer::Word;
 use crate::limits::THREADS_MAX;
-use crate::line::shared::{guid, interface, proto};
+use crate::line::shared::{guid, interface, md5_password, proto};
 use crate::line::{threads, tls};
 use crate::model::{Bind, CliLevel, SeverityOutput, Shards};
 use crate::place::check_shape;
@@ -289,9 +289,20 @@ pub(crate) const OPTIONS: Table<Parse> = &[
                 Ok(())
             },
         ),
+        row(
+            "tcp-md5sig",
+            On::HERE,
+            "<password>",
+            M,
+            "signs the segments of connections (RFC 2385)",
+            |cx, bind, args| {
+                bind.md5 = Some(md5_password(cx, args)?);
+                Ok(())
+            },
+        ),
         removed("process", "2.5", "use 'thread' to bind a listener to threads"),
     ],
-    &not_yet(On::HERE, M, "sockets", ["nbconn", "tcp-md5sig"]),
+    &not_yet(On::HERE, M, "sockets", ["nbconn"]),
     &not_yet(On::HERE, M, "QUIC", ["quic-cc-algo", "quic-force-retry", "quic-socket"]),
     tls::BIND_VERSIONS,
     tls::BIND_SETTINGS,

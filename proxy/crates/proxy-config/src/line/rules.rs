@@ -167,6 +167,12 @@ pub(crate) fn monitor(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'
 }
 
 pub(crate) fn acl(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
+    proxy.acls.push(acl_line(cx, args)?);
+    Ok(())
+}
+
+/// What an `acl` line of any section says.
+pub(crate) fn acl_line(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<AclLine> {
     let span = args.span();
     let rest = args.clone().rest().to_vec();
     let name = args.word(cx, "a name and a criterion")?;
@@ -180,8 +186,7 @@ pub(crate) fn acl(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) 
         return Err(cx.alert(name.span, message));
     }
     args.word(cx, "a criterion after the name")?;
-    proxy.acls.push(AclLine { span, words: rest });
-    Ok(())
+    Ok(AclLine { span, words: rest })
 }
 
 /// `[if|unless <condition>]` up to the end of the line.

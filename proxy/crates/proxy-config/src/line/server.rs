@@ -7,7 +7,7 @@ use crate::context::{Context, Parsed};
 use crate::keyword::{On, Row, Support, Table, find, not_yet, row, suggest};
 use crate::lexer::{Word, sub_span};
 use crate::line::server_draft::{Draft, Parse, here};
-use crate::line::shared::{guid, interface, is_name_char, proto};
+use crate::line::shared::{guid, interface, is_name_char, md5_password, proto};
 use crate::line::{names, server_check, server_from, tls_server};
 use crate::model::{
     HashKey, InitState, LogProto, NamedDefaultServer, Observe, OnError, OnMarkedDown, OnMarkedUp,
@@ -146,6 +146,10 @@ pub(crate) const OPTIONS: Table<Parse> = &[
         }),
         row("downinter", On::HERE, "<delay>", M, "check interval while down", |cx, s, args| {
             s.options.downinter = Some(interval(cx, args)?);
+            Ok(())
+        }),
+        row("stick", On::HERE, "", M, "takes 'non-stick' back", |_, s, args| {
+            s.options.non_stick = here(args, false);
             Ok(())
         }),
         row("non-stick", On::HERE, "", M, "stick tables do not learn it", |_, s, args| {
@@ -428,6 +432,17 @@ pub(crate) const OPTIONS: Table<Parse> = &[
                 Ok(())
             },
         ),
+        row(
+            "tcp-md5sig",
+            On::HERE,
+            "<password>",
+            M,
+            "signs the segments of connections (RFC 2385)",
+            |cx, s, args| {
+                s.options.md5 = Some(md5_password(cx, args)?);
+                Ok(())
+            },
+        ),
         row("tfo", On::HERE, "", M, "TCP fast open", |_, s, args| {
             s.options.tfo = here(args, true);
             Ok(())
@@ -494,8 +509,7 @@ pub(crate) const OPTIONS: Table<Parse> = &[
         "health checks",
         ["check-pool-conn-name", "check-reuse-pool", "no-check-reuse-pool"],
     ),
-    &not_yet(On::HERE, M, "persistence and queueing", ["stick"]),
-    &not_yet(On::HERE, M, "server connections", ["quic-cc-algo", "tcp-md5sig"]),
+    &not_yet(On::HERE, M, "server connections", ["quic-cc-algo"]),
     &[
         row(
             "log-bufsize",
@@ -617,10 +631,6 @@ pub(crate) fn source_address(
     match address.endpoint {
         Endpoint::Inet { port: PortSpec::Offset(_), .. } => {
             return Err(args.wrong(cx, address.span, "port offset not permitted here"));
-        }
-        Endpoint::Inet { host: Host::Name(_), .. } => {
-            let message = "a host name is known here, not carried yet: write its address";
-            return Err(args.wrong(cx, address.span, message));
         }
         Endpoint::Inet { .. } => {}
         _ => return Err(args.wrong(cx, address.span, "an IP address is expected")),

@@ -21,6 +21,17 @@ pub(crate) fn guid(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<Spanned<
     Ok(value)
 }
 
+/// `tcp-md5sig`: what the kernel takes as a password.
+pub(crate) fn md5_password(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<Spanned<String>> {
+    const LONGEST: usize = 80;
+    let password = args.string(cx, "a password")?;
+    if password.len() > LONGEST {
+        let text = format!("the password is longer than {LONGEST} bytes");
+        return Err(args.wrong(cx, password.span, text));
+    }
+    Ok(password)
+}
+
 /// A protocol above TCP, by the name of HAProxy's multiplexer.
 pub(crate) fn proto(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<Spanned<Proto>> {
     args.choice(cx, &[("h1", Proto::H1), ("h2", Proto::H2), ("none", Proto::None)])

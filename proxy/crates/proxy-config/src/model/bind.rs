@@ -37,6 +37,8 @@ pub struct Bind {
     pub tfo: Option<Span>,
     /// TCP congestion control, by its name in the kernel.
     pub congestion: Option<Spanned<String>>,
+    /// `tcp-md5sig`: the password.
+    pub md5: Option<Spanned<String>>,
     pub defer_accept: Option<Span>,
     /// `tcp-ss`: 0 to 2.
     pub tcp_ss: Option<Spanned<u8>>,

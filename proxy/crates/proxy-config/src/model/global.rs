@@ -212,6 +212,17 @@ pub struct TuneH2 {
 }
 
 /// The `tune.*` settings that mean something outside HAProxy.
+/// `tune.vars.*-max-size`: most bytes that values of variables may have; without, as many as there are.
+#[derive(Clone, Debug, Default)]
+pub struct VarSizes {
+    pub check: Option<Spanned<u32>>,
+    pub global: Option<Spanned<u32>>,
+    pub proc: Option<Spanned<u32>>,
+    pub reqres: Option<Spanned<u32>>,
+    pub sess: Option<Spanned<u32>>,
+    pub txn: Option<Spanned<u32>>,
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct Tune {
     /// `tune.bufsize`: 16384 bytes by default.
@@ -256,6 +267,12 @@ pub struct Tune {
     pub stick_counters: Option<Spanned<u8>>,
     /// `tune.pipesize`, in bytes.
     pub pipesize: Option<Spanned<u32>>,
+    /// `tune.rcvbuf.backend`: SO_RCVBUF of sockets that send log messages as datagrams.
+    pub rcvbuf_backend: Option<Spanned<u32>>,
+    /// `tune.sndbuf.backend`: their SO_SNDBUF.
+    pub sndbuf_backend: Option<Spanned<u32>>,
+    /// `tune.vars.*-max-size`, in bytes.
+    pub vars: VarSizes,
     /// `tune.rcvbuf.client`, in bytes: SO_RCVBUF of client connections.
     pub rcvbuf_client: Option<Spanned<u32>>,
     /// `tune.rcvbuf.frontend`: SO_RCVBUF of `dgram-bind` sockets.

@@ -15,6 +15,7 @@ mod balance;
 mod bind;
 mod cache;
 mod check;
+mod fcgi;
 mod filter;
 mod global;
 mod l4;
@@ -43,13 +44,14 @@ pub use balance::{Affinity, Balance, HashFunction, HashKey, HashType};
 pub use bind::{Bind, CliLevel, SeverityOutput, Shards, UnixAccess};
 pub use cache::{Cache, EarlyHints};
 pub use check::{CheckLine, CheckOption, Checks, HealthCheck, MySqlForm, MySqlUser, Protocol};
+pub use fcgi::{FcgiApp, FcgiHeader, FcgiParam};
 pub use filter::{
     Bandwidth, Compression, CompressionAlgorithm, CompressionDirection, FilterKind, FilterLine,
     Filters, Trace,
 };
 pub use global::{
     CloseSpread, DefaultPath, Global, HttpClient, MasterWorker, SetVar, StatsGlobal, Tune, TuneH2,
-    TuneH2Side,
+    TuneH2Side, VarSizes,
 };
 pub use l4::{L4Hook, L4Mode, L4Policy};
 pub use log::{
@@ -106,6 +108,8 @@ pub struct Config {
     /// `healthcheck` sections.
     pub healthchecks: Vec<HealthCheck>,
     pub caches: Vec<Cache>,
+    /// `fcgi-app` sections.
+    pub fcgi_apps: Vec<FcgiApp>,
     /// `acme` sections.
     pub acmes: Vec<Acme>,
     /// `crt-store` sections.

@@ -93,6 +93,8 @@ pub struct ServerOptions {
     pub ws: Option<Spanned<Proto>>,
     /// TCP congestion control, by its name in the kernel.
     pub congestion: Option<Spanned<String>>,
+    /// `tcp-md5sig`: the password.
+    pub md5: Option<Spanned<String>>,
     /// Network namespace to connect from.
     pub namespace: Option<Spanned<String>>,
     pub source: Option<Spanned<SourceAddress>>,

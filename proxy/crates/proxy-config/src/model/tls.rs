@@ -288,6 +288,8 @@ pub struct CertLoad {
     pub issuer: Option<Spanned<String>>,
     pub alias: Option<Spanned<String>>,
     pub ocsp_update: Option<Spanned<bool>>,
+    /// `jwt`: tokens may be verified with it.
+    pub jwt: Option<Spanned<bool>>,
     /// `acme`, `domains` and `ips`.
     pub acme: AcmeCert,
 }

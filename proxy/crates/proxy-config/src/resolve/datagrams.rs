@@ -128,6 +128,7 @@ fn words_of_bind(bind: &Bind) -> Vec<(&'static str, Span)> {
         ("mss", bind.mss.map(|word| word.span)),
         ("proto", bind.proto.map(|word| word.span)),
         ("ssl", bind.tls.ssl),
+        ("tcp-md5sig", bind.md5.as_ref().map(|word| word.span)),
         ("tcp-ut", bind.tcp_ut.map(|word| word.span)),
         ("tfo", bind.tfo),
     ]
@@ -152,6 +153,7 @@ fn words_of_server(server: &Server) -> Vec<(&'static str, Span)> {
         ("send-proxy-v2", set(options.proxy.v2)),
         ("socks4", options.socks4.as_ref().map(|word| word.span)),
         ("ssl", set(options.tls.ssl)),
+        ("tcp-md5sig", options.md5.as_ref().map(|word| word.span)),
         ("tcp-ut", options.tcp_ut.map(|word| word.span)),
         ("tfo", set(options.tfo)),
     ]

@@ -38,7 +38,11 @@ fn load(cx: &mut Context<'_>, store: &mut CrtStore, args: &mut Args<'_>) -> Pars
                 load.ocsp_update = Some(args.choice(cx, &[("off", false), ("on", true)])?);
                 continue;
             }
-            "jwt" | "generate-dummy" => {
+            "jwt" => {
+                load.jwt = Some(args.choice(cx, &[("off", false), ("on", true)])?);
+                continue;
+            }
+            "generate-dummy" => {
                 let on = args.choice(cx, &[("off", false), ("on", true)])?;
                 if on.value {
                     let message = format!("'load' : '{} on': known, not carried yet", word.value);

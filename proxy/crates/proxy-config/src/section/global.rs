@@ -29,21 +29,6 @@ pub(crate) const GLOBAL: Table<Parse> = &[
         removed("debug", "2.0", "use the command line argument '-d'"),
     ],
     &not_yet(On::HERE, "3.1", "process", ["shm-stats-file", "shm-stats-file-max-objects"]),
-    &not_yet(
-        On::HERE,
-        "3.2",
-        "limits",
-        [
-            "tune.rcvbuf.backend",
-            "tune.sndbuf.backend",
-            "tune.vars.check-max-size",
-            "tune.vars.global-max-size",
-            "tune.vars.proc-max-size",
-            "tune.vars.reqres-max-size",
-            "tune.vars.sess-max-size",
-            "tune.vars.txn-max-size",
-        ],
-    ),
     &not_yet(On::HERE, "3.4", "HTTP client", ["httpclient.resolvers.id"]),
     &not_yet(On::HERE, "3.2", "Lua", ["lua-load", "lua-load-per-thread", "lua-prepend-path"]),
     &not_yet(

@@ -5,6 +5,7 @@ pub(crate) mod cache;
 mod cpus;
 pub(crate) mod crt_store;
 mod environment;
+pub(crate) mod fcgi;
 pub(crate) mod global;
 mod global_row;
 pub(crate) mod healthcheck;

@@ -17,6 +17,7 @@ pub(crate) fn section_names() -> impl Iterator<Item = &'static str> {
     let own = [
         "acme",
         "crt-store",
+        "fcgi-app",
         "global",
         "healthcheck",
         "http-errors",

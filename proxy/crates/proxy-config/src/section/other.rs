@@ -16,25 +16,6 @@ const fn section(name: &'static str, manual: &'static str, keywords: Table<()>) 
 
 pub(crate) const SECTIONS: &[OtherSection] = &[
     section(
-        "fcgi-app",
-        "10.1",
-        &[&not_yet(
-            On::HERE,
-            "10.1",
-            "FastCGI",
-            [
-                "acl",
-                "docroot",
-                "index",
-                "log-stderr",
-                "option",
-                "pass-header",
-                "path-info",
-                "set-param",
-            ],
-        )],
-    ),
-    section(
         "program",
         "",
         &[&[removed("command", "3.3", "run the program from the service manager")]],

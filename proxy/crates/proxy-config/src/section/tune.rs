@@ -9,7 +9,7 @@ use crate::context::{Context, Parsed};
 use crate::keyword::{On, Row, Shape, inert};
 use crate::lexer::between_commas;
 use crate::limits::COUNT_MAX;
-use crate::model::{Global, Tune};
+use crate::model::{Global, Tune, VarSizes};
 
 /// Largest buffer: beyond it a connection would be a memory leak.
 const BUFFER_MAX: u32 = 1 << 28;
@@ -424,6 +424,62 @@ pub(super) const TUNING: &[Row<Parse>] = &[
         buffer(cx, args, 4096, |t| &mut t.pipesize, g)
     }),
     global(
+        "tune.rcvbuf.backend",
+        "<size>",
+        "3.2",
+        "receive buffer of sockets that send log messages as datagrams",
+        |cx, g, args| buffer(cx, args, 1, |t| &mut t.rcvbuf_backend, g),
+    ),
+    global(
+        "tune.sndbuf.backend",
+        "<size>",
+        "3.2",
+        "send buffer of sockets that send log messages as datagrams",
+        |cx, g, args| buffer(cx, args, 1, |t| &mut t.sndbuf_backend, g),
+    ),
+    global(
+        "tune.vars.check-max-size",
+        "<size>",
+        "3.2",
+        "bytes that variables of a health check may hold",
+        |cx, g, args| var_size(cx, args, |sizes| &mut sizes.check, g),
+    ),
+    global(
+        "tune.vars.global-max-size",
+        "<size>",
+        "3.2",
+        "bytes that all variables may hold",
+        |cx, g, args| var_size(cx, args, |sizes| &mut sizes.global, g),
+    ),
+    global(
+        "tune.vars.proc-max-size",
+        "<size>",
+        "3.2",
+        "bytes that variables of the process, its sessions included may hold",
+        |cx, g, args| var_size(cx, args, |sizes| &mut sizes.proc, g),
+    ),
+    global(
+        "tune.vars.reqres-max-size",
+        "<size>",
+        "3.2",
+        "bytes that variables of a request or of a response may hold",
+        |cx, g, args| var_size(cx, args, |sizes| &mut sizes.reqres, g),
+    ),
+    global(
+        "tune.vars.sess-max-size",
+        "<size>",
+        "3.2",
+        "bytes that variables of a session, its transactions included may hold",
+        |cx, g, args| var_size(cx, args, |sizes| &mut sizes.sess, g),
+    ),
+    global(
+        "tune.vars.txn-max-size",
+        "<size>",
+        "3.2",
+        "bytes that variables of a transaction, its messages included may hold",
+        |cx, g, args| var_size(cx, args, |sizes| &mut sizes.txn, g),
+    ),
+    global(
         "tune.rcvbuf.client",
         "<size>",
         "3.2",
@@ -679,5 +735,17 @@ fn buffer(
     let value = args.size(cx, min..=BUFFER_MAX)?;
     args.end(cx)?;
     *field(&mut g.tune) = Some(value);
+    Ok(())
+}
+
+fn var_size(
+    cx: &mut Context<'_>,
+    args: &mut Args<'_>,
+    field: fn(&mut VarSizes) -> &mut Option<Spanned<u32>>,
+    g: &mut Global,
+) -> Parsed {
+    let value = args.size(cx, 0..=i32::MAX as u32)?;
+    args.end(cx)?;
+    *field(&mut g.tune.vars) = Some(value);
     Ok(())
 }

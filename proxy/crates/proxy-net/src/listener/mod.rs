@@ -60,6 +60,8 @@ pub struct ListenOptions {
     /// `tcp-ss`; 0 keeps nothing.
     pub save_syn: i32,
     pub tfo: bool,
+    /// `tcp-md5sig`.
+    pub md5: Option<String>,
     /// Announced MSS.
     pub mss: Option<u32>,
     /// The negative form of `mss`: how much shorter segments to clients are than what they announce.
@@ -215,6 +217,11 @@ fn open_inet(addr: SocketAddr, o: &ListenOptions) -> Result<Socket, (BindStep, i
         bound.map_err(|e| (BindStep::Interface(name.clone()), e))?;
     }
     set_options(&SockRef::from(&socket), o)?;
+    if let Some(password) = &o.md5 {
+        let peer = if addr.is_ipv4() { sockopt::Md5Peer::AnyV4 } else { sockopt::Md5Peer::Any };
+        sockopt::set_md5(&socket, password, peer)
+            .map_err(|e| (BindStep::Option("tcp-md5sig"), e))?;
+    }
     socket.bind(&addr.into()).map_err(|e| (BindStep::Bind, e))?;
     Ok(socket)
 }

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_
 
 use super::json::{check_query, query};
 use crate::jwe::{self, Key};
-use crate::jwt::{Algorithm, Family, PublicKey};
+use crate::jwt::{Algorithm, Family, Pair, PublicKey};
 use crate::sample::args::{Arg, ArgDef, ArgKind, opt, req};
 use crate::sample::{Args, ConvDef, EvalCtx, Sample, Type};
 
@@ -35,6 +35,8 @@ macro_rules! sealed {
 }
 
 pub(super) const CONVS: &[ConvDef] = &[
+    ConvDef::new("jwt_decrypt_cert", &[req(ArgKind::Certificate)], Type::Bin, Type::Bin, decrypt_cert, "The content of an encrypted token that the key of a certificate opens; empty when it does not.")
+        .eg(&[(concat!("str(", sealed!(), "),jwt_decrypt_cert(txn.example)"), Some(""))]),
     ConvDef::new("jwt_decrypt_jwk", &[req(ArgKind::Value)], Type::Bin, Type::Bin, decrypt_jwk, "The content of an encrypted token that a JSON Web Key opens; empty when it does not.")
         .eg(&[
             (concat!("str(", sealed!(), r#"),jwt_decrypt_jwk('{"kty":"oct","k":"GawgguFyGrWKav7AX4VKUg"}')"#), Some("Live long and prosper.")),
@@ -71,6 +73,19 @@ pub(super) const CONVS: &[ConvDef] = &[
         (concat!("str(", token!(), "),jwt_verify(HS256,other)"), Some("0")),
         ("str(a.b),jwt_verify(HS256,secret)", Some("-3")),
     ]),
+    ConvDef::new(
+        "jwt_verify_cert",
+        &[req(ArgKind::Value), req(ArgKind::Certificate)],
+        Type::Bin,
+        Type::Sint,
+        verify_cert,
+        "Verifies the signature of a token by a certificate: 1 when it is right, 0 when it is wrong, less for errors.",
+    )
+    .check(check_verify_cert)
+    .eg(&[
+        (concat!("str(", token!(), "),jwt_verify_cert(RS256,txn.example)"), Some("-5")),
+        (concat!("str(", token!(), "),jwt_verify_cert(HS256,txn.example)"), Some("-2")),
+    ]),
 ];
 
 /// The parts of a token in compact form: three of a signed one, five of an encrypted one.
@@ -104,6 +119,19 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 fn decrypt<'a>(cx: &EvalCtx<'a>, token: &[u8], key: Option<Key>) -> Option<Sample<'a>> {
     let plain = key.and_then(|key| jwe::decrypt(token, &key, cx.shared.jwe));
     Some(Sample::Bin(cx.scratch.alloc_slice_copy(&plain.unwrap_or_default())))
+}
+
+fn decrypt_cert<'a>(cx: &EvalCtx<'a>, args: &'a Args, value: Sample<'a>) -> Option<Sample<'a>> {
+    let pair = certificate(cx, args, 0);
+    decrypt(cx, value.bytes()?, pair.and_then(|pair| pair.key().cloned()))
+}
+
+/// The certificate that was read for the constant argument, or the one of the name that a variable holds.
+fn certificate<'a>(cx: &EvalCtx<'a>, args: &'a Args, at: usize) -> Option<Arc<Pair>> {
+    match args.get(at) {
+        Arg::Certificate(source) => source.pair(),
+        _ => cx.shared.public_keys.certificate(args.text(at, cx)?)?.pair(),
+    }
 }
 
 fn decrypt_jwk<'a>(cx: &EvalCtx<'a>, args: &'a Args, value: Sample<'a>) -> Option<Sample<'a>> {
@@ -155,18 +183,20 @@ fn verify<'a>(cx: &EvalCtx<'a>, args: &'a Args, value: Sample<'a>) -> Option<Sam
     Some(Sample::Int(verdict(cx, args, value.bytes()?)?))
 }
 
+/// A constant algorithm must be known, and not be one of HMAC.
+fn check_verify_cert(args: &mut Args) -> Result<(), String> {
+    let Some(name) = args.str(0) else { return Ok(()) };
+    match Algorithm::find(name) {
+        Some(_) => Ok(()),
+        None => Err(format!("unknown JWT algorithm '{}'", String::from_utf8_lossy(name))),
+    }
+}
+
 fn verdict<'a>(cx: &EvalCtx<'a>, args: &'a Args, token: &'a [u8]) -> Option<i64> {
     let Some(algorithm) = Algorithm::find(args.text(0, cx)?) else {
         return Some(UNKNOWN_ALGORITHM);
     };
-    let Some(([header, payload, signature, ..], 3)) = parts(token) else {
-        return Some(INVALID_TOKEN);
-    };
-    if header.is_empty() || payload.is_empty() {
-        return Some(INVALID_TOKEN);
-    }
-    let signed = &token[..header.len() + 1 + payload.len()];
-    let Some(signature) = decode(cx, signature) else { return Some(INVALID_TOKEN) };
+    let Some((signed, signature)) = signed(cx, token) else { return Some(INVALID_TOKEN) };
     let verified = match algorithm {
         // A token without a signature proves nothing, and nothing is what it must carry.
         Algorithm::None => return Some(i64::from(signature.is_empty())),
@@ -187,6 +217,39 @@ fn verdict<'a>(cx: &EvalCtx<'a>, args: &'a Args, token: &'a [u8]) -> Option<i64>
         }
     };
     Some(if verified { 1 } else { FAILURE })
+}
+
+/// What of a token is signed, and the signature; `None` when it is none.
+fn signed<'a>(cx: &EvalCtx<'a>, token: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let ([header, payload, signature, ..], 3) = parts(token)? else { return None };
+    if header.is_empty() || payload.is_empty() {
+        return None;
+    }
+    Some((&token[..header.len() + 1 + payload.len()], decode(cx, signature)?))
+}
+
+fn verify_cert<'a>(cx: &EvalCtx<'a>, args: &'a Args, value: Sample<'a>) -> Option<Sample<'a>> {
+    Some(Sample::Int(verdict_of_cert(cx, args, value.bytes()?)?))
+}
+
+fn verdict_of_cert<'a>(cx: &EvalCtx<'a>, args: &'a Args, token: &'a [u8]) -> Option<i64> {
+    let Some(algorithm) = Algorithm::find(args.text(0, cx)?) else {
+        return Some(UNKNOWN_ALGORITHM);
+    };
+    let Some((signed, signature)) = signed(cx, token) else { return Some(INVALID_TOKEN) };
+    Some(match algorithm {
+        Algorithm::None => i64::from(signature.is_empty()),
+        Algorithm::Hmac(_) => UNMANAGED_ALGORITHM,
+        Algorithm::Signature { family, verification } => {
+            let pair = certificate(cx, args, 1).filter(|pair| pair.family() != Family::None);
+            let Some(pair) = pair else { return Some(UNKNOWN_KEY) };
+            if pair.family() != family {
+                return Some(UNMANAGED_ALGORITHM);
+            }
+            let key = signature::UnparsedPublicKey::new(verification, pair.spki());
+            if key.verify(signed, signature).is_ok() { 1 } else { FAILURE }
+        }
+    })
 }
 
 /// The key that was read for the constant argument, or for the name that a variable holds.

@@ -12,7 +12,7 @@ use super::context::EvalCtx;
 use super::parse::{Named, ParseCx, Parsed, Word};
 use super::value::Sample;
 use crate::acl::{Acl, Verdict};
-use crate::jwt::PublicKey;
+use crate::jwt::{PairSource, PublicKey};
 use crate::pattern::{Matcher, Method, Output, PatternLists};
 use crate::vars::VarRef;
 
@@ -35,6 +35,8 @@ pub enum ArgKind {
     Mask6,
     /// A number, or the variable that holds it.
     Number,
+    /// The name or the file of a certificate, or the variable that holds it.
+    Certificate,
     /// The file of a public key, a secret, or the variable that holds either.
     PublicKey,
     Regex,
@@ -64,6 +66,7 @@ impl ArgKind {
             Self::Acl
             | Self::Map(..)
             | Self::Number
+            | Self::Certificate
             | Self::PublicKey
             | Self::Str
             | Self::Value
@@ -134,6 +137,7 @@ pub enum Arg {
     FieldPath(Box<[u32]>),
     Frontend(Late<Frontend>),
     PublicKey(Arc<PublicKey>),
+    Certificate(Arc<dyn PairSource>),
     Regex(Box<Regex>),
     /// Without a backend, the one the stream uses.
     Server {
@@ -478,6 +482,10 @@ fn value(kind: ArgKind, word: &Spanned<Vec<u8>>, cx: &mut ParseCx<'_>) -> Result
             Ok(n) => Arg::Int(n),
             Err(_) if text.contains('.') => Arg::Var(cx.vars.parse(text)?),
             Err(_) => return Err(wrong("an integer or the name of a variable")),
+        },
+        ArgKind::Certificate => match cx.vars.parse(text) {
+            Ok(var) => Arg::Var(var),
+            Err(_) => Arg::Certificate(cx.keys.load_certificate(text, cx.loader)?),
         },
         ArgKind::PublicKey => match cx.vars.parse(text) {
             Ok(var) => Arg::Var(var),

@@ -19,7 +19,7 @@ use crate::logformat::{LogFacts, Origin, TimeoutChanges};
 use crate::pattern::PatternLists;
 use crate::track::Tracked;
 use crate::users::Userlist;
-use crate::vars::{ProcVars, Scope, StreamVars, VarNames, VarRef, Vars};
+use crate::vars::{ProcVars, Room, Scope, StreamVars, VarNames, VarRef, Vars};
 
 /// Facts of the worker that do not change, and what its threads share.
 #[derive(Debug)]
@@ -338,7 +338,10 @@ impl<'a> EvalCtx<'a> {
             self.shared.proc_vars.set(var.id, value);
             return true;
         }
-        self.scope(var.scope).inspect(|vars| vars.set(var.id, value)).is_some()
+        let scope = self.scope(var.scope);
+        let session = self.session.map(|session| &session.vars);
+        let room = Room { session, stream: self.vars, scope };
+        self.shared.proc_vars.set_within(var, value, &room)
     }
 
     pub fn unset_var(&self, var: VarRef) {

@@ -157,6 +157,8 @@ pub struct ServerSpec {
     pub tfo: bool,
     /// `cc`.
     pub congestion: Option<String>,
+    /// `tcp-md5sig`.
+    pub md5: Option<String>,
     /// `namespace`.
     pub namespace: Option<String>,
     /// `pool-max-conn`; `None` is no limit.
@@ -221,6 +223,7 @@ impl ServerSpec {
             tcp_user_timeout: None,
             tfo: false,
             congestion: None,
+            md5: None,
             namespace: None,
             pool_max_conn: None,
             pool_purge_delay: Duration::from_secs(5),

@@ -99,6 +99,7 @@ impl Ends {
             transparent: foreign.is_some(),
             fastopen: server.spec.tfo,
             congestion: server.spec.congestion.clone(),
+            md5: server.spec.md5.clone(),
             interface: source.and_then(|s| s.interface.clone()),
             keepalive: back.backend.options.srvtcpka.then(|| {
                 let TcpProbes { count, idle, interval } = back.backend.options.srvtcpka_probes;

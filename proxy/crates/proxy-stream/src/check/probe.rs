@@ -151,6 +151,7 @@ pub(super) async fn socket(
         // speak first it would wait for that ACK.
         smart_connect: speaks,
         namespace: server.spec.namespace.clone(),
+        md5: server.spec.md5.clone(),
         ..ConnectOptions::default()
     };
     connect(to, &options, Some(limit)).await.map_err(|error| failure(&error))

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use proxy_net::datagram::{DatagramSender, LineWriter};
+use proxy_net::sockopt;
 use proxy_state::Registry;
 use proxy_types::SockAddr;
 
@@ -58,6 +59,8 @@ pub struct TargetSpec {
     pub sample: Option<Sample>,
     /// Name of the program in the line.
     pub tag: String,
+    /// `tune.rcvbuf.backend` and `tune.sndbuf.backend`, for datagrams.
+    pub buffers: sockopt::Buffers,
     /// Name of the host, when the format or `log-send-hostname` wants it.
     pub hostname: Option<String>,
 }
@@ -107,7 +110,9 @@ impl Targets {
         let mut targets = Vec::with_capacity(specs.len());
         for (index, spec) in specs.into_iter().enumerate() {
             let sender = match &spec.destination {
-                Destination::Datagram(to) => DatagramSender::open(to).map(Sender::Datagram),
+                Destination::Datagram(to) => {
+                    DatagramSender::open(to, spec.buffers).map(Sender::Datagram)
+                }
                 Destination::Fd(fd) => LineWriter::open(*fd).map(Sender::Line),
                 Destination::Ring(ring) => Ok(Sender::Ring(ring.clone())),
                 Destination::Backend(farm) => Ok(Sender::Backend(farm.clone())),
@@ -287,6 +292,7 @@ mod tests {
             keeps_form: false,
             sample: None,
             tag: "haproxy".into(),
+            buffers: Default::default(),
             hostname: None,
         }
     }

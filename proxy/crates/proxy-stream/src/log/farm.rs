@@ -8,6 +8,7 @@ use bumpalo::Bump;
 use parking_lot::RwLock;
 use proxy_net::clock::{self, Tick};
 use proxy_net::datagram::DatagramSender;
+use proxy_net::sockopt::Buffers;
 use proxy_rules::sample::context::{Clock, Shared};
 use proxy_rules::sample::{EvalCtx, Expr};
 use proxy_state::lb::ChooseInput;
@@ -22,7 +23,7 @@ use crate::env::date;
 #[derive(Debug)]
 pub enum Way {
     /// By datagrams, wherever it is now.
-    Datagrams(RwLock<Option<(SockAddr, Arc<DatagramSender>)>>),
+    Datagrams(RwLock<Option<(SockAddr, Arc<DatagramSender>)>>, Buffers),
     /// Over a connection that takes what is in a ring.
     Ring(Arc<Ring>),
 }
@@ -30,8 +31,8 @@ pub enum Way {
 impl Way {
     /// By datagrams.
     #[must_use]
-    pub fn datagrams() -> Self {
-        Self::Datagrams(RwLock::new(None))
+    pub fn datagrams(buffers: Buffers) -> Self {
+        Self::Datagrams(RwLock::new(None), buffers)
     }
 }
 
@@ -140,7 +141,9 @@ impl Farm {
         let (_, way) = self.ways.iter().find(|(id, _)| *id == server.id)?;
         match way {
             Way::Ring(ring) => Some(ring.append(lines)),
-            Way::Datagrams(open) => Some(sender(open, &server.addr()).ok()?.send(lines)),
+            Way::Datagrams(open, buffers) => {
+                Some(sender(open, &server.addr(), *buffers).ok()?.send(lines))
+            }
         }
     }
 }
@@ -149,11 +152,12 @@ impl Farm {
 fn sender(
     open: &RwLock<Option<(SockAddr, Arc<DatagramSender>)>>,
     to: &SockAddr,
+    buffers: Buffers,
 ) -> io::Result<Arc<DatagramSender>> {
     if let Some((_, sender)) = open.read().as_ref().filter(|(known, _)| known == to) {
         return Ok(sender.clone());
     }
-    let sender = Arc::new(DatagramSender::open(to)?);
+    let sender = Arc::new(DatagramSender::open(to, buffers)?);
     *open.write() = Some((to.clone(), sender.clone()));
     Ok(sender)
 }

@@ -166,6 +166,7 @@ mod tests {
             keeps_form: false,
             sample: None,
             tag: "haproxy".into(),
+            buffers: Default::default(),
             hostname: Some("box".into()),
         };
         let mut header = Header::default();

@@ -182,6 +182,7 @@ mod tests {
             max_len: 1024,
             sample: None,
             tag: "haproxy".into(),
+            buffers: Default::default(),
             hostname: None,
         };
         let mut out = Vec::new();
