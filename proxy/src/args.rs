@@ -143,6 +143,8 @@ pub(crate) struct Args {
     pub(crate) show_cpus: bool,
     /// `-dL`: the libraries in use are printed.
     pub(crate) list_libraries: bool,
+    /// `-dt`: what is traced on standard error.
+    pub(crate) traces: Option<String>,
     /// `-dK`: classes of words to list.
     pub(crate) keyword_classes: Option<String>,
     /// What the user should know about flags that mean nothing here.
@@ -430,7 +432,14 @@ static FLAGS: &[Flag] = &[
     ),
     flag("-dL", Takes::Nothing(|a| a.list_libraries = true), "list the libraries in use (with -c)"),
     flag("-dc", Takes::Nothing(|a| a.show_cpus = true), "tell which CPUs threads run on"),
-    flag("-dt", Takes::NoEffectGlued("traces are set with SLUICE_LOG", |_| true), "traces"),
+    flag(
+        "-dt",
+        Takes::Glued(|a, v| {
+            a.traces = Some(v.to_owned());
+            Ok(())
+        }),
+        "[<source>[:<level>[:<verbosity>]],...]  traces on standard error",
+    ),
     flag("-de", Takes::NoEffect(NO_POLLER), "no epoll"),
     flag("-dk", Takes::NoEffect(NO_POLLER), "no kqueue"),
     flag("-dp", Takes::NoEffect(NO_POLLER), "no poll"),

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use anyhow::{Result, ensure};
+use tests::client::get;
 use tests::load::{Connections, Load};
 use tests::net::free_port;
 use tests::peer::HttpServer;
@@ -263,5 +264,98 @@ fn the_kernel_path_follows_servers_that_come_and_go() -> Result<()> {
     said(scene.stats(), "publish backend app", "Backend published.")?;
     becomes("1 server")?;
     ensure!(servers(4)? == [1]);
+    Ok(())
+}
+
+/// What a server is called changes for whoever asks, and not where it is named for good.
+#[test]
+fn servers_change_their_names() -> Result<()> {
+    let (first, second) = (HttpServer::start("first")?, HttpServer::start("second")?);
+    let port = free_port()?;
+    let config = web(port, first.address())
+        + &format!("    server s2 {}\n    use-server s2 if {{ path /s2 }}\n", second.address());
+    let sluice = Sluice::config(config).start()?;
+    let stats = sluice.stats();
+    said(
+        stats,
+        "set server app/s1 name blue",
+        "Server must be in maintenance before it gets another name.",
+    )?;
+    stats.quiet("set server app/s1 state maint; set server app/s2 state maint")?;
+    said(stats, "set server app/s1 name a/b", "character '/' is not permitted in server names.")?;
+    let taken = "Already exists a server with the same name in backend.";
+    said(stats, "set server app/s1 name s2", taken)?;
+    let named = "The configuration names this server: it cannot be renamed.";
+    said(stats, "set server app/s2 name green", named)?;
+    said(stats, "set server app/s1 name blue", "Server renamed.")?;
+    said(stats, "set server app/s1 state ready", "No such server.")?;
+    said(stats, &format!("add server app/s1 {}", second.address()), taken)?;
+    stats.quiet("set server app/blue state ready")?;
+    let answer = get(SocketAddr::from(([127, 0, 0, 1], port)), "/")?;
+    ensure!(answer.status == 200, "{answer:?}");
+    ensure!(stats.command("show stat")?.contains("\napp,blue,"));
+    ensure!(stats.command("show servers state app")?.contains(" 1 blue 127.0.0.1 2 "));
+    // Again, and back to what it was.
+    stats.quiet("set server app/blue state maint")?;
+    said(stats, "set server app/blue name red", "Server renamed.")?;
+    said(stats, "set server app/red name s1", "Server renamed.")?;
+    remove(stats, "app/s1")
+}
+
+/// Where checks go is told; the same against HAProxy.
+#[test]
+fn checks_go_where_a_command_says() -> Result<()> {
+    let (server, port) = (HttpServer::start("app")?, free_port()?);
+    let address = server.address();
+    let nobody = free_port()?;
+    let config = web(port, address)
+        + &format!("    server s2 {address} check port {nobody} inter 20ms fall 1 rise 1\n");
+    let sluice = Sluice::config(config).start()?;
+    let stats = sluice.stats();
+    let state = |part: &str| {
+        eventually(part, PATIENCE, || {
+            stats.command("show servers state app").is_ok_and(|text| text.contains(part))
+        })
+    };
+    state(" s2 127.0.0.1 0 ")?;
+    stats.quiet(&format!("set server app/s2 check-port {}", address.port()))?;
+    state(" s2 127.0.0.1 2 ")?;
+    stats.quiet(&format!("set server app/s2 check-addr 127.0.0.2 port {nobody}"))?;
+    state(" s2 127.0.0.1 0 ")?;
+    state(&format!(" {nobody} 127.0.0.2 - 0"))?;
+    said(stats, "set server app/s2 check-port 70000", "provided port is invalid")?;
+    said(stats, "set server app/s2 check-addr nobody", "invalid addr 'nobody'")?;
+    said(stats, "set server app/s1 check-port 80", "health checks are not enabled on this server")
+}
+
+/// Cookies made of addresses begin, change and end by command; the same against HAProxy.
+#[test]
+fn dynamic_cookies_are_switched() -> Result<()> {
+    let (server, port) = (HttpServer::start("app")?, free_port()?);
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let config = web(port, server.address()) + "    cookie C insert\n";
+    let sluice = Sluice::config(config).start()?;
+    let stats = sluice.stats();
+    let cookie = || -> Result<Option<String>> {
+        Ok(get(address, "/")?.header("set-cookie").map(str::to_owned))
+    };
+    let made = |value: &Option<String>| {
+        let value = value.as_deref().and_then(|value| value.strip_prefix("C="));
+        let value = value.and_then(|value| value.split(';').next()).unwrap_or_default();
+        value.len() == 16 && value.bytes().all(|c| c.is_ascii_hexdigit())
+    };
+    ensure!(!made(&cookie()?));
+    said(stats, "set dynamic-cookie-key backend app", "String value expected.")?;
+    said(stats, "enable dynamic-cookie backend", "A backend name is expected.")?;
+    said(stats, "disable dynamic-cookie backend no", "No such backend.")?;
+    stats.quiet("set dynamic-cookie-key backend app abc; enable dynamic-cookie backend app")?;
+    let first = cookie()?;
+    ensure!(made(&first), "{first:?}");
+    stats.quiet("set dynamic-cookie-key backend app xyz")?;
+    let second = cookie()?;
+    ensure!(made(&second) && second != first, "{second:?}");
+    stats.quiet("disable dynamic-cookie backend app")?;
+    // HAProxy goes on with the values that it made before.
+    ensure!(peer() == Peer::Haproxy || !made(&cookie()?));
     Ok(())
 }

@@ -51,5 +51,6 @@ mod stick;
 mod survival;
 mod tcp;
 mod tls;
+mod traces;
 mod udp;
 mod vtc;

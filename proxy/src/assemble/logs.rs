@@ -14,7 +14,7 @@ use super::transport::{self, Shelf};
 /// Port of syslog servers (configuration manual, 4.2 "log").
 const SYSLOG_PORT: u16 = 514;
 /// Name of the program in log lines; HAProxy's, because log analysers look for it.
-const DEFAULT_TAG: &str = "haproxy";
+pub(super) const DEFAULT_TAG: &str = "haproxy";
 
 /// Opens targets.
 pub(crate) struct Logs<'a> {
@@ -165,22 +165,15 @@ impl Logs<'_> {
         // A ring has a form of its own, and perhaps messages that are shorter.
         let (own, most) = match &target.destination.value {
             LogDestination::Ring(name) => {
-                let ring = self.config.rings.iter().find(|ring| ring.name.value == *name);
-                let form = ring.map_or(transport::BUILTIN_FORMAT, Ring::format);
-                (Some(form), ring.map_or(u32::MAX, Ring::max_len))
+                let (form, most) = form_of_ring(self.config, name);
+                (Some(form), most)
             }
-            _ => (None, u32::MAX),
+            _ => (None, usize::MAX),
         };
-        let format = match own.or_else(|| target.format.map(|format| format.value)) {
+        let format = match own.or_else(|| target.format.map(|format| form(format.value))) {
             None if sends_hostname.is_some() => Format::Rfc3164,
-            None | Some(LogFormat::Local) => Format::Local,
-            Some(LogFormat::Iso) => Format::Iso,
-            Some(LogFormat::Priority) => Format::Priority,
-            Some(LogFormat::Raw) => Format::Raw,
-            Some(LogFormat::Rfc3164) => Format::Rfc3164,
-            Some(LogFormat::Rfc5424) => Format::Rfc5424,
-            Some(LogFormat::Short) => Format::Short,
-            Some(LogFormat::Timed) => Format::Timed,
+            None => Format::Local,
+            Some(form) => form,
         };
         let global_tag = global.log_tag.as_ref().map(|tag| tag.value.as_str());
         Ok(TargetSpec {
@@ -190,7 +183,7 @@ impl Logs<'_> {
             facility: target.facility.0,
             level: target.level as u8,
             min_level: target.min_level as u8,
-            max_len: u32::from(target.max_len).min(most) as usize,
+            max_len: (u32::from(target.max_len) as usize).min(most),
             sample: target.sample.as_ref().map(|sample| Sample {
                 ranges: sample.value.ranges.clone(),
                 size: sample.value.size,
@@ -203,4 +196,24 @@ impl Logs<'_> {
             },
         })
     }
+}
+
+fn form(format: LogFormat) -> Format {
+    match format {
+        LogFormat::Local => Format::Local,
+        LogFormat::Iso => Format::Iso,
+        LogFormat::Priority => Format::Priority,
+        LogFormat::Raw => Format::Raw,
+        LogFormat::Rfc3164 => Format::Rfc3164,
+        LogFormat::Rfc5424 => Format::Rfc5424,
+        LogFormat::Short => Format::Short,
+        LogFormat::Timed => Format::Timed,
+    }
+}
+
+/// The form of messages in a ring, and how many bytes of them it takes at most.
+pub(super) fn form_of_ring(config: &Config, name: &str) -> (Format, usize) {
+    let ring = config.rings.iter().find(|ring| ring.name.value == name);
+    let format = ring.map_or(transport::BUILTIN_FORMAT, Ring::format);
+    (form(format), ring.map_or(usize::MAX, |ring| ring.max_len() as usize))
 }

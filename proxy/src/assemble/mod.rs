@@ -18,6 +18,7 @@ pub(crate) mod state;
 pub(crate) mod stats;
 pub(crate) mod stats_file;
 pub(crate) mod tls;
+mod traces;
 pub(crate) mod transport;
 pub(crate) mod workshop;
 
@@ -70,6 +71,8 @@ pub(crate) struct Assembled {
     pub(crate) peers: Vec<peers::Section>,
     /// Rings, and what carries log messages over connections.
     pub(crate) transport: transport::Assembled,
+    /// Where traces may go.
+    pub(crate) traces: proxy_stream::traces::Sinks,
     /// Where messages of the process go, beside standard error.
     pub(crate) process_log: Option<Arc<dyn Sink>>,
     /// Where changes of each backend's servers are told.
@@ -240,6 +243,9 @@ pub(crate) fn build(args: &Args, loaded: &Loaded) -> (Option<Assembled>, Diagnos
     if let Some(registry) = &registry {
         named::mark(&loaded.config, &rules, registry);
     }
+    let transport = carried.unwrap_or_default();
+    let traces = traces::sinks(&loaded.config, &transport.rings, &mut diagnostics);
+    traces::begin(args, &loaded.config, &traces, &mut diagnostics);
     let mail = mail::routes(&loaded.config, overrides.resolver, &mut diagnostics);
     let acme = tls.acme(&mut diagnostics);
     let spellings = engines::spellings(&loaded.config, &mut diagnostics);
@@ -261,7 +267,8 @@ pub(crate) fn build(args: &Args, loaded: &Loaded) -> (Option<Assembled>, Diagnos
         check_methods,
         mail,
         peers,
-        transport: carried.unwrap_or_default(),
+        transport,
+        traces,
         process_log,
         backend_logs,
         bufsize: loaded.config.global.tune.bufsize() as usize,

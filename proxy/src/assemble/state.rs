@@ -454,11 +454,8 @@ fn cookie(settings: &Settings) -> Option<CookieSpec> {
         attributes,
         maxidle: cookie.maxidle,
         maxlife: cookie.maxlife,
-        dynamic: settings
-            .dynamic_cookie_key
-            .as_ref()
-            .filter(|_| cookie.dynamic)
-            .map(|key| key.value.clone()),
+        dynamic: cookie.dynamic,
+        key: settings.dynamic_cookie_key.as_ref().map(|key| key.value.clone()),
     })
 }
 

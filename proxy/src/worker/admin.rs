@@ -50,6 +50,7 @@ pub(crate) struct Fixed {
     pub(crate) acme: Rc<Acme>,
     pub(crate) peers: Vec<Arc<proxy_stream::peers::section::Section>>,
     pub(crate) rings: Arc<Rings>,
+    pub(crate) traces: proxy_stream::traces::Sinks,
 }
 
 /// Builds what every session shares.
@@ -64,6 +65,7 @@ pub(crate) fn admin(
     Rc::new(Admin {
         peers: fixed.peers.clone(),
         rings: fixed.rings.clone(),
+        traces: fixed.traces.clone(),
         log: control.log.clone(),
         registry: control.registry.clone(),
         shared,

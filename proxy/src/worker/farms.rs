@@ -184,7 +184,8 @@ impl Builder for Farms {
             let name = &line.name.value;
             let is_default =
                 own.settings.named_default_servers.iter().any(|named| named.name.value == *name);
-            if is_default || backend.server(name).is_some() {
+            let known = |server: &Arc<Server>| server.is_called(name);
+            if is_default || backend.servers().iter().any(known) {
                 return Err("Already exists a server with the same name in backend.".to_owned());
             }
             let id = self.server_id(backend, &line)?;
@@ -218,7 +219,7 @@ impl Builder for Farms {
             names.forget(server);
         }
         self.changed.borrow_mut().edit(self.config(), &backend.name, |section| {
-            section.servers.retain(|line| *line.name.value != *server.name);
+            section.servers.retain(|line| line.name.value != server.spec.name);
         });
         Ok(())
     }

@@ -147,26 +147,27 @@ impl KernelPath {
         if !services.iter().any(|service| *service.backend == *server.backend_name) {
             return;
         }
-        let place = (server.backend_name.to_string(), server.name.to_string());
+        let place = (server.backend_name.to_string(), server.spec.name.to_string());
         let ends = shutdowns.insert(place, server.shutdowns()).unwrap_or(0) != server.shutdowns();
-        shared.retain(|(_, name), _| *name != *server.name);
+        shared.retain(|(_, name), _| *name != *server.spec.name);
         let change = change_of(server);
         let mut moved = false;
         for service in services.iter_mut().filter(|s| *s.backend == *server.backend_name) {
-            let Some(spec) = service.servers.iter_mut().find(|s| *s.name == *server.name) else {
+            let Some(spec) = service.servers.iter_mut().find(|s| *s.name == *server.spec.name)
+            else {
                 continue;
             };
             moved |= follow(spec, server);
             if let Hold::Open(datapath) = hold
                 && ends
                 && let Err(error) =
-                    datapath.end_flows(EndFlows::Server(&service.name, &server.name))
+                    datapath.end_flows(EndFlows::Server(&service.name, &server.spec.name))
             {
                 tracing::warn!(service = service.name, %error, "flows not ended");
             }
             if let Hold::Open(datapath) = hold
                 && !moved
-                && let Err(error) = datapath.set_server(&service.name, &server.name, change)
+                && let Err(error) = datapath.set_server(&service.name, &server.spec.name, change)
             {
                 tracing::debug!(service = service.name, %error, "server not in the kernel path");
             }
@@ -274,7 +275,7 @@ impl KernelPath {
                 maxconn: if server.maxconn() == 0 { 0 } else { left.max(1) },
                 ..change_of(server)
             };
-            let key = ((*service).to_owned(), server.name.to_string());
+            let key = ((*service).to_owned(), server.spec.name.clone());
             if shared.get(&key) == Some(&change) {
                 continue;
             }

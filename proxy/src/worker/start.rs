@@ -303,6 +303,7 @@ fn start(
             acme: acme.clone(),
             peers: sections,
             rings: rings.clone(),
+            traces: assembled.traces,
         },
     );
     let _ = control.admin.set(admin.clone());

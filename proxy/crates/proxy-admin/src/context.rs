@@ -9,6 +9,7 @@ use proxy_state::{Now, Registry};
 use proxy_stream::log::Sink;
 use proxy_stream::log::ring::Rings;
 use proxy_stream::peers::section::Section as PeersSection;
+use proxy_stream::traces::Sinks;
 use proxy_tls::live::Store as CertificateStore;
 use std::future::Future;
 use std::pin::Pin;
@@ -44,6 +45,8 @@ pub struct Admin {
     pub peers: Vec<Arc<PeersSection>>,
     /// What is kept in memory of log messages.
     pub rings: Arc<Rings>,
+    /// Where traces may go.
+    pub traces: Sinks,
     /// The targets of the process itself.
     pub log: Option<Arc<dyn Sink>>,
     pub product: Product,

@@ -226,6 +226,7 @@ fn admin() -> Rc<Admin> {
     Rc::new(Admin {
         peers: Vec::new(),
         rings: Arc::new(proxy_stream::log::ring::Rings::builtin()),
+        traces: Vec::new(),
         log: None,
         certificates: Default::default(),
         shared: shared(registry.clone()),

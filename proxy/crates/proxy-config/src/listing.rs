@@ -9,7 +9,8 @@ use crate::line::{
     balance, bind, cert, error_page, filter, option, rules, server, stats, timeout, tls,
 };
 use crate::section::{
-    acme, cache, crt_store, global, healthcheck, mailers, other, peers, proxy, resolvers, userlist,
+    acme, cache, crt_store, global, healthcheck, mailers, other, peers, proxy, resolvers, traces,
+    userlist,
 };
 
 /// One keyword of one table.
@@ -66,6 +67,7 @@ pub fn entries() -> Vec<Entry> {
     add(&mut all, "mailers", "", mailers::MAILERS);
     add(&mut all, "healthcheck", "", healthcheck::HEALTHCHECK);
     add(&mut all, "peers", "", peers::PEERS);
+    add(&mut all, "traces", "", traces::TRACES);
     add(&mut all, "userlist", "", userlist::USERLIST);
     for section in other::SECTIONS {
         add(&mut all, section.name, "", section.keywords);

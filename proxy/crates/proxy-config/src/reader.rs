@@ -19,7 +19,7 @@ use crate::model::{
 use crate::section::names::{PROXY_SECTIONS, section_names};
 use crate::section::{
     acme, cache, crt_store, fcgi, global, healthcheck, mailers, other, peers, proxy, resolvers,
-    userlist,
+    traces, userlist,
 };
 use crate::section::{log_forward, log_profile, ring};
 use crate::source::{Source, Sources};
@@ -45,6 +45,7 @@ enum Current {
     CrtStore(CrtStore),
     HealthCheck(Box<HealthCheck>),
     Mailers(Mailers),
+    Traces,
 }
 
 /// Variables of one line: the environment and the pseudo-variables.
@@ -118,6 +119,7 @@ impl Reader<'_, '_> {
                 Current::CrtStore(_) => "crt-store",
                 Current::HealthCheck(section) => section.name.value.as_str(),
                 Current::Mailers(section) => section.name.value.as_str(),
+                Current::Traces => "traces",
             };
             let variables =
                 LineVariables { env: &self.cx.env, source: &source.name, line: number, section };
@@ -195,7 +197,7 @@ impl Reader<'_, '_> {
                 peers::close(self.cx, &mut section);
                 self.config.peers.push(*section);
             }
-            Current::Global | Current::None | Current::Other(_) => {}
+            Current::Global | Current::None | Current::Other(_) | Current::Traces => {}
         }
     }
 
@@ -245,6 +247,7 @@ impl Reader<'_, '_> {
             Current::FcgiApp(app) => fcgi::line(self.cx, app, &mut args),
             Current::CrtStore(store) => crt_store::line(self.cx, store, &mut args),
             Current::Mailers(section) => mailers::line(self.cx, section, &mut args),
+            Current::Traces => traces::line(self.cx, &mut self.config.traces, &mut args),
             Current::HealthCheck(section) => healthcheck::line(self.cx, section, &mut args),
             Current::HttpErrors(section) => error_page::section_line(self.cx, section, &mut args),
             Current::Other(_) => Ok(()),
@@ -440,6 +443,12 @@ impl Reader<'_, '_> {
                 self.cx.alert(section.name.span, message);
             }
             self.current = Current::Mailers(section);
+            return true;
+        }
+        if name == "traces" {
+            self.close_section();
+            let _ = Args::new(words).end(self.cx);
+            self.current = Current::Traces;
             return true;
         }
         if name == "healthcheck" {

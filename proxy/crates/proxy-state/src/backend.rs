@@ -1,15 +1,16 @@
 //! The server side of a proxy.
 
-use crate::cookie::CookieSpec;
+use crate::cookie::{self, CookieSpec};
 use crate::counters::{BackendCounters, Counted, ExternalCounters, Gauge, Rate, Times};
 use crate::lb::{Balancer, ChooseInput, Farm, LbSpec, NoServer};
 use crate::options::RetryOn;
 use crate::queue::Queue;
 use crate::registry::Hooks;
 use crate::{Now, ProxyOptions, Server, ServerSpec, Timeouts};
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
 use proxy_types::{Mode, ProxyId, ServerId};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -61,7 +62,10 @@ pub struct Backend {
     /// `max-keep-alive-queue`; `None` is no limit.
     pub max_keep_alive_queue: Option<u32>,
     pub fullconn: u32,
+    /// Whether values are made, and with which key, is [`Backend::dynamic_cookie`]'s to say.
     pub cookie: Option<CookieSpec>,
+    makes_cookies: AtomicBool,
+    cookie_key: ArcSwapOption<String>,
     pub disabled: bool,
     /// Sessions that live now (`scur`).
     pub sessions: Gauge,
@@ -141,6 +145,8 @@ impl Backend {
                 redispatch: spec.redispatch,
                 fullconn: spec.fullconn,
                 max_keep_alive_queue: spec.max_keep_alive_queue,
+                makes_cookies: AtomicBool::new(spec.cookie.as_ref().is_some_and(|c| c.dynamic)),
+                cookie_key: spec.cookie.as_ref().and_then(|c| c.key.clone()).map(Arc::new).into(),
                 cookie: spec.cookie,
                 disabled: spec.disabled,
                 sessions: Gauge::default(),
@@ -171,13 +177,31 @@ impl Backend {
         self.servers.load().iter().find(|s| *s.name == *name).cloned()
     }
 
+    /// The value of the cookie for a server at `addr` that has none of its own.
+    pub fn dynamic_cookie(&self, addr: SocketAddr) -> Option<String> {
+        if !self.makes_cookies.load(Ordering::Relaxed) {
+            return None;
+        }
+        Some(cookie::dynamic_value(self.cookie_key.load().as_ref()?, addr))
+    }
+
+    /// `enable|disable dynamic-cookie backend`.
+    pub fn set_dynamic_cookie(&self, enabled: bool) {
+        self.makes_cookies.store(enabled, Ordering::Relaxed);
+    }
+
+    /// `set dynamic-cookie-key backend`.
+    pub fn set_cookie_key(&self, key: &str) {
+        self.cookie_key.store(Some(Arc::new(key.to_owned())));
+    }
+
     /// The server whose persistence cookie has this value.
     pub fn server_by_cookie(&self, value: &[u8]) -> Option<Arc<Server>> {
         self.servers.load().iter().find(|s| s.has_cookie(value)).cloned()
     }
 
     /// The server at this address.
-    pub fn server_by_addr(&self, addr: std::net::SocketAddr) -> Option<Arc<Server>> {
+    pub fn server_by_addr(&self, addr: SocketAddr) -> Option<Arc<Server>> {
         self.servers.load().iter().find(|s| s.addr().inet() == Some(addr)).cloned()
     }
 
@@ -230,7 +254,7 @@ impl Backend {
         now: Now,
     ) -> Result<Arc<Server>, ServerExists> {
         let known = self.servers.load();
-        if known.iter().any(|s| *s.name == *spec.name || s.id == spec.id) {
+        if known.iter().any(|s| s.is_called(&spec.name) || s.id == spec.id) {
             return Err(ServerExists);
         }
         let server = Arc::new(Server::new(spec, Arc::downgrade(self), self.name.clone()));
@@ -242,6 +266,20 @@ impl Backend {
         list.push(server.clone());
         self.replace_servers(list, now);
         Ok(server)
+    }
+
+    /// Gives a server another name. Control thread only.
+    ///
+    /// # Errors
+    /// Another server has, or had at first, this name.
+    pub fn rename_server(&self, server: &Arc<Server>, name: &str) -> Result<(), ServerExists> {
+        let known = self.servers.load();
+        let mut others = known.iter().filter(|other| !Arc::ptr_eq(other, server));
+        if others.any(|other| other.is_called(name)) {
+            return Err(ServerExists);
+        }
+        server.set_name(name);
+        Ok(())
     }
 
     /// Takes a server away. A session that has chosen it already goes on with it. Control thread only.

@@ -31,8 +31,10 @@ pub struct CookieSpec {
     pub attributes: String,
     pub maxidle: Option<Duration>,
     pub maxlife: Option<Duration>,
-    /// The key of dynamic values.
-    pub dynamic: Option<String>,
+    /// `dynamic`: servers without a value have one that is made of their address.
+    pub dynamic: bool,
+    /// `dynamic-cookie-key`.
+    pub key: Option<String>,
 }
 
 impl CookieSpec {
@@ -40,15 +42,10 @@ impl CookieSpec {
     pub fn is_dated(&self) -> bool {
         self.maxidle.is_some() || self.maxlife.is_some()
     }
-
-    /// The value of a server at `addr` that has none of its own.
-    pub fn dynamic_value(&self, addr: Option<SocketAddr>) -> Option<String> {
-        Some(dynamic_value(self.dynamic.as_ref()?, addr?))
-    }
 }
 
 /// The same value as HAProxy's, so that both can stand in front of the same servers.
-fn dynamic_value(key: &str, addr: SocketAddr) -> String {
+pub(crate) fn dynamic_value(key: &str, addr: SocketAddr) -> String {
     let mut text = key.as_bytes().to_vec();
     match addr {
         SocketAddr::V4(addr) => text.extend_from_slice(&addr.ip().octets()),

@@ -45,6 +45,7 @@ pub mod term;
 mod thread;
 mod throttle;
 pub mod trace;
+pub mod traces;
 pub mod transport;
 pub mod udp;
 

@@ -25,6 +25,7 @@ use crate::mux::h2::{self, PREFACE};
 use crate::stream::{self, Admission, Admitted, After, Exchange, Expected};
 use crate::term::Fault;
 use crate::thread::Thread;
+use crate::traces::{self, Level, Parties};
 use crate::transport;
 
 /// How long a closing connection is drained, so that the last answer is not lost to a reset.
@@ -122,8 +123,22 @@ pub fn serve_tcp(
     async move { run_tcp(&mut session).await }
 }
 
-/// Runs the rules of connections, what stands at the entrance, and the rules of sessions. False when one refused.
+/// Lets a connection in. False when it is refused.
 async fn begin(session: &mut Session) -> bool {
+    if traces::SESSION.wants(traces::session::NEW) {
+        let event = (traces::session::NEW, Level::User);
+        traces::tell(&traces::SESSION, event, &Parties::client(session, None), "new session");
+    }
+    let begun = enter(session).await;
+    if !begun && traces::SESSION.wants(traces::session::ERR) {
+        let event = (traces::session::ERR, Level::Error);
+        traces::tell(&traces::SESSION, event, &Parties::client(session, None), "session refused");
+    }
+    begun
+}
+
+/// Runs the rules of connections, what stands at the entrance, and the rules of sessions. False when one refused.
+async fn enter(session: &mut Session) -> bool {
     let Admitted::Enters { expect } = stream::admit(session, Admission::Connection) else {
         return false;
     };
@@ -184,6 +199,7 @@ async fn serve_http(session: &mut Session) {
         return Box::pin(h2::serve(session)).await;
     }
     let mut counted = false;
+    trace_h1(session, traces::h1::CONN_NEW, "new HTTP/1 connection");
     loop {
         let next = session.next_request().await;
         if !std::mem::replace(&mut counted, true) && !matches!(next, Next::Http2) {
@@ -192,6 +208,7 @@ async fn serve_http(session: &mut Session) {
         let mut exchange = match next {
             Next::Request(exchange) => exchange,
             Next::Http2 => {
+                trace_h1(session, traces::h1::CONN_END, "HTTP/1 connection goes on in HTTP/2");
                 session.lend_socket();
                 return Box::pin(h2::serve(session)).await;
             }
@@ -208,6 +225,14 @@ async fn serve_http(session: &mut Session) {
                 break;
             }
         }
+    }
+    trace_h1(session, traces::h1::CONN_END, "HTTP/1 connection terminated");
+}
+
+fn trace_h1(session: &Session, event: u64, what: &str) {
+    if traces::H1.wants(event) {
+        let parties = Parties::client(session, None);
+        traces::tell(&traces::H1, (event, Level::State), &parties, what);
     }
 }
 
@@ -389,6 +414,13 @@ impl Session {
         match (end, exchange) {
             (HeadEnd::Complete, Some(exchange)) => {
                 self.requests += 1;
+                let events = traces::h1::RX_HEADERS | traces::h1::STREAM_NEW;
+                if traces::H1.wants(events) {
+                    let parties = Parties::client(self, Some(&exchange));
+                    let about = traces::request(&exchange.request);
+                    let event = (events, Level::User);
+                    traces::tell_with(&traces::H1, event, &parties, "rcvd H1 request", &about);
+                }
                 Next::Request(exchange)
             }
             (HeadEnd::Preface, exchange) => {
@@ -500,6 +532,13 @@ impl Session {
     async fn refuse_head(&mut self, end: HeadEnd, exchange: Option<Box<Exchange>>) {
         if let HeadEnd::Bad(error) = &end {
             crate::invalid::request(self, error);
+            if traces::H1.wants(traces::h1::STREAM_ERR) {
+                let parties = Parties::client(self, exchange.as_deref());
+                let event = (traces::h1::STREAM_ERR, Level::Error);
+                traces::tell_with(&traces::H1, event, &parties, "bad H1 request", &|t| {
+                    t.text.push_str(&format!(" {error}"));
+                });
+            }
         }
         let options = &self.front.frontend.options;
         let fault = match end {
@@ -564,6 +603,10 @@ impl Drop for Session {
         }
         if !self.counted {
             return;
+        }
+        if traces::SESSION.wants(traces::session::END) {
+            let event = (traces::session::END, Level::User);
+            traces::tell(&traces::SESSION, event, &Parties::client(self, None), "session end");
         }
         self.facts.tracked.finish(self.thread.now(self.thread.tick()));
         self.facts.listener.sessions.dec();

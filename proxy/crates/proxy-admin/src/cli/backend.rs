@@ -89,6 +89,33 @@ fn unpublish(call: &mut Call<'_>) -> Answer {
     set_published(call, false)
 }
 
+/// The backend that a command about its cookie names.
+fn of_cookie(call: &Call<'_>) -> Result<Arc<Backend>, Reply> {
+    match call.arg(0) {
+        "" => Err(Reply::line("A backend name is expected.")),
+        name => named(call, name),
+    }
+}
+
+fn enable_dynamic_cookie(call: &mut Call<'_>) -> Answer {
+    of_cookie(call)?.set_dynamic_cookie(true);
+    Ok(Reply::done())
+}
+
+fn disable_dynamic_cookie(call: &mut Call<'_>) -> Answer {
+    of_cookie(call)?.set_dynamic_cookie(false);
+    Ok(Reply::done())
+}
+
+fn set_cookie_key(call: &mut Call<'_>) -> Answer {
+    let backend = of_cookie(call)?;
+    if call.arg(1).is_empty() {
+        return Err(Reply::line("String value expected."));
+    }
+    backend.set_cookie_key(call.arg(1));
+    Ok(Reply::done())
+}
+
 pub(super) static COMMANDS: &[Command] = &[
     Command {
         words: &["add", "backend"],
@@ -132,4 +159,22 @@ pub(super) static COMMANDS: &[Command] = &[
         level: Level::Operator,
         run: unpublish,
     },
+    Command::admin(
+        &["enable", "dynamic-cookie", "backend"],
+        "<bk>",
+        "make cookie values of the addresses of a backend's servers",
+        enable_dynamic_cookie,
+    ),
+    Command::admin(
+        &["disable", "dynamic-cookie", "backend"],
+        "<bk>",
+        "make no cookie values of the addresses of a backend's servers",
+        disable_dynamic_cookie,
+    ),
+    Command::admin(
+        &["set", "dynamic-cookie-key", "backend"],
+        "<bk> <k>",
+        "change the key that cookie values are made with",
+        set_cookie_key,
+    ),
 ];

@@ -23,6 +23,7 @@ mod show_sess;
 mod show_stat;
 mod ssl;
 mod table;
+mod trace;
 mod var;
 mod wait;
 
@@ -51,6 +52,7 @@ pub static TABLES: &[&[Command]] = &[
     show_sess::COMMANDS,
     show_stat::COMMANDS,
     table::COMMANDS,
+    trace::COMMANDS,
     var::COMMANDS,
     wait::COMMANDS,
     ssl::COMMANDS,

@@ -18,25 +18,19 @@ static SETTINGS: &[Setting] = &[
     ("agent-addr", set_agent_addr),
     ("agent-port", set_agent_port),
     ("agent-send", set_agent_send),
+    ("check-addr", set_check_addr),
+    ("check-port", set_check_port),
     ("fqdn", set_fqdn),
     ("health", set_health),
+    ("name", set_name),
     ("ssl", set_ssl),
     ("state", set_state),
     ("weight", set_weight_of),
     ("maxconn", set_maxconn_of),
 ];
 
-/// What HAProxy can change and this build cannot: said so instead of taken for a typing error.
-const NOT_CARRIED: &[&str] = &["check-addr", "check-port", "name"];
-
 fn set_server(call: &mut Call<'_>) -> Answer {
     let server = server(call, call.arg(0))?;
-    if NOT_CARRIED.contains(&call.arg(1)) {
-        return Err(Reply::line(format!(
-            "'set server <srv> {}' is known, not carried yet.",
-            call.arg(1)
-        )));
-    }
     match SETTINGS.iter().find(|(word, _)| *word == call.arg(1)) {
         Some((_, run)) => run(call, &server),
         None => {
@@ -166,6 +160,74 @@ fn set_agent_port(call: &mut Call<'_>, server: &Arc<Server>) -> Answer {
 fn set_agent_send(call: &mut Call<'_>, server: &Arc<Server>) -> Answer {
     let text = call.arg(2).to_owned();
     edit_agent(server, |target| target.send = text)
+}
+
+const NO_CHECK: &str = "health checks are not enabled on this server";
+
+fn check_port(text: &str) -> Result<u16, Reply> {
+    text.parse().map_err(|_| Reply::line("provided port is invalid"))
+}
+
+/// `set server <b>/<s> check-addr <ip> [port <port>]`; a port of 0 is the server's.
+fn set_check_addr(call: &mut Call<'_>, server: &Arc<Server>) -> Answer {
+    let (addr, word, port) = (call.arg(2), call.arg(3), call.arg(4));
+    if addr.is_empty() {
+        return Err(Reply::line(
+            "set server <b>/<s> check-addr requires an address and optionally a port.",
+        ));
+    }
+    if server.spec.check.is_none() {
+        return Err(Reply::line(NO_CHECK));
+    }
+    let addr: IpAddr = addr.parse().map_err(|_| Reply::line(format!("invalid addr '{addr}'")))?;
+    let port = match word {
+        "" => None,
+        "port" => Some(check_port(port)?),
+        other => return Err(Reply::line(format!("expected 'port <port>', got '{other}'"))),
+    };
+    server.set_check_target(|target| {
+        target.addr = Some(addr);
+        target.port = port.map_or(target.port, |port| Some(port).filter(|port| *port != 0));
+    });
+    Ok(Reply::done())
+}
+
+/// `set server <b>/<s> check-port <port>`; 0 is the server's.
+fn set_check_port(call: &mut Call<'_>, server: &Arc<Server>) -> Answer {
+    if call.arg(2).is_empty() {
+        return Err(Reply::line("set server <b>/<s> check-port requires a port."));
+    }
+    if server.spec.check.is_none() {
+        return Err(Reply::line(NO_CHECK));
+    }
+    let port = Some(check_port(call.arg(2))?).filter(|port| *port != 0);
+    server.set_check_target(|target| target.port = port);
+    Ok(Reply::done())
+}
+
+/// `set server <b>/<s> name <new>`: of a server in maintenance that nothing in the configuration names.
+fn set_name(call: &mut Call<'_>, server: &Arc<Server>) -> Answer {
+    let name = call.arg(2);
+    if name.is_empty() {
+        return Err(Reply::line("set server <b>/<s> name requires a new name."));
+    }
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "_:.-".contains(c);
+    if let Some(c) = name.chars().find(|c| !allowed(*c)) {
+        return Err(Reply::line(format!("character '{c}' is not permitted in server names.")));
+    }
+    if !server.admin_state().is_maint() {
+        return Err(Reply::line("Server must be in maintenance before it gets another name."));
+    }
+    if server.is_named() {
+        return Err(Reply::line("The configuration names this server: it cannot be renamed."));
+    }
+    let before = format!("{}/{}", server.backend_name, server.name);
+    let farm = server.backend().ok_or_else(|| Reply::line("No such backend."))?;
+    let taken = |_| Reply::line("Already exists a server with the same name in backend.");
+    farm.rename_server(server, name).map_err(taken)?;
+    let text = format!("{before} is called {}/{name} by 'stats socket command'", farm.name);
+    call.admin.process.notice(&text);
+    Ok(Reply::line("Server renamed."))
 }
 
 /// `set server <b>/<s> addr <ip> [port <port>]`. The answer says what changed, in HAProxy's words.

@@ -121,8 +121,8 @@ fn state_line(backend: &Backend, server: &Arc<Server>, now: Now, anon: Anon) -> 
         anon.name(server.fqdn().as_deref().map_or("-", |name| name.as_str())),
         server.addr().port().unwrap_or(0),
         anon.name(server.spec.srv_record.as_deref().unwrap_or("-")),
-        check.and_then(|c| c.port).unwrap_or(0),
-        anon.name(&address(check.and_then(|c| c.addr))),
+        server.check_target().port.unwrap_or(0),
+        anon.name(&address(server.check_target().addr)),
         anon.name(&address(agent.as_ref().and_then(|agent| agent.target.addr))),
         agent.as_ref().map_or(0, |agent| agent.target.port),
     )

@@ -37,6 +37,7 @@ mod stick;
 mod threads;
 mod timeout;
 mod tls;
+mod traces;
 mod users;
 
 pub use acme::{Acme, AcmeCert, AcmeChallenge, AcmeCurve, AcmeKeyType, AcmeMac, AcmeReady};
@@ -91,6 +92,7 @@ pub use tls::{
     BindTls, CertFiles, CertLine, CertLoad, CertSource, CrtStore, LoadExtra, OcspGlobal,
     ServerProxy, ServerTls, TlsGlobal, TlsSettings, TlsVerify, TlsVersion,
 };
+pub use traces::TraceLine;
 pub use users::{Group, Password, User, Userlist};
 
 use crate::Environment;
@@ -124,6 +126,8 @@ pub struct Config {
     pub resolvers: Vec<Resolvers>,
     /// `peers` sections in the order of the sources.
     pub peers: Vec<Peers>,
+    /// The lines of `traces` sections, in order.
+    pub traces: Vec<TraceLine>,
     /// `userlist` sections.
     pub userlists: Vec<Userlist>,
     /// `http-errors` sections in the order of the sources.

@@ -21,5 +21,6 @@ pub(crate) mod ring;
 mod security;
 mod sluice;
 pub(crate) mod tls;
+pub(crate) mod traces;
 mod tune;
 pub(crate) mod userlist;

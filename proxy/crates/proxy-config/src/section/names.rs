@@ -24,6 +24,7 @@ pub(crate) fn section_names() -> impl Iterator<Item = &'static str> {
         "mailers",
         "peers",
         "resolvers",
+        "traces",
         "userlist",
     ];
     let proxies = proxies.chain(std::iter::once("cache"));

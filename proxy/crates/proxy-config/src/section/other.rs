@@ -1,6 +1,6 @@
 //! Sections that are known and not carried yet. Their keywords are listed for "did you mean" and coverage.
 
-use crate::keyword::{On, Table, not_yet, removed};
+use crate::keyword::{Table, removed};
 
 /// A section that this program cannot carry.
 pub(crate) struct OtherSection {
@@ -14,14 +14,11 @@ const fn section(name: &'static str, manual: &'static str, keywords: Table<()>) 
     OtherSection { name, manual, keywords }
 }
 
-pub(crate) const SECTIONS: &[OtherSection] = &[
-    section(
-        "program",
-        "",
-        &[&[removed("command", "3.3", "run the program from the service manager")]],
-    ),
-    section("traces", "12.1", &[&not_yet(On::HERE, "12.1", "debugging", ["trace"])]),
-];
+pub(crate) const SECTIONS: &[OtherSection] = &[section(
+    "program",
+    "",
+    &[&[removed("command", "3.3", "run the program from the service manager")]],
+)];
 
 pub(crate) fn find(name: &str) -> Option<&'static OtherSection> {
     SECTIONS.iter().find(|section| section.name == name)

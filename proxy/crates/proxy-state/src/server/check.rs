@@ -58,6 +58,13 @@ impl Default for CheckSpec {
     }
 }
 
+/// Where checks go in place of the server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CheckTarget {
+    pub addr: Option<IpAddr>,
+    pub port: Option<u16>,
+}
+
 /// `agent-check` of a server with its parameters (configuration manual, 5.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgentSpec {

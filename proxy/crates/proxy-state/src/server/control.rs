@@ -1,8 +1,8 @@
 //! Changes of a server's state: by checks, by commands, by the server it tracks.
 
 use super::{
-    Admin, Cause, Change, CheckResult, CheckVerdict, HashKey, HealthChange, Inner, OnError,
-    OpState, Server, Transition, WEIGHT_MAX,
+    Admin, Cause, Change, CheckResult, CheckTarget, CheckVerdict, HashKey, HealthChange, Inner,
+    OnError, OpState, Server, Transition, WEIGHT_MAX,
 };
 use crate::{Now, SockAddr};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -257,6 +257,33 @@ impl Server {
                 OpState::Stopping => Change::Stopping(Cause::Cli),
             })
         })
+    }
+
+    /// Where checks go in place of the server.
+    pub fn check_target(&self) -> CheckTarget {
+        let configured = || {
+            let check = self.spec.check.as_ref();
+            check.map(|check| CheckTarget { addr: check.addr, port: check.port })
+        };
+        let told = self.inner.lock().check_target.as_deref().copied();
+        told.or_else(configured).unwrap_or_default()
+    }
+
+    /// `set server ... check-addr`, `check-port`. `false` when no check is configured.
+    pub fn set_check_target(&self, edit: impl FnOnce(&mut CheckTarget)) -> bool {
+        let mut target = self.check_target();
+        edit(&mut target);
+        let checked = self.spec.check.is_some();
+        if checked {
+            self.inner.lock().check_target = Some(Box::new(target));
+        }
+        checked
+    }
+
+    /// `set server ... name`. The caller has seen to it that no other server of the backend has this name.
+    pub(crate) fn set_name(self: &Arc<Self>, name: &str) {
+        let _one_at_a_time = self.inner.lock();
+        self.name.change(name);
     }
 
     /// `disable health`, `enable health`. `false` when no check is configured.

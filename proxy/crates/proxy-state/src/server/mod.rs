@@ -7,6 +7,7 @@ mod agent;
 mod check;
 mod control;
 mod health;
+mod name;
 mod restore;
 mod slowstart;
 mod spec;
@@ -16,9 +17,10 @@ mod tests;
 mod transition;
 
 pub use agent::{AgentAnswer, AgentMode, AgentTarget, AgentView, MaxconnError};
-pub use check::{AgentSpec, CheckResult, CheckSpec, CheckStatus, CheckVerdict};
+pub use check::{AgentSpec, CheckResult, CheckSpec, CheckStatus, CheckTarget, CheckVerdict};
 pub use control::{AddrChange, WeightError};
 pub use health::{Health, HealthChange};
+pub use name::Name;
 pub use restore::SavedState;
 pub use slowstart::WEIGHT_SCALE;
 pub use spec::{HashKey, InitState, Observe, OnError, PortMode, ServerSpec, Source, UseClient};
@@ -45,7 +47,8 @@ const TLS_UNTOLD: u8 = 2;
 #[derive(Debug)]
 pub struct Server {
     pub id: ServerId,
-    pub name: Arc<str>,
+    /// What it is called now; `spec.name` is what it was called at first.
+    pub name: Name,
     pub backend_name: Arc<str>,
     /// The settings that never change. Address, weight, limits and states of the specification are only initial values: ask the methods.
     pub spec: ServerSpec,
@@ -109,6 +112,8 @@ struct Inner {
     downtime_ms: u64,
     observed_errors: u32,
     agent: Option<agent::Agent>,
+    /// Where commands have checks go.
+    check_target: Option<Box<CheckTarget>>,
     /// Since when the server starts slowly.
     warming_since: Option<Now>,
     /// The share of the server is to be looked at again.
@@ -175,12 +180,13 @@ impl Server {
             downtime_ms: 0,
             observed_errors: 0,
             agent: spec.agent.as_ref().map(|agent| agent::Agent::new(agent, !spec.dynamic)),
+            check_target: None,
             warming_since: None,
             cooled: false,
         };
         Self {
             id: spec.id,
-            name: spec.name.as_str().into(),
+            name: Name::new(&spec.name),
             backend_name,
             addr: ArcSwap::from_pointee(spec.addr.clone()),
             fqdn: ArcSwapOption::from_pointee(spec.fqdn.clone()),
@@ -227,6 +233,11 @@ impl Server {
     /// Idle connections of each worker thread (`idle_per_thr` of `show servers conn`).
     pub fn idle_by_thread(&self) -> impl Iterator<Item = u32> {
         self.idle_by_thread.iter().map(|count| count.load(Ordering::Relaxed))
+    }
+
+    /// Whether this is its name, or the one that it had at first: some still know it by that.
+    pub fn is_called(&self, name: &str) -> bool {
+        *self.name == *name || *self.spec.name == *name
     }
 
     /// Whether something in the configuration names it, or follows it.
@@ -322,7 +333,7 @@ impl Server {
     pub fn cookie(&self) -> Option<String> {
         match &self.spec.cookie {
             Some(value) => Some(value.clone()),
-            None => self.backend()?.cookie.as_ref()?.dynamic_value(self.addr().inet()),
+            None => self.backend()?.dynamic_cookie(self.addr().inet()?),
         }
     }
 

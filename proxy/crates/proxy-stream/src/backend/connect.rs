@@ -32,6 +32,7 @@ use crate::mux::h2;
 use crate::session::Session;
 use crate::stream::{self, Exchange};
 use crate::term::Fault;
+use crate::traces::{self, Level, Parties, stream as stream_events};
 use crate::transport::{Exit, HandshakeError, Opened, Opening, Socks4Request};
 
 /// Longest pause before the same server is tried again.
@@ -143,6 +144,13 @@ pub(crate) async fn attach(s: &mut Session, x: &mut Exchange) -> Result<(), Faul
                         failed.error
                     }
                 };
+                if traces::STREAM.wants(stream_events::CONNECT_ERR) {
+                    let event = (stream_events::CONNECT_ERR, Level::Error);
+                    let parties = Parties::server(s, x);
+                    traces::tell_with(&traces::STREAM, event, &parties, "cannot connect", &|t| {
+                        t.text.push_str(&format!(" to {} {addr}: {error}", server.name));
+                    });
+                }
                 let wanted = back.backend.retry_on.has(RetryOn::CONNECTION);
                 if !wanted || x.record.retries >= retries(x, &back.backend) || !error.is_retryable()
                 {
@@ -326,6 +334,17 @@ fn connected(s: &Session, x: &mut Exchange, attached: Attached) {
     x.record.server_connection.clone_from(&attached.route.facts);
     x.record.server_link = Some(attached.route.link.clone());
     x.server = Some(attached);
+    if traces::STREAM.wants(stream_events::CONNECT) {
+        let event = (stream_events::CONNECT, Level::User);
+        let parties = Parties::server(s, x);
+        traces::tell_with(&traces::STREAM, event, &parties, "connected to server", &|t| {
+            let server = x.server.as_ref().map(|attached| (&attached.server.name, &attached.addr));
+            if let Some((name, addr)) = server {
+                let how = if x.record.reused { "reused" } else { "new" };
+                t.text.push_str(&format!(" {name} {addr} ({how})"));
+            }
+        });
+    }
     match s.front.frontend.mode {
         Mode::Log | Mode::Tcp | Mode::Udp => log::last_step(s, x, Origin::TxnConnect),
         Mode::Http => log::step(s, x, Origin::TxnConnect),

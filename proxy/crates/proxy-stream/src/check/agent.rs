@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use proxy_net::timer::Timer;
-use proxy_state::server::{AgentTarget, CheckSpec, CheckStatus, Server};
+use proxy_state::server::{AgentTarget, CheckStatus, CheckTarget, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::probe::{self, Failed};
@@ -21,10 +21,10 @@ pub(super) async fn ask(
     longest: usize,
 ) -> Result<String, Failed> {
     // Where it is, is all that an agent has in common with a check.
-    let spec = CheckSpec { addr: target.addr, port: Some(target.port), ..CheckSpec::default() };
+    let place = CheckTarget { addr: target.addr, port: Some(target.port) };
     let timer = Timer::new();
     timer.arm(Some(limit));
-    let to = probe::destination(&server.addr(), &spec);
+    let to = probe::destination(&server.addr(), place);
     let mut socket = probe::socket(server, &to, limit, !target.send.is_empty()).await?;
     let mut received = Vec::new();
     let talk = async {

@@ -63,7 +63,7 @@ fn command(subject: &Subject<'_>, program: &Program) -> Command {
         Some((addr, port)) => (Some(addr), port),
         None => (None, None),
     };
-    let (addr, port) = parts(&super::probe::destination(&server.addr(), subject.spec));
+    let (addr, port) = parts(&super::probe::destination(&server.addr(), server.check_target()));
     let mut command = Command::new(&program.command);
     let or = |text: &Option<String>, other: &str| text.clone().unwrap_or_else(|| other.to_owned());
     command.args([

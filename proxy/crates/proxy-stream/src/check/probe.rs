@@ -11,7 +11,7 @@ use proxy_net::connect::{ConnectError, ConnectFailure, ConnectOptions, connect, 
 use proxy_net::timer::Timer;
 use proxy_rules::check::Connect;
 use proxy_state::SockAddr;
-use proxy_state::server::{CheckResult, CheckSpec, CheckStatus, Server};
+use proxy_state::server::{CheckResult, CheckSpec, CheckStatus, CheckTarget, Server};
 use proxy_tls::client::Client;
 use proxy_tls::rustls::ClientConfig;
 
@@ -53,7 +53,7 @@ pub(super) async fn open(
     speaks: bool,
 ) -> Result<(Box<dyn Io>, bool), Failed> {
     let server = subject.server;
-    let to = destination(&server.addr(), spec);
+    let to = destination(&server.addr(), server.check_target());
     let timer = Timer::new();
     timer.arm(Some(limit));
     let proxy = server.spec.socks4.filter(|_| rule.via_socks4 || rule.by_server && spec.via_socks4);
@@ -181,15 +181,15 @@ pub(super) fn words_of(error: &io::Error) -> String {
 }
 
 /// `addr` and `port` of the check in place of the server's.
-pub(super) fn destination(server: &SockAddr, spec: &CheckSpec) -> SockAddr {
+pub(super) fn destination(server: &SockAddr, target: CheckTarget) -> SockAddr {
     match server {
         SockAddr::Inet(addr) => {
-            let ip = spec.addr.unwrap_or_else(|| addr.ip());
-            let port = spec.port.unwrap_or_else(|| addr.port());
+            let ip = target.addr.unwrap_or_else(|| addr.ip());
+            let port = target.port.unwrap_or_else(|| addr.port());
             SockAddr::Inet(SocketAddr::new(ip, port))
         }
         // Beside a unix socket, a service that answers for it may be asked.
-        SockAddr::Unix(_) | SockAddr::Abstract(_) => match (spec.addr, spec.port) {
+        SockAddr::Unix(_) | SockAddr::Abstract(_) => match (target.addr, target.port) {
             (Some(ip), Some(port)) => SockAddr::Inet(SocketAddr::new(ip, port)),
             _ => server.clone(),
         },
@@ -202,10 +202,9 @@ mod tests {
 
     #[track_caller]
     fn check(addr: Option<&str>, port: Option<u16>, expected: &str) {
-        let spec =
-            CheckSpec { addr: addr.map(|a| a.parse().unwrap()), port, ..CheckSpec::default() };
+        let target = CheckTarget { addr: addr.map(|a| a.parse().unwrap()), port };
         let server = SockAddr::Inet("10.0.0.1:80".parse().unwrap());
-        let to = destination(&server, &spec);
+        let to = destination(&server, target);
         assert_eq!(to.to_string(), expected);
     }
 

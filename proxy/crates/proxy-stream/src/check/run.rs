@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 use super::script::{self, Subject};
 use super::{Program, agent, external, probe, schedule, warmup};
 use crate::env::Env;
+use crate::traces::{self, Level, check};
 
 /// Takes the line of `option log-health-checks`, which has the severity `notice`.
 pub type Report = Box<dyn Fn(&Arc<Server>, &str)>;
@@ -64,7 +65,7 @@ impl Methods {
 
     /// Forgets the method of a server.
     pub fn forget_server(&self, server: &Server) {
-        let own = (server.backend_name.clone(), (*server.name).into());
+        let own = (server.backend_name.clone(), server.spec.name.as_str().into());
         self.servers.write().remove(&own);
     }
 
@@ -74,7 +75,7 @@ impl Methods {
     }
 
     fn of(&self, server: &Server) -> Option<Method> {
-        let own = (server.backend_name.clone(), (*server.name).into());
+        let own = (server.backend_name.clone(), server.spec.name.as_str().into());
         let own = self.servers.read().get(&own).cloned();
         own.or_else(|| self.backends.read().get(&server.backend_name).cloned())
     }
@@ -278,6 +279,7 @@ impl Checker {
         let timeouts = &backend.timeouts;
         let limit = schedule::connect_limit(spec, timeouts.connect, timeouts.check);
         server.check_started();
+        trace(backend, server, check::START, Level::State, "health check starts", None);
         let subject = Subject {
             env: &self.env,
             backend,
@@ -298,6 +300,11 @@ impl Checker {
             Some(Method::Program(program)) => external::run(&subject, program).await,
         };
         let now = self.now();
+        let (event, level) = match is_passed(&result) {
+            true => (check::END | check::OK, Level::User),
+            false => (check::END | check::ERR, Level::Error),
+        };
+        trace(backend, server, event, level, "health check ended", Some(&result));
         if backend.options.log_health_checks {
             // Written before the line about the server's state that may follow from it.
             let before = server.state(now);
@@ -316,6 +323,7 @@ impl Checker {
     async fn ask_agent(&self, backend: &Backend, server: &Arc<Server>, spec: &AgentSpec) {
         let Some(before) = server.agent() else { return };
         server.agent_started();
+        trace(backend, server, check::AGENT_START, Level::State, "agent is asked", None);
         let limit = backend.timeouts.check.unwrap_or(spec.inter);
         let start = clock::precise();
         let answer = agent::ask(server, &before.target, limit, self.env.shared.bufsize).await;
@@ -335,6 +343,8 @@ impl Checker {
             },
         };
         let now = self.now();
+        let (event, level) = (check::AGENT_END, Level::User);
+        trace(backend, server, event, level, "agent was asked", Some(&result));
         if let Ok(said) = &said {
             server.obey_agent(said, now);
         }
@@ -354,6 +364,38 @@ impl Checker {
             Err(_) => server.note_agent(result),
         }
     }
+}
+
+/// Tells of a check.
+fn trace(
+    backend: &Backend,
+    server: &Arc<Server>,
+    event: u64,
+    level: Level,
+    what: &str,
+    result: Option<&CheckResult>,
+) {
+    if !traces::CHECK.wants(event) {
+        return;
+    }
+    let address = std::ptr::from_ref(backend).addr() as u64;
+    let server_number = traces::number(server);
+    let subject = traces::Subject { backend: address, server: server_number, ..Default::default() };
+    traces::CHECK.tell(event, level, &subject, &|t| {
+        t.text.push_str(what);
+        if t.has_subject() {
+            t.text.push_str(&format!(" {}/{}", server.backend_name, server.name));
+            if let Some(result) = result {
+                t.text.push_str(&format!(": {}", result.status.long()));
+            }
+        }
+        if t.has_details()
+            && let Some(result) = result
+        {
+            let (code, info) = (result.code.unwrap_or(0), result.info.escape_debug());
+            t.text.push_str(&format!(" code={code} ms={} info={info}", result.duration_ms));
+        }
+    });
 }
 
 fn is_passed(result: &CheckResult) -> bool {

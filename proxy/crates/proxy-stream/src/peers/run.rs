@@ -24,6 +24,7 @@ use super::session::{End, Session};
 use crate::env::{Env, date};
 use crate::io::Io;
 use crate::log::Sink;
+use crate::traces::{self, Level, Subject, peers};
 use crate::transport::{Entrance, Exit, accept_tls};
 
 /// Pause after a peer could not be reached.
@@ -256,6 +257,12 @@ impl Runner {
             Ok(io) => io,
             Err(error) => {
                 tracing::debug!(section = &*self.section.name, peer = &*peer.name, %error, "peer");
+                self.trace(
+                    peers::CONN_ERR,
+                    Level::Error,
+                    &peer.name,
+                    &format!("no connection: {error}"),
+                );
                 unless_connected(Link::Closed);
                 return false;
             }
@@ -289,6 +296,18 @@ impl Runner {
         opened.map(|opened| opened.io).map_err(|failed| io::Error::other(failed.error.to_string()))
     }
 
+    /// Tells of a connection with a peer.
+    fn trace(&self, event: u64, level: Level, peer: &str, what: &str) {
+        if traces::PEERS.wants(event) {
+            traces::PEERS.tell(event, level, &Subject::default(), &|t| {
+                t.text.push_str(what);
+                if t.has_subject() {
+                    t.text.push_str(&format!(" section={} peer={peer}", self.section.name));
+                }
+            });
+        }
+    }
+
     /// Lets somebody in.
     async fn welcome(self: Rc<Self>, stream: Stream, entrance: Option<&Entrance>) {
         let listener = entrance.and_then(|entrance| entrance.tls.clone());
@@ -313,6 +332,8 @@ impl Runner {
     /// A session from its first byte to its end.
     async fn converse(self: &Rc<Self>, io: Box<dyn Io>, mut session: Session) -> Ended {
         let (mut reader, mut writer) = tokio::io::split(io);
+        let name_of = |session: &Session| session.peer_name().unwrap_or_else(|| "-".into());
+        self.trace(peers::CONN_NEW, Level::User, &name_of(&session), "new connection");
         let mut out = Vec::new();
         let mut was_open = false;
         let end = tokio::select! {
@@ -326,6 +347,9 @@ impl Runner {
             writer.shutdown().await
         };
         let _ = timer::timeout(Some(LAST_WORDS), last).await;
+        let reason = end.map_or_else(String::new, |end| format!(": {end}"));
+        let what = format!("connection ended{reason}");
+        self.trace(peers::CONN_END, Level::User, &name_of(&session), &what);
         if let Some(name) = session.peer_name() {
             match (was_open, end) {
                 (true, Some(end)) => self.say(&format!("connection with {name} ended: {end}.")),

@@ -17,6 +17,7 @@ pub(super) async fn fail(s: &mut Session, x: &mut Exchange, fault: Fault) {
     let verdict = fault.verdict();
     (x.record.cause, x.record.phase) = (verdict.cause, verdict.phase);
     finish::blame(s, x, verdict.blame);
+    finish::trace_fault(s, x, fault);
     x.server = take_server(x);
     finish::drop_server(x);
     if fault == Fault::StaleConnection {

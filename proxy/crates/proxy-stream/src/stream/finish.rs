@@ -10,6 +10,7 @@ use crate::backend::{Attached, Idle};
 use crate::log;
 use crate::session::{LastServer, Session};
 use crate::term::{Blame, Fault};
+use crate::traces::{self, Level, Parties, h1, stream};
 
 /// What becomes of the client's connection.
 pub(super) fn after(s: &Session, x: &Exchange, fault: Option<Fault>) -> After {
@@ -134,10 +135,43 @@ pub(super) fn blame(s: &Session, x: &Exchange, blame: Blame) {
     }
 }
 
+fn trace_end(s: &Session, x: &Exchange) {
+    let parties = || Parties::client(s, Some(x));
+    if !s.client.framed
+        && s.front.frontend.mode == proxy_types::Mode::Http
+        && traces::H1.wants(h1::STREAM_END)
+    {
+        let event = (h1::STREAM_END, Level::State);
+        traces::tell(&traces::H1, event, &parties(), "H1 stream terminated");
+    }
+    if traces::STREAM.wants(stream::END) {
+        let event = (stream::END, Level::State);
+        traces::tell_with(&traces::STREAM, event, &parties(), "stream terminated", &|t| {
+            let state = [x.record.cause, x.record.phase];
+            t.text.push_str(&format!(" state={}", state.escape_ascii()));
+            if let Some(status) = x.record.status {
+                t.text.push_str(&format!(" status={status}"));
+            }
+        });
+    }
+}
+
+/// Tells that a stream met a fault.
+pub(super) fn trace_fault(s: &Session, x: &Exchange, fault: Fault) {
+    if traces::STREAM.wants(stream::ERR) {
+        let event = (stream::ERR, Level::Error);
+        let parties = Parties::client(s, Some(x));
+        traces::tell_with(&traces::STREAM, event, &parties, "stream failed", &|t| {
+            t.text.push_str(&format!(": {fault:?}"));
+        });
+    }
+}
+
 /// Adds up what the stream did and hands its record to the log.
 pub(super) fn finish(s: &mut Session, x: &mut Exchange) {
     drop_server(x);
     super::trace::end(s, x);
+    trace_end(s, x);
     let tick = s.thread.tick();
     let now = s.thread.now(tick);
     let record = &mut x.record;

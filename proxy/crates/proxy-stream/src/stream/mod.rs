@@ -321,7 +321,7 @@ async fn process(s: &mut Session, x: &mut Exchange) -> Result<(), Fault> {
             Err(fault) => Err(fault),
         };
         match carried {
-            Err(Fault::StaleConnection) if transfer::may_repeat(x) => transfer::rewind(x),
+            Err(Fault::StaleConnection) if transfer::may_repeat(x) => transfer::rewind(s, x),
             Err(fault) if retry::wants(x, fault) => retry::again(s, x),
             outcome => break outcome?,
         }

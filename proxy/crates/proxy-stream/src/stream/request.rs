@@ -20,6 +20,7 @@ use crate::mux::h1::Wire;
 use crate::service::{Service, ServiceRequest};
 use crate::session::Session;
 use crate::term::Fault;
+use crate::traces::{self, Level, Parties, h1, stream};
 
 /// Where a request goes.
 pub(super) enum Next {
@@ -37,6 +38,26 @@ pub(super) enum Next {
     Service(Arc<dyn Service>, Box<ServiceRequest>),
 }
 
+/// Tells that a stream began.
+pub(super) fn trace_begin(s: &Session, x: &Exchange) {
+    if traces::STREAM.wants(stream::NEW) {
+        let event = (stream::NEW, Level::State);
+        traces::tell(&traces::STREAM, event, &Parties::client(s, Some(x)), "new stream");
+    }
+}
+
+/// Tells which backend a stream goes to.
+pub(super) fn trace_backend(s: &Session, x: &Exchange) {
+    if traces::STREAM.wants(stream::BACKEND) {
+        let event = (stream::BACKEND, Level::User);
+        let parties = Parties::client(s, Some(x));
+        traces::tell_with(&traces::STREAM, event, &parties, "backend chosen", &|t| {
+            let name = x.record.backend.as_ref().map(|back| back.backend.name.clone());
+            t.text.push_str(&format!(" {}", name.as_deref().unwrap_or("-")));
+        });
+    }
+}
+
 /// Everything before a server is chosen.
 pub(super) async fn begin(s: &mut Session, x: &mut Exchange) -> Result<Next, Fault> {
     let tick = s.thread.tick();
@@ -47,6 +68,7 @@ pub(super) async fn begin(s: &mut Session, x: &mut Exchange) -> Result<Next, Fau
     log::step(s, x, Origin::TxnAccept);
     s.front.frontend.count_request(now, s.client.framed);
     s.thread.begin_stream(s.key, x.number);
+    trace_begin(s, x);
     s.facts.tracked.count(id::HTTP_REQ_CNT, id::HTTP_REQ_RATE, 1, now);
     s.thread.env.registry().process.counters.local().req_tot.inc();
     x.client_closes = !persists(s, x);
@@ -102,6 +124,7 @@ pub(super) async fn begin(s: &mut Session, x: &mut Exchange) -> Result<Next, Fau
     x.record.backend = Some(back.clone());
     trace::attach(s, x, &back.tracers, &back.backend.name);
     s.thread.note(s.key, |row| row.backend = Some(back.backend.id));
+    trace_backend(s, x);
     if x.flow.has_body && back.backend.options.http_buffer_request {
         Box::pin(buffer::wait(s, x)).await?;
     }
@@ -433,6 +456,11 @@ pub(super) fn send_head(s: &mut Session, x: &mut Exchange) -> Result<(), Fault> 
     let request = &x.request;
     if !conn.framed {
         x.to_server.queue(|out| write_request(request, out));
+        if traces::H1.wants(h1::TX_HEADERS) {
+            let (event, about) = ((h1::TX_HEADERS, Level::User), traces::request(request));
+            let parties = Parties::server(s, x);
+            traces::tell_with(&traces::H1, event, &parties, "sent H1 request", &about);
+        }
         return Ok(());
     }
     let tunnel = request.method() == Method::Connect || request.flags().upgrade;

@@ -19,6 +19,7 @@ use crate::log;
 use crate::mux::h1::Wire;
 use crate::session::Session;
 use crate::term::Fault;
+use crate::traces::{self, Level, Parties, h1};
 
 /// What a response head is.
 pub(super) enum Kind {
@@ -173,6 +174,11 @@ pub(super) fn send_head(s: &mut Session, x: &mut Exchange) -> Result<(), Fault> 
     let response = &x.response;
     if !s.client.framed {
         x.to_client.queue(|out| write_response(response, out));
+        if traces::H1.wants(h1::TX_HEADERS) {
+            let (event, about) = ((h1::TX_HEADERS, Level::User), traces::response(response));
+            let parties = Parties::client(s, Some(x));
+            traces::tell_with(&traces::H1, event, &parties, "sent H1 response", &about);
+        }
         return Ok(());
     }
     let end = x.to_client.ends_with_head() && !x.tunnel;

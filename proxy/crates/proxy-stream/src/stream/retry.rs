@@ -56,7 +56,7 @@ pub(super) fn again(s: &mut Session, x: &mut Exchange) {
     x.record.server_status = None;
     x.record.response_done = None;
     x.record.response_in = 0;
-    transfer::rewind(x);
+    transfer::rewind(s, x);
     x.flow.fresh_only = true;
     if let (Some(back), Some(server)) = (x.backend.clone(), x.record.server.clone()) {
         if !x.persist.force && backend::redispatches(x, &back.backend) {

@@ -107,10 +107,10 @@ fn server(table: &Table, key: &Key, back: &Back, now: proxy_state::Now) -> Optio
 /// What identifies a server in a table.
 fn key_of(server: &Server, by: ServerKey) -> Arc<str> {
     match by {
-        ServerKey::Name => server.name.clone(),
+        ServerKey::Name => server.name.shared(),
         ServerKey::Addr => match server.addr().inet() {
             Some(addr) => addr.to_string().into(),
-            None => server.name.clone(),
+            None => server.name.shared(),
         },
     }
 }

@@ -33,6 +33,7 @@ pub(crate) async fn run(s: &mut Session, x: &mut Exchange) -> Outcome {
             let verdict = fault.verdict();
             (x.record.cause, x.record.phase) = (verdict.cause, verdict.phase);
             finish::blame(s, x, verdict.blame);
+            finish::trace_fault(s, x, fault);
         }
     }
     // What came, but did not get as far as the tunnel.
@@ -47,6 +48,7 @@ pub(crate) async fn run(s: &mut Session, x: &mut Exchange) -> Outcome {
 async fn process(s: &mut Session, x: &mut Exchange) -> Result<Outcome, Fault> {
     x.number = s.thread.next_stream();
     s.thread.begin_stream(s.key, x.number);
+    request::trace_begin(s, x);
     // No field fills the slots of a connection without messages: rules do.
     x.captured.request.borrow_mut().resize(s.front.request_captures.len(), None);
     rules::unique_id(s, x);
@@ -72,6 +74,7 @@ async fn process(s: &mut Session, x: &mut Exchange) -> Result<Outcome, Fault> {
     x.record.backend = Some(back.clone());
     trace::attach(s, x, &back.tracers, &back.backend.name);
     s.thread.note(s.key, |row| row.backend = Some(back.backend.id));
+    request::trace_backend(s, x);
     if !inspect(s, x, Some(&back), &back.tcp_content, back.inspect_delay).await? {
         return Ok(Outcome::Done);
     }

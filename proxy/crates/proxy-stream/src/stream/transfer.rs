@@ -14,6 +14,7 @@ use crate::io::{Conn, Used};
 use crate::mux::h1::{Pump, PumpFault, Wire};
 use crate::session::Session;
 use crate::term::Fault;
+use crate::traces::{self, Level, Parties, h1, stream};
 
 /// Bytes of further requests taken in while a response is awaited.
 const PIPELINE: usize = 16 * 1024;
@@ -84,8 +85,12 @@ pub(super) fn may_repeat(x: &Exchange) -> bool {
 }
 
 /// Puts everything back to before the request was sent.
-pub(super) fn rewind(x: &mut Exchange) {
+pub(super) fn rewind(s: &Session, x: &mut Exchange) {
     x.record.retries += 1;
+    if traces::STREAM.wants(stream::RETRY) {
+        let event = (stream::RETRY, Level::User);
+        traces::tell(&traces::STREAM, event, &Parties::server(s, x), "request sent once more");
+    }
     if let (Some(back), Some(server)) = (&x.backend, &x.record.server) {
         back.backend.counters.local().retries.inc();
         server.counters.local().retries.inc();
@@ -103,6 +108,53 @@ fn poll(
 ) -> Poll<Result<(), Fault>> {
     x.to_server.begin_poll();
     x.to_client.begin_poll();
+    if traces::H1.wants(h1::RX_BODY | h1::TX_BODY) {
+        return poll_traced(s, x, server, cx);
+    }
+    poll_both(s, x, server, cx)
+}
+
+/// [`poll_both`], and tells how much moved on connections of HTTP/1.
+#[cold]
+fn poll_traced(
+    s: &mut Session,
+    x: &mut Exchange,
+    server: &mut Conn,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), Fault>> {
+    let counts = |x: &Exchange| {
+        let (up, down) = (&x.to_server, &x.to_client);
+        [up.received, up.forwarded, down.received, down.forwarded]
+    };
+    let before = counts(x);
+    let outcome = poll_both(s, x, server, cx);
+    let after = counts(x);
+    let (client, server) = (!s.client.framed, !server.framed);
+    let rows = [
+        (client, h1::RX_BODY, "rcvd H1 request body", false),
+        (server, h1::TX_BODY, "sent H1 request body", true),
+        (server, h1::RX_BODY, "rcvd H1 response body", true),
+        (client, h1::TX_BODY, "sent H1 response body", false),
+    ];
+    for (n, (is_h1, event, what, of_server)) in rows.into_iter().enumerate() {
+        let moved = after[n] - before[n];
+        if !is_h1 || moved == 0 || !traces::H1.wants(event) {
+            continue;
+        }
+        let parties = if of_server { Parties::server(s, x) } else { Parties::client(s, Some(x)) };
+        traces::tell_with(&traces::H1, (event, Level::Data), &parties, what, &|t| {
+            t.text.push_str(&format!(" {moved} bytes"));
+        });
+    }
+    outcome
+}
+
+fn poll_both(
+    s: &mut Session,
+    x: &mut Exchange,
+    server: &mut Conn,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), Fault>> {
     if x.flow.request_done {
         watch_client(s, x, server, cx)?;
     } else {
@@ -305,6 +357,13 @@ fn take_head(
             Ok(Progress::Incomplete) => return Used { consumed: at, value: Ok(()) },
             Err(error) => {
                 crate::invalid::response(s, x, &data[at..], &error);
+                if traces::H1.wants(h1::STREAM_ERR) {
+                    let parties = Parties::server(s, x);
+                    let event = (h1::STREAM_ERR, Level::Error);
+                    traces::tell_with(&traces::H1, event, &parties, "bad H1 response", &|t| {
+                        t.text.push_str(&format!(" {error}"));
+                    });
+                }
                 return Used { consumed: at, value: Err(Fault::BadResponse) };
             }
             Ok(Progress::Complete { consumed }) => {
@@ -313,6 +372,12 @@ fn take_head(
                 }
                 at += consumed;
                 x.record.response_in += consumed as u64;
+                if traces::H1.wants(h1::RX_HEADERS) {
+                    let (event, about) =
+                        ((h1::RX_HEADERS, Level::User), traces::response(&x.response));
+                    let parties = Parties::server(s, x);
+                    traces::tell_with(&traces::H1, event, &parties, "rcvd H1 response", &about);
+                }
             }
         }
         match response::received(s, x, Wire::Http11) {

@@ -14,6 +14,7 @@ use crate::io::Conn;
 use crate::log;
 use crate::session::Session;
 use crate::stream::Expected;
+use crate::traces::{self, Level, Parties, ssl};
 
 /// What stands before the sessions of a listener.
 #[derive(Debug, Default)]
@@ -160,6 +161,10 @@ fn receive(client: &mut Conn, cx: &mut Context<'_>) -> Poll<std::io::Result<()>>
 
 async fn tls(s: &mut Session, listener: &Listener, capture: bool) -> Result<(), u8> {
     let Some((socket, received)) = s.client.take_socket() else { return Err(error::SSL_ABORT) };
+    if traces::SSL.wants(ssl::NEW) {
+        let event = (ssl::NEW, Level::State);
+        traces::tell(&traces::SSL, event, &Parties::client(s, None), "new TLS handshake");
+    }
     let timer = &s.client_timer;
     let (outcome, mut facts) =
         accept(socket, &received, listener, capture, |cx| timer.poll_expired(cx)).await;
@@ -168,6 +173,13 @@ async fn tls(s: &mut Session, listener: &Listener, capture: bool) -> Result<(), 
             s.client = Conn::new(Box::new(stream));
             let now = s.thread.now(s.thread.tick());
             s.thread.env.registry().process.begin_tls(now, facts.resumed);
+            if traces::SSL.wants(ssl::HANDSHAKE) {
+                let event = (ssl::HANDSHAKE, Level::User);
+                let parties = Parties::client(s, None);
+                traces::tell_with(&traces::SSL, event, &parties, "TLS handshake done", &|t| {
+                    traces::agreed(&facts, t);
+                });
+            }
             Ok(())
         }
         Err(failure) => {
@@ -176,6 +188,13 @@ async fn tls(s: &mut Session, listener: &Listener, capture: bool) -> Result<(), 
             failure.note(&mut facts);
             // The handshake may be complete and its last message not be sent: nothing was counted.
             facts.established = false;
+            if traces::SSL.wants(ssl::ERR) {
+                let event = (ssl::ERR, Level::Error);
+                let parties = Parties::client(s, None);
+                traces::tell_with(&traces::SSL, event, &parties, "TLS handshake failed", &|t| {
+                    t.text.push_str(&format!(": {failure}"));
+                });
+            }
             Err(code)
         }
     };

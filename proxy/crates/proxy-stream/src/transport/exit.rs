@@ -22,6 +22,7 @@ use super::proxy_protocol::{self, Content, Ssl};
 use super::socks4;
 use super::tls_stream::{Ahead, TlsStream};
 use crate::io::Io;
+use crate::traces::{self, Level, Subject, Telling, ssl};
 
 /// How connections to a server begin.
 #[derive(Default)]
@@ -149,6 +150,8 @@ impl Opening {
         match self.tls {
             None => Ok(Opened::plain(socket)),
             Some((config, name)) => {
+                let to = server;
+                trace(ssl::NEW, Level::State, "new TLS handshake with", to, &|_| {});
                 let (outcome, mut tls) =
                     connect(socket, config, name.as_deref(), server, timer, self.early).await;
                 tls.sni = name;
@@ -156,6 +159,18 @@ impl Opening {
                 if let Err(error) = &outcome {
                     error.note(&mut tls);
                     facts.error = error.code(&tls);
+                }
+                match &outcome {
+                    Ok(_) => {
+                        trace(ssl::HANDSHAKE, Level::User, "TLS handshake done with", to, &|t| {
+                            traces::agreed(&tls, t);
+                        })
+                    }
+                    Err(error) => {
+                        trace(ssl::ERR, Level::Error, "TLS handshake failed with", to, &|t| {
+                            t.text.push_str(&format!(": {error}"));
+                        })
+                    }
                 }
                 facts.tls = Some(Arc::new(tls));
                 let facts = Some(Arc::new(facts));
@@ -165,6 +180,28 @@ impl Opening {
                 }
             }
         }
+    }
+}
+
+/// Tells of the handshake with a server.
+fn trace(
+    event: u64,
+    level: Level,
+    what: &str,
+    server: Option<SocketAddr>,
+    about: &dyn Fn(&mut Telling),
+) {
+    if traces::SSL.wants(event) {
+        traces::SSL.tell(event, level, &Subject::default(), &|t| {
+            t.text.push_str(what);
+            match server {
+                Some(server) => t.text.push_str(&format!(" {server}")),
+                None => t.text.push_str(" a unix socket"),
+            }
+            if t.has_subject() {
+                about(t);
+            }
+        });
     }
 }
 

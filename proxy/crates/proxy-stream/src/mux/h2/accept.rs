@@ -16,6 +16,7 @@ use crate::env::Glitches;
 use crate::io::Conn;
 use crate::log;
 use crate::session::Session;
+use crate::traces::{Level, h2};
 
 /// Serves the connection of `session` to its end.
 pub(crate) async fn serve(session: &mut Session) {
@@ -23,16 +24,19 @@ pub(crate) async fn serve(session: &mut Session) {
     let client = std::mem::replace(&mut session.client, Conn::gone());
     let tls = client.io.is_tls();
     let env = session.thread.env.clone();
-    let link = Rc::new(RefCell::new(Link::new(End::Server, &env.h2)));
-    let facts = link.borrow().facts.clone();
+    // What was counted of the connection so far goes on being counted.
+    let facts = session.facts.link.clone();
+    let seen = facts.glitches.get();
+    let link = Link::new(End::Server, &env.h2, facts.clone());
+    link.trace(h2::CONN_NEW, Level::User, 0, "new HTTP/2 connection");
+    let link = Rc::new(RefCell::new(link));
     facts.limit.set(if env.h2.front.streams == 0 { u32::MAX } else { env.h2.front.streams });
-    session.facts.link = facts;
     let max = (env.limits.max_head, env.limits.max_headers);
     let ping = session.facts.listener.idle_ping;
     let driver = Driver::new(client, link.clone(), &env.h2, max, ping);
     session.client_timer.arm(session.front.frontend.timeouts.http_request());
     session.idle = true;
-    let mut server = Server { driver, total: 0, seen: 0 };
+    let mut server = Server { driver, total: 0, seen };
     loop {
         let next = poll_fn(|cx| server.poll(session, cx)).await;
         let Some(incoming) = next else { break };
@@ -45,6 +49,7 @@ pub(crate) async fn serve(session: &mut Session) {
     }
     // Whatever is left learns of the end.
     link.borrow_mut().close();
+    link.borrow().trace(h2::CONN_END, Level::User, 0, "HTTP/2 connection terminated");
 }
 
 /// What serving a connection keeps.

@@ -16,6 +16,7 @@ use super::link::{End, Link, Shared};
 use super::stream::H2Stream;
 use crate::env::Glitches;
 use crate::io::Conn;
+use crate::traces::{Level, h2};
 
 /// A connection that requests share.
 pub(crate) struct Dialed {
@@ -34,8 +35,10 @@ pub(crate) fn dial(
     idle_ping: Option<Duration>,
 ) -> Dialed {
     let tls = conn.io.is_tls();
-    let link = Rc::new(RefCell::new(Link::new(End::Client, settings)));
-    link.borrow_mut().openers = 1;
+    let mut link = Link::new(End::Client, settings, Rc::default());
+    link.openers = 1;
+    link.trace(h2::CONN_NEW, Level::User, 0, "new HTTP/2 connection");
+    let link = Rc::new(RefCell::new(link));
     let mut driver = Driver::new(conn, link.clone(), settings, max, idle_ping);
     let glitches = Glitches { threshold: settings.back.glitches };
     tokio::task::spawn_local(async move {
@@ -59,6 +62,7 @@ pub(crate) fn dial(
             driver.poll(cx)
         })
         .await;
+        driver.link.borrow().trace(h2::CONN_END, Level::User, 0, "HTTP/2 connection terminated");
         if let Ended::Failed(code) = ended {
             tracing::debug!(%code, "HTTP/2 connection to a server ended");
         }

@@ -15,8 +15,9 @@ use proxy_rules::sample::context::LinkFacts;
 use rustc_hash::FxHashMap;
 use slab::Slab;
 
-use super::Settings;
+use super::{Settings, frames};
 use crate::scratch;
+use crate::traces::{self, Level, Subject, Telling, h2};
 
 /// Bytes that may wait for the peer before streams, and the reading side, wait as well.
 pub(super) const BACKLOG: usize = 64 * 1024;
@@ -196,7 +197,7 @@ impl Default for PeerSettings {
 pub(super) type Shared = Rc<RefCell<Link>>;
 
 impl Link {
-    pub(super) fn new(end: End, settings: &Settings) -> Self {
+    pub(super) fn new(end: End, settings: &Settings, facts: Rc<LinkFacts>) -> Self {
         let side = if end == End::Server { &settings.front } else { &settings.back };
         Self {
             end,
@@ -218,7 +219,7 @@ impl Link {
             peer: PeerSettings::default(),
             leaving: Leaving::No,
             goaway: None,
-            facts: Rc::default(),
+            facts,
             failed: None,
             closed: false,
             openers: 0,
@@ -226,6 +227,54 @@ impl Link {
             drop_table: false,
             driver: None,
         }
+    }
+
+    /// Tells of the connection, or of a stream of it.
+    pub(super) fn trace(&self, events: u64, level: Level, stream: u32, what: &str) {
+        if traces::H2.wants(events) {
+            self.tell(events, level, stream, &|t| t.text.push_str(what));
+        }
+    }
+
+    #[cold]
+    fn tell(&self, events: u64, level: Level, stream: u32, text: &dyn Fn(&mut Telling)) {
+        let number = Rc::as_ptr(&self.facts).addr() as u64;
+        let session = if self.end == End::Server { number } else { 0 };
+        let own = if stream == 0 { 0 } else { number ^ u64::from(stream) << 48 };
+        let subject = Subject { connection: number, session, own, ..Subject::default() };
+        traces::H2.tell(events, level, &subject, &|t| {
+            text(t);
+            if t.has_parties() {
+                let side = if self.end == End::Server { 'F' } else { 'B' };
+                let streams = self.streams.len();
+                t.text.push_str(&format!(" : h2c={number:#x}({side}) id={stream} nbst={streams}"));
+            }
+        });
+    }
+
+    /// Tells of a frame that was received or queued.
+    pub(super) fn trace_frame(&self, way: &str, head: &FrameHead) {
+        let row = frames::ROWS.get(usize::from(head.kind));
+        let sent = way == frames::SENT;
+        let (events, name) = match row {
+            Some(row) if sent => (h2::TX_FRAME | row.sent, row.name),
+            Some(row) => (h2::RX_FRAME | row.received, row.name),
+            None if sent => (h2::TX_FRAME, "unknown"),
+            None => (h2::RX_FRAME, "unknown"),
+        };
+        if !traces::H2.wants(events) {
+            return;
+        }
+        let level = if head.kind == kind::DATA { Level::Data } else { Level::Proto };
+        self.tell(events, level, head.stream, &|t| {
+            t.text.push_str(&format!("{way} H2 {name} frame"));
+            if t.has_subject() {
+                t.text.push_str(&format!(" of stream {}", head.stream));
+            }
+            if t.has_details() {
+                t.text.push_str(&format!(" len={} flags={:#04x}", head.len, head.flags));
+            }
+        });
     }
 
     /// Counts an anomaly of the peer.
@@ -296,6 +345,10 @@ impl Link {
     /// Queues a frame.
     pub(super) fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
         frame::write(self.room(), kind, flags, stream, payload);
+        if traces::H2.wants(u64::MAX) {
+            let head = FrameHead { len: payload.len(), kind, flags, stream };
+            self.trace_frame(frames::SENT, &head);
+        }
         self.wake();
     }
 
@@ -332,6 +385,7 @@ impl Link {
     /// The connection cannot go on.
     pub(super) fn fail(&mut self, code: Code) {
         if self.failed.is_none() {
+            self.trace(h2::CONN_ERR, Level::Error, 0, &format!("HTTP/2 connection fails: {code}"));
             self.failed = Some(code);
             self.go_away(self.last_id, code);
         }
@@ -411,6 +465,7 @@ impl Link {
             self.ids.insert(id, slot);
         }
         self.facts.streams.set(self.streams.len() as u32);
+        self.trace(h2::STREAM_NEW, Level::State, id, "new H2 stream");
         slot
     }
 
@@ -547,6 +602,10 @@ impl Link {
             let last = after.is_empty();
             let flags = if end && last { flag::END_STREAM } else { 0 };
             frame::write(self.room(), kind::DATA, flags, id, part);
+            if traces::H2.wants(u64::MAX) {
+                let head = FrameHead { len: part.len(), kind: kind::DATA, flags, stream: id };
+                self.trace_frame(frames::SENT, &head);
+            }
             rest = after;
             if last {
                 break;
@@ -600,6 +659,11 @@ impl Link {
                 let last = if at + 1 == count { flag::END_HEADERS } else { 0 };
                 frame::write(out, kind, first | last, id, part);
             }
+        }
+        if traces::H2.wants(u64::MAX) {
+            let flags = end_stream | flag::END_HEADERS;
+            let head = FrameHead { len, kind: kind::HEADERS, flags, stream: id };
+            self.trace_frame(frames::SENT, &head);
         }
         self.wake();
         if end {
@@ -672,6 +736,7 @@ impl Link {
         }
         let mut stream = self.streams.remove(slot);
         self.facts.streams.set(self.streams.len() as u32);
+        self.trace(h2::STREAM_END, Level::State, stream.id, "H2 stream terminated");
         let waiting = stream.waiting();
         scratch::give(&mut stream.inbox);
         self.claim(None, waiting);

@@ -4,6 +4,7 @@
 mod accept;
 mod dial;
 mod driver;
+mod frames;
 mod head;
 mod link;
 mod receive;

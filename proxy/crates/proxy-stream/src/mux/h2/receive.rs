@@ -6,7 +6,9 @@ use proxy_http::h2::frame::{
 use proxy_http::h2::hpack::Bounds;
 use proxy_http::h2::{Fields, take_trailers};
 
+use super::frames;
 use super::link::{End, Head, Incoming, LEAVE, Leaving, Link};
+use crate::traces;
 
 /// CONTINUATION frames of one section.
 const CONTINUATIONS: u32 = 64;
@@ -64,6 +66,9 @@ impl Receiver {
             return Err(Code::FRAME_SIZE_ERROR);
         }
         let Some(payload) = bytes.get(frame::HEAD..frame::HEAD + head.len) else { return Ok(0) };
+        if traces::H2.wants(u64::MAX) {
+            link.trace_frame(frames::RECEIVED, &head);
+        }
         if !std::mem::replace(&mut self.settled, true)
             && (head.kind != kind::SETTINGS || head.has(flag::ACK))
         {
@@ -460,6 +465,8 @@ fn window_update(link: &mut Link, head: &FrameHead, payload: &[u8]) -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    use std::rc::Rc;
+
     use proxy_http::h2::hpack::{write_field, write_request_line, write_status};
 
     use super::super::Settings;
@@ -476,7 +483,7 @@ mod tests {
 
     /// Feeds frames to an end; how it failed, and the frames that it queued as `kind:flags:stream:first number`.
     fn feed(end: End, frames: &[(u8, u8, u32, &[u8])]) -> (Link, Result<(), Code>, String) {
-        let mut link = Link::new(end, &Settings::default());
+        let mut link = Link::new(end, &Settings::default(), Rc::default());
         let mut receiver = Receiver::new(PAYLOAD, BOUNDS, 2);
         if end == End::Client {
             let slot = link.insert(0);
