@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use tests::certificates::Authority;
-use tests::client::{Client, get};
+use tests::client::{Client, get, raw};
 use tests::net::loopback;
 use tests::peer::HttpServer;
 use tests::peer::http::filler;
@@ -157,4 +157,81 @@ listen web
         assert!(bytes > 1_000_000, "{service} {column}: {bytes}");
     }
     Ok(())
+}
+
+/// What `h1_*`, `h2_*` and `ssl_*` count; what HTTP/1 counts the same against HAProxy.
+#[test]
+fn modules_count_connections_streams_and_handshakes() -> Result<()> {
+    let server = HttpServer::start("s1")?;
+    let (web, far) = (loopback()?, loopback()?);
+    let authority = Authority::new()?;
+    let pem = authority.issue("far.pem", "far.test", 30)?;
+    let config = format!(
+        "
+{DEFAULTS}
+listen web
+    bind {web}
+    http-reuse always
+    server far {far} ssl verify none alpn h2
+listen far
+    bind {far} ssl crt {pem} alpn h2
+    http-reuse always
+    server s1 {}
+",
+        server.address()
+    );
+    let sluice = Sluice::config(config).start()?;
+    let stats = sluice.stats();
+    let mut client = Client::connect(web)?;
+    for _ in 0..3 {
+        assert_eq!(client.get("/bytes/1000")?.status, 200);
+    }
+    // To the same host: it is the name that TLS to the server is for.
+    client.send("POST /echo HTTP/1.1\r\nhost: sluice.test\r\ncontent-length: 5\r\n\r\nhello")?;
+    assert_eq!(client.response()?.status, 200);
+    let count = |proxy: &str, service: &str, column: &str| {
+        stats.count(proxy, service, column).map_err(|error| error.context(column.to_owned()))
+    };
+    eventually("the end of the last request", PATIENCE, || {
+        count("web", "FRONTEND", "h1_open_streams").is_ok_and(|open| open == 0)
+    })?;
+    let rows = [
+        ("web", "FRONTEND", "h1_total_connections", 1),
+        ("web", "FRONTEND", "h1_open_connections", 1),
+        ("web", "FRONTEND", "h1_total_streams", 4),
+        ("web", "BACKEND", "h2_total_connections", 1),
+        ("web", "BACKEND", "h2_open_connections", 1),
+        ("web", "BACKEND", "h2_backend_total_streams", 4),
+        ("web", "BACKEND", "h2_backend_open_streams", 0),
+        ("web", "BACKEND", "h2_headers_rcvd", 4),
+        ("web", "BACKEND", "ssl_sess", 1),
+        ("web", "far", "ssl_sess", 1),
+        ("web", "FRONTEND", "ssl_sess", 0),
+        ("far", "FRONTEND", "ssl_sess", 1),
+        ("far", "FRONTEND", "ssl_failed_handshake", 0),
+        ("far", "FRONTEND", "h2_total_connections", 1),
+        ("far", "FRONTEND", "h2_headers_rcvd", 4),
+        ("far", "FRONTEND", "h2_data_rcvd", 1),
+        ("far", "FRONTEND", "h1_total_connections", 0),
+        ("far", "BACKEND", "h1_total_connections", 1),
+        ("far", "BACKEND", "h1_total_streams", 4),
+        ("far", "BACKEND", "h1_open_streams", 0),
+        ("far", "BACKEND", "h1_open_connections", 1),
+    ];
+    for (proxy, service, column, expected) in rows {
+        assert_eq!(count(proxy, service, column)?, expected, "{proxy} {service} {column}");
+    }
+    for (proxy, service) in [("web", "FRONTEND"), ("far", "BACKEND")] {
+        assert!(count(proxy, service, "h1_bytes_in")? > 100);
+        assert!(count(proxy, service, "h1_bytes_out")? > 100);
+    }
+    assert!(count("far", "FRONTEND", "h2_settings_rcvd")? >= 1);
+    raw(far, "this is no TLS\r\n\r\n")?;
+    eventually("the failed handshake", PATIENCE, || {
+        count("far", "FRONTEND", "ssl_failed_handshake").is_ok_and(|failed| failed == 1)
+    })?;
+    drop(client);
+    eventually("the end of the client's connection", PATIENCE, || {
+        count("web", "FRONTEND", "h1_open_connections").is_ok_and(|open| open == 0)
+    })
 }

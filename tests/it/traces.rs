@@ -76,6 +76,12 @@ fn commands_start_lock_and_stop() -> Result<()> {
     let text = told(stats, "/second")?;
     assert!(!text.contains("/before"), "{text}");
     assert!(text.contains("rcvd H1 request GET /first"), "{text}");
+    // Several lines of one turn, into a ring that is always there.
+    stats.quiet("trace stream sink buf0 level developer verbosity complete start now")?;
+    get(address, "/turn")?;
+    eventually("the end of the stream", PATIENCE, || {
+        stats.command("show events buf0").is_ok_and(|text| text.contains("stream terminated"))
+    })?;
     assert_eq!(stats.command("trace 0")?, "All traces now stopped");
     let show = stats.command("show trace session")?;
     assert!(show.contains("  - sink: kept [0 dropped]\n"), "{show}");

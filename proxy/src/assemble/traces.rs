@@ -14,13 +14,13 @@ use crate::args::Args;
 /// Descriptors that traces may go to.
 const DESCRIPTORS: [(&str, &str, i32); 2] =
     [("stdout", "standard output (fd#1)", 1), ("stderr", "standard error (fd#2)", 2)];
-/// Bytes of a line on a descriptor at most.
+/// Bytes of a line at most.
 const MOST: usize = 8192;
 
 /// The descriptors and the rings.
 pub(super) fn sinks(config: &Config, rings: &Rings, diagnostics: &mut Diagnostics) -> Sinks {
     let mut sinks = Sinks::new();
-    let mut add = |name: &str, description: &str, destination, format, most, ring| {
+    let mut add = |name: &str, description: &str, destination, format, most: usize, ring| {
         let spec = TargetSpec {
             destination,
             format,
@@ -28,7 +28,7 @@ pub(super) fn sinks(config: &Config, rings: &Rings, diagnostics: &mut Diagnostic
             facility: 0,
             level: 7,
             min_level: 0,
-            max_len: most,
+            max_len: most.min(MOST),
             sample: None,
             tag: DEFAULT_TAG.to_owned(),
             hostname: Some("localhost".to_owned()),

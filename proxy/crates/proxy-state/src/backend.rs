@@ -1,7 +1,9 @@
 //! The server side of a proxy.
 
 use crate::cookie::{self, CookieSpec};
-use crate::counters::{BackendCounters, Counted, ExternalCounters, Gauge, Rate, Times};
+use crate::counters::{
+    BackendCounters, Counted, ExternalCounters, Gauge, Mux, Rate, Times, TlsCounts,
+};
 use crate::lb::{Balancer, ChooseInput, Farm, LbSpec, NoServer};
 use crate::options::RetryOn;
 use crate::queue::Queue;
@@ -74,6 +76,8 @@ pub struct Backend {
     /// New sessions per second (`rate`).
     pub session_rate: Rate,
     pub counters: Counted<BackendCounters>,
+    pub mux: Mux,
+    pub tls: TlsCounts,
     pub times: Times,
     published: AtomicBool,
     /// Something in the configuration names it.
@@ -153,6 +157,8 @@ impl Backend {
                 queued: Gauge::default(),
                 session_rate: Rate::default(),
                 counters: Counted::default(),
+                mux: Mux::default(),
+                tls: TlsCounts::default(),
                 times: Times::default(),
                 published: AtomicBool::new(!spec.unpublished),
                 named: AtomicBool::new(false),

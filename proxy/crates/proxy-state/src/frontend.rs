@@ -1,6 +1,6 @@
 //! The client side of a proxy.
 
-use crate::counters::{Counted, ExternalCounters, FrontendCounters, Gauge, Rate};
+use crate::counters::{Counted, ExternalCounters, FrontendCounters, Gauge, Mux, Rate, TlsCounts};
 use crate::{Listener, ListenerSpec, Now, ProxyOptions, Timeouts};
 use proxy_types::{Mode, ProxyId};
 use std::sync::Arc;
@@ -63,6 +63,8 @@ pub struct Frontend {
     /// HTTP requests per second (`req_rate`).
     pub request_rate: Rate,
     pub counters: Counted<FrontendCounters>,
+    pub mux: Mux,
+    pub tls: TlsCounts,
     state: AtomicU8,
     maxconn: AtomicU32,
     rate_limit: AtomicU32,
@@ -88,6 +90,8 @@ impl Frontend {
             connection_rate: Rate::default(),
             request_rate: Rate::default(),
             counters: Counted::default(),
+            mux: Mux::default(),
+            tls: TlsCounts::default(),
             state: AtomicU8::new(state as u8),
             maxconn: AtomicU32::new(spec.maxconn),
             rate_limit: AtomicU32::new(spec.rate_limit_sessions),

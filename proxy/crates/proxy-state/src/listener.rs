@@ -1,7 +1,7 @@
 //! A bound address of a frontend.
 
 use crate::SockAddr;
-use crate::counters::{Counted, Gauge, ListenerCounters};
+use crate::counters::{Counted, Gauge, ListenerCounters, TlsCounts};
 use crate::options::Proto;
 use proxy_types::ListenerId;
 use std::any::Any;
@@ -47,6 +47,7 @@ pub struct Listener {
     /// Sessions that live now.
     pub sessions: Gauge,
     pub counters: Counted<ListenerCounters>,
+    pub tls: TlsCounts,
 }
 
 impl Listener {
@@ -62,6 +63,7 @@ impl Listener {
             idle_ping: spec.idle_ping,
             sessions: Gauge::default(),
             counters: Counted::default(),
+            tls: TlsCounts::default(),
         }
     }
 

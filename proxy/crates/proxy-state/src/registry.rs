@@ -330,10 +330,13 @@ impl Registry {
                 listener.sessions.clear_max();
                 if all {
                     listener.counters.clear();
+                    listener.tls.clear();
                 }
             }
             if all {
                 frontend.counters.clear();
+                frontend.mux.clear();
+                frontend.tls.clear();
             }
         }
         for backend in self.backends().iter() {
@@ -348,10 +351,13 @@ impl Registry {
                 server.times.all().iter().for_each(|average| average.clear_max());
                 if all {
                     server.counters.clear();
+                    server.tls_counts.clear();
                 }
             }
             if all {
                 backend.counters.clear();
+                backend.mux.clear();
+                backend.tls.clear();
             }
         }
     }

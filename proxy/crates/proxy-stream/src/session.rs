@@ -200,6 +200,7 @@ async fn serve_http(session: &mut Session) {
     }
     let mut counted = false;
     trace_h1(session, traces::h1::CONN_NEW, "new HTTP/1 connection");
+    session.front.frontend.mux.local().h1_conn.inc();
     loop {
         let next = session.next_request().await;
         if !std::mem::replace(&mut counted, true) && !matches!(next, Next::Http2) {
@@ -209,6 +210,7 @@ async fn serve_http(session: &mut Session) {
             Next::Request(exchange) => exchange,
             Next::Http2 => {
                 trace_h1(session, traces::h1::CONN_END, "HTTP/1 connection goes on in HTTP/2");
+                session.front.frontend.mux.local().h1_conn_end.inc();
                 session.lend_socket();
                 return Box::pin(h2::serve(session)).await;
             }
@@ -227,6 +229,7 @@ async fn serve_http(session: &mut Session) {
         }
     }
     trace_h1(session, traces::h1::CONN_END, "HTTP/1 connection terminated");
+    session.front.frontend.mux.local().h1_conn_end.inc();
 }
 
 fn trace_h1(session: &Session, event: u64, what: &str) {

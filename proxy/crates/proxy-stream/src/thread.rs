@@ -123,6 +123,7 @@ impl Thread {
                 while let Some(letter) = letters.recv().await {
                     let Some(thread) = weak.upgrade() else { return };
                     letter.obey(&mut thread.pool.borrow_mut());
+                    thread.env.mailboxes.caught_up(proxy_state::thread::current());
                 }
             });
         }

@@ -26,6 +26,7 @@ fn clear_one(call: &mut Call<'_>) -> Answer {
     server.session_rate.clear_max();
     server.times.all().iter().for_each(|average| average.clear_max());
     server.counters.clear();
+    server.tls_counts.clear();
     Ok(Reply::done())
 }
 

@@ -3,7 +3,7 @@
 //!
 //! Parameters of the query: `scope=` (`global`, `frontend`, `listener`, `backend`, `server`, `sticktable`, `*`; any
 //! number of times), `metrics=` (a list of names, those with `-` in front are left out), `no-maint`,
-//! `extra-counters` (the kernel paths, under names of Sluice's own).
+//! `extra-counters` (what modules count, and the kernel paths, these under names of Sluice's own).
 
 mod query;
 mod table;
@@ -90,6 +90,9 @@ impl Exporter {
                 }
             }
         }
+        if query.extra {
+            modules(name, &objects, text);
+        }
     }
 
     fn tables(&self, text: &mut Text<'_>) {
@@ -108,6 +111,28 @@ impl Exporter {
                 let labels = [("name", &*table.spec.name), ("type", table.spec.key.name())];
                 text.sample(&labels, table.used());
             }
+        }
+    }
+}
+
+/// The columns of modules, under their own names.
+fn modules(name: &str, objects: &[Object], text: &mut Text<'_>) {
+    for column in COLUMNS.iter().skip_while(|column| column.name != "-").skip(1) {
+        let module = column.name.split('_').next().unwrap_or_default();
+        let counter = column.tags.starts_with("MC");
+        for object in objects {
+            let value = (column.value)(object);
+            if value == Value::None {
+                continue;
+            }
+            if !text.begin_column(name, column.name, column.doc, counter) {
+                break;
+            }
+            let metric = Metric { objects: "", name: "", column: "", form: Form::Number };
+            samples(&metric, column, object, &mut |labels, value| {
+                let with: Vec<_> = labels.iter().copied().chain([("mod", module)]).collect();
+                text.sample(&with, value);
+            });
         }
     }
 }

@@ -22,22 +22,34 @@ impl<'q> Text<'q> {
 
     /// Begins a metric of HAProxy's names; `false` when it is not wanted.
     pub(super) fn begin(&mut self, object: &str, name: &str, help: &str) -> bool {
-        self.open(format!("haproxy_{object}_{name}"), help)
+        self.open(format!("haproxy_{object}_{name}"), help, false)
+    }
+
+    /// Begins a metric that has the name of its column; `false` when it is not wanted.
+    pub(super) fn begin_column(
+        &mut self,
+        object: &str,
+        name: &str,
+        help: &str,
+        counter: bool,
+    ) -> bool {
+        self.open(format!("haproxy_{object}_{name}"), help, counter)
     }
 
     /// Begins a metric of Sluice's own; `false` when it is not wanted.
     pub(super) fn begin_own(&mut self, name: &str, help: &str) -> bool {
-        self.open(format!("sluice_{name}"), help)
+        self.open(format!("sluice_{name}"), help, false)
     }
 
-    fn open(&mut self, name: String, help: &str) -> bool {
+    fn open(&mut self, name: String, help: &str, counter: bool) -> bool {
         if !self.query.wants(&name) {
             return false;
         }
         // Rows of one metric follow each other: its head is written once.
         if self.name != name {
             // Those that HAProxy calls counters.
-            let counter = name.ends_with("_total") || name.ends_with("_failed_resolutions");
+            let counter =
+                counter || name.ends_with("_total") || name.ends_with("_failed_resolutions");
             let kind = if counter { "counter" } else { "gauge" };
             // Writing to a string cannot fail.
             let _ = writeln!(self.out, "# HELP {name} {help}\n# TYPE {name} {kind}");

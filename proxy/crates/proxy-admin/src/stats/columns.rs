@@ -2,7 +2,7 @@
 
 use super::{Kind, Object, Tags, Value};
 use proxy_state::SockAddr;
-use proxy_state::counters::{Average, Gauge, Rate};
+use proxy_state::counters::{Average, Counted, Gauge, MuxCounters, Rate};
 use proxy_state::frontend::FrontendState;
 use proxy_state::server::{AgentView, CheckStatus, StateView, WEIGHT_SCALE};
 use std::net::SocketAddr;
@@ -215,7 +215,38 @@ fn req_other(o: &Object) -> Value {
     }
 }
 
-/// Every static column. What follows the column `-` in HAProxy depends on its build; here nothing follows.
+/// Handshakes of TLS: done, resumed, failed.
+fn tls(o: &Object, which: usize) -> Value {
+    let counts = match &o.kind {
+        Kind::Frontend(f) => &f.tls,
+        Kind::Listener(_, l) => &l.tls,
+        Kind::Server { server, .. } => &server.tls_counts,
+        Kind::Backend(b, _) => &b.tls,
+    };
+    counts.get()[which].into()
+}
+
+/// What frontends and backends in mode http count of their protocols.
+fn mux(o: &Object, value: fn(&Counted<MuxCounters>) -> u64) -> Value {
+    match &o.kind {
+        Kind::Frontend(f) if o.is_http() => value(&f.mux).into(),
+        Kind::Backend(b, _) if o.is_http() => value(&b.mux).into(),
+        _ => Value::None,
+    }
+}
+
+/// A column of [`MuxCounters`]: one counter, or what began and did not end.
+macro_rules! mux {
+    ($name:literal, $field:ident, $doc:literal) => {
+        col($name, "MCPV", |o| mux(o, |m| m.total(|c| &c.$field)), $doc)
+    };
+    ($name:literal, $begun:ident - $ended:ident, $doc:literal) => {
+        col($name, "MGPV", |o| mux(o, |m| m.open(|c| &c.$begun, |c| &c.$ended)), $doc)
+    };
+}
+
+/// Every column. What follows the column `-` in HAProxy depends on its build: here are its modules for TLS, HTTP/2 and
+/// HTTP/1.
 pub static COLUMNS: &[Column] = &[
     col("pxname", "KNSV", pxname, "Proxy name"),
     col(
@@ -617,6 +648,36 @@ pub static COLUMNS: &[Column] = &[
         "Cache hits that sent early hints",
     ),
     col("-", "PNSV", |_| "-".into(), "End of the static columns"),
+    col("ssl_sess", "MCPV", |o| tls(o, 0), "TLS sessions established"),
+    col("ssl_reused_sess", "MCPV", |o| tls(o, 1), "TLS sessions resumed"),
+    col("ssl_failed_handshake", "MCPV", |o| tls(o, 2), "TLS handshakes that failed"),
+    mux!("h2_headers_rcvd", h2_headers, "HEADERS frames received"),
+    mux!("h2_data_rcvd", h2_data, "DATA frames received"),
+    mux!("h2_settings_rcvd", h2_settings, "SETTINGS frames received"),
+    mux!("h2_rst_stream_rcvd", h2_rst, "RST_STREAM frames received"),
+    mux!("h2_goaway_rcvd", h2_goaway, "GOAWAY frames received"),
+    mux!(
+        "h2_detected_conn_protocol_errors",
+        h2_conn_errors,
+        "HTTP/2 connections ended for the peer's faults"
+    ),
+    mux!(
+        "h2_detected_strm_protocol_errors",
+        h2_stream_errors,
+        "HTTP/2 streams ended for the peer's faults"
+    ),
+    mux!("h2_rst_stream_resp", h2_rst_sent, "RST_STREAM frames sent"),
+    mux!("h2_goaway_resp", h2_goaway_sent, "GOAWAY frames sent"),
+    mux!("h2_open_connections", h2_conn - h2_conn_end, "HTTP/2 connections open now"),
+    mux!("h2_backend_open_streams", h2_stream - h2_stream_end, "HTTP/2 streams open now"),
+    mux!("h2_total_connections", h2_conn, "HTTP/2 connections"),
+    mux!("h2_backend_total_streams", h2_stream, "HTTP/2 streams"),
+    mux!("h1_open_connections", h1_conn - h1_conn_end, "HTTP/1 connections open now"),
+    mux!("h1_open_streams", h1_stream - h1_stream_end, "Requests over HTTP/1 under way now"),
+    mux!("h1_total_connections", h1_conn, "HTTP/1 connections"),
+    mux!("h1_total_streams", h1_stream, "Requests over HTTP/1"),
+    mux!("h1_bytes_in", h1_in, "Bytes received over HTTP/1"),
+    mux!("h1_bytes_out", h1_out, "Bytes sent over HTTP/1"),
     col(
         "h1_spliced_bytes_in",
         "MCPV",

@@ -78,7 +78,13 @@ pub(crate) const STATS: Table<Parse> = &[&[
         page(p, args).legends = true;
         args.leave(cx)
     }),
-    inert("show-modules", On::ALL, M, Shape::Any, "modules have no counters of their own"),
+    inert(
+        "show-modules",
+        On::ALL,
+        M,
+        Shape::Any,
+        "the page has no columns of modules; 'show stat' and metrics have",
+    ),
     row("show-node", On::ALL, "[<name>]", M, "shows the name of the node", |cx, p, args| {
         let name = args.optional().map(|word| args.text(cx, word)).transpose()?;
         page(p, args).node = Some(name.map(|name| name.value));

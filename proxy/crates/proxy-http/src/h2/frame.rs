@@ -60,6 +60,19 @@ impl Code {
     pub const CANCEL: Self = Self(8);
     pub const COMPRESSION_ERROR: Self = Self(9);
     pub const ENHANCE_YOUR_CALM: Self = Self(11);
+
+    /// Whether whoever is told so broke the protocol.
+    #[must_use]
+    pub fn is_of_peer(self) -> bool {
+        [
+            Self::PROTOCOL_ERROR,
+            Self::FLOW_CONTROL_ERROR,
+            Self::STREAM_CLOSED,
+            Self::FRAME_SIZE_ERROR,
+            Self::COMPRESSION_ERROR,
+        ]
+        .contains(&self)
+    }
 }
 
 impl std::fmt::Display for Code {

@@ -6,16 +6,21 @@
 mod average;
 mod external;
 mod gauge;
+mod mux;
 mod rate;
 mod sets;
+mod tls;
 
 pub use average::{Average, Times};
 pub use external::ExternalCounters;
 pub use gauge::Gauge;
+pub use mux::{Mux, Open};
 pub use rate::Rate;
 pub use sets::{
-    BackendCounters, FrontendCounters, ListenerCounters, ProcessCounters, ServerCounters,
+    BackendCounters, FrontendCounters, ListenerCounters, MuxCounters, ProcessCounters,
+    ServerCounters,
 };
+pub use tls::TlsCounts;
 
 use crate::thread;
 use crossbeam_utils::CachePadded;
@@ -108,6 +113,13 @@ impl<T: CounterSet> Counted<T> {
     /// Value of one counter since the last [`Counted::clear`].
     pub fn total(&self, field: impl Fn(&T) -> &Counter) -> u64 {
         self.raw(&field).wrapping_sub(field(&self.base).get())
+    }
+
+    /// What has begun and not ended: one counter less another, whatever was cleared.
+    pub fn open(&self, begun: impl Fn(&T) -> &Counter, ended: impl Fn(&T) -> &Counter) -> u64 {
+        // Read in this order, and 0 at least: shards go on counting meanwhile.
+        let ended = self.raw(ended);
+        self.raw(begun).saturating_sub(ended)
     }
 
     fn raw(&self, field: impl Fn(&T) -> &Counter) -> u64 {

@@ -60,6 +60,27 @@ counters! {
 }
 
 counters! {
+    /// What a frontend or a backend counts of the protocols of its connections (columns `h1_*`, `h2_*`).
+    pub struct MuxCounters {
+        /// Connections of HTTP/1, and those of them that ended.
+        h1_conn, h1_conn_end,
+        /// Requests on them.
+        h1_stream, h1_stream_end,
+        /// Bytes received and sent on them.
+        h1_in, h1_out,
+        /// Connections of HTTP/2, and those of them that ended.
+        h2_conn, h2_conn_end,
+        h2_stream, h2_stream_end,
+        /// Frames received.
+        h2_headers, h2_data, h2_settings, h2_rst, h2_goaway,
+        /// Faults of the peer that ended connections, and streams.
+        h2_conn_errors, h2_stream_errors,
+        /// Frames sent.
+        h2_rst_sent, h2_goaway_sent,
+    }
+}
+
+counters! {
     /// Counters of a listener, shown with `option socket-stats`.
     pub struct ListenerCounters {
         /// Connections accepted.

@@ -28,7 +28,7 @@ pub use states::{Admin, OpState, Status};
 pub use transition::{Cause, Change, Transition};
 
 use crate::backend::InUse;
-use crate::counters::{Counted, ExternalCounters, Gauge, Rate, ServerCounters, Times};
+use crate::counters::{Counted, ExternalCounters, Gauge, Rate, ServerCounters, Times, TlsCounts};
 use crate::queue::Queue;
 use crate::{Backend, Now, SockAddr};
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -73,6 +73,7 @@ pub struct Server {
     /// New sessions per second (`rate`).
     pub session_rate: Rate,
     pub counters: Counted<ServerCounters>,
+    pub tls_counts: TlsCounts,
     pub times: Times,
     /// Seconds of [`Now`] of the last session plus one; 0 before the first.
     last_session: AtomicU64,
@@ -200,6 +201,7 @@ impl Server {
             idle_threads: AtomicU64::new(0),
             session_rate: Rate::default(),
             counters: Counted::default(),
+            tls_counts: TlsCounts::default(),
             times: Times::default(),
             last_session: AtomicU64::new(0),
             op: AtomicU8::new(op as u8),

@@ -16,6 +16,7 @@ use proxy_net::connect::{ConnectError, ConnectFailure, ConnectOptions, connect_w
 use proxy_net::timer;
 use proxy_rules::logformat::Origin;
 use proxy_rules::sample::connection::Connection;
+use proxy_state::counters::Open;
 use proxy_state::lb::Hashes;
 use proxy_state::options::{HttpReuse, Proto, RetryOn};
 use proxy_state::queue::{Priority, Ticket, Turn};
@@ -103,6 +104,8 @@ pub(crate) async fn attach(s: &mut Session, x: &mut Exchange) -> Result<(), Faul
                 if let Some(tls) = route.facts.as_ref().and_then(|facts| facts.tls.as_ref()) {
                     let now = s.thread.now(clock::coarse());
                     s.thread.env.registry().process.count_tls_to_server(now, tls.resumed);
+                    server.tls_counts.complete(tls.resumed);
+                    back.backend.tls.complete(tls.resumed);
                 }
                 let (conn, shared) = match speaks_h2(&server, &conn, lane) {
                     true => match Box::pin(dial(s, x, &back, &server, conn, &addr, &route)).await {
@@ -116,7 +119,11 @@ pub(crate) async fn attach(s: &mut Session, x: &mut Exchange) -> Result<(), Faul
                             return Err(fault);
                         }
                     },
-                    false => (conn, None),
+                    false => {
+                        let http = back.backend.mode == Mode::Http;
+                        route.open = http.then(|| Arc::new(Open::h1(&back.backend.mux)));
+                        (conn, None)
+                    }
                 };
                 let in_use = s.thread.pool.borrow_mut().begin_use(&server, clock::coarse());
                 let attached = Attached {
@@ -140,6 +147,10 @@ pub(crate) async fn attach(s: &mut Session, x: &mut Exchange) -> Result<(), Faul
                 let error = match failure {
                     Failure::Client(gone) => return Err(gone.while_connecting()),
                     Failure::Connect(failed) => {
+                        if failed.facts.as_ref().is_some_and(|facts| facts.tls.is_some()) {
+                            server.tls_counts.fail();
+                            back.backend.tls.fail();
+                        }
                         x.record.server_connection = failed.facts;
                         failed.error
                     }
@@ -273,7 +284,7 @@ async fn dial(
 ) -> Result<(Conn, Rc<Shared>), Fault> {
     let env = s.thread.env.clone();
     let max = (env.limits.max_head, env.limits.max_headers);
-    let dialed = h2::dial(conn, &env.h2, max, server.spec.idle_ping);
+    let dialed = h2::dial(conn, &env.h2, max, server.spec.idle_ping, &back.backend.mux);
     let mut conn = dialed.open()?;
     if x.record.request_read && x.request.flags().upgrade {
         let limit = in_force(x, back);
@@ -334,6 +345,9 @@ fn connected(s: &Session, x: &mut Exchange, attached: Attached) {
     x.record.server_connection.clone_from(&attached.route.facts);
     x.record.server_link = Some(attached.route.link.clone());
     x.server = Some(attached);
+    if let Some(mux) = stream::server_h1(x) {
+        mux.h1_stream.inc();
+    }
     if traces::STREAM.wants(stream_events::CONNECT) {
         let event = (stream_events::CONNECT, Level::User);
         let parties = Parties::server(s, x);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use proxy_net::clock::Tick;
 use proxy_rules::sample::connection::Connection;
 use proxy_rules::sample::context::LinkFacts;
+use proxy_state::counters::Open;
 use proxy_state::{Server, SockAddr};
 use rustc_hash::FxHashMap;
 
@@ -24,6 +25,8 @@ pub(crate) struct Route {
     pub(crate) link: Rc<LinkFacts>,
     /// Holds its place among the server's connections, where they are counted.
     pub(crate) place: Option<Arc<Place>>,
+    /// Counts it as open, when it speaks HTTP/1.
+    pub(crate) open: Option<Arc<Open>>,
 }
 
 /// One of the connections that a server with `strict-maxconn` may have.
@@ -327,10 +330,19 @@ impl Pool {
             shelf.bury();
         }
         let many = shelf.idle() >= shelf.need.spare() && !few;
-        if full || many || !server.is_usable() {
+        // One that was just used again is worth more than one that waits for somebody.
+        let displaces = many && idle.proven && shelf.idle() > 0;
+        if full || many && !displaces || !server.is_usable() {
             idle.conn.reset_on_close();
             shelf.tell();
             return;
+        }
+        if displaces {
+            let list =
+                if shelf.unproven.is_empty() { &mut shelf.proven } else { &mut shelf.unproven };
+            let other = list.remove(0);
+            count(server, &other, false);
+            other.conn.reset_on_close();
         }
         count(server, &idle, true);
         if idle.proven { &mut shelf.proven } else { &mut shelf.unproven }.push(idle);

@@ -4,12 +4,14 @@
 //! pool and out of its reactor, and sends socket and TLS state over. Nothing of this is on the way of a request whose
 //! thread has a connection, and nothing is locked.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use proxy_net::clock;
 use proxy_net::timer;
 use proxy_rules::sample::connection::Connection;
+use proxy_state::counters::Open;
 use proxy_state::{Server, SockAddr};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
@@ -17,8 +19,9 @@ use tokio::sync::oneshot;
 use super::reuse::{Idle, Place, Pool, Route};
 use crate::io::{Conn, Detached};
 
-/// How long an owner is waited for. One that is busy for longer costs more than a new connection.
-const PATIENCE: Duration = Duration::from_millis(20);
+/// How long an owner is waited for. One that is busy for longer costs more than a new connection, and is not asked again
+/// before it has caught up.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// What another thread is asked for.
 pub(crate) enum Want {
@@ -51,6 +54,7 @@ pub(crate) struct Moved {
     proven: bool,
     uses: u32,
     place: Option<Arc<Place>>,
+    open: Option<Arc<Open>>,
 }
 
 impl Moved {
@@ -66,14 +70,15 @@ impl Moved {
             proven,
             uses,
             place: route.place,
+            open: route.open,
         })
     }
 
     /// Makes it one of this thread; `None` when that failed.
     pub(crate) fn arrive(self) -> Option<Idle> {
-        let Self { io, addr, key, facts, proven, uses, place } = self;
+        let Self { io, addr, key, facts, proven, uses, place, open } = self;
         let conn = Conn::new(io.attach().ok()?);
-        let route = Route { key, facts, place, ..Route::default() };
+        let route = Route { key, facts, place, open, ..Route::default() };
         Some(Idle { conn, addr, route, proven, uses })
     }
 }
@@ -86,6 +91,8 @@ struct Mailbox {
     to: UnboundedSender<Letter>,
     /// Until its thread has begun.
     from: Mutex<Option<UnboundedReceiver<Letter>>>,
+    /// Its thread did not answer in time, and reads its letters still.
+    late: AtomicBool,
 }
 
 impl Mailboxes {
@@ -94,7 +101,7 @@ impl Mailboxes {
     pub fn new(threads: usize) -> Self {
         let mailbox = |_| {
             let (to, from) = unbounded_channel();
-            Mailbox { to, from: Mutex::new(Some(from)) }
+            Mailbox { to, from: Mutex::new(Some(from)), late: AtomicBool::new(false) }
         };
         Self((0..threads).map(mailbox).collect())
     }
@@ -104,8 +111,11 @@ impl Mailboxes {
         self.0.get(thread)?.from.lock().ok()?.take()
     }
 
-    fn send(&self, thread: usize, letter: Letter) -> bool {
-        self.0.get(thread).is_some_and(|mailbox| mailbox.to.send(letter).is_ok())
+    /// A thread has read a letter.
+    pub(crate) fn caught_up(&self, thread: usize) {
+        if let Some(mailbox) = self.0.get(thread) {
+            mailbox.late.store(false, Ordering::Relaxed);
+        }
     }
 
     /// Asks the threads that have idle connections to `server`, one after the other.
@@ -116,15 +126,19 @@ impl Mailboxes {
         let first = own + 1;
         for at in 0..self.0.len() {
             let thread = (first + at) % self.0.len();
-            if thread == own || threads & 1 << (thread % 64) == 0 {
+            let mailbox = &self.0[thread];
+            let late = || mailbox.late.load(Ordering::Relaxed);
+            if thread == own || threads & 1 << (thread % 64) == 0 || late() {
                 continue;
             }
             let (answer, answered) = oneshot::channel();
-            if !self.send(thread, Letter { server: server.clone(), want: want(), answer }) {
+            let letter = Letter { server: server.clone(), want: want(), answer };
+            if mailbox.to.send(letter).is_err() {
                 continue;
             }
             match timer::timeout(Some(PATIENCE), answered).await {
-                Ok(Ok(Answer::Nothing) | Err(_)) | Err(_) => {}
+                Ok(Ok(Answer::Nothing) | Err(_)) => {}
+                Err(_) => mailbox.late.store(true, Ordering::Relaxed),
                 Ok(Ok(answer)) => return Some(answer),
             }
         }

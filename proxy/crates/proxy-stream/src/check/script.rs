@@ -239,7 +239,7 @@ impl Talk<'_> {
                 self.line = Some(if h2 && self.script.kind == Kind::Http {
                     let env = subject.env;
                     let max = (env.limits.max_head, env.limits.max_headers);
-                    let dialed = h2::dial(Conn::new(io), &env.h2, max, None);
+                    let dialed = h2::dial(Conn::new(io), &env.h2, max, None, &subject.backend.mux);
                     Line::H2 { dialed, stream: None }
                 } else {
                     Line::Bytes(io)

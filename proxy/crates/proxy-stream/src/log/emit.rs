@@ -232,7 +232,7 @@ impl Buffers {
         write(spec, &mut waiting.header, &mut waiting.bytes);
         // The line end counts, too, where it is sent.
         let end = usize::from(!matches!(target.sender, Sender::Ring(_)));
-        waiting.bytes.truncate(start + spec.max_len.saturating_sub(end));
+        waiting.bytes.truncate(start.saturating_add(spec.max_len.saturating_sub(end)));
         waiting.bytes.push(b'\n');
         waiting.ends.push(waiting.bytes.len());
         if !std::mem::replace(&mut self.scheduled, true) {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use proxy_state::Server;
+use proxy_state::counters::MuxCounters;
 use proxy_state::options::HttpReuse;
+use proxy_types::Mode;
 
 use super::{After, Exchange, compress, observe};
 use crate::backend::{Attached, Idle};
@@ -43,7 +45,7 @@ pub(super) fn release_server(s: &mut Session, x: &mut Exchange) {
     } else {
         s.last_server = None;
     }
-    end_server(&server);
+    end_server(x, &server);
     if attached.shared.is_some() {
         drop(attached);
         s.thread.pool.borrow_mut().settle(&server);
@@ -81,15 +83,24 @@ pub(super) fn release_server(s: &mut Session, x: &mut Exchange) {
 /// Closes the server's connection.
 pub(super) fn drop_server(x: &mut Exchange) {
     if let Some(attached) = x.server.take() {
-        end_server(&attached.server);
+        end_server(x, &attached.server);
         attached.conn.reset_on_close();
     }
 }
 
 /// Gives the server's slot back.
-fn end_server(server: &Arc<Server>) {
+fn end_server(x: &Exchange, server: &Arc<Server>) {
     server.end_session();
     server.used_connections.dec();
+    if let Some(mux) = server_h1(x) {
+        mux.h1_stream_end.inc();
+    }
+}
+
+/// Where a request that goes to its server over HTTP/1 is counted.
+pub(crate) fn server_h1(x: &Exchange) -> Option<&MuxCounters> {
+    let back = x.backend.as_ref().filter(|_| x.record.server_http == Some(1))?;
+    (back.backend.mode == Mode::Http).then(|| back.backend.mux.local())
 }
 
 /// Counts a fault.
@@ -137,10 +148,7 @@ pub(super) fn blame(s: &Session, x: &Exchange, blame: Blame) {
 
 fn trace_end(s: &Session, x: &Exchange) {
     let parties = || Parties::client(s, Some(x));
-    if !s.client.framed
-        && s.front.frontend.mode == proxy_types::Mode::Http
-        && traces::H1.wants(h1::STREAM_END)
-    {
+    if !s.client.framed && s.front.frontend.mode == Mode::Http && traces::H1.wants(h1::STREAM_END) {
         let event = (h1::STREAM_END, Level::State);
         traces::tell(&traces::H1, event, &parties(), "H1 stream terminated");
     }
@@ -198,6 +206,11 @@ pub(super) fn finish(s: &mut Session, x: &mut Exchange) {
     listener.bytes_out.add(record.bytes_out);
     listener.req_bytes_out.add(record.request_out);
     listener.res_bytes_in.add(record.response_in);
+    if let Some(mux) = server_h1(x) {
+        mux.h1_in.add(x.record.response_in);
+        mux.h1_out.add(x.record.request_out);
+    }
+    let record = &mut x.record;
     let (spliced_up, spliced_down) = (x.to_server.spliced, x.to_client.spliced);
     if spliced_up + spliced_down > 0 {
         front.spliced_in.add(spliced_up);

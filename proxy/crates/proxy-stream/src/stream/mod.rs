@@ -40,6 +40,7 @@ use proxy_rules::vars::StreamVars;
 use proxy_state::options::ProxyOptions;
 use proxy_state::stick::data::id;
 
+pub(crate) use self::finish::server_h1;
 pub use self::forwarded::{Forwarded, Part as ForwardedPart};
 pub(crate) use self::rules::with_balance_key;
 pub use self::stick::StickRule;
@@ -271,18 +272,39 @@ fn close_connection(s: &Session, close: Close) {
 
 /// Serves one request.
 pub(crate) async fn run(s: &mut Session, x: &mut Exchange) -> After {
+    let h1 = begin_h1(s);
     let outcome = process(s, x).await;
     if let Err(fault) = outcome {
         Box::pin(answer::fail(s, x, fault)).await;
     }
     let after = finish::after(s, x, outcome.err());
     finish::finish(s, x);
+    end_h1(s, x, h1);
     s.thread.end_stream(s.key);
     after
 }
 
+/// Counts a request that came over HTTP/1; whether it is one.
+fn begin_h1(s: &Session) -> bool {
+    let h1 = !s.client.framed;
+    if h1 {
+        s.front.frontend.mux.local().h1_stream.inc();
+    }
+    h1
+}
+
+fn end_h1(s: &Session, x: &Exchange, h1: bool) {
+    if h1 {
+        let mux = s.front.frontend.mux.local();
+        mux.h1_stream_end.inc();
+        mux.h1_in.add(x.record.bytes_in);
+        mux.h1_out.add(x.record.bytes_out);
+    }
+}
+
 /// Answers a request that could not be read.
 pub(crate) async fn refuse(s: &mut Session, x: &mut Exchange, fault: Fault) {
+    let h1 = begin_h1(s);
     let now = s.thread.now(x.record.first_byte);
     s.front.frontend.count_request(now, s.client.framed);
     if matches!(fault, Fault::BadRequest { .. }) {
@@ -291,6 +313,7 @@ pub(crate) async fn refuse(s: &mut Session, x: &mut Exchange, fault: Fault) {
     }
     answer::fail(s, x, fault).await;
     finish::finish(s, x);
+    end_h1(s, x, h1);
 }
 
 async fn process(s: &mut Session, x: &mut Exchange) -> Result<(), Fault> {

@@ -173,6 +173,8 @@ async fn tls(s: &mut Session, listener: &Listener, capture: bool) -> Result<(), 
             s.client = Conn::new(Box::new(stream));
             let now = s.thread.now(s.thread.tick());
             s.thread.env.registry().process.begin_tls(now, facts.resumed);
+            s.front.frontend.tls.complete(facts.resumed);
+            s.facts.listener.tls.complete(facts.resumed);
             if traces::SSL.wants(ssl::HANDSHAKE) {
                 let event = (ssl::HANDSHAKE, Level::User);
                 let parties = Parties::client(s, None);
@@ -186,6 +188,8 @@ async fn tls(s: &mut Session, listener: &Listener, capture: bool) -> Result<(), 
             let code = failure.code(&facts);
             tracing::debug!(%failure, src = ?s.facts.src, listener = &*s.facts.listener.name, "TLS");
             failure.note(&mut facts);
+            s.front.frontend.tls.fail();
+            s.facts.listener.tls.fail();
             // The handshake may be complete and its last message not be sent: nothing was counted.
             facts.established = false;
             if traces::SSL.wants(ssl::ERR) {

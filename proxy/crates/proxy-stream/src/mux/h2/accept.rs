@@ -27,7 +27,7 @@ pub(crate) async fn serve(session: &mut Session) {
     // What was counted of the connection so far goes on being counted.
     let facts = session.facts.link.clone();
     let seen = facts.glitches.get();
-    let link = Link::new(End::Server, &env.h2, facts.clone());
+    let link = Link::new(End::Server, &env.h2, facts.clone(), &session.front.frontend.mux);
     link.trace(h2::CONN_NEW, Level::User, 0, "new HTTP/2 connection");
     let link = Rc::new(RefCell::new(link));
     facts.limit.set(if env.h2.front.streams == 0 { u32::MAX } else { env.h2.front.streams });

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use proxy_http::h2::frame::Code;
 use proxy_rules::sample::context::LinkFacts;
+use proxy_state::counters::Mux;
 
 use super::Settings;
 use super::driver::{Driver, Ended};
@@ -33,9 +34,10 @@ pub(crate) fn dial(
     settings: &Settings,
     max: (usize, usize),
     idle_ping: Option<Duration>,
+    mux: &Mux,
 ) -> Dialed {
     let tls = conn.io.is_tls();
-    let mut link = Link::new(End::Client, settings, Rc::default());
+    let mut link = Link::new(End::Client, settings, Rc::default(), mux);
     link.openers = 1;
     link.trace(h2::CONN_NEW, Level::User, 0, "new HTTP/2 connection");
     let link = Rc::new(RefCell::new(link));

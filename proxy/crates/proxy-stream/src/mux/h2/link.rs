@@ -12,6 +12,7 @@ use proxy_http::h2::Fields;
 use proxy_http::h2::frame::{self, Code, FrameHead, STREAM_MAX, WINDOW, flag, kind};
 use proxy_http::h2::hpack::{self, Decoder};
 use proxy_rules::sample::context::LinkFacts;
+use proxy_state::counters::{Mux, Open};
 use rustc_hash::FxHashMap;
 use slab::Slab;
 
@@ -168,6 +169,8 @@ pub(super) struct Link {
     /// Our next head has to say that the peer's table is not used.
     pub(super) drop_table: bool,
     driver: Option<Waker>,
+    /// Counts it, and what goes over it.
+    counted: Open,
 }
 
 /// What the peer said.
@@ -197,7 +200,7 @@ impl Default for PeerSettings {
 pub(super) type Shared = Rc<RefCell<Link>>;
 
 impl Link {
-    pub(super) fn new(end: End, settings: &Settings, facts: Rc<LinkFacts>) -> Self {
+    pub(super) fn new(end: End, settings: &Settings, facts: Rc<LinkFacts>, mux: &Mux) -> Self {
         let side = if end == End::Server { &settings.front } else { &settings.back };
         Self {
             end,
@@ -226,10 +229,25 @@ impl Link {
             blocked: false,
             drop_table: false,
             driver: None,
+            counted: Open::h2(mux),
+        }
+    }
+
+    /// Counts a frame that was received.
+    pub(super) fn count_received(&self, head: &FrameHead) {
+        let mux = self.counted.mux();
+        match head.kind {
+            kind::HEADERS => mux.h2_headers.inc(),
+            kind::DATA => mux.h2_data.inc(),
+            kind::SETTINGS => mux.h2_settings.inc(),
+            kind::RST_STREAM => mux.h2_rst.inc(),
+            kind::GOAWAY => mux.h2_goaway.inc(),
+            _ => {}
         }
     }
 
     /// Tells of the connection, or of a stream of it.
+    #[track_caller]
     pub(super) fn trace(&self, events: u64, level: Level, stream: u32, what: &str) {
         if traces::H2.wants(events) {
             self.tell(events, level, stream, &|t| t.text.push_str(what));
@@ -237,6 +255,7 @@ impl Link {
     }
 
     #[cold]
+    #[track_caller]
     fn tell(&self, events: u64, level: Level, stream: u32, text: &dyn Fn(&mut Telling)) {
         let number = Rc::as_ptr(&self.facts).addr() as u64;
         let session = if self.end == End::Server { number } else { 0 };
@@ -253,6 +272,7 @@ impl Link {
     }
 
     /// Tells of a frame that was received or queued.
+    #[track_caller]
     pub(super) fn trace_frame(&self, way: &str, head: &FrameHead) {
         let row = frames::ROWS.get(usize::from(head.kind));
         let sent = way == frames::SENT;
@@ -345,6 +365,11 @@ impl Link {
     /// Queues a frame.
     pub(super) fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
         frame::write(self.room(), kind, flags, stream, payload);
+        match kind {
+            kind::RST_STREAM => self.counted.mux().h2_rst_sent.inc(),
+            kind::GOAWAY => self.counted.mux().h2_goaway_sent.inc(),
+            _ => {}
+        }
         if traces::H2.wants(u64::MAX) {
             let head = FrameHead { len: payload.len(), kind, flags, stream };
             self.trace_frame(frames::SENT, &head);
@@ -386,6 +411,9 @@ impl Link {
     pub(super) fn fail(&mut self, code: Code) {
         if self.failed.is_none() {
             self.trace(h2::CONN_ERR, Level::Error, 0, &format!("HTTP/2 connection fails: {code}"));
+            if code != Code::NO_ERROR {
+                self.counted.mux().h2_conn_errors.inc();
+            }
             self.failed = Some(code);
             self.go_away(self.last_id, code);
         }
@@ -417,6 +445,9 @@ impl Link {
         stream.reset = Some(code);
         stream.wake();
         let id = stream.id;
+        if code.is_of_peer() {
+            self.counted.mux().h2_stream_errors.inc();
+        }
         if id > 0 && self.ids.remove(&id).is_some() {
             self.frame(kind::RST_STREAM, 0, id, &code.0.to_be_bytes());
         }
@@ -465,6 +496,7 @@ impl Link {
             self.ids.insert(id, slot);
         }
         self.facts.streams.set(self.streams.len() as u32);
+        self.counted.mux().h2_stream.inc();
         self.trace(h2::STREAM_NEW, Level::State, id, "new H2 stream");
         slot
     }
@@ -736,6 +768,7 @@ impl Link {
         }
         let mut stream = self.streams.remove(slot);
         self.facts.streams.set(self.streams.len() as u32);
+        self.counted.mux().h2_stream_end.inc();
         self.trace(h2::STREAM_END, Level::State, stream.id, "H2 stream terminated");
         let waiting = stream.waiting();
         scratch::give(&mut stream.inbox);

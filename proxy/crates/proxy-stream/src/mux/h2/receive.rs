@@ -66,6 +66,7 @@ impl Receiver {
             return Err(Code::FRAME_SIZE_ERROR);
         }
         let Some(payload) = bytes.get(frame::HEAD..frame::HEAD + head.len) else { return Ok(0) };
+        link.count_received(&head);
         if traces::H2.wants(u64::MAX) {
             link.trace_frame(frames::RECEIVED, &head);
         }
@@ -469,6 +470,8 @@ mod tests {
 
     use proxy_http::h2::hpack::{write_field, write_request_line, write_status};
 
+    use proxy_state::counters::Mux;
+
     use super::super::Settings;
     use super::*;
 
@@ -483,7 +486,7 @@ mod tests {
 
     /// Feeds frames to an end; how it failed, and the frames that it queued as `kind:flags:stream:first number`.
     fn feed(end: End, frames: &[(u8, u8, u32, &[u8])]) -> (Link, Result<(), Code>, String) {
-        let mut link = Link::new(end, &Settings::default(), Rc::default());
+        let mut link = Link::new(end, &Settings::default(), Rc::default(), &Mux::default());
         let mut receiver = Receiver::new(PAYLOAD, BOUNDS, 2);
         if end == End::Client {
             let slot = link.insert(0);
