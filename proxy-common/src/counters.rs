@@ -26,11 +26,11 @@ pub struct Traffic {
     pub bytes_out: u64,
     /// SYNs left to userspace: at the connection limit. Services only.
     pub passed_full: u64,
-    /// SYNs left to userspace: no usable server. Services only.
+    /// SYNs left to userspace, or answered: no usable server. Services only.
     pub passed_no_server: u64,
     /// SYNs left to userspace: no free source port, or no room for the flow.
     pub passed_no_room: u64,
-    /// SYNs dropped by a rule, or beyond the rate of their client. Services only.
+    /// SYNs dropped or answered by a rule, or beyond the rate of their client. Services only.
     pub denied: u64,
 }
 
@@ -105,6 +105,12 @@ pub enum Reason {
     Rate,
     /// Dropped: SYN beyond the rate of its client.
     SourceRate,
+    /// Answered by a reset: what came is counted by its own reason, too.
+    Reset,
+    /// Answered by ICMP "unreachable", likewise.
+    Unreachable,
+    /// Dropped: more ICMP answers were due than are sent in a second.
+    AnswerLimited,
 }
 
 impl Reason {
@@ -112,7 +118,7 @@ impl Reason {
     pub const COUNT: u32 = Self::ALL.len() as u32;
 
     /// Each reason with the name that statistics show.
-    pub const ALL: [(Self, &'static str); 25] = [
+    pub const ALL: [(Self, &'static str); 28] = [
         (Self::NoFlow, "no_flow"),
         (Self::NoServer, "no_server"),
         (Self::Full, "full"),
@@ -138,6 +144,9 @@ impl Reason {
         (Self::Fragment, "fragment"),
         (Self::Rate, "rate"),
         (Self::SourceRate, "source_rate"),
+        (Self::Reset, "reset"),
+        (Self::Unreachable, "unreachable"),
+        (Self::AnswerLimited, "answer_limited"),
     ];
 }
 

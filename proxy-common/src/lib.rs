@@ -36,17 +36,17 @@ pub use flow::{CpuState, Direction, FlowEntry, FlowKey, FlowState, FlowStatus, S
 pub use fragment::{FRAGMENT_LIFE_NS, FragmentEntry, FragmentKey};
 pub use rate::Rate;
 pub use service::{
-    POLICY_HASH_FLOW, POLICY_HASH_SOURCE, POLICY_LEASTCONN, POLICY_ROUNDROBIN, REAL_DRAIN, REAL_UP,
+    ANSWER_DROP, ANSWER_RESET, ANSWER_UNREACHABLE, ANSWER_USERSPACE, POLICY_HASH_FLOW, POLICY_HASH_SOURCE, POLICY_LEASTCONN, POLICY_ROUNDROBIN, REAL_DRAIN, REAL_UP,
     RING_SLOTS, RealEntry, Ring, SERVICE_DIRECT, SERVICE_FULLNAT, SERVICE_LOG, SERVICE_SOURCES,
     SERVICE_TUNNEL, SERVICE_UP, ServiceEntry, VipEntry, VipKey,
 };
 pub use source::{
-    RULES_PER_SERVICE, SOURCE_ACCEPT, SOURCE_DROP, SOURCE_USERSPACE, SourceKey, SourceNet,
+    RULES_PER_SERVICE, SOURCE_ACCEPT, SOURCE_DROP, SOURCE_REJECT, SOURCE_USERSPACE, SourceKey, SourceNet,
     SourceRuling,
 };
 
 /// Version of every layout and meaning in this crate; the first word of [`Config`].
-pub const ABI_VERSION: u32 = 7;
+pub const ABI_VERSION: u32 = 8;
 
 /// IP protocol numbers the data path knows (IANA protocol numbers).
 pub mod proto {

@@ -23,6 +23,7 @@
 //! | `RULES` | per-CPU array, [`RULES_PER_SERVICE`](crate::RULES_PER_SERVICE) for each service | `u64` |
 //! | `SVC_RATES` | array | [`Rate`](crate::Rate) |
 //! | `SRC_RATES` | least-recently-used hash by [`SourceNet`](crate::SourceNet) | [`Rate`](crate::Rate) |
+//! | `ANSWER_RATE` | array of 1 | [`Rate`](crate::Rate) |
 //! | `EVENTS` | ring buffer | [`FlowEvent`](crate::FlowEvent) |
 
 use crate::Port;
@@ -65,10 +66,12 @@ pub const SERVICE_LIVE: &str = "SVC_LIVE";
 pub const SERVER_LIVE: &str = "SRV_LIVE";
 pub const SERVICE_RATES: &str = "SVC_RATES";
 pub const SOURCE_RATES: &str = "SRC_RATES";
+/// ICMP answers of all services.
+pub const ANSWER_RATE: &str = "ANSWER_RATE";
 pub const EVENTS: &str = "EVENTS";
 
 /// Every map of the object.
-pub const ALL: [&str; 24] = [
+pub const ALL: [&str; 25] = [
     CONFIG,
     PREFILTER,
     VIPS,
@@ -92,6 +95,7 @@ pub const ALL: [&str; 24] = [
     SERVER_LIVE,
     SERVICE_RATES,
     SOURCE_RATES,
+    ANSWER_RATE,
     EVENTS,
 ];
 

@@ -47,6 +47,15 @@ pub const SERVICE_DIRECT: u8 = 16;
 /// Servers answer clients by themselves: packets go to them inside of IP (RFC 2003, RFC 2473).
 pub const SERVICE_TUNNEL: u8 = 32;
 
+/// What becomes of a first packet that no server gets: left to userspace.
+pub const ANSWER_USERSPACE: u8 = 0;
+/// Dropped.
+pub const ANSWER_DROP: u8 = 1;
+/// Answered by a reset; a datagram by ICMP "port unreachable".
+pub const ANSWER_RESET: u8 = 2;
+/// Answered by ICMP: "administratively prohibited" by a rule, "host unreachable" where there is no server.
+pub const ANSWER_UNREACHABLE: u8 = 3;
+
 /// Value of [`SERVICES`](crate::maps::SERVICES).
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -73,6 +82,11 @@ pub struct ServiceEntry {
     /// Most new connections of one client in [`Self::source_period_ms`], beyond which its SYNs are dropped; 0: no limit.
     pub source_rate: u32,
     pub source_period_ms: u32,
+    /// One of `ANSWER_*`: no server is usable.
+    pub no_server: u8,
+    /// One of `ANSWER_*`: a rule says [`SOURCE_REJECT`](crate::SOURCE_REJECT).
+    pub rejects: u8,
+    pub reserved: u16,
 }
 
 /// Places of a ring: the prime that Maglev tables use (65537), rounded up so that the map's value
@@ -137,6 +151,6 @@ impl From<SocketAddr> for VipKey {
 
 const _: () = assert!(size_of::<VipKey>() == 20);
 const _: () = assert!(size_of::<VipEntry>() == 8);
-const _: () = assert!(size_of::<ServiceEntry>() == 32);
+const _: () = assert!(size_of::<ServiceEntry>() == 36);
 const _: () = assert!(size_of::<Ring>() == 131_080 && size_of::<Ring>().is_multiple_of(8));
 const _: () = assert!(size_of::<RealEntry>() == 64);

@@ -44,6 +44,8 @@ pub const SOURCE_ACCEPT: u32 = 0;
 pub const SOURCE_DROP: u32 = 1;
 /// The SYN is left to userspace, whose rules are the same and more.
 pub const SOURCE_USERSPACE: u32 = 2;
+/// The SYN is answered as [`ServiceEntry::rejects`](crate::ServiceEntry) says.
+pub const SOURCE_REJECT: u32 = 3;
 
 /// Counters of each service in [`RULES`](crate::maps::RULES).
 pub const RULES_PER_SERVICE: u32 = 32;

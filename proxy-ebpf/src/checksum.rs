@@ -59,6 +59,12 @@ pub fn apply_udp(check: u16, diff: u32) -> u16 {
     }
 }
 
+/// The checksum of what sums up to this.
+#[inline(always)]
+pub fn finish(sum: u32) -> u16 {
+    !fold32(sum)
+}
+
 /// The checksum of a header that is the sum of these words.
 #[inline(always)]
 pub fn whole(words: &[u32; 6]) -> u16 {

@@ -28,7 +28,7 @@ pub fn note(tables: &impl Tables, scratch: &Scratch, verdict: Verdict) {
             };
             tables.set_fragment(fragment, &entry);
         }
-        Verdict::Pass | Verdict::Drop => {
+        Verdict::Pass | Verdict::Drop | Verdict::Answer => {
             if tables.fragment(fragment).is_some() {
                 tables.remove_fragment(fragment);
             }

@@ -15,6 +15,8 @@ pub enum Verdict {
     Transmit,
     /// Leaves by another interface, or by the neighbour layer (tc).
     Redirect,
+    /// Is answered as [`Scratch::answer`](crate::Scratch) says; not for hooks.
+    Answer,
 }
 
 /// Where a frame leaves to.
@@ -100,6 +102,18 @@ pub trait Frame {
 
     /// Puts an IP header between the Ethernet header and the packet, of the packet's family.
     fn push<H: Header>(&mut self, header: &H) -> bool;
+
+    /// Makes room of so many bytes, a multiple of four, behind the Ethernet header.
+    fn make_room(&mut self, len: usize) -> bool;
+
+    /// Cuts the frame off.
+    fn cut(&mut self, len: u32) -> bool;
+
+    /// Whether the transport checksum at `offset` is left to the hardware, and is but a sum of addresses yet.
+    fn is_unfinished(&mut self, offset: usize) -> bool;
+
+    /// Sends the frame where it came from, by the addresses in its Ethernet header; the last thing done to it.
+    fn reply(&mut self) -> Verdict;
 
     /// Sends the frame there; the last thing done to it.
     fn send(&mut self, hop: &Hop) -> Verdict;

@@ -138,6 +138,25 @@ impl<const HOOK: u8, R: Routes> Frame for HostFrame<HOOK, R> {
         self.store(ETHERNET_LEN, header)
     }
 
+    fn make_room(&mut self, len: usize) -> bool {
+        self.bytes.splice(ETHERNET_LEN..ETHERNET_LEN, vec![0; len]);
+        true
+    }
+
+    fn cut(&mut self, len: u32) -> bool {
+        let fits = len <= self.frame_len();
+        self.bytes.truncate(len as usize);
+        fits
+    }
+
+    fn is_unfinished(&mut self, _offset: usize) -> bool {
+        false
+    }
+
+    fn reply(&mut self) -> Verdict {
+        if HOOK == HOOK_XDP { Verdict::Transmit } else { Verdict::Redirect }
+    }
+
     fn send(&mut self, hop: &Hop) -> Verdict {
         if HOOK != HOOK_XDP {
             return Verdict::Redirect;
@@ -169,6 +188,7 @@ pub struct HostTables {
     cache: RefCell<Vec<CacheSet>>,
     pub service_live: LiveCell,
     service_rate: RateCell,
+    answer_rate: RateCell,
     pub source_rates: RefCell<HashMap<SourceNet, &'static RateCell>>,
     pub server_live: Vec<LiveCell>,
     pub counters: RefCell<HashMap<Reason, u64>>,
@@ -197,6 +217,7 @@ impl HostTables {
             cache: RefCell::new(vec![EMPTY_SET; config.cache_mask as usize + 1]),
             service_live: LiveCell::new(Live::default()),
             service_rate: RateCell::new(Rate::default()),
+            answer_rate: RateCell::new(Rate::default()),
             source_rates: RefCell::default(),
             server_live: reals.iter().map(|_| LiveCell::new(Live::default())).collect(),
             counters: RefCell::default(),
@@ -333,6 +354,10 @@ impl Tables for HostTables {
     fn set_source_rate(&self, net: &SourceNet, rate: &Rate) {
         let cell = Box::leak(Box::new(RateCell::new(*rate)));
         self.source_rates.borrow_mut().insert(*net, cell);
+    }
+
+    fn answer_rate(&self) -> Option<&RateCell> {
+        Some(&self.answer_rate)
     }
 
     fn service_live(&self, index: u32) -> Option<&LiveCell> {

@@ -6,13 +6,14 @@
 //! [`headers`] and [`frame`] (access to its bytes) → [`parse`] → [`process`] (the way through) →
 //! [`cache`] → [`flow`] (the exact table) → [`known`] or [`open`] (with [`source`], [`select`] and [`ports`]) →
 //! [`rewrite`] (with [`checksum`]) and [`mss`], or [`oneway`] where servers answer by themselves; [`fragment`] takes what follows the first piece of a datagram, [`icmp`] the errors about packets sent, [`end`] whatever ends a
-//! connection, and [`expire`] the user side's wish to end some.
+//! connection, [`answer`] what is said to clients in the balancer's own name, and [`expire`] the user side's wish to end some.
 //!
 //! Nothing here allocates, recurses or loops without a constant bound, since the kernel's verifier must
 //! follow every path; `inline(always)` because the 512-byte stack is shared by whatever is called.
 #![cfg_attr(not(any(test, feature = "host")), no_std)]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
+pub mod answer;
 pub mod atomic;
 pub mod cache;
 pub mod cell;

@@ -6,6 +6,7 @@ use proxy_common::{
 };
 
 use crate::{
+    answer::{self, Answer},
     cell::LiveCell,
     end,
     frame::{Frame, Path, Verdict},
@@ -40,7 +41,14 @@ pub fn open<F: Frame, T: Tables, A: Family>(
         return refuse(tables, index, Reason::NoServer);
     }
     if service.flags & SERVICE_SOURCES != 0
-        && let Some(verdict) = source::refuses(tables, index, &segment.key.src, &mut scratch.source)
+        && let Some(verdict) = source::refuses(
+            tables,
+            service,
+            index,
+            &segment.key.src,
+            &mut scratch.source,
+            &mut scratch.answer,
+        )
     {
         return verdict;
     }
@@ -77,7 +85,11 @@ pub fn open<F: Frame, T: Tables, A: Family>(
         }
         Err(Failure::Reason(reason)) => {
             live.release();
-            refuse(tables, index, reason)
+            let verdict = refuse(tables, index, reason);
+            if matches!(reason, Reason::NoServer) {
+                return answer::of(&mut scratch.answer, service.no_server, Answer::NO_HOST);
+            }
+            verdict
         }
     }
 }

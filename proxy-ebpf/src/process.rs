@@ -3,6 +3,7 @@
 use proxy_common::{ABI_VERSION, Addr, Config, FlowKey, FragmentKey, Reason, VipKey, maps, proto};
 
 use crate::{
+    answer,
     cache::{self, Seat},
     fragment,
     frame::{Frame, Verdict},
@@ -53,6 +54,14 @@ families! {
 /// Decides about a frame and does it, except for what the verdict leaves to the hook.
 #[inline(always)]
 pub fn process<F: Frame, T: Tables>(frame: &mut F, tables: &T, scratch: &mut Scratch) -> Verdict {
+    match carry(frame, tables, scratch) {
+        Verdict::Answer => answer::give(frame, tables, &scratch.answer),
+        verdict => verdict,
+    }
+}
+
+#[inline(always)]
+fn carry<F: Frame, T: Tables>(frame: &mut F, tables: &T, scratch: &mut Scratch) -> Verdict {
     let Some(ethernet) = frame.load::<Ethernet>(0) else { return Verdict::Pass };
     match ethernet.ethertype {
         ETHERTYPE_IPV4 => {

@@ -1,18 +1,25 @@
 //! Whether a client's address may open a connection (`tcp-request connection` rules).
 
 use proxy_common::{
-    Addr, RULES_PER_SERVICE, Reason, SOURCE_ACCEPT, SOURCE_DROP, SourceKey, SourceNet,
+    Addr, RULES_PER_SERVICE, Reason, SOURCE_ACCEPT, SOURCE_DROP, SOURCE_REJECT, ServiceEntry,
+    SourceKey, SourceNet,
 };
 
-use crate::{frame::Verdict, tables::Tables};
+use crate::{
+    answer::{self, Answer},
+    frame::Verdict,
+    tables::Tables,
+};
 
 /// Asks the rules of a service. `Some`: the SYN goes no further here.
 #[inline(always)]
 pub fn refuses(
     tables: &impl Tables,
+    entry: &ServiceEntry,
     service: u32,
     src: &Addr,
     key: &mut SourceKey,
+    answer: &mut Answer,
 ) -> Option<Verdict> {
     key.prefix_len = SourceKey::WHOLE;
     key.net = SourceNet { service, addr: *src };
@@ -22,6 +29,11 @@ pub fn refuses(
     }
     match ruling.verdict {
         SOURCE_ACCEPT => None,
+        SOURCE_REJECT => {
+            tables.count(Reason::Denied);
+            tables.count_service(service, |traffic| traffic.denied += 1);
+            Some(answer::of(answer, entry.rejects, Answer::PROHIBITED))
+        }
         SOURCE_DROP => {
             tables.count(Reason::Denied);
             tables.count_service(service, |traffic| traffic.denied += 1);

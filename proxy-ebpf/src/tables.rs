@@ -6,6 +6,7 @@ use proxy_common::{
 };
 
 use crate::{
+    answer::Answer,
     cell::{EpochCell, FlowCell, LiveCell, RateCell},
     frame::Hop,
     headers::Ports,
@@ -40,6 +41,7 @@ pub struct Scratch {
     /// Not 0: the packet is the first fragment of a datagram.
     pub fragmented: u32,
     pub search: Search,
+    pub answer: Answer,
     /// What the packet is to carry, and where it goes.
     pub rewrite: Rewrite,
     pub hop: Hop,
@@ -108,6 +110,8 @@ pub trait Tables {
     fn source_rate(&self, net: &SourceNet) -> Option<&RateCell>;
     /// Begins to count a client, perhaps instead of another one.
     fn set_source_rate(&self, net: &SourceNet, rate: &Rate);
+    /// How many ICMP answers are sent.
+    fn answer_rate(&self) -> Option<&RateCell>;
     fn service_live(&self, index: u32) -> Option<&LiveCell>;
     fn server_live(&self, index: u32) -> Option<&LiveCell>;
     fn count(&self, reason: Reason);

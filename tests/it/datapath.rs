@@ -189,6 +189,8 @@ fn service(name: &str, vip: SocketAddr) -> ServiceSpec {
         log: true,
         rate: 0,
         source_rate: None,
+        no_server: Answer::Userspace,
+        rejects: Answer::Userspace,
         sources: None,
         servers: servers.collect(),
         all_backups: false,

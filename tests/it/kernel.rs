@@ -274,6 +274,89 @@ fn rules_about_addresses_are_asked_in_the_kernel() -> Result<()> {
     Ok(())
 }
 
+/// How a connection attempt ends that does not come about.
+fn failure(scene: &Scene) -> Result<std::io::ErrorKind> {
+    let vip = SocketAddr::new(scene.vip.parse()?, PORT);
+    let moment = std::time::Duration::from_secs(2);
+    let outcome = scene.lab.client.enter(|| std::net::TcpStream::connect_timeout(&vip, moment))?;
+    outcome.err().map(|error| error.kind()).context("connected")
+}
+
+/// A rejected client is told at once, as configured.
+#[test]
+fn rejected_clients_are_answered_by_the_kernel() -> Result<()> {
+    use std::io::ErrorKind::{ConnectionRefused, HostUnreachable, TimedOut};
+    let rows = [("", ConnectionRefused), ("unreachable", HostUnreachable), ("drop", TimedOut)];
+    for (how, expected) in rows {
+        let word = if how.is_empty() { String::new() } else { format!("    l4-reject {how}\n") };
+        let lines = format!(
+            "{word}    tcp-request connection reject if {{ src 10.1.0.2 }}\n\
+             \x20   server s1 10.2.1.2:80\n    server s2 10.2.2.2:80\n"
+        );
+        let Some(scene) = Scene::new(&lines)? else { return Ok(()) };
+        ensure!(failure(&scene)? == expected, "{how}");
+        let drops = scene.command("show l4 drops")?;
+        let counted = |row: &str| {
+            drops.lines().any(|line| line.starts_with(row) && !line.ends_with(" 0"))
+        };
+        ensure!(counted("web denied ") && counted("web reject:"), "{drops}");
+        eventually("the column of denied connections", PATIENCE, || {
+            scene.count("FRONTEND", "dcon") >= 1
+        })?;
+    }
+    Ok(())
+}
+
+/// While no server lives new connections are told so, and those that are there go on.
+#[test]
+fn without_a_server_the_kernel_answers() -> Result<()> {
+    use std::io::ErrorKind::{ConnectionRefused, HostUnreachable};
+    for (how, expected) in [("reset", ConnectionRefused), ("unreachable", HostUnreachable)] {
+        let lines = format!(
+            "    l4-no-server {how}\n    server s1 10.2.1.2:80\n    server s2 10.2.2.2:80\n"
+        );
+        let Some(scene) = Scene::new(&lines)? else { return Ok(()) };
+        let mut kept = scene.connect()?;
+        for server in ["s1", "s2"] {
+            scene.command(&format!("set server web/{server} state maint"))?;
+        }
+        ensure!(failure(&scene)? == expected, "{how}");
+        kept.echo(1000)?;
+        scene.command("set server web/s2 state ready")?;
+        let mut next = scene.connect()?;
+        next.echo(1000)?;
+        ensure!(next.server == 2, "served by {}", next.server);
+    }
+    Ok(())
+}
+
+/// What a soft stop refuses stays refused when the network changes.
+#[test]
+fn a_soft_stop_lets_nobody_in_again() -> Result<()> {
+    let lines = "    server s1 10.2.1.2:80\n    server s2 10.2.2.2:80\n";
+    let Some(scene) = Scene::new(lines)? else { return Ok(()) };
+    let mut kept = scene.connect()?;
+    let worker = nix::unistd::Pid::from_raw(scene.sluice.worker_pid()?.try_into()?);
+    nix::sys::signal::kill(worker, nix::sys::signal::Signal::SIGUSR1)?;
+    eventually("no new connections", PATIENCE, || scene.try_connect().is_ok_and(|came| !came))?;
+    // Another address and another interface, which the worker sees within some seconds.
+    scene.lab.balancer.add_address("front", "10.1.0.77/24")?;
+    scene.lab.balancer.ip("link add late type veth peer name late-peer")?;
+    scene.lab.balancer.ip("link set late up")?;
+    let instance = scene.instance.clone();
+    eventually("the new interface", PATIENCE, || {
+        let status = std::process::Command::new(tests::sluice::binary().unwrap_or_default())
+            .args(["l4", "status", &instance])
+            .output();
+        status.is_ok_and(|out| String::from_utf8_lossy(&out.stdout).contains("interface late "))
+    })?;
+    for _ in 0..5 {
+        ensure!(!scene.try_connect()?, "let in after the soft stop");
+    }
+    kept.echo(1000)?;
+    Ok(())
+}
+
 /// `sluice l4` reads the pins beside the process, and after it was killed.
 #[test]
 fn the_kernel_is_read_without_the_process() -> Result<()> {

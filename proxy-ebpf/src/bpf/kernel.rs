@@ -158,6 +158,11 @@ impl Tables for Kernel {
     }
 
     #[inline(always)]
+    fn answer_rate(&self) -> Option<&RateCell> {
+        value(maps::ANSWER_RATE.get_ptr(0).map(<*const _>::cast))
+    }
+
+    #[inline(always)]
     fn service_live(&self, index: u32) -> Option<&LiveCell> {
         value(maps::SVC_LIVE.get_ptr(index).map(<*const _>::cast))
     }

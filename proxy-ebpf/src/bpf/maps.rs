@@ -70,6 +70,8 @@ pub(crate) static SVC_RATES: Array<Rate> = Array::with_max_entries(default_size:
 pub(crate) static SRC_RATES: LruHashMap<SourceNet, Rate> =
     LruHashMap::with_max_entries(default_size::SOURCE_RATES, 0);
 #[map]
+pub(crate) static ANSWER_RATE: Array<Rate> = Array::with_max_entries(1, 0);
+#[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(default_size::EVENTS, 0);
 
 /// Working memory per CPU, one for packets and one for [`sluice_expire`](crate::entry::sluice_expire),

@@ -12,8 +12,8 @@ use aya_ebpf::{
         bpf_adj_room_mode, bpf_fib_lookup as FibParams, bpf_redir_neigh as NextHop,
     },
     helpers::generated::{
-        bpf_fib_lookup, bpf_l3_csum_replace, bpf_l4_csum_replace, bpf_redirect_neigh,
-        bpf_skb_adjust_room, bpf_skb_pull_data, bpf_skb_store_bytes,
+        bpf_fib_lookup, bpf_l3_csum_replace, bpf_l4_csum_replace, bpf_redirect,
+        bpf_redirect_neigh, bpf_skb_adjust_room, bpf_skb_change_tail, bpf_skb_pull_data, bpf_skb_store_bytes,
     },
     programs::TcContext,
 };
@@ -65,7 +65,7 @@ impl TcFrame {
     pub(crate) fn action(&self, verdict: Verdict) -> i32 {
         match verdict {
             Verdict::Pass => TCX_NEXT,
-            Verdict::Drop => TC_ACT_SHOT as i32,
+            Verdict::Drop | Verdict::Answer => TC_ACT_SHOT as i32,
             Verdict::Transmit | Verdict::Redirect => self.action,
         }
     }
@@ -202,6 +202,44 @@ impl Frame for TcFrame {
             )
         };
         moved == 0 && self.store(ETHERNET_LEN, header)
+    }
+
+    #[inline(always)]
+    fn make_room(&mut self, len: usize) -> bool {
+        // SAFETY: a context and numbers; packet pointers are asked for anew at each access.
+        let moved = unsafe {
+            bpf_skb_adjust_room(
+                self.ctx.skb.skb,
+                len as i32,
+                bpf_adj_room_mode::BPF_ADJ_ROOM_MAC,
+                0,
+            )
+        };
+        moved == 0
+    }
+
+    #[inline(always)]
+    fn cut(&mut self, len: u32) -> bool {
+        // SAFETY: a context and numbers; packet pointers are asked for anew at each access.
+        len <= self.frame_len() && unsafe { bpf_skb_change_tail(self.ctx.skb.skb, len, 0) } == 0
+    }
+
+    #[inline(always)]
+    fn is_unfinished(&mut self, offset: usize) -> bool {
+        // The helper leaves such a sum alone when no address changes.
+        let Some(before) = self.load::<u16>(offset) else { return false };
+        if !self.l4(offset, 1, 0) {
+            return false;
+        }
+        let unchanged = self.load::<u16>(offset) == Some(before);
+        self.store(offset, &before) && unchanged
+    }
+
+    #[inline(always)]
+    fn reply(&mut self) -> Verdict {
+        // SAFETY: a helper that takes numbers.
+        self.action = unsafe { bpf_redirect(self.ingress(), 0) } as i32;
+        if self.action == TC_ACT_REDIRECT as i32 { Verdict::Redirect } else { Verdict::Drop }
     }
 
     #[inline(always)]

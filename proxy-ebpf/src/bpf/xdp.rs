@@ -8,7 +8,7 @@ use aya_ebpf::{
         xdp_action::{XDP_DROP, XDP_PASS, XDP_REDIRECT, XDP_TX},
         xdp_md,
     },
-    helpers::generated::{bpf_fib_lookup, bpf_redirect, bpf_xdp_adjust_head},
+    helpers::generated::{bpf_fib_lookup, bpf_redirect, bpf_xdp_adjust_head, bpf_xdp_adjust_tail},
     programs::XdpContext,
 };
 use proxy_common::{HOOK_XDP, INTERFACE_XDP_OUT, Reason};
@@ -36,7 +36,7 @@ impl XdpFrame {
     pub(crate) fn action(&self, verdict: Verdict) -> u32 {
         match verdict {
             Verdict::Pass => XDP_PASS,
-            Verdict::Drop => XDP_DROP,
+            Verdict::Drop | Verdict::Answer => XDP_DROP,
             Verdict::Transmit => XDP_TX,
             Verdict::Redirect => {
                 // SAFETY: a helper that takes numbers.
@@ -135,6 +135,31 @@ impl Frame for XdpFrame {
         // SAFETY: a context and a number; every access asks for the bounds again.
         let moved = unsafe { bpf_xdp_adjust_head(self.ctx.ctx, -(size_of::<H>() as i32)) };
         moved == 0 && self.store(0, &ethernet) && self.store(ETHERNET_LEN, header)
+    }
+
+    #[inline(always)]
+    fn make_room(&mut self, len: usize) -> bool {
+        let Some(ethernet) = self.load::<Ethernet>(0) else { return false };
+        // SAFETY: a context and a number; every access asks for the bounds again.
+        let moved = unsafe { bpf_xdp_adjust_head(self.ctx.ctx, -(len as i32)) };
+        moved == 0 && self.store(0, &ethernet)
+    }
+
+    #[inline(always)]
+    fn cut(&mut self, len: u32) -> bool {
+        let change = len.wrapping_sub(self.frame_len()) as i32;
+        // SAFETY: a context and a number; every access asks for the bounds again.
+        change <= 0 && unsafe { bpf_xdp_adjust_tail(self.ctx.ctx, change) } == 0
+    }
+
+    #[inline(always)]
+    fn is_unfinished(&mut self, _offset: usize) -> bool {
+        false
+    }
+
+    #[inline(always)]
+    fn reply(&mut self) -> Verdict {
+        Verdict::Transmit
     }
 
     #[inline(always)]

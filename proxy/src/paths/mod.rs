@@ -48,8 +48,8 @@ pub(crate) struct Decision {
     pub(crate) blocker: Option<Blocker>,
     /// `l4 require`: it is an error when the kernel does not carry it.
     pub(crate) required: Option<Span>,
-    /// `l4-source-rate`: it has no effect when the kernel does not carry it, which is said.
-    pub(crate) limits_sources: bool,
+    /// Words that have no effect when the kernel does not carry it, which is said.
+    pub(crate) kernel_words: Vec<&'static str>,
     /// What the kernel is asked to do, for [`Path::L4`].
     pub(crate) service: Option<l4::ServiceSpec>,
     /// The kernel asks `tcp-request connection` rules first: they look at the client's address only.
@@ -76,7 +76,7 @@ pub(crate) fn decide_one<'a>(config: &'a Config, proxy: &'a Proxy, facts: Facts<
         path: if mode == Mode::Tcp { Path::Splice } else { Path::Userspace },
         blocker: None,
         required: policy.filter(|p| p.value == L4Policy::Require).map(|p| p.span),
-        limits_sources: proxy.settings.l4_source_rate.is_some(),
+        kernel_words: rules::kernel_words(proxy),
         service: None,
         asks_sources: config.rules(proxy, ConfigRuleSet::TcpRequestConnection).next().is_some(),
         left_out: Vec::new(),
@@ -158,6 +158,11 @@ fn service(
         responses: proxy.settings.udp_responses.map_or(0, |number| number.value),
         rate: proxy.settings.rate_limit_sessions.map_or(0, |rate| rate.value),
         source_rate: proxy.settings.l4_source_rate.map(|rate| rate.value),
+        no_server: proxy
+            .settings
+            .l4_no_server
+            .map_or(l4::Answer::Userspace, |answer| rules::answer(answer.value)),
+        rejects: rules::rejects(proxy),
         // Filled in by the worker, which can evaluate them.
         sources: None,
         log: config.log_targets(proxy).next().is_some(),

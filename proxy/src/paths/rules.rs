@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use proxy_config::model::{
-    Balance, Bind, Config, FilterKind, FilterLine, Flag, L4Policy, Proxy, ProxyKind, RuleSet,
+    Balance, Bind, Config, FilterKind, FilterLine, Flag, L4Answer, L4Policy, Proxy, ProxyKind, RuleSet,
     Server, SourceAddress, Timeouts,
 };
 use proxy_datapath as l4;
@@ -113,6 +113,36 @@ pub(super) fn service_backend<'a>(
         return block(backend.label(), "it has no server", backend.span);
     }
     Ok(backend)
+}
+
+/// The words of a proxy that only the kernel follows.
+pub(super) fn kernel_words(proxy: &Proxy) -> Vec<&'static str> {
+    let settings = &proxy.settings;
+    let words = [
+        ("l4-no-server", settings.l4_no_server.is_some()),
+        ("l4-reject", settings.l4_reject.is_some()),
+        ("l4-source-rate", settings.l4_source_rate.is_some()),
+    ];
+    words.into_iter().filter_map(|(word, is_set)| is_set.then_some(word)).collect()
+}
+
+/// What a client is told, in the data path's words.
+pub(super) fn answer(answer: L4Answer) -> l4::Answer {
+    match answer {
+        L4Answer::Userspace => l4::Answer::Userspace,
+        L4Answer::Drop => l4::Answer::Drop,
+        L4Answer::Reset => l4::Answer::Reset,
+        L4Answer::Unreachable => l4::Answer::Unreachable,
+    }
+}
+
+/// What `reject` means to a client: in userspace, a connection that is closed at once, and a datagram that is lost.
+pub(super) fn rejects(proxy: &Proxy) -> l4::Answer {
+    match (proxy.settings.l4_reject, proxy.settings.mode()) {
+        (Some(wanted), _) => answer(wanted.value),
+        (None, Mode::Udp) => l4::Answer::Drop,
+        (None, Mode::Http | Mode::Log | Mode::Tcp) => l4::Answer::Reset,
+    }
 }
 
 /// How the kernel chooses a server.

@@ -41,6 +41,8 @@ struct Inner {
     hold: Hold,
     services: Vec<ServiceSpec>,
     sources: SourceRules,
+    /// The soft stop has begun: nothing makes the kernel take new flows again.
+    refusing: bool,
     /// Frontends the plan left to userspace, with the reason.
     rejected: HashMap<String, String>,
     /// What the plan in force was made from.
@@ -76,6 +78,7 @@ impl KernelPath {
             hold,
             services,
             sources,
+            refusing: false,
             rejected: HashMap::new(),
             facts: None,
             shared: HashMap::new(),
@@ -91,8 +94,11 @@ impl KernelPath {
     /// Makes the kernel hold the services as they are now.
     fn apply(&self) {
         let mut inner = self.inner.borrow_mut();
-        let Inner { hold, services, rejected, shared, facts, .. } = &mut *inner;
+        let Inner { hold, services, rejected, shared, facts, refusing, .. } = &mut *inner;
         let Hold::Open(datapath) = hold else { return };
+        if *refusing {
+            return;
+        }
         shared.clear();
         let found = gather(services).map_err(|error| error.to_string());
         let outcome = found.and_then(|found| {
@@ -119,13 +125,15 @@ impl KernelPath {
     /// At least one is not; it has been printed.
     pub(crate) fn check_required(&self, decisions: &[Decision]) -> Result<(), ()> {
         let mut outcome = Ok(());
-        for decision in decisions.iter().filter(|decision| decision.limits_sources) {
+        for decision in decisions.iter().filter(|decision| !decision.kernel_words.is_empty()) {
             let blocker = decision.blocker.as_ref().map(|blocker| blocker.reason.to_owned());
             if let Some(obstacle) = blocker.or_else(|| self.obstacle(&decision.frontend)) {
-                messages::warning(format_args!(
-                    "'l4-source-rate' has no effect in frontend '{}', which the kernel does not carry: {obstacle}",
-                    decision.frontend
-                ));
+                for word in &decision.kernel_words {
+                    messages::warning(format_args!(
+                        "'{word}' has no effect in frontend '{}', which the kernel does not carry: {obstacle}",
+                        decision.frontend
+                    ));
+                }
             }
         }
         for decision in decisions.iter().filter(|decision| decision.required.is_some()) {
@@ -222,7 +230,10 @@ impl KernelPath {
     /// A list of addresses may have changed.
     pub(crate) fn sources_changed(&self) {
         let mut inner = self.inner.borrow_mut();
-        let Inner { hold, services, sources, .. } = &mut *inner;
+        let Inner { hold, services, sources, refusing, .. } = &mut *inner;
+        if *refusing {
+            return;
+        }
         for service in services {
             let policy = sources.of(service);
             if policy == service.sources {
@@ -289,6 +300,7 @@ impl KernelPath {
     /// The soft stop: the listeners go, established flows stay.
     pub(crate) fn refuse_new_flows(&self) {
         let mut inner = self.inner.borrow_mut();
+        inner.refusing = true;
         if let Hold::Open(datapath) = &mut inner.hold
             && let Err(error) = datapath.apply(&Plan::default())
         {

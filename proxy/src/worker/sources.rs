@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use proxy_datapath::{Prefix, ServiceSpec, SourcePolicy, SourceRule, SourceVerdict, flatten};
+use proxy_datapath::{Answer, Prefix, ServiceSpec, SourcePolicy, SourceRule, SourceVerdict, flatten};
 use proxy_rules::ruleset::RuleSet;
 use proxy_rules::source::{SourceEval, SourceOutcome};
 use proxy_stream::env::{Env, Front};
@@ -40,10 +40,11 @@ impl SourceRules {
     pub(crate) fn of(&self, service: &ServiceSpec) -> Option<Arc<SourcePolicy>> {
         let front = self.fronts.iter().find(|front| *front.frontend.name == service.frontend)?;
         let v4 = service.vips.first().is_none_or(|vip| vip.ip().to_canonical().is_ipv4());
-        Some(Arc::new(self.policy(&front.tcp_connection, v4)))
+        let rejects = service.rejects != Answer::Userspace;
+        Some(Arc::new(self.policy(&front.tcp_connection, v4, rejects)))
     }
 
-    fn policy(&self, rules: &RuleSet, v4: bool) -> SourcePolicy {
+    fn policy(&self, rules: &RuleSet, v4: bool, kernel_rejects: bool) -> SourcePolicy {
         let outcomes: Vec<_> = rules.iter().map(|rule| rule.outcome()).collect();
         let names = rules.iter().zip(&outcomes).map(|(rule, outcome)| {
             let action = match outcome {
@@ -72,6 +73,7 @@ impl SourceRules {
                 verdict: match outcomes[at] {
                     SourceOutcome::Accept => SourceVerdict::Accept,
                     SourceOutcome::SilentDrop => SourceVerdict::Drop,
+                    SourceOutcome::Reject if kernel_rejects => SourceVerdict::Reject,
                     SourceOutcome::Reject | SourceOutcome::Other => SourceVerdict::Userspace,
                 },
                 rule: u32::try_from(at).ok(),

@@ -15,7 +15,7 @@ use proxy_common::{Live, SERVICE_UP};
 use crate::datapath::{Datapath, OpenOptions, OpenReport};
 use crate::plan::{Plan, plan};
 use crate::{
-    Adoption, AttachedHook, Hook, Mode, NetFacts, Policy, Prefix, Protocol, ServerChange,
+    Adoption, Answer, AttachedHook, Hook, Mode, NetFacts, Policy, Prefix, Protocol, ServerChange,
     ServerSpec, ServiceSpec, SourcePolicy, SourceRule, SourceVerdict, Unavailable, Usable, object,
 };
 
@@ -111,6 +111,8 @@ fn service(name: &str, port: u16, hosts: &[u8]) -> ServiceSpec {
         log: true,
         rate: 0,
         source_rate: None,
+        no_server: Answer::Userspace,
+        rejects: Answer::Userspace,
         sources: None,
         servers: hosts.iter().map(|&h| server(&format!("s{h}"), h)).collect(),
         all_backups: false,

@@ -47,7 +47,7 @@ pub use self::flows::{EndFlows, EndedFlow, ExpireReport, Flow, FlowError};
 pub use self::maps::Adoption;
 pub use self::net::{Hook, NetFacts};
 pub use self::sources::{Prefix, SourcePolicy, SourceRule, SourceVerdict, flatten};
-pub use self::spec::{Mode, Policy, Protocol, ServerChange, ServerSpec, ServiceSpec, Usable};
+pub use self::spec::{Answer, Mode, Policy, Protocol, ServerChange, ServerSpec, ServiceSpec, Usable};
 pub use self::status::{InterfaceStatus, Status, TableStatus};
 pub use self::unavailable::Unavailable;
 pub use self::view::View;

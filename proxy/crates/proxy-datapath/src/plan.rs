@@ -11,7 +11,7 @@ use rustc_hash::FxHashMap;
 
 use crate::net::{NetFacts, is_routable};
 use crate::sources::SourcePolicy;
-use crate::spec::{Mode, Policy, Protocol, ServerSpec, ServiceSpec, Usable};
+use crate::spec::{Answer, Mode, Policy, Protocol, ServerSpec, ServiceSpec, Usable};
 
 /// The wanted state of the data path.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -59,6 +59,10 @@ pub struct PlannedService {
     pub rate: u32,
     /// See [`ServiceSpec::source_rate`].
     pub source_rate: Option<(u32, Duration)>,
+    /// See [`ServiceSpec::no_server`].
+    pub no_server: Answer,
+    /// See [`ServiceSpec::rejects`].
+    pub rejects: Answer,
     /// See [`ServiceSpec::sources`].
     pub sources: Option<Arc<SourcePolicy>>,
     /// See [`ServiceSpec::all_backups`].
@@ -296,6 +300,8 @@ fn plan_service(
         log: spec.log,
         rate: spec.rate,
         source_rate: spec.source_rate,
+        no_server: spec.no_server,
+        rejects: spec.rejects,
         sources: spec.sources.clone(),
         all_backups: spec.all_backups,
         servers,

@@ -59,6 +59,8 @@ pub enum SourceVerdict {
     Accept,
     /// Its SYNs are dropped.
     Drop,
+    /// Its SYNs are answered as [`ServiceSpec::rejects`](crate::ServiceSpec) says.
+    Reject,
     /// Its connections are left to userspace.
     Userspace,
 }

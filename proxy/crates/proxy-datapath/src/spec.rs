@@ -46,6 +46,10 @@ pub struct ServiceSpec {
     pub rate: u32,
     /// Most new flows of one client's address in a period of at least a millisecond; further ones are dropped.
     pub source_rate: Option<(u32, Duration)>,
+    /// What becomes of new flows while no server is usable.
+    pub no_server: Answer,
+    /// What becomes of new flows that a rule rejects ([`SourceVerdict::Reject`](crate::SourceVerdict)).
+    pub rejects: Answer,
     /// Rules about clients' addresses; `None` lets all of them in.
     pub sources: Option<Arc<SourcePolicy>>,
     /// Servers in configuration order.
@@ -106,6 +110,20 @@ impl Protocol {
             Self::Udp => "udp",
         }
     }
+}
+
+/// What becomes of the first packet of a flow that is not to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Answer {
+    /// It is left to userspace.
+    #[default]
+    Userspace,
+    /// It is dropped.
+    Drop,
+    /// TCP is answered by a reset, a datagram by ICMP "port unreachable".
+    Reset,
+    /// It is answered by ICMP "administratively prohibited", or "host unreachable" where no server is usable.
+    Unreachable,
 }
 
 /// How packets of a service are rewritten.

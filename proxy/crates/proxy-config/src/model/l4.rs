@@ -21,6 +21,18 @@ pub enum L4Mode {
     IpIp,
 }
 
+/// What the kernel does with a connection that is not to be: `l4-reject`, `l4-no-server`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum L4Answer {
+    /// Leaves it to userspace.
+    Userspace,
+    Drop,
+    /// A reset; ICMP "port unreachable" to a datagram.
+    Reset,
+    /// ICMP "unreachable".
+    Unreachable,
+}
+
 /// `l4-hook auto|xdp|xdp-generic|tc`: where the programs are attached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum L4Hook {

@@ -54,7 +54,7 @@ pub use global::{
     CloseSpread, DefaultPath, Global, HttpClient, MasterWorker, SetVar, StatsGlobal, Tune, TuneH2,
     TuneH2Side, VarSizes,
 };
-pub use l4::{L4Hook, L4Mode, L4Policy};
+pub use l4::{L4Answer, L4Hook, L4Mode, L4Policy};
 pub use log::{
     Facility, LogDestination, LogEntry, LogFormat, LogLevel, LogProfile, LogProto, LogSample,
     LogStep, LogTarget, ProfileStep,

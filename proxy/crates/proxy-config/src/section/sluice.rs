@@ -9,7 +9,7 @@ use crate::args::{Args, last_string};
 use crate::context::{Context, Parsed};
 use crate::keyword::{On, Row, row};
 use crate::lexer::between_commas;
-use crate::model::{L4Hook, L4Mode, L4Policy, Proxy};
+use crate::model::{L4Answer, L4Hook, L4Mode, L4Policy, Proxy};
 
 type ParseProxy = fn(&mut Context<'_>, &mut Proxy, &mut Args<'_>) -> Parsed;
 
@@ -26,6 +26,13 @@ const L4_HOOKS: &[(&str, L4Hook)] = &[
     ("xdp", L4Hook::Xdp),
     ("xdp-generic", L4Hook::XdpGeneric),
     ("tc", L4Hook::Tc),
+];
+
+const L4_ANSWERS: &[(&str, L4Answer)] = &[
+    ("userspace", L4Answer::Userspace),
+    ("drop", L4Answer::Drop),
+    ("reset", L4Answer::Reset),
+    ("unreachable", L4Answer::Unreachable),
 ];
 
 pub(super) const GLOBAL: &[Row<Parse>] = &[
@@ -127,6 +134,28 @@ pub(super) const PROXY: &[Row<ParseProxy>] = &[
         |cx, p, args| {
             p.settings.l4_mode = Some(l4_mode(cx, args)?);
             Ok(())
+        },
+    ),
+    row(
+        "l4-no-server",
+        On::DEF_FE,
+        "{userspace|drop|reset|unreachable}",
+        "Sluice",
+        "what the kernel answers while no server lives",
+        |cx, p, args| {
+            p.settings.l4_no_server = Some(args.choice(cx, L4_ANSWERS)?);
+            args.end(cx)
+        },
+    ),
+    row(
+        "l4-reject",
+        On::DEF_FE,
+        "{userspace|drop|reset|unreachable}",
+        "Sluice",
+        "what the kernel answers clients that a rule rejects",
+        |cx, p, args| {
+            p.settings.l4_reject = Some(args.choice(cx, L4_ANSWERS)?);
+            args.end(cx)
         },
     ),
     row(

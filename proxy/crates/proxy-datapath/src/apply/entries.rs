@@ -1,13 +1,13 @@
 //! What services and servers of a plan look like in the maps.
 
 use proxy_common::{
-    Addr, POLICY_HASH_FLOW, POLICY_HASH_SOURCE, POLICY_LEASTCONN, POLICY_ROUNDROBIN, Port,
+    ANSWER_DROP, ANSWER_RESET, ANSWER_UNREACHABLE, ANSWER_USERSPACE, Addr, POLICY_HASH_FLOW, POLICY_HASH_SOURCE, POLICY_LEASTCONN, POLICY_ROUNDROBIN, Port,
     REAL_DRAIN, REAL_UP, RealEntry, SERVICE_DIRECT, SERVICE_FULLNAT, SERVICE_LOG, SERVICE_SOURCES,
     SERVICE_TUNNEL, SERVICE_UP,
 };
 
 use crate::plan::{PlannedServer, PlannedService};
-use crate::spec::{Mode, Policy, Usable};
+use crate::spec::{Answer, Mode, Policy, Usable};
 
 pub(super) fn policy(policy: Policy) -> u8 {
     match policy {
@@ -15,6 +15,15 @@ pub(super) fn policy(policy: Policy) -> u8 {
         Policy::HashSource => POLICY_HASH_SOURCE,
         Policy::LeastConn => POLICY_LEASTCONN,
         Policy::RoundRobin => POLICY_ROUNDROBIN,
+    }
+}
+
+pub(super) fn answer(answer: Answer) -> u8 {
+    match answer {
+        Answer::Userspace => ANSWER_USERSPACE,
+        Answer::Drop => ANSWER_DROP,
+        Answer::Reset => ANSWER_RESET,
+        Answer::Unreachable => ANSWER_UNREACHABLE,
     }
 }
 

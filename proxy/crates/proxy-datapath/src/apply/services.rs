@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use proxy_common::{SERVICE_UP, ServiceEntry, maps as names};
 
-use super::entries::{policy, real_entry, service_flags};
+use super::entries::{answer, policy, real_entry, service_flags};
 use super::tables::Tables;
 use super::{ApplyError, ApplyReport, NoRoom, at};
 use crate::plan::{PlannedServer, PlannedService};
@@ -85,6 +85,8 @@ impl Tables {
             rate: service.plan.rate,
             source_rate: source_rate.0,
             source_period_ms: u32::try_from(source_rate.1.as_millis()).unwrap_or(u32::MAX).max(1),
+            no_server: answer(service.plan.no_server),
+            rejects: answer(service.plan.rejects),
             ..before
         };
         let same_ring = up && content == service.ring && before.ring_len == entry.ring_len;

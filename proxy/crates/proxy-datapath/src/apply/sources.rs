@@ -16,7 +16,7 @@ use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{MapData, MapError};
 use aya::sys::SyscallError;
 use proxy_common::{
-    Addr, RULES_PER_SERVICE, SOURCE_ACCEPT, SOURCE_DROP, SOURCE_USERSPACE, SourceKey, SourceNet,
+    Addr, RULES_PER_SERVICE, SOURCE_ACCEPT, SOURCE_DROP, SOURCE_REJECT, SOURCE_USERSPACE, SourceKey, SourceNet,
     SourceRuling, maps as names,
 };
 use rustc_hash::FxHashMap;
@@ -52,6 +52,7 @@ fn ruling(rule: &SourceRule) -> SourceRuling {
         verdict: match rule.verdict {
             SourceVerdict::Accept => SOURCE_ACCEPT,
             SourceVerdict::Drop => SOURCE_DROP,
+            SourceVerdict::Reject => SOURCE_REJECT,
             SourceVerdict::Userspace => SOURCE_USERSPACE,
         },
         rule: rule.rule.map_or(u32::MAX, |rule| rule.min(RULES_PER_SERVICE - 1)),

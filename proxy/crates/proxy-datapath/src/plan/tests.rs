@@ -59,6 +59,8 @@ fn service(name: &str, vips: &[&str], servers: Vec<ServerSpec>) -> ServiceSpec {
         log: false,
         rate: 0,
         source_rate: None,
+        no_server: Answer::Userspace,
+        rejects: Answer::Userspace,
         sources: None,
         servers,
         all_backups: false,

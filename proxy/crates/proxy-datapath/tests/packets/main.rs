@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests: an unwrap is an assertion")]
 
+mod answers;
 mod bed;
 mod edges;
 mod errors;

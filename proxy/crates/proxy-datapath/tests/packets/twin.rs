@@ -170,6 +170,7 @@ impl Twin {
                 Outcome::Pass
             }
             Verdict::Drop => Outcome::Drop,
+            Verdict::Answer => unreachable!("given by then"),
             Verdict::Transmit => Outcome::Transmit(bytes),
             Verdict::Redirect => Outcome::Redirect(bytes),
         };
