@@ -109,6 +109,10 @@ pub enum Reason {
     Reset,
     /// Answered by ICMP "unreachable", likewise.
     Unreachable,
+    /// Dropped or answered: userspace has turned the client away before.
+    DenyList,
+    /// Dropped: longer than the way out, of which the sender is told by ICMP when it may not be cut.
+    TooBig,
     /// Dropped: more ICMP answers were due than are sent in a second.
     AnswerLimited,
 }
@@ -118,7 +122,7 @@ impl Reason {
     pub const COUNT: u32 = Self::ALL.len() as u32;
 
     /// Each reason with the name that statistics show.
-    pub const ALL: [(Self, &'static str); 28] = [
+    pub const ALL: [(Self, &'static str); 30] = [
         (Self::NoFlow, "no_flow"),
         (Self::NoServer, "no_server"),
         (Self::Full, "full"),
@@ -146,6 +150,8 @@ impl Reason {
         (Self::SourceRate, "source_rate"),
         (Self::Reset, "reset"),
         (Self::Unreachable, "unreachable"),
+        (Self::DenyList, "deny_list"),
+        (Self::TooBig, "too_big"),
         (Self::AnswerLimited, "answer_limited"),
     ];
 }

@@ -11,6 +11,7 @@ pub mod bench;
 mod cache;
 mod config;
 mod counters;
+mod deny;
 mod event;
 mod expire;
 mod flow;
@@ -28,6 +29,7 @@ pub use cache::{
 };
 pub use config::{Config, INTERFACE_XDP_OUT};
 pub use counters::{Live, Reason, Traffic};
+pub use deny::DenyEntry;
 pub use event::{EndReason, FlowEvent};
 pub use expire::{
     EXPIRE_BATCH, EXPIRE_HEADER_LEN, ExpireRequest, SWEEP_ANY_TIME, expire_packet_len,
@@ -36,13 +38,14 @@ pub use flow::{CpuState, Direction, FlowEntry, FlowKey, FlowState, FlowStatus, S
 pub use fragment::{FRAGMENT_LIFE_NS, FragmentEntry, FragmentKey};
 pub use rate::Rate;
 pub use service::{
-    ANSWER_DROP, ANSWER_RESET, ANSWER_UNREACHABLE, ANSWER_USERSPACE, POLICY_HASH_FLOW, POLICY_HASH_SOURCE, POLICY_LEASTCONN, POLICY_ROUNDROBIN, REAL_DRAIN, REAL_UP,
-    RING_SLOTS, RealEntry, Ring, SERVICE_DIRECT, SERVICE_FULLNAT, SERVICE_LOG, SERVICE_SOURCES,
-    SERVICE_TUNNEL, SERVICE_UP, ServiceEntry, VipEntry, VipKey,
+    ANSWER_DROP, ANSWER_RESET, ANSWER_UNREACHABLE, ANSWER_USERSPACE, POLICY_HASH_FLOW,
+    POLICY_HASH_SOURCE, POLICY_LEASTCONN, POLICY_ROUNDROBIN, REAL_DRAIN, REAL_UP, RING_SLOTS,
+    RealEntry, Ring, SERVICE_DENIES, SERVICE_DIRECT, SERVICE_FULLNAT, SERVICE_GUARD, SERVICE_LOG,
+    SERVICE_SOURCES, SERVICE_TUNNEL, SERVICE_UP, ServiceEntry, VipEntry, VipKey,
 };
 pub use source::{
-    RULES_PER_SERVICE, SOURCE_ACCEPT, SOURCE_DROP, SOURCE_REJECT, SOURCE_USERSPACE, SourceKey, SourceNet,
-    SourceRuling,
+    RULES_PER_SERVICE, SOURCE_ACCEPT, SOURCE_DROP, SOURCE_REJECT, SOURCE_USERSPACE, SourceKey,
+    SourceNet, SourceRuling,
 };
 
 /// Version of every layout and meaning in this crate; the first word of [`Config`].

@@ -23,6 +23,7 @@
 //! | `RULES` | per-CPU array, [`RULES_PER_SERVICE`](crate::RULES_PER_SERVICE) for each service | `u64` |
 //! | `SVC_RATES` | array | [`Rate`](crate::Rate) |
 //! | `SRC_RATES` | least-recently-used hash by [`SourceNet`](crate::SourceNet) | [`Rate`](crate::Rate) |
+//! | `DENIED` | least-recently-used hash by [`SourceNet`](crate::SourceNet) | [`DenyEntry`](crate::DenyEntry) |
 //! | `ANSWER_RATE` | array of 1 | [`Rate`](crate::Rate) |
 //! | `EVENTS` | ring buffer | [`FlowEvent`](crate::FlowEvent) |
 
@@ -66,12 +67,13 @@ pub const SERVICE_LIVE: &str = "SVC_LIVE";
 pub const SERVER_LIVE: &str = "SRV_LIVE";
 pub const SERVICE_RATES: &str = "SVC_RATES";
 pub const SOURCE_RATES: &str = "SRC_RATES";
+pub const DENIED: &str = "DENIED";
 /// ICMP answers of all services.
 pub const ANSWER_RATE: &str = "ANSWER_RATE";
 pub const EVENTS: &str = "EVENTS";
 
 /// Every map of the object.
-pub const ALL: [&str; 25] = [
+pub const ALL: [&str; 26] = [
     CONFIG,
     PREFILTER,
     VIPS,
@@ -95,6 +97,7 @@ pub const ALL: [&str; 25] = [
     SERVER_LIVE,
     SERVICE_RATES,
     SOURCE_RATES,
+    DENIED,
     ANSWER_RATE,
     EVENTS,
 ];
@@ -143,6 +146,8 @@ pub mod default_size {
     pub const INTERFACES: u32 = 1024;
     /// Clients whose rate is known; those not heard of for longest are forgotten.
     pub const SOURCE_RATES: u32 = 1 << 16;
+    /// Clients that are turned away; those not heard of for longest are forgotten.
+    pub const DENIED: u32 = 1 << 16;
     /// Bytes; a power of two and a multiple of the page size.
     pub const EVENTS: u32 = 256 * 1024;
 }

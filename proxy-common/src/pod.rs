@@ -1,8 +1,8 @@
 //! `aya::Pod`: the user side may read and write these as bytes.
 
 use crate::{
-    Addr, CacheSet, CacheWay, Config, CpuState, EpochLine, ExpireRequest, FlowEntry, FlowEvent,
-    FlowKey, FlowState, FragmentEntry, FragmentKey, Live, Port, Rate, RealEntry, Ring,
+    Addr, CacheSet, CacheWay, Config, CpuState, DenyEntry, EpochLine, ExpireRequest, FlowEntry,
+    FlowEvent, FlowKey, FlowState, FragmentEntry, FragmentKey, Live, Port, Rate, RealEntry, Ring,
     ServiceEntry, Slot, SourceKey, SourceNet, SourceRuling, Traffic, VipEntry, VipKey,
     bench::Rotation,
 };
@@ -18,7 +18,7 @@ macro_rules! pod {
 }
 
 pod! {
-    Addr CacheSet CacheWay Config CpuState EpochLine ExpireRequest FlowEntry FlowEvent
+    Addr CacheSet CacheWay Config CpuState DenyEntry EpochLine ExpireRequest FlowEntry FlowEvent
     FlowKey FlowState FragmentEntry FragmentKey Live Port Rate RealEntry Ring Rotation ServiceEntry Slot SourceKey SourceNet
     SourceRuling Traffic VipEntry VipKey
 }

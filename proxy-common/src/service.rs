@@ -46,6 +46,10 @@ pub const SERVICE_SOURCES: u8 = 8;
 pub const SERVICE_DIRECT: u8 = 16;
 /// Servers answer clients by themselves: packets go to them inside of IP (RFC 2003, RFC 2473).
 pub const SERVICE_TUNNEL: u8 = 32;
+/// Clients in [`DENIED`](crate::maps::DENIED) are turned away first.
+pub const SERVICE_DENIES: u8 = 64;
+/// Nothing is carried: whoever is not turned away is left to userspace.
+pub const SERVICE_GUARD: u8 = 128;
 
 /// What becomes of a first packet that no server gets: left to userspace.
 pub const ANSWER_USERSPACE: u8 = 0;

@@ -19,6 +19,8 @@ use crate::{
 pub struct Answer {
     /// One of the numbers below.
     pub kind: u32,
+    /// Of [`Self::TOO_BIG`]: what would fit, in bytes of the IP packet.
+    pub mtu: u32,
 }
 
 impl Answer {
@@ -28,6 +30,19 @@ impl Answer {
     pub const PROHIBITED: u32 = 2;
     /// ICMP: host unreachable, or ICMPv6: address unreachable.
     pub const NO_HOST: u32 = 3;
+    /// ICMP: fragmentation needed, or ICMPv6: packet too big.
+    pub const TOO_BIG: u32 = 4;
+
+    /// A packet is longer than its way, which takes `mtu` bytes of which `outer` are not the packet's.
+    #[inline(always)]
+    pub fn too_big(&mut self, mtu: u16, outer: u16) -> Verdict {
+        if mtu <= outer {
+            return Verdict::Drop;
+        }
+        self.kind = Self::TOO_BIG;
+        self.mtu = u32::from(mtu - outer);
+        Verdict::Answer
+    }
 }
 
 /// ICMP answers in a second, as many as Linux sends by itself.
@@ -47,6 +62,9 @@ fn code(kind: u32, v6: bool) -> (u8, u8) {
         (Answer::PROHIBITED, true) => (1, 1),
         (Answer::NO_HOST, false) => (3, 1),
         (Answer::NO_HOST, true) => (1, 3),
+        // RFC 1191 section 4; RFC 4443 section 3.2.
+        (Answer::TOO_BIG, false) => (3, 4),
+        (Answer::TOO_BIG, true) => (2, 0),
         (_, false) => (3, 3),
         (_, true) => (1, 4),
     }
@@ -123,6 +141,10 @@ fn ipv4<F: Frame, T: Tables>(frame: &mut F, tables: &T, answer: &Answer) -> Give
             && frame.cut((IPV4_L4 + size_of::<Tcp>()) as u32);
         return if done { Given::Yes(Reason::Reset) } else { Given::No };
     }
+    // What may be cut would have to be: that is not done here, nor is its sender told.
+    if answer.kind == Answer::TOO_BIG && ip.fragment & DF == 0 {
+        return Given::Limited;
+    }
     if !may_send(tables) {
         return Given::Limited;
     }
@@ -135,8 +157,9 @@ fn ipv4<F: Frame, T: Tables>(frame: &mut F, tables: &T, answer: &Answer) -> Give
     let header = Ipv4 { protocol: proto::ICMP, ..own_ipv4(&ip, length as u16) };
     let (kind, code) = code(answer.kind, false);
     // A header with its own checksum sums up to nothing.
-    let check = finish(join(transport, type_word(kind, code)));
-    let icmp = Icmp { kind, code, check, rest: 0 };
+    let rest = if answer.kind == Answer::TOO_BIG { answer.mtu.to_be() } else { 0 };
+    let check = finish(join(transport, join(type_word(kind, code), rest)));
+    let icmp = Icmp { kind, code, check, rest };
     let done = frame.make_room(ROOM)
         && frame.store_summed(ETHERNET_LEN, &with_check(header))
         && frame.store_summed(IPV4_L4, &icmp)
@@ -172,8 +195,9 @@ fn ipv6<F: Frame, T: Tables>(frame: &mut F, tables: &T, answer: &Answer) -> Give
     let [first, second] = [ip.version_class_flow, front_word(&ip)];
     let quoted_ip = join(addresses, sum4([first, second, 0, 0]));
     let pseudo = join(addresses, sum4([proto_word(proto::ICMPV6), len_word(length), 0, 0]));
-    let message = join(type_word(kind, code), join(quoted_ip, transport));
-    let icmp = Icmp { kind, code, check: finish(join(pseudo, message)), rest: 0 };
+    let rest = if answer.kind == Answer::TOO_BIG { answer.mtu.to_be() } else { 0 };
+    let message = join(join(type_word(kind, code), rest), join(quoted_ip, transport));
+    let icmp = Icmp { kind, code, check: finish(join(pseudo, message)), rest };
     let done = frame.make_room(ROOM)
         && frame.store_summed(ETHERNET_LEN, &header)
         && frame.store_summed(IPV6_L4, &icmp)

@@ -6,9 +6,10 @@ use std::{
 };
 
 use proxy_common::{
-    Addr, CACHE_WAYS, CacheSet, CacheWay, Config, EpochLine, FlowEntry, FlowEvent, FlowKey,
-    FragmentEntry, FragmentKey, HOOK_XDP, Live, Port, Rate, RealEntry, Reason, ServiceEntry, Slot,
-    SourceKey, SourceNet, SourceRuling, Traffic, VipEntry, VipKey, maps::PREFILTER_WORDS,
+    Addr, CACHE_WAYS, CacheSet, CacheWay, Config, DenyEntry, EpochLine, FlowEntry, FlowEvent,
+    FlowKey, FragmentEntry, FragmentKey, HOOK_XDP, Live, Port, Rate, RealEntry, Reason,
+    ServiceEntry, Slot, SourceKey, SourceNet, SourceRuling, Traffic, VipEntry, VipKey,
+    maps::PREFILTER_WORDS,
 };
 
 use crate::{
@@ -189,6 +190,7 @@ pub struct HostTables {
     pub service_live: LiveCell,
     service_rate: RateCell,
     answer_rate: RateCell,
+    pub denied: RefCell<HashMap<SourceNet, DenyEntry>>,
     pub source_rates: RefCell<HashMap<SourceNet, &'static RateCell>>,
     pub server_live: Vec<LiveCell>,
     pub counters: RefCell<HashMap<Reason, u64>>,
@@ -218,6 +220,7 @@ impl HostTables {
             service_live: LiveCell::new(Live::default()),
             service_rate: RateCell::new(Rate::default()),
             answer_rate: RateCell::new(Rate::default()),
+            denied: RefCell::default(),
             source_rates: RefCell::default(),
             server_live: reals.iter().map(|_| LiveCell::new(Live::default())).collect(),
             counters: RefCell::default(),
@@ -354,6 +357,10 @@ impl Tables for HostTables {
     fn set_source_rate(&self, net: &SourceNet, rate: &Rate) {
         let cell = Box::leak(Box::new(RateCell::new(*rate)));
         self.source_rates.borrow_mut().insert(*net, cell);
+    }
+
+    fn denied(&self, net: &SourceNet) -> Option<DenyEntry> {
+        self.denied.borrow().get(net).copied()
     }
 
     fn answer_rate(&self) -> Option<&RateCell> {

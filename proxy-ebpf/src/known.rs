@@ -67,7 +67,7 @@ pub fn known<F: Frame, T: Tables, A: Family>(
         tables.count(Reason::TtlExpired);
         return Known::Done(Verdict::Drop);
     }
-    let Scratch { rewrite, hop, .. } = scratch;
+    let Scratch { rewrite, hop, answer, .. } = scratch;
     rewrite.src = cell.new_src();
     rewrite.dst = cell.new_dst();
     rewrite.sport = cell.new_sport();
@@ -82,6 +82,10 @@ pub fn known<F: Frame, T: Tables, A: Family>(
     };
     if let Err(no_way) = frame.route(&path, hop) {
         tables.count(no_way.reason);
+        if matches!(no_way.reason, Reason::TooBig) {
+            let outer = carriage.map_or(0, |carriage| carriage.length::<A>(1) - 1);
+            return Known::Done(answer.too_big(hop.path_mtu, outer));
+        }
         return Known::Done(no_way.known);
     }
 

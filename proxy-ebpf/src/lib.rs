@@ -4,7 +4,7 @@
 //! The files stand in the order in which a packet meets them:
 //!
 //! [`headers`] and [`frame`] (access to its bytes) → [`parse`] → [`process`] (the way through) →
-//! [`cache`] → [`flow`] (the exact table) → [`known`] or [`open`] (with [`source`], [`select`] and [`ports`]) →
+//! [`cache`] → [`flow`] (the exact table) → [`known`] or [`open`] (with [`deny`], [`source`], [`select`] and [`ports`]) →
 //! [`rewrite`] (with [`checksum`]) and [`mss`], or [`oneway`] where servers answer by themselves; [`fragment`] takes what follows the first piece of a datagram, [`icmp`] the errors about packets sent, [`end`] whatever ends a
 //! connection, [`answer`] what is said to clients in the balancer's own name, and [`expire`] the user side's wish to end some.
 //!
@@ -18,6 +18,7 @@ pub mod atomic;
 pub mod cache;
 pub mod cell;
 pub mod checksum;
+pub mod deny;
 pub mod end;
 pub mod expire;
 pub mod flow;

@@ -1,14 +1,15 @@
 //! The first SYN of a connection, and the first datagram of a flow.
 
 use proxy_common::{
-    Config, FlowEntry, FlowKey, FlowState, Port, Reason, SERVICE_DIRECT, SERVICE_FULLNAT,
-    SERVICE_SOURCES, SERVICE_TUNNEL, SERVICE_UP, ServiceEntry, SourceNet, VipEntry,
+    Config, FlowEntry, FlowKey, FlowState, Port, Reason, SERVICE_DENIES, SERVICE_DIRECT,
+    SERVICE_FULLNAT, SERVICE_GUARD, SERVICE_SOURCES, SERVICE_TUNNEL, SERVICE_UP, ServiceEntry,
+    SourceNet, VipEntry,
 };
 
 use crate::{
     answer::{self, Answer},
     cell::LiveCell,
-    end,
+    deny, end,
     frame::{Frame, Path, Verdict},
     hash, mss,
     oneway::{self, Carriage},
@@ -39,6 +40,16 @@ pub fn open<F: Frame, T: Tables, A: Family>(
     };
     if service.flags & SERVICE_UP == 0 {
         return refuse(tables, index, Reason::NoServer);
+    }
+    if service.flags & SERVICE_DENIES != 0 {
+        scratch.source.net = SourceNet { service: index, addr: segment.key.src };
+        let Scratch { source, answer, .. } = &mut *scratch;
+        if let Some(verdict) = deny::refuses(tables, &source.net, answer) {
+            return verdict;
+        }
+    }
+    if service.flags & SERVICE_GUARD != 0 {
+        return Verdict::Pass;
     }
     if service.flags & SERVICE_SOURCES != 0
         && let Some(verdict) = source::refuses(
@@ -86,10 +97,17 @@ pub fn open<F: Frame, T: Tables, A: Family>(
         Err(Failure::Reason(reason)) => {
             live.release();
             let verdict = refuse(tables, index, reason);
-            if matches!(reason, Reason::NoServer) {
-                return answer::of(&mut scratch.answer, service.no_server, Answer::NO_HOST);
+            match reason {
+                Reason::NoServer => {
+                    answer::of(&mut scratch.answer, service.no_server, Answer::NO_HOST)
+                }
+                Reason::TooBig => {
+                    let tunnel = service.flags & SERVICE_TUNNEL != 0;
+                    let outer = if tunnel { Carriage::Tunnel.length::<A>(1) - 1 } else { 0 };
+                    scratch.answer.too_big(scratch.hop.path_mtu, outer)
+                }
+                _ => verdict,
             }
-            verdict
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Access to the maps: the kernel's, or the host tests' own.
 
 use proxy_common::{
-    CacheSet, Config, FlowEntry, FlowEvent, FlowKey, FragmentEntry, FragmentKey, Rate, RealEntry,
-    Reason, ServiceEntry, Slot, SourceKey, SourceNet, SourceRuling, Traffic, VipEntry, VipKey,
+    CacheSet, Config, DenyEntry, FlowEntry, FlowEvent, FlowKey, FragmentEntry, FragmentKey, Rate,
+    RealEntry, Reason, ServiceEntry, Slot, SourceKey, SourceNet, SourceRuling, Traffic, VipEntry,
+    VipKey,
 };
 
 use crate::{
@@ -110,6 +111,8 @@ pub trait Tables {
     fn source_rate(&self, net: &SourceNet) -> Option<&RateCell>;
     /// Begins to count a client, perhaps instead of another one.
     fn set_source_rate(&self, net: &SourceNet, rate: &Rate);
+    /// What is known of a client that userspace has turned away.
+    fn denied(&self, net: &SourceNet) -> Option<DenyEntry>;
     /// How many ICMP answers are sent.
     fn answer_rate(&self) -> Option<&RateCell>;
     fn service_live(&self, index: u32) -> Option<&LiveCell>;

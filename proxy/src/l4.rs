@@ -202,11 +202,12 @@ fn status_json(status: &Status, counters: &Counters) -> Value {
         value["servers"] = servers.collect();
         value
     };
-    let table = |table: &proxy_datapath::TableStatus| json!({ "name": table.name, "used": table.used, "size": table.size });
+    let table = |table: &proxy_datapath::TableStatus| json!({ "name": table.name, "used": table.used, "size": table.size, "bytes": table.bytes });
     json!({
         "instance": status.path.display().to_string(),
         "version": status.version,
         "pending": status.pending,
+        "memory_bytes": status.memory,
         "nat_ports": status.nat_ports.map(|(first, last)| [first, last]),
         "interfaces": status.interfaces.iter().map(interface).collect::<Vec<_>>(),
         "tables": status.tables.iter().map(table).collect::<Vec<_>>(),

@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use proxy_datapath::plan::plan;
 use proxy_datapath::{
-    Datapath, EndFlows, EndReason, EndedFlow, FlowStatus, Hook, Mode, NetFacts, OpenOptions,
-    Policy, Protocol, ServerChange, ServerSpec, ServiceSpec, Usable, object,
+    Answer, Datapath, EndFlows, EndReason, EndedFlow, FlowStatus, Hook, Mode, NetFacts,
+    OpenOptions, Policy, Protocol, ServerChange, ServerSpec, ServiceSpec, Usable, object,
 };
 use tests::guardian::{Registration, Resource};
 use tests::wait::PATIENCE;
@@ -191,6 +191,7 @@ fn service(name: &str, vip: SocketAddr) -> ServiceSpec {
         source_rate: None,
         no_server: Answer::Userspace,
         rejects: Answer::Userspace,
+        denies: false,
         sources: None,
         servers: servers.collect(),
         all_backups: false,

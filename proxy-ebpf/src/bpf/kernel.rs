@@ -10,9 +10,9 @@ use aya_ebpf::{
     maps::lpm_trie::Key,
 };
 use proxy_common::{
-    CacheSet, Config, FlowEntry, FlowEvent, FlowKey, FragmentEntry, FragmentKey, RING_SLOTS, Rate,
-    RealEntry, Reason, ServiceEntry, Slot, SourceKey, SourceNet, SourceRuling, Traffic, VipEntry,
-    VipKey,
+    CacheSet, Config, DenyEntry, FlowEntry, FlowEvent, FlowKey, FragmentEntry, FragmentKey,
+    RING_SLOTS, Rate, RealEntry, Reason, ServiceEntry, Slot, SourceKey, SourceNet, SourceRuling,
+    Traffic, VipEntry, VipKey,
 };
 use proxy_ebpf::{
     InsertError, Tables,
@@ -155,6 +155,11 @@ impl Tables for Kernel {
     fn set_source_rate(&self, net: &SourceNet, rate: &Rate) {
         // Without room the client is not limited.
         let _ = maps::SRC_RATES.insert(net, rate, 0);
+    }
+
+    #[inline(always)]
+    fn denied(&self, net: &SourceNet) -> Option<DenyEntry> {
+        value(maps::DENIED.get_ptr(net)).copied()
     }
 
     #[inline(always)]

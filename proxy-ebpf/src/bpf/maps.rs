@@ -6,9 +6,9 @@ use aya_ebpf::{
     maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf},
 };
 use proxy_common::{
-    CacheSet, Config, CpuState, EpochLine, FlowEntry, FlowKey, FragmentEntry, FragmentKey, Live,
-    RULES_PER_SERVICE, Rate, RealEntry, Reason, Ring, ServiceEntry, Slot, SourceNet, SourceRuling,
-    Traffic, VipEntry, VipKey,
+    CacheSet, Config, CpuState, DenyEntry, EpochLine, FlowEntry, FlowKey, FragmentEntry,
+    FragmentKey, Live, RULES_PER_SERVICE, Rate, RealEntry, Reason, Ring, ServiceEntry, Slot,
+    SourceNet, SourceRuling, Traffic, VipEntry, VipKey,
     maps::{PREFILTER_WORDS, default_size},
 };
 use proxy_ebpf::Scratch;
@@ -69,6 +69,9 @@ pub(crate) static SVC_RATES: Array<Rate> = Array::with_max_entries(default_size:
 #[map]
 pub(crate) static SRC_RATES: LruHashMap<SourceNet, Rate> =
     LruHashMap::with_max_entries(default_size::SOURCE_RATES, 0);
+#[map]
+pub(crate) static DENIED: LruHashMap<SourceNet, DenyEntry> =
+    LruHashMap::with_max_entries(default_size::DENIED, 0);
 #[map]
 pub(crate) static ANSWER_RATE: Array<Rate> = Array::with_max_entries(1, 0);
 #[map]

@@ -7,13 +7,14 @@ use aya_ebpf::{
     bindings::{
         __sk_buff, BPF_F_ADJ_ROOM_ENCAP_L3_IPV4, BPF_F_ADJ_ROOM_ENCAP_L3_IPV6,
         BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, BPF_FIB_LKUP_RET_BLACKHOLE,
-        BPF_FIB_LKUP_RET_NOT_FWDED, BPF_FIB_LKUP_RET_PROHIBIT, BPF_FIB_LKUP_RET_SUCCESS,
-        BPF_FIB_LKUP_RET_UNREACHABLE, BPF_FIB_LOOKUP_SKIP_NEIGH, TC_ACT_REDIRECT, TC_ACT_SHOT,
-        bpf_adj_room_mode, bpf_fib_lookup as FibParams, bpf_redir_neigh as NextHop,
+        BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_NOT_FWDED, BPF_FIB_LKUP_RET_PROHIBIT,
+        BPF_FIB_LKUP_RET_SUCCESS, BPF_FIB_LKUP_RET_UNREACHABLE, BPF_FIB_LOOKUP_SKIP_NEIGH,
+        TC_ACT_REDIRECT, TC_ACT_SHOT, bpf_adj_room_mode, bpf_fib_lookup as FibParams,
+        bpf_redir_neigh as NextHop,
     },
     helpers::generated::{
-        bpf_fib_lookup, bpf_l3_csum_replace, bpf_l4_csum_replace, bpf_redirect,
-        bpf_redirect_neigh, bpf_skb_adjust_room, bpf_skb_change_tail, bpf_skb_pull_data, bpf_skb_store_bytes,
+        bpf_fib_lookup, bpf_l3_csum_replace, bpf_l4_csum_replace, bpf_redirect, bpf_redirect_neigh,
+        bpf_skb_adjust_room, bpf_skb_change_tail, bpf_skb_pull_data, bpf_skb_store_bytes,
     },
     programs::TcContext,
 };
@@ -149,10 +150,10 @@ impl Frame for TcFrame {
 
     #[inline(always)]
     fn route(&mut self, path: &Path<'_>, hop: &mut Hop) -> Result<(), NoWay> {
-        if find_route(self.ctx.skb.skb, path, hop) {
-            Ok(())
-        } else {
-            Err(NoWay { reason: Reason::NoRoute, known: Verdict::Drop })
+        match find_route(self.ctx.skb.skb, path, hop) {
+            Route::Found => Ok(()),
+            Route::TooLong => Err(NoWay { reason: Reason::TooBig, known: Verdict::Drop }),
+            Route::No => Err(NoWay { reason: Reason::NoRoute, known: Verdict::Drop }),
         }
     }
 
@@ -249,9 +250,18 @@ impl Frame for TcFrame {
     }
 }
 
+/// What the routing table says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Route {
+    Found,
+    /// There is a way, which the packet does not fit.
+    TooLong,
+    No,
+}
+
 /// Asks the routing table. Not inlined: its parameters would take their part of the stack at each place.
 #[inline(never)]
-fn find_route(skb: *mut __sk_buff, path: &Path<'_>, hop: &mut Hop) -> bool {
+fn find_route(skb: *mut __sk_buff, path: &Path<'_>, hop: &mut Hop) -> Route {
     const SUCCESS: i64 = BPF_FIB_LKUP_RET_SUCCESS as i64;
     const UNROUTED: [i64; 4] = [
         BPF_FIB_LKUP_RET_BLACKHOLE as i64,
@@ -276,6 +286,8 @@ fn find_route(skb: *mut __sk_buff, path: &Path<'_>, hop: &mut Hop) -> bool {
     if result == SUCCESS {
         // SAFETY: as for XDP: the route's MTU in the place of a length.
         hop.path_mtu = unsafe { params.__bindgen_anon_1.mtu_result };
+        // Of a packet that will be cut before it is sent, nobody knows the length.
+        hop.mtu = if path.len == 0 { 0 } else { hop.path_mtu };
         hop.ifindex = params.ifindex;
         // SAFETY: the kernel filled the member of the family it names.
         hop.data = unsafe {
@@ -285,14 +297,19 @@ fn find_route(skb: *mut __sk_buff, path: &Path<'_>, hop: &mut Hop) -> bool {
                 params.__bindgen_anon_4.ipv6_dst
             }
         };
-        return true;
+        return Route::Found;
+    }
+    if result == BPF_FIB_LKUP_RET_FRAG_NEEDED as i64 {
+        // SAFETY: as above; older kernels than Linux 5.12 say nothing, and the length is left.
+        let mtu = unsafe { params.__bindgen_anon_1.mtu_result };
+        hop.path_mtu = if mtu < path.len { mtu } else { 0 };
+        return Route::TooLong;
     }
     // Forwarding is off on this interface, or the kernel is older than the flag (Linux 6.3): the balancer
-    // need not be a router, so the interface it was told about will do. Or the packet is longer than the
-    // route's MTU: the kernel's own output path sees to that.
+    // need not be a router, so the interface it was told about will do.
     hop.ifindex = path.fallback;
     hop.data = [0; 4];
-    path.fallback != 0 && !UNROUTED.contains(&result)
+    if path.fallback != 0 && !UNROUTED.contains(&result) { Route::Found } else { Route::No }
 }
 
 /// Leaves by the neighbour layer. Not inlined, as [`find_route`].

@@ -139,7 +139,18 @@ impl Frame for XdpFrame {
 
     #[inline(always)]
     fn make_room(&mut self, len: usize) -> bool {
-        let Some(ethernet) = self.load::<Ethernet>(0) else { return false };
+        // SAFETY: fields of the context. Volatile, or the compiler extends the numbers that it read before, which
+        // takes the upper half of the pointers that the verifier has put in their place.
+        let (start, end) = unsafe {
+            let data = (&raw const (*self.ctx.ctx).data).read_volatile() as usize;
+            let data_end = (&raw const (*self.ctx.ctx).data_end).read_volatile() as usize;
+            (data, data_end)
+        };
+        if start + ETHERNET_LEN > end {
+            return false;
+        }
+        // SAFETY: within the frame, as in `load`.
+        let ethernet = unsafe { ptr::read(start as *const Ethernet) };
         // SAFETY: a context and a number; every access asks for the bounds again.
         let moved = unsafe { bpf_xdp_adjust_head(self.ctx.ctx, -(len as i32)) };
         moved == 0 && self.store(0, &ethernet)

@@ -18,7 +18,7 @@ use proxy_rules::sample::{Expr, Place};
 use proxy_rules::source::SourceOutcome;
 use proxy_state::{Backend, Registry};
 use proxy_stream::env::{
-    Back, BalanceKey, Forwarded, ForwardedPart, Front, Glitches, ServerChoice, StickRule,
+    Back, BalanceKey, Denials, Forwarded, ForwardedPart, Front, Glitches, ServerChoice, StickRule,
 };
 use proxy_stream::log::{Log, Profile, Step};
 use proxy_stream::mux::h2::{Settings, Side};
@@ -237,6 +237,7 @@ pub(crate) fn services(
         front.tracers = tracers(proxy);
         front.limiters = rules.limiters(proxy, diagnostics);
         front.tcp_connection = compiled.tcp_connection;
+        front.denials = proxy.settings.l4_deny.map(|time| Denials::new(time.value));
         front.tcp_session = compiled.tcp_session;
         front.tcp_content = compiled.tcp_content;
         front.inspect_delay = inspect_delay(proxy);
@@ -267,6 +268,11 @@ pub(crate) fn services(
         front.udp_responses = proxy.settings.udp_responses.map_or(0, |number| number.value);
         if frontend.mode == Mode::Udp {
             of_addresses_only(config, proxy, &front.tcp_connection, diagnostics);
+            if let Some(deny) = proxy.settings.l4_deny {
+                let message =
+                    "'l4-deny' is not possible in mode udp, whose rules the kernel asks by itself";
+                diagnostics.push(Diagnostic::alert(message.to_owned()).at(deny.span));
+            }
         }
         front.unique_id = compiled.unique_id_format.map(|format| {
             let header = proxy.settings.unique_id_header.as_ref();

@@ -9,6 +9,8 @@ mod facts;
 mod report;
 mod rules;
 
+use std::time::Duration;
+
 use proxy_config::Sources;
 use proxy_config::model::{Config, L4Mode, L4Policy, Proxy, RuleSet as ConfigRuleSet};
 use proxy_datapath as l4;
@@ -17,6 +19,7 @@ use proxy_types::{Mode, Span};
 pub(crate) use blocker::Blocker;
 pub(crate) use facts::{Facts, ServerAddress};
 pub(crate) use report::{Row, json, table};
+pub(crate) use rules::DENY;
 
 /// Who carries the bytes of a frontend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +55,8 @@ pub(crate) struct Decision {
     pub(crate) kernel_words: Vec<&'static str>,
     /// What the kernel is asked to do, for [`Path::L4`].
     pub(crate) service: Option<l4::ServiceSpec>,
+    /// What the kernel is to do in front of userspace, for `l4-deny` on any other path.
+    pub(crate) guard: Option<l4::ServiceSpec>,
     /// The kernel asks `tcp-request connection` rules first: they look at the client's address only.
     pub(crate) asks_sources: bool,
     /// Listeners of the frontend that stay in userspace although the frontend qualifies.
@@ -78,6 +83,7 @@ pub(crate) fn decide_one<'a>(config: &'a Config, proxy: &'a Proxy, facts: Facts<
         required: policy.filter(|p| p.value == L4Policy::Require).map(|p| p.span),
         kernel_words: rules::kernel_words(proxy),
         service: None,
+        guard: None,
         asks_sources: config.rules(proxy, ConfigRuleSet::TcpRequestConnection).next().is_some(),
         left_out: Vec::new(),
     };
@@ -85,10 +91,46 @@ pub(crate) fn decide_one<'a>(config: &'a Config, proxy: &'a Proxy, facts: Facts<
         service(config, proxy, backend, facts.addresses, &mut decision.left_out)
     });
     match service {
-        Err(blocker) => decision.blocker = Some(blocker),
+        Err(blocker) => {
+            decision.blocker = Some(blocker);
+            decision.guard = guard(proxy, policy.map(|policy| policy.value));
+        }
         Ok(service) => (decision.path, decision.service) = (Path::L4, Some(service)),
     }
     decision
+}
+
+/// What the kernel does for a frontend that it does not carry: clients that rules rejected stay out.
+fn guard(proxy: &Proxy, policy: Option<L4Policy>) -> Option<l4::ServiceSpec> {
+    proxy.settings.l4_deny?;
+    let vips = rules::guarded(proxy);
+    if policy == Some(L4Policy::Off) || vips.is_empty() {
+        return None;
+    }
+    Some(l4::ServiceSpec {
+        name: proxy.name.value.clone(),
+        frontend: proxy.name.value.clone(),
+        backend: String::new(),
+        vips,
+        protocol: l4::Protocol::Tcp,
+        mode: l4::Mode::Guard,
+        policy: l4::Policy::RoundRobin,
+        maxconn: 0,
+        client_idle: Duration::ZERO,
+        server_idle: Duration::ZERO,
+        connect: Duration::ZERO,
+        retries: 0,
+        responses: 0,
+        rate: 0,
+        source_rate: None,
+        no_server: l4::Answer::Userspace,
+        rejects: rules::rejects(proxy),
+        denies: true,
+        sources: None,
+        log: false,
+        servers: Vec::new(),
+        all_backups: false,
+    })
 }
 
 /// Builds what the kernel is asked to do.
@@ -163,6 +205,7 @@ fn service(
             .l4_no_server
             .map_or(l4::Answer::Userspace, |answer| rules::answer(answer.value)),
         rejects: rules::rejects(proxy),
+        denies: proxy.settings.l4_deny.is_some(),
         // Filled in by the worker, which can evaluate them.
         sources: None,
         log: config.log_targets(proxy).next().is_some(),
@@ -172,6 +215,11 @@ fn service(
 }
 
 impl Decision {
+    /// What the kernel is asked to do, for whichever path.
+    pub(crate) fn kernel_service(&self) -> Option<&l4::ServiceSpec> {
+        self.service.as_ref().or(self.guard.as_ref())
+    }
+
     /// One sentence: why this path.
     pub(crate) fn why(&self, sources: &Sources) -> String {
         match (&self.blocker, &self.service) {

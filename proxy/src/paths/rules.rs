@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use proxy_config::model::{
-    Balance, Bind, Config, FilterKind, FilterLine, Flag, L4Answer, L4Policy, Proxy, ProxyKind, RuleSet,
-    Server, SourceAddress, Timeouts,
+    Balance, Bind, Config, FilterKind, FilterLine, Flag, L4Answer, L4Policy, Proxy, ProxyKind,
+    RuleSet, Server, SourceAddress, Timeouts,
 };
 use proxy_datapath as l4;
 use proxy_rules::source::SourceOutcome;
@@ -115,10 +115,35 @@ pub(super) fn service_backend<'a>(
     Ok(backend)
 }
 
+/// The word that the kernel follows for other paths, too.
+pub(crate) const DENY: &str = "l4-deny";
+
+/// The addresses of a proxy's listeners in this network namespace.
+pub(super) fn guarded(proxy: &Proxy) -> Vec<SocketAddr> {
+    let mut vips = Vec::new();
+    for bind in proxy.binds.iter().filter(|bind| bind.namespace.is_none()) {
+        let streams = bind.addresses.iter().filter(|address| {
+            matches!(address.value.transport, None | Some(Transport::Stream))
+                && matches!(address.value.endpoint, Endpoint::Inet { host: Host::Ip(_), .. })
+        });
+        for socket in streams.flat_map(|address| address.value.socket_addrs()) {
+            vips.push(socket);
+            if socket.is_ipv6() && socket.ip().is_unspecified() && bind.v4v6.is_some() {
+                vips.push((Ipv4Addr::UNSPECIFIED, socket.port()).into());
+            }
+        }
+    }
+    vips.retain(|vip| !vip.ip().is_loopback());
+    vips.sort_unstable();
+    vips.dedup();
+    vips
+}
+
 /// The words of a proxy that only the kernel follows.
 pub(super) fn kernel_words(proxy: &Proxy) -> Vec<&'static str> {
     let settings = &proxy.settings;
     let words = [
+        (DENY, settings.l4_deny.is_some()),
         ("l4-no-server", settings.l4_no_server.is_some()),
         ("l4-reject", settings.l4_reject.is_some()),
         ("l4-source-rate", settings.l4_source_rate.is_some()),

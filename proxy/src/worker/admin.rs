@@ -11,7 +11,7 @@ use proxy_admin::{
     ProcessView, SessionInfo, SessionOptions,
 };
 use proxy_config::model::{CliLevel, Config};
-use proxy_datapath::{Flow, TableStatus};
+use proxy_datapath::{Denied, Flow, TableStatus};
 use proxy_net::accept::{self, Acceptance, Accepted, Room, Slots, Switch};
 use proxy_net::clock::Tick;
 use proxy_net::getsocks;
@@ -321,6 +321,16 @@ impl L4View for Paths {
         control.kernel.flows(filter.max, wanted).into_iter().map(show).collect()
     }
 
+    fn denied(&self) -> Vec<(String, std::net::IpAddr, u64)> {
+        let denied = self.control.upgrade().map(|control| control.kernel.denied());
+        let row = |denied: Denied| (denied.service, denied.client, denied.left.as_secs());
+        denied.unwrap_or_default().into_iter().map(row).collect()
+    }
+
+    fn forgive(&self, client: Option<std::net::IpAddr>) -> usize {
+        self.control.upgrade().map_or(0, |control| control.kernel.forgive(client))
+    }
+
     fn drops(&self) -> Vec<(String, String, u64)> {
         let counters = self.control.upgrade().and_then(|control| control.kernel.counters());
         counters.map_or_else(Vec::new, |counters| crate::l4::drops(&counters))
@@ -344,7 +354,12 @@ impl L4View for Paths {
             ));
         }
         for table in &status.tables {
-            out.push((format!("table {}", table.name), format!("{}/{}", table.used, table.size)));
+            let text = table.to_string();
+            let (name, fill) = text.split_once(": ").unwrap_or((&text, ""));
+            out.push((name.to_owned(), fill.to_owned()));
+        }
+        if status.memory > 0 {
+            out.push(("memory".to_owned(), format!("{} KB", status.memory.div_ceil(1024))));
         }
         if let Some((first, last)) = status.nat_ports {
             out.push(("nat ports".to_owned(), format!("{first}-{last}")));

@@ -15,6 +15,7 @@ use proxy_net::stop::StopSource;
 use proxy_rules::pattern::PatternLists;
 use proxy_state::frontend::FrontendState;
 use proxy_state::{Now, Registry};
+use proxy_stream::env::Close;
 use proxy_stream::log::Sink;
 
 use super::acme::Acme;
@@ -37,6 +38,8 @@ const TICK: Duration = Duration::from_secs(1);
 const SHARE: Duration = Duration::from_millis(100);
 /// Changes of lists are gathered for so long before the kernel learns of them.
 const SETTLE: Duration = Duration::from_millis(10);
+/// Clients that wait to be turned away in the kernel; more are not remembered.
+const DENIALS: usize = 4096;
 /// Interfaces and addresses are looked at again this often.
 const REFRESH: Duration = Duration::from_secs(5);
 
@@ -113,6 +116,7 @@ impl Control {
         tokio::task::spawn_local(self.clone().feed_kernel());
         tokio::task::spawn_local(self.clone().follow_farms());
         tokio::task::spawn_local(self.clone().follow_sources());
+        tokio::task::spawn_local(self.clone().follow_denials());
         tokio::task::spawn_local(self.clone().tick());
         tokio::task::spawn_local(self.clone().share_limits());
         tokio::task::spawn_local(self.clone().log_flows());
@@ -338,6 +342,25 @@ impl Control {
             self.kernel.sources_changed();
             changed.notified().await;
             tokio::time::sleep(SETTLE).await;
+        }
+    }
+
+    /// Whom connection rules turn away, the kernel turns away from here on (`l4-deny`).
+    async fn follow_denials(self: Rc<Self>) {
+        let (sender, mut denials) = tokio::sync::mpsc::channel(DENIALS);
+        for front in self.farms.fronts.clone() {
+            let Some(denials) = &front.denials else { continue };
+            let (sender, time) = (sender.clone(), denials.time);
+            let frontend: Arc<str> = (*front.frontend.name).into();
+            denials.listen(move |client, close| {
+                let silently = matches!(close, Close::SilentDrop { .. });
+                // Who is missed here will be told of again.
+                let _ = sender.try_send((frontend.clone(), client, silently, time));
+            });
+        }
+        drop(sender);
+        while let Some((frontend, client, silently, time)) = denials.recv().await {
+            self.kernel.deny(&frontend, client, silently, time);
         }
     }
 

@@ -103,8 +103,8 @@ impl Farms {
                 continue;
             }
             let again = paths::decide_one(config, proxy, facts);
-            if again.service.is_some() || decision.service.is_some() {
-                services.push((decision.frontend.clone(), again.service.clone()));
+            if again.kernel_service().is_some() || decision.kernel_service().is_some() {
+                services.push((decision.frontend.clone(), again.kernel_service().cloned()));
             }
             *decision = again;
         }

@@ -7,12 +7,13 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use proxy_config::model::{Config, L4Hook};
 use proxy_datapath::plan::{Plan, plan};
 use proxy_datapath::{
-    AttachedHook, Counters, Datapath, EndFlows, EndedFlow, Flow, Hook, NetFacts, OpenOptions,
-    ServerChange, ServerSpec, ServiceSpec, Status, Traffic, Unavailable, Usable,
+    Answer, AttachedHook, Counters, Datapath, Denied, EndFlows, EndedFlow, Flow, Hook, NetFacts,
+    OpenOptions, ServerChange, ServerSpec, ServiceSpec, Status, Traffic, Unavailable, Usable,
 };
 use proxy_state::counters::ExternalCounters;
 use proxy_state::server::OpState;
@@ -20,7 +21,7 @@ use proxy_state::{Now, Registry, Server};
 
 use super::sources::SourceRules;
 use crate::messages;
-use crate::paths::Decision;
+use crate::paths::{DENY, Decision};
 
 /// Whether and how the kernel path is there.
 enum Hold {
@@ -62,7 +63,8 @@ impl KernelPath {
     /// Opens or adopts the kernel path for the frontends that qualify, and makes it hold them. Never
     /// fails: without it everything is served in userspace, and the reason is kept.
     pub(crate) fn open(config: &Config, decisions: &[Decision], sources: SourceRules) -> Self {
-        let mut services: Vec<_> = decisions.iter().filter_map(|d| d.service.clone()).collect();
+        let mut services: Vec<_> =
+            decisions.iter().filter_map(|d| d.kernel_service().cloned()).collect();
         for service in &mut services {
             service.sources = sources.of(service);
         }
@@ -127,8 +129,10 @@ impl KernelPath {
         let mut outcome = Ok(());
         for decision in decisions.iter().filter(|decision| !decision.kernel_words.is_empty()) {
             let blocker = decision.blocker.as_ref().map(|blocker| blocker.reason.to_owned());
-            if let Some(obstacle) = blocker.or_else(|| self.obstacle(&decision.frontend)) {
-                for word in &decision.kernel_words {
+            for word in &decision.kernel_words {
+                let guarded = *word == DENY && decision.guard.is_some();
+                let blocker = blocker.clone().filter(|_| !guarded);
+                if let Some(obstacle) = blocker.or_else(|| self.obstacle(&decision.frontend)) {
                     messages::warning(format_args!(
                         "'{word}' has no effect in frontend '{}', which the kernel does not carry: {obstacle}",
                         decision.frontend
@@ -225,6 +229,36 @@ impl KernelPath {
     /// Whether lists are asked whose changes matter here.
     pub(crate) fn asks_sources(&self) -> bool {
         !self.inner.borrow().sources.is_empty()
+    }
+
+    /// Userspace has turned a client away, silently or not: the kernel does so from here on, for a time.
+    pub(crate) fn deny(&self, frontend: &str, client: IpAddr, silently: bool, time: Duration) {
+        let mut inner = self.inner.borrow_mut();
+        let Inner { hold, services, .. } = &mut *inner;
+        let Hold::Open(datapath) = hold else { return };
+        let Some(service) = services.iter().find(|service| service.frontend == frontend) else {
+            return;
+        };
+        let how = if silently { Answer::Drop } else { service.rejects };
+        if let Err(error) = datapath.deny(&service.name, client, how, time) {
+            tracing::debug!(frontend, %client, %error, "not turned away in the kernel");
+        }
+    }
+
+    /// The clients that are turned away in the kernel.
+    pub(crate) fn denied(&self) -> Vec<Denied> {
+        match &self.inner.borrow().hold {
+            Hold::Open(datapath) => datapath.denied().unwrap_or_default(),
+            Hold::Absent(_) | Hold::Released => Vec::new(),
+        }
+    }
+
+    /// Lets one of them or all in again; how many there were.
+    pub(crate) fn forgive(&self, client: Option<IpAddr>) -> usize {
+        match &mut self.inner.borrow_mut().hold {
+            Hold::Open(datapath) => datapath.forgive(client).unwrap_or_default(),
+            Hold::Absent(_) | Hold::Released => 0,
+        }
     }
 
     /// A list of addresses may have changed.
@@ -581,17 +615,20 @@ fn options(config: &Config, services: &[ServiceSpec]) -> OpenOptions {
     let defaults = OpenOptions::default();
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let wanted = config.global.maxconn.map_or(0, |maxconn| maxconn.value);
+    let most_flows = config.global.l4_max_flows.map(|flows| flows.value);
     OpenOptions {
         instance: config.global.l4_instance.as_ref().map(|name| name.value.clone()),
         hook: hook(config),
         interfaces: (!config.global.l4_interfaces.is_empty())
             .then(|| config.global.l4_interfaces.iter().map(|name| name.value.clone()).collect()),
-        connections: defaults.connections.max(wanted),
+        connections: most_flows.unwrap_or_else(|| defaults.connections.max(wanted)),
+        clients: config.global.l4_max_clients.map_or(defaults.clients, |clients| clients.value),
+        cached_flows: config.global.l4_cached_flows.map(|flows| flows.value),
         services: defaults.services.max(count(services.len())),
         servers: defaults.servers.max(count(services.iter().map(|s| s.servers.len()).sum())),
         vips: defaults.vips.max(count(services.iter().map(|s| s.vips.len()).sum())),
         // The worker that is replaced may need a moment to close its handle.
-        patience: std::time::Duration::from_secs(2),
+        patience: Duration::from_secs(2),
         ..defaults
     }
 }

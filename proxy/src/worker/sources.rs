@@ -4,7 +4,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use proxy_datapath::{Answer, Prefix, ServiceSpec, SourcePolicy, SourceRule, SourceVerdict, flatten};
+use proxy_datapath::{
+    Answer, Mode, Prefix, ServiceSpec, SourcePolicy, SourceRule, SourceVerdict, flatten,
+};
 use proxy_rules::ruleset::RuleSet;
 use proxy_rules::source::{SourceEval, SourceOutcome};
 use proxy_stream::env::{Env, Front};
@@ -38,6 +40,9 @@ impl SourceRules {
 
     /// What the lists say now; `None` for a service without rules.
     pub(crate) fn of(&self, service: &ServiceSpec) -> Option<Arc<SourcePolicy>> {
+        if service.mode == Mode::Guard {
+            return None;
+        }
         let front = self.fronts.iter().find(|front| *front.frontend.name == service.frontend)?;
         let v4 = service.vips.first().is_none_or(|vip| vip.ip().to_canonical().is_ipv4());
         let rejects = service.rejects != Answer::Userspace;

@@ -228,6 +228,12 @@ pub trait L4View {
     /// Packets by what became of them, apart from those that were translated: whose (a frontend, or `-` for
     /// all), the reason, how many.
     fn drops(&self) -> Vec<(String, String, u64)>;
+
+    /// Clients that are turned away from their first packet on: the frontend, the address, the seconds left.
+    fn denied(&self) -> Vec<(String, std::net::IpAddr, u64)>;
+
+    /// Lets one of them or all in again; how many there were.
+    fn forgive(&self, client: Option<std::net::IpAddr>) -> usize;
 }
 
 /// Which flows `show l4 flows` shows.

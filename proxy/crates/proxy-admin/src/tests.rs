@@ -160,6 +160,12 @@ impl L4View for World {
     fn drops(&self) -> Vec<(String, String, u64)> {
         vec![("-".into(), "no_flow".into(), 3), ("fe".into(), "full".into(), 2)]
     }
+    fn denied(&self) -> Vec<(String, std::net::IpAddr, u64)> {
+        vec![("fe".into(), "192.0.2.7".parse().unwrap(), 59)]
+    }
+    fn forgive(&self, client: Option<std::net::IpAddr>) -> usize {
+        usize::from(client.is_none_or(|ip| ip == self.denied()[0].1))
+    }
 }
 
 fn shared(registry: Arc<Registry>) -> Arc<proxy_rules::sample::context::Shared> {
@@ -472,6 +478,12 @@ fn answers_are_those_of_haproxy() {
             "192.0.2.1:5555 -> 192.0.2.9:80 fe=fe src=10.0.0.1:40000 srv=be/s1 dst=10.0.0.9:8080 \
              state=established age=7s idle=1s in=10 out=20\n\n",
         ),
+        ("show l4 denied", "# frontend client seconds\nfe 192.0.2.7 59\n\n"),
+        ("clear l4 denied", "A client's address or 'all' is expected.\n\n"),
+        ("clear l4 denied nobody", "Invalid address.\n\n"),
+        ("clear l4 denied 192.0.2.8", "This client is not turned away.\n\n"),
+        ("clear l4 denied 192.0.2.7", "1 let in again.\n\n"),
+        ("clear l4 denied all", "1 let in again.\n\n"),
         ("show l4 flows max 0", "\n"),
         ("show l4 flows client nobody", "Invalid address.\n\n"),
         ("get var", "Missing process-wide variable identifier.\n\n"),

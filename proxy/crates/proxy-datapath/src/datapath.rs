@@ -35,6 +35,8 @@ pub struct OpenOptions {
     pub servers: u32,
     /// Addresses expected, of all services together; some more fit.
     pub vips: u32,
+    /// Clients whose rates are known at once, and as many that are turned away.
+    pub clients: u32,
     /// Directions of connections in the flow cache of one CPU; `None` makes room for all connections.
     pub cached_flows: Option<u32>,
     /// Bytes of the buffer for ended flows.
@@ -56,6 +58,7 @@ impl Default for OpenOptions {
             services: 32,
             servers: 512,
             vips: 128,
+            clients: 65_536,
             cached_flows: None,
             events_bytes: 1 << 20,
             hash_seed: 0,
@@ -271,6 +274,7 @@ fn sizes(options: &OpenOptions) -> Result<Sizes, Unavailable> {
         flows: options.connections.max(64).saturating_add(closing_and_half_open).saturating_mul(2),
         interfaces: 4096,
         events_bytes: options.events_bytes.max(4096).next_power_of_two(),
+        clients: options.clients.clamp(64, 1 << 24),
         cpus,
         cache_sets: cache_sets(options, cpus),
         half_open,
@@ -317,6 +321,12 @@ fn notes(maps: &Maps, sizes: &Sizes, adoption: Adoption) -> Vec<String> {
             "the flow table found keeps its size of {} connections; a stop without connections \
              and a detach make a larger one",
             maps.entries.flows / 2
+        ));
+    }
+    let clients = maps.entries.source_rates.min(maps.entries.denied);
+    if clients < sizes.clients {
+        notes.push(format!(
+            "the tables of clients found keep their size of {clients}; a stop and a detach make larger ones"
         ));
     }
     match adoption {

@@ -16,10 +16,7 @@ use proxy_common::{
 use crate::datapath::Datapath;
 use crate::names::Names;
 use crate::spec::Protocol;
-use crate::sys::{self, BatchCursor};
-
-/// Flow entries read by one system call.
-const SCAN_ROOM: usize = 4096;
+use crate::sys::{self, Entries};
 
 /// A connection the kernel carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,46 +120,11 @@ fn names_of(services: &Names, servers: &Names, service: u32, server: u32) -> (Ar
 }
 
 /// Reads the flow table in batches, forward entries only.
-pub(crate) struct Scan<'a> {
-    table: BorrowedFd<'a>,
-    cursor: BatchCursor,
-    keys: Vec<FlowKey>,
-    entries: Vec<FlowEntry>,
-    room: usize,
-    next: usize,
-    done: bool,
-}
+pub(crate) struct Scan<'a>(Entries<'a, FlowKey, FlowEntry>);
 
 impl<'a> Scan<'a> {
     pub(crate) fn new(table: BorrowedFd<'a>) -> Self {
-        Self {
-            table,
-            cursor: BatchCursor::default(),
-            keys: Vec::new(),
-            entries: Vec::new(),
-            room: SCAN_ROOM,
-            next: 0,
-            done: false,
-        }
-    }
-
-    fn fill(&mut self) -> Result<(), MapError> {
-        self.next = 0;
-        loop {
-            let (cursor, keys) = (&mut self.cursor, &mut self.keys);
-            match sys::lookup_batch(self.table, cursor, keys, &mut self.entries, self.room) {
-                Ok(more) => {
-                    self.done = !more;
-                    return Ok(());
-                }
-                // One bucket holds more than there was room for.
-                Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => self.room *= 2,
-                Err(error) => {
-                    self.done = true;
-                    return Err(MapError::IoError(error));
-                }
-            }
-        }
+        Self(Entries::new(table))
     }
 }
 
@@ -170,21 +132,11 @@ impl Iterator for Scan<'_> {
     type Item = Result<(FlowKey, FlowEntry), MapError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            while let Some(entry) = self.entries.get(self.next) {
-                let key = self.keys[self.next];
-                self.next += 1;
-                if entry.direction == FlowEntry::FORWARD {
-                    return Some(Ok((key, *entry)));
-                }
-            }
-            if self.done {
-                return None;
-            }
-            if let Err(error) = self.fill() {
-                return Some(Err(error));
-            }
-        }
+        let forward = |entry: &std::io::Result<(FlowKey, FlowEntry)>| match entry {
+            Ok((_, entry)) => entry.direction == FlowEntry::FORWARD,
+            Err(_) => true,
+        };
+        Some(self.0.find(forward)?.map_err(MapError::IoError))
     }
 }
 

@@ -18,6 +18,7 @@ mod attach;
 mod counters;
 mod datapath;
 pub mod decap;
+mod denied;
 mod flows;
 mod instance;
 #[cfg(test)]
@@ -43,11 +44,14 @@ pub use self::apply::{ApplyError, ApplyReport, LeftOut, NoRoom};
 pub use self::attach::{AttachedHook, InterfaceReport};
 pub use self::counters::{Counters, ServerCounters, ServiceCounters};
 pub use self::datapath::{Datapath, OpenOptions, OpenReport};
+pub use self::denied::Denied;
 pub use self::flows::{EndFlows, EndedFlow, ExpireReport, Flow, FlowError};
 pub use self::maps::Adoption;
 pub use self::net::{Hook, NetFacts};
 pub use self::sources::{Prefix, SourcePolicy, SourceRule, SourceVerdict, flatten};
-pub use self::spec::{Answer, Mode, Policy, Protocol, ServerChange, ServerSpec, ServiceSpec, Usable};
+pub use self::spec::{
+    Answer, Mode, Policy, Protocol, ServerChange, ServerSpec, ServiceSpec, Usable,
+};
 pub use self::status::{InterfaceStatus, Status, TableStatus};
 pub use self::unavailable::Unavailable;
 pub use self::view::View;

@@ -16,8 +16,8 @@ use aya::Pod;
 use aya::maps::lpm_trie::LpmTrie;
 use aya::maps::{Array, HashMap, IterableMap, Map, MapData, MapError, PerCpuArray, RingBuf};
 use proxy_common::{
-    ABI_VERSION, Config, FlowEntry, FlowKey, Live, RULES_PER_SERVICE, RealEntry, Ring,
-    ServiceEntry, SourceNet, SourceRuling, Traffic, VipEntry, VipKey, maps as names,
+    ABI_VERSION, Config, DenyEntry, FlowEntry, FlowKey, Live, RULES_PER_SERVICE, Rate, RealEntry,
+    Ring, ServiceEntry, SourceNet, SourceRuling, Traffic, VipEntry, VipKey, maps as names,
 };
 
 use crate::names::RECORD_LEN;
@@ -56,6 +56,8 @@ pub(crate) struct Sizes {
     pub(crate) interfaces: u32,
     pub(crate) events_bytes: u32,
     pub(crate) cpus: u32,
+    /// Clients whose rates are known, and as many that are turned away.
+    pub(crate) clients: u32,
     /// Per CPU, a power of two.
     pub(crate) cache_sets: u32,
     /// Per CPU, a power of two.
@@ -63,7 +65,7 @@ pub(crate) struct Sizes {
 }
 
 impl Sizes {
-    pub(crate) fn by_name(&self) -> [(&'static str, u32); 20] {
+    pub(crate) fn by_name(&self) -> [(&'static str, u32); 21] {
         [
             (names::VIPS, self.vips),
             (names::SERVICES, self.services),
@@ -82,7 +84,8 @@ impl Sizes {
             (names::SERVICE_LIVE, self.services),
             (names::SERVER_LIVE, self.servers),
             (names::SERVICE_RATES, self.services),
-            (names::SOURCE_RATES, names::default_size::SOURCE_RATES),
+            (names::SOURCE_RATES, self.clients),
+            (names::DENIED, self.clients),
             (names::EVENTS, self.events_bytes),
             (names::EPOCHS, names::default_size::EPOCHS),
         ]
@@ -296,6 +299,8 @@ pub(crate) struct Maps {
     pub(crate) service_counters: PerCpuArray<MapData, Traffic>,
     pub(crate) server_counters: PerCpuArray<MapData, Traffic>,
     pub(crate) rules: PerCpuArray<MapData, u64>,
+    pub(crate) source_rates: HashMap<MapData, SourceNet, Rate>,
+    pub(crate) denied: HashMap<MapData, SourceNet, DenyEntry>,
     pub(crate) service_live: Array<MapData, Live>,
     pub(crate) server_live: Array<MapData, Live>,
     pub(crate) events: RingBuf<MapData>,
@@ -315,6 +320,10 @@ pub(crate) struct Entries {
     pub(crate) embryonic: u32,
     pub(crate) closing: u32,
     pub(crate) epochs: u32,
+    pub(crate) source_rates: u32,
+    pub(crate) denied: u32,
+    /// Bytes of all maps.
+    pub(crate) memory: u64,
 }
 
 impl Maps {
@@ -343,6 +352,8 @@ impl Maps {
             service_counters: pins.pinned(names::SERVICE_COUNTERS, adoption)?,
             server_counters: pins.pinned(names::SERVER_COUNTERS, adoption)?,
             rules: pins.pinned(names::RULES, adoption)?,
+            source_rates: pins.pinned(names::SOURCE_RATES, adoption)?,
+            denied: pins.pinned(names::DENIED, adoption)?,
             events: pins.pinned(names::EVENTS, adoption)?,
             service_names: pins.user_map(SERVICE_NAMES, adoption, services)?,
             server_names: pins.user_map(SERVER_NAMES, adoption, servers)?,
@@ -356,6 +367,13 @@ impl Maps {
                 embryonic: entries(names::EMBRYONIC)?,
                 closing: entries(names::CLOSING)?,
                 epochs: entries(names::EPOCHS)?,
+                source_rates: entries(names::SOURCE_RATES)?,
+                denied: entries(names::DENIED)?,
+                memory: names::ALL
+                    .iter()
+                    .filter_map(|name| MapData::from_pin(pins.place(name, adoption)).ok())
+                    .map(|map| sys::memory_of(map.fd().as_fd()))
+                    .sum(),
             },
         })
     }
@@ -393,6 +411,11 @@ impl Maps {
     /// Fills a ring.
     pub(crate) fn set_ring(&mut self, index: u32, content: &[u16]) -> Result<(), MapError> {
         Ok(sys::write_ring(self.rings.map().fd().as_fd(), index, content)?)
+    }
+
+    /// The rings, to be looked at as a whole.
+    pub(crate) fn rings(&self) -> &MapData {
+        self.rings.map()
     }
 
     /// The file descriptor of the flow table, for batch reads.

@@ -63,6 +63,8 @@ pub struct PlannedService {
     pub no_server: Answer,
     /// See [`ServiceSpec::rejects`].
     pub rejects: Answer,
+    /// See [`ServiceSpec::denies`].
+    pub denies: bool,
     /// See [`ServiceSpec::sources`].
     pub sources: Option<Arc<SourcePolicy>>,
     /// See [`ServiceSpec::all_backups`].
@@ -245,7 +247,7 @@ fn plan_service(
     facts: &NetFacts,
     owners: &Owners<'_>,
 ) -> Result<(PlannedService, Vec<Rejected>), Ineligible> {
-    if spec.servers.is_empty() {
+    if spec.servers.is_empty() && spec.mode != Mode::Guard {
         return Err(Ineligible::NoServers);
     }
     if spec.mode == Mode::FullNat && facts.nat_ports.is_none() {
@@ -302,6 +304,7 @@ fn plan_service(
         source_rate: spec.source_rate,
         no_server: spec.no_server,
         rejects: spec.rejects,
+        denies: spec.denies,
         sources: spec.sources.clone(),
         all_backups: spec.all_backups,
         servers,
@@ -367,7 +370,7 @@ fn plan_server(
         return Err(Ineligible::BehindRouter { server: name() });
     }
     let source = match (spec.mode, server.source.map(|ip| ip.to_canonical())) {
-        (Mode::Nat | Mode::Direct, _) => None,
+        (Mode::Nat | Mode::Direct | Mode::Guard, _) => None,
         (_, Some(ip)) if !local(ip) => {
             return Err(Ineligible::ForeignSource { server: name(), ip });
         }

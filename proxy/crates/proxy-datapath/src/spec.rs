@@ -50,6 +50,8 @@ pub struct ServiceSpec {
     pub no_server: Answer,
     /// What becomes of new flows that a rule rejects ([`SourceVerdict::Reject`](crate::SourceVerdict)).
     pub rejects: Answer,
+    /// Clients that [`Datapath::deny`](crate::Datapath::deny) names are turned away.
+    pub denies: bool,
     /// Rules about clients' addresses; `None` lets all of them in.
     pub sources: Option<Arc<SourcePolicy>>,
     /// Servers in configuration order.
@@ -139,6 +141,9 @@ pub enum Mode {
     Direct,
     /// The same inside of IP, so that the server may be anywhere.
     Tunnel,
+    /// Nothing is carried, and there are no servers: clients of [`ServiceSpec::denies`] are turned away, and all others
+    /// left to userspace.
+    Guard,
 }
 
 impl Mode {

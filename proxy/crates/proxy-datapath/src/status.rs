@@ -1,14 +1,17 @@
 //! The state of the data path for operators: what is attached, loaded and how full the tables are.
 
 use std::fmt;
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 
-use proxy_common::{ABI_VERSION, FlowEntry, maps as names};
+use aya::maps::{IterableMap as _, MapData, MapError};
+use proxy_common::{ABI_VERSION, DenyEntry, FlowEntry, Rate, SourceNet, maps as names};
 
 use crate::apply::ApplyError;
 use crate::attach::InterfaceReport;
 use crate::datapath::Datapath;
 use crate::flows::Scan;
+use crate::sys;
 
 /// What [`Datapath::status`] reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +26,8 @@ pub struct Status {
     pub interfaces: Vec<InterfaceStatus>,
     /// Tables with their use.
     pub tables: Vec<TableStatus>,
+    /// Memory of all tables, in bytes, as it was allocated at the start; 0 when the kernel does not tell.
+    pub memory: u64,
     /// First and last source port of full NAT.
     pub nat_ports: Option<(u16, u16)>,
 }
@@ -45,6 +50,8 @@ pub struct TableStatus {
     pub used: u32,
     /// Entries there are.
     pub size: u32,
+    /// Memory it takes, in bytes; 0 when the kernel does not tell.
+    pub bytes: u64,
 }
 
 impl Datapath {
@@ -63,7 +70,16 @@ impl Datapath {
             let flow = flow.map_err(|error| ApplyError::Map { map: names::FLOWS, error })?;
             flows += entries_of(&flow.1);
         }
-        let table = |name, used, size| TableStatus { name, used, size };
+        let table = |name, used, size, map: &MapData| TableStatus {
+            name,
+            used,
+            size,
+            bytes: sys::memory_of(map.fd().as_fd()),
+        };
+        let at = |map| move |error| ApplyError::Map { map, error: MapError::IoError(error) };
+        let clients =
+            entries_in::<Rate>(maps.source_rates.map()).map_err(at(names::SOURCE_RATES))?;
+        let denied = entries_in::<DenyEntry>(maps.denied.map()).map_err(at(names::DENIED))?;
         let nat = tables.nat_ports();
         Ok(Status {
             path: self.path().to_owned(),
@@ -79,25 +95,57 @@ impl Datapath {
                 })
                 .collect(),
             tables: vec![
-                table(names::VIPS, count(vips), maps.entries.vips),
+                table(names::VIPS, count(vips), maps.entries.vips, maps.vips.map()),
                 table(
                     names::SERVICES,
                     count(tables.service_names.iter().count()),
                     maps.service_room(),
+                    maps.services.map(),
                 ),
-                table(names::REALS, count(tables.server_names.iter().count()), maps.server_room()),
-                table(names::RINGS, tables.rings_in_use(), maps.ring_room()),
-                table(names::SOURCES, tables.source_entries(), names::default_size::SOURCES),
-                table(names::FLOWS, count(flows), maps.entries.flows),
+                table(
+                    names::REALS,
+                    count(tables.server_names.iter().count()),
+                    maps.server_room(),
+                    maps.reals.map(),
+                ),
+                table(names::RINGS, tables.rings_in_use(), maps.ring_room(), maps.rings()),
+                table(
+                    names::SOURCES,
+                    tables.source_entries(),
+                    names::default_size::SOURCES,
+                    maps.sources.map(),
+                ),
+                table(names::FLOWS, count(flows), maps.entries.flows, maps.flows.map()),
+                table(
+                    names::SOURCE_RATES,
+                    clients,
+                    maps.entries.source_rates,
+                    maps.source_rates.map(),
+                ),
+                table(names::DENIED, denied, maps.entries.denied, maps.denied.map()),
             ],
+            memory: maps.entries.memory,
             nat_ports: nat,
         })
     }
 }
 
+/// How many clients a table has.
+pub(crate) fn entries_in<V: aya::Pod>(map: &MapData) -> std::io::Result<u32> {
+    let entries = sys::Entries::<SourceNet, V>::new(map.fd().as_fd());
+    entries.map(|entry| entry.map(|_| 1)).sum()
+}
+
 /// Entries of the flow table that a connection takes, by its forward one.
 pub(crate) fn entries_of(forward: &FlowEntry) -> usize {
     if forward.state().is_one_way() { 1 } else { 2 }
+}
+
+impl fmt::Display for TableStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "table {}: {}/{}", self.name, self.used, self.size)?;
+        if self.bytes > 0 { write!(f, ", {} KB", self.bytes.div_ceil(1024)) } else { Ok(()) }
+    }
 }
 
 impl fmt::Display for Status {
@@ -119,7 +167,10 @@ impl fmt::Display for Status {
             }
         }
         for table in &self.tables {
-            writeln!(f, "table {}: {}/{}", table.name, table.used, table.size)?;
+            writeln!(f, "{table}")?;
+        }
+        if self.memory > 0 {
+            writeln!(f, "memory: {} KB", self.memory.div_ceil(1024))?;
         }
         Ok(())
     }

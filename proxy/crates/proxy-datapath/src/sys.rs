@@ -195,6 +195,83 @@ pub(crate) fn lookup_batch<K: Pod, V: Pod>(
     Ok(!last)
 }
 
+/// The entries of a hash map, read in batches.
+pub(crate) struct Entries<'a, K, V> {
+    map: BorrowedFd<'a>,
+    cursor: BatchCursor,
+    keys: Vec<K>,
+    values: Vec<V>,
+    room: usize,
+    next: usize,
+    done: bool,
+}
+
+/// Entries of a batch, unless a bucket holds more.
+const BATCH: usize = 4096;
+
+impl<'a, K: Pod, V: Pod> Entries<'a, K, V> {
+    /// `K` and `V` are those of the map.
+    pub(crate) fn new(map: BorrowedFd<'a>) -> Self {
+        let (keys, values) = (Vec::new(), Vec::new());
+        Self {
+            map,
+            cursor: BatchCursor::default(),
+            keys,
+            values,
+            room: BATCH,
+            next: 0,
+            done: false,
+        }
+    }
+
+    fn fill(&mut self) -> io::Result<()> {
+        self.next = 0;
+        loop {
+            let (keys, values) = (&mut self.keys, &mut self.values);
+            match lookup_batch(self.map, &mut self.cursor, keys, values, self.room) {
+                Ok(more) => {
+                    self.done = !more;
+                    return Ok(());
+                }
+                // One bucket holds more than there was room for.
+                Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => self.room *= 2,
+                Err(error) => {
+                    self.done = true;
+                    return Err(error);
+                }
+            }
+        }
+    }
+}
+
+impl<K: Pod, V: Pod> Iterator for Entries<'_, K, V> {
+    type Item = io::Result<(K, V)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let (Some(key), Some(value)) = (self.keys.get(self.next), self.values.get(self.next))
+            {
+                self.next += 1;
+                return Some(Ok((*key, *value)));
+            }
+            if self.done {
+                return None;
+            }
+            if let Err(error) = self.fill() {
+                return Some(Err(error));
+            }
+        }
+    }
+}
+
+/// Memory that a map takes, in bytes; 0 when the kernel does not tell.
+pub(crate) fn memory_of(map: BorrowedFd<'_>) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", map.as_raw_fd()));
+    let text = text.unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("memlock:"));
+    line.and_then(|number| number.trim().parse().ok()).unwrap_or(0)
+}
+
 /// Nanoseconds of the clock the programs stamp flows with (`bpf_ktime_get_coarse_ns`).
 pub(crate) fn coarse_monotonic_ns() -> u64 {
     nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC_COARSE)

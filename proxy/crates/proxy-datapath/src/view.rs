@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use aya::Pod;
 use aya::maps::{Array, HashMap, IterableMap as _, Map, MapData, MapError, PerCpuArray};
 use proxy_common::{
-    ABI_VERSION, Config, FlowEntry, FlowKey, Live, RULES_PER_SERVICE, RealEntry, Reason,
-    SERVICE_UP, ServiceEntry, Traffic, VipEntry, VipKey, maps as names,
+    ABI_VERSION, Config, DenyEntry, FlowEntry, FlowKey, Live, RULES_PER_SERVICE, Rate, RealEntry,
+    Reason, SERVICE_UP, ServiceEntry, Traffic, VipEntry, VipKey, maps as names,
 };
 
 use crate::attach::{AttachedHook, InterfaceReport, Links};
@@ -17,7 +17,7 @@ use crate::flows::{Flow, FlowError, Scan, flow};
 use crate::instance;
 use crate::maps::{Pins, SERVER_NAMES, SERVICE_NAMES, map_error};
 use crate::names::{Names, RECORD_LEN, Record};
-use crate::status::{InterfaceStatus, Status, TableStatus, entries_of};
+use crate::status::{InterfaceStatus, Status, TableStatus, entries_in, entries_of};
 use crate::sys;
 use crate::unavailable::Unavailable;
 
@@ -90,9 +90,18 @@ impl View {
         let mut scan = Scan::new(self.flows.map().fd().as_fd());
         let flows = scan.try_fold(0, |sum, flow| flow.map(|flow| sum + entries_of(&flow.1)));
         let flows = count(flows.map_err(|error| map_error(names::FLOWS, &error))?);
+        let in_use = |name: &'static str, entries: std::io::Result<u32>| {
+            entries.map_err(|error| map_error(name, &MapError::IoError(error)))
+        };
+        let (rates, listed) =
+            (data(&self.pins, names::SOURCE_RATES)?, data(&self.pins, names::DENIED)?);
+        let clients = in_use(names::SOURCE_RATES, entries_in::<Rate>(&rates))?;
+        let denied = in_use(names::DENIED, entries_in::<DenyEntry>(&listed))?;
         let table = |name: &'static str, used| {
-            let size = self.size(name)?;
-            Ok(TableStatus { name, used, size })
+            let map = data(&self.pins, name)?;
+            let size = map.info().map(|info| info.max_entries());
+            let size = size.map_err(|e| map_error(name, &e))?;
+            Ok(TableStatus { name, used, size, bytes: sys::memory_of(map.fd().as_fd()) })
         };
         Ok(Status {
             path: self.path.clone(),
@@ -104,17 +113,19 @@ impl View {
                 table(names::SERVICES, count(self.service_names.iter().count())),
                 table(names::REALS, count(self.server_names.iter().count())),
                 table(names::FLOWS, flows),
+                table(names::SOURCE_RATES, clients),
+                table(names::DENIED, denied),
             ]
             .into_iter()
             .collect::<Result<_, Unavailable>>()?,
+            memory: names::ALL
+                .iter()
+                .filter_map(|name| data(&self.pins, name).ok())
+                .map(|map| sys::memory_of(map.fd().as_fd()))
+                .sum(),
             nat_ports: (config.nat_port_first <= config.nat_port_last)
                 .then_some((config.nat_port_first, config.nat_port_last)),
         })
-    }
-
-    fn size(&self, name: &'static str) -> Result<u32, Unavailable> {
-        let map = data(&self.pins, name)?;
-        map.info().map(|info| info.max_entries()).map_err(|e| map_error(name, &e))
     }
 
     /// The connections, in no order.

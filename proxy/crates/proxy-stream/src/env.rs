@@ -1,7 +1,7 @@
 //! What the engine shares: built once from the configuration, read by every thread.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
@@ -10,6 +10,7 @@ use proxy_net::accept::Slots;
 use proxy_net::clock::Tick;
 use proxy_net::sockopt::Buffers;
 use proxy_rules::acl::Condition;
+pub use proxy_rules::action::Close;
 use proxy_rules::bandwidth::Limiter;
 use proxy_rules::capture::CaptureSlot;
 use proxy_rules::logformat::LogFormat;
@@ -186,6 +187,8 @@ pub struct Front {
     pub frontend: Arc<Frontend>,
     /// `tcp-request connection`.
     pub tcp_connection: RuleSet,
+    /// `l4-deny`: who is told of clients that `tcp_connection` turned away.
+    pub denials: Option<Denials>,
     /// `tcp-request session`.
     pub tcp_session: RuleSet,
     /// `tcp-request content`.
@@ -284,6 +287,34 @@ pub struct Back {
     pub replies: ErrorReplies,
 }
 
+/// Tells of clients that connection rules turned away.
+pub struct Denials {
+    /// For how long they are to stay away.
+    pub time: Duration,
+    tell: OnceLock<Tell>,
+}
+
+type Tell = Box<dyn Fn(IpAddr, Close) + Send + Sync>;
+
+impl Denials {
+    /// For so long; nobody listens yet.
+    #[must_use]
+    pub fn new(time: Duration) -> Self {
+        Self { time, tell: OnceLock::new() }
+    }
+
+    /// Who listens, which must not wait. Only the first one does.
+    pub fn listen(&self, tell: impl Fn(IpAddr, Close) + Send + Sync + 'static) {
+        let _ = self.tell.set(Box::new(tell));
+    }
+
+    pub(crate) fn tell(&self, client: IpAddr, close: Close) {
+        if let Some(tell) = self.tell.get() {
+            tell(client, close);
+        }
+    }
+}
+
 impl Front {
     /// A frontend without rules and logs.
     #[must_use]
@@ -291,6 +322,7 @@ impl Front {
         Self {
             frontend,
             tcp_connection: RuleSet::new(),
+            denials: None,
             tcp_session: RuleSet::new(),
             tcp_content: RuleSet::new(),
             inspect_delay: None,

@@ -95,7 +95,44 @@ fn show_drops(call: &mut Call<'_>) -> Answer {
     Ok(Reply::Text(text))
 }
 
+fn show_denied(call: &mut Call<'_>) -> Answer {
+    let Some(view) = &call.admin.l4 else { return Err(Reply::line(ABSENT)) };
+    let mut text = String::from("# frontend client seconds\n");
+    for (frontend, client, left) in view.denied() {
+        let _ = writeln!(text, "{frontend} {client} {left}");
+    }
+    Ok(Reply::Text(text))
+}
+
+fn clear_denied(call: &mut Call<'_>) -> Answer {
+    let Some(view) = &call.admin.l4 else { return Err(Reply::line(ABSENT)) };
+    let client = match call.args {
+        [] => return Err(Reply::line("A client's address or 'all' is expected.")),
+        [all] if all == "all" => None,
+        [client, ..] => Some(client.parse().map_err(|_| Reply::line("Invalid address."))?),
+    };
+    let forgiven = view.forgive(client);
+    if forgiven == 0 && client.is_some() {
+        return Err(Reply::line("This client is not turned away."));
+    }
+    Ok(Reply::line(format!("{forgiven} let in again.")))
+}
+
 pub(super) static COMMANDS: &[Command] = &[
+    Command {
+        words: &["clear", "l4", "denied"],
+        usage: "{<ip>|all}",
+        doc: "let in clients that the kernel turns away (l4-deny)",
+        level: Level::Admin,
+        run: clear_denied,
+    },
+    Command {
+        words: &["show", "l4", "denied"],
+        usage: "",
+        doc: "show the clients that the kernel turns away (l4-deny)",
+        level: Level::Operator,
+        run: show_denied,
+    },
     Command {
         words: &["show", "l4"],
         usage: "",

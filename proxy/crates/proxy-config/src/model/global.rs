@@ -138,6 +138,12 @@ pub struct Global {
     /// Interfaces to attach to; those that carry the addresses of eligible listeners by default.
     pub l4_interfaces: Vec<Spanned<String>>,
     pub l4_mode: Option<Spanned<L4Mode>>,
+    /// `l4-cached-flows`: directions of connections that each CPU keeps at hand.
+    pub l4_cached_flows: Option<Spanned<u32>>,
+    /// `l4-max-clients`: clients whose rates are known, and as many that are turned away.
+    pub l4_max_clients: Option<Spanned<u32>>,
+    /// `l4-max-flows`: connections that the kernel carries at once.
+    pub l4_max_flows: Option<Spanned<u32>>,
 }
 
 /// `close-spread-time`: over which time idle connections end at a soft stop.

@@ -6,10 +6,10 @@ use proxy_types::{Mode, Span, Spanned};
 
 use super::{
     AclLine, Affinity, Balance, Bind, CertLine, Checks, Compression, Condition, Cookie, EmailAlert,
-    Filters, FlagSet, ForwardFor, Forwarded, HashType, HttpConnectionMode, HttpReuse, L4Answer, L4Mode,
-    L4Policy, LogEntry, LogOption, LogStep, PersistRdp, PersistRule, Redispatch, RestrictNames,
-    RuleLine, RuleSet, Server, ServerOptions, SourceAddress, StatsPage, StickRule, StickTable,
-    Timeouts, UseBackend, UseServer,
+    Filters, FlagSet, ForwardFor, Forwarded, HashType, HttpConnectionMode, HttpReuse, L4Answer,
+    L4Mode, L4Policy, LogEntry, LogOption, LogStep, PersistRdp, PersistRule, Redispatch,
+    RestrictNames, RuleLine, RuleSet, Server, ServerOptions, SourceAddress, StatsPage, StickRule,
+    StickTable, Timeouts, UseBackend, UseServer,
 };
 use crate::lexer::Word;
 
@@ -224,6 +224,8 @@ pub struct Settings {
     pub http_send_name_header: Option<Spanned<String>>,
     pub l4: Option<Spanned<L4Policy>>,
     pub l4_mode: Option<Spanned<L4Mode>>,
+    /// `l4-deny`: how long the kernel turns a client away that a connection rule rejected.
+    pub l4_deny: Option<Spanned<Duration>>,
     /// `l4-no-server`: what new connections get in the kernel while no server lives.
     pub l4_no_server: Option<Spanned<L4Answer>>,
     /// `l4-reject`: what clients get in the kernel that a `reject` about their address holds for.

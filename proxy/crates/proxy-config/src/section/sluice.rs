@@ -58,6 +58,16 @@ pub(super) const GLOBAL: &[Row<Parse>] = &[
         },
     ),
     global(
+        "l4-cached-flows",
+        "<number>",
+        "Sluice",
+        "directions of connections that kernel programs keep at hand on each CPU",
+        |cx, g, args| {
+            g.l4_cached_flows = Some(args.number(cx, 64..=1 << 21)?);
+            args.end(cx)
+        },
+    ),
+    global(
         "l4-hook",
         "{auto|xdp|xdp-generic|tc}",
         "Sluice",
@@ -102,6 +112,26 @@ pub(super) const GLOBAL: &[Row<Parse>] = &[
         },
     ),
     global(
+        "l4-max-clients",
+        "<number>",
+        "Sluice",
+        "clients whose rates the kernel knows, and as many that it turns away",
+        |cx, g, args| {
+            g.l4_max_clients = Some(args.number(cx, 64..=1 << 24)?);
+            args.end(cx)
+        },
+    ),
+    global(
+        "l4-max-flows",
+        "<number>",
+        "Sluice",
+        "connections that the kernel carries at once",
+        |cx, g, args| {
+            g.l4_max_flows = Some(args.number(cx, 64..=1 << 26)?);
+            args.end(cx)
+        },
+    ),
+    global(
         "l4-mode",
         "{fullnat|nat|dsr|ipip}",
         "Sluice",
@@ -123,6 +153,23 @@ pub(super) const PROXY: &[Row<ParseProxy>] = &[
         |cx, p, args| {
             p.settings.l4 = Some(l4_policy(cx, args)?);
             Ok(())
+        },
+    ),
+    row(
+        "l4-deny",
+        On::DEF_FE,
+        "<time>",
+        "Sluice",
+        "how long the kernel turns away whom a connection rule rejected",
+        |cx, p, args| {
+            const LONGEST: Duration = Duration::from_secs(24 * 3600);
+            let time = args.timer(cx)?;
+            if time.value < Duration::from_millis(100) || time.value > LONGEST {
+                let text = "a time of 100 ms at least and 24 hours at most is expected";
+                return Err(args.wrong(cx, time.span, text));
+            }
+            p.settings.l4_deny = Some(time);
+            args.end(cx)
         },
     ),
     row(

@@ -1,8 +1,9 @@
 //! What services and servers of a plan look like in the maps.
 
 use proxy_common::{
-    ANSWER_DROP, ANSWER_RESET, ANSWER_UNREACHABLE, ANSWER_USERSPACE, Addr, POLICY_HASH_FLOW, POLICY_HASH_SOURCE, POLICY_LEASTCONN, POLICY_ROUNDROBIN, Port,
-    REAL_DRAIN, REAL_UP, RealEntry, SERVICE_DIRECT, SERVICE_FULLNAT, SERVICE_LOG, SERVICE_SOURCES,
+    ANSWER_DROP, ANSWER_RESET, ANSWER_UNREACHABLE, ANSWER_USERSPACE, Addr, POLICY_HASH_FLOW,
+    POLICY_HASH_SOURCE, POLICY_LEASTCONN, POLICY_ROUNDROBIN, Port, REAL_DRAIN, REAL_UP, RealEntry,
+    SERVICE_DENIES, SERVICE_DIRECT, SERVICE_FULLNAT, SERVICE_GUARD, SERVICE_LOG, SERVICE_SOURCES,
     SERVICE_TUNNEL, SERVICE_UP,
 };
 
@@ -18,7 +19,7 @@ pub(super) fn policy(policy: Policy) -> u8 {
     }
 }
 
-pub(super) fn answer(answer: Answer) -> u8 {
+pub(crate) fn answer(answer: Answer) -> u8 {
     match answer {
         Answer::Userspace => ANSWER_USERSPACE,
         Answer::Drop => ANSWER_DROP,
@@ -33,10 +34,12 @@ pub(super) fn service_flags(service: &PlannedService) -> u8 {
         Mode::Nat => 0,
         Mode::Direct => SERVICE_DIRECT,
         Mode::Tunnel => SERVICE_TUNNEL,
+        Mode::Guard => SERVICE_GUARD,
     };
+    let denies = if service.denies { SERVICE_DENIES } else { 0 };
     let log = if service.log { SERVICE_LOG } else { 0 };
     let sources = if service.sources.is_some() { SERVICE_SOURCES } else { 0 };
-    SERVICE_UP | mode | log | sources
+    SERVICE_UP | mode | log | sources | denies
 }
 
 pub(super) fn real_entry(server: &PlannedServer, generation: u32) -> RealEntry {

@@ -60,6 +60,7 @@ impl Tables {
             set.map_err(at("SVC_NAMES"))?;
         }
         if assigned == Assigned::Given(index) {
+            self.forgive_all_of(index)?;
             zero(&mut self.maps.service_counters, index).map_err(at(names::SERVICE_COUNTERS))?;
             for rule in 0..RULES_PER_SERVICE {
                 let place = index * RULES_PER_SERVICE + rule;

@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use aya::maps::MapError;
 
+pub(crate) use self::entries::answer;
 pub(crate) use self::tables::Tables;
 use crate::datapath::Datapath;
 use crate::net::NetFacts;

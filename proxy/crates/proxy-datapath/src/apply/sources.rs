@@ -16,8 +16,8 @@ use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{MapData, MapError};
 use aya::sys::SyscallError;
 use proxy_common::{
-    Addr, RULES_PER_SERVICE, SOURCE_ACCEPT, SOURCE_DROP, SOURCE_REJECT, SOURCE_USERSPACE, SourceKey, SourceNet,
-    SourceRuling, maps as names,
+    Addr, RULES_PER_SERVICE, SOURCE_ACCEPT, SOURCE_DROP, SOURCE_REJECT, SOURCE_USERSPACE,
+    SourceKey, SourceNet, SourceRuling, maps as names,
 };
 use rustc_hash::FxHashMap;
 

@@ -24,6 +24,8 @@ pub(crate) struct Tables {
     config: Config,
     pub(super) rings_used: Vec<bool>,
     pub(super) sources: Sources,
+    /// Indices of services of which clients may be in the table of those turned away.
+    pub(crate) denying: FxHashSet<u32>,
 }
 
 impl Tables {
@@ -48,10 +50,12 @@ impl Tables {
             sources: sources::read(&maps.sources).map_err(read(names::SOURCES))?,
             service_names: service_names.map_err(read("SVC_NAMES"))?,
             server_names: server_names.map_err(read("SRV_NAMES"))?,
+            denying: FxHashSet::default(),
             meta,
             config,
             maps,
         };
+        tables.read_denying().map_err(read(names::DENIED))?;
         match adoption {
             Adoption::Adopted => {
                 if let Ok(before) = tables.maps.config.get(&0, 0) {

@@ -13,24 +13,24 @@ use crate::{
     frame::{ACK, RST, SYN, Tcp, Udp, checksum, l4_checksum},
 };
 
-fn address(text: &str) -> SocketAddr {
+pub(crate) fn address(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
-struct Family {
-    vip: &'static str,
-    server: &'static str,
-    client: &'static str,
+pub(crate) struct Family {
+    pub(crate) vip: &'static str,
+    pub(crate) server: &'static str,
+    pub(crate) client: &'static str,
     everybody: &'static str,
 }
 
-const V4: Family = Family {
+pub(crate) const V4: Family = Family {
     vip: "203.0.113.1:80",
     server: "10.0.0.9:8080",
     client: "198.51.100.9:5555",
     everybody: "0.0.0.0/0",
 };
-const V6: Family = Family {
+pub(crate) const V6: Family = Family {
     vip: "[2001:db8:f::1]:80",
     server: "[fd00::9]:8080",
     client: "[2001:db8:c::9]:5555",
@@ -38,7 +38,7 @@ const V6: Family = Family {
 };
 
 /// Addresses of the Ethernet header turned round.
-fn turned(frame: &[u8]) -> Vec<u8> {
+pub(crate) fn turned(frame: &[u8]) -> Vec<u8> {
     [&frame[6..12], &frame[..6], &frame[12..14]].concat()
 }
 
@@ -68,7 +68,7 @@ fn own_header(from: IpAddr, to: IpAddr, proto: u8, length: usize) -> Vec<u8> {
 }
 
 /// The reset that a SYN is answered by (RFC 9293 section 3.10.7.1).
-fn reset_of(syn: &Tcp) -> Vec<u8> {
+pub(crate) fn reset_of(syn: &Tcp) -> Vec<u8> {
     let (from, to) = (syn.dst, syn.src);
     let mut tcp = Vec::new();
     tcp.extend(from.port().to_be_bytes());
@@ -82,7 +82,7 @@ fn reset_of(syn: &Tcp) -> Vec<u8> {
 }
 
 /// The ICMP error that a frame is answered by, which quotes so many bytes behind its IP header.
-fn icmp_of(
+pub(crate) fn icmp_of(
     frame: &[u8],
     (from, to): (IpAddr, IpAddr),
     (kind, code): (u8, u8),
@@ -91,13 +91,12 @@ fn icmp_of(
     let (ip_len, proto) = if from.is_ipv4() { (20, 1) } else { (40, 58) };
     let mut icmp = vec![kind, code, 0, 0, 0, 0, 0, 0];
     icmp.extend(&frame[14..14 + ip_len + quoted]);
-    let check =
-        if from.is_ipv4() { checksum(&icmp) } else { l4_checksum(from, to, proto, &icmp) };
+    let check = if from.is_ipv4() { checksum(&icmp) } else { l4_checksum(from, to, proto, &icmp) };
     icmp[2..4].copy_from_slice(&check);
     [turned(frame), own_header(from, to, proto, icmp.len()), icmp].concat()
 }
 
-fn sent(hook: Hook, frame: Vec<u8>) -> Outcome {
+pub(crate) fn sent(hook: Hook, frame: Vec<u8>) -> Outcome {
     if hook == Hook::Xdp { Outcome::Transmit(frame) } else { Outcome::Redirect(frame) }
 }
 
@@ -172,7 +171,7 @@ fn no_server_resets_v6() {
     no_server(&V6, ANSWER_RESET, |hook, syn| sent(hook, reset_of(syn)), Reason::Reset);
 }
 
-fn ends(family: &Family) -> (IpAddr, IpAddr) {
+pub(crate) fn ends(family: &Family) -> (IpAddr, IpAddr) {
     (address(family.vip).ip(), address(family.client).ip())
 }
 

@@ -16,9 +16,10 @@ use aya::{
     programs::{ProgramError, SchedClassifier, Xdp},
 };
 use proxy_common::{
-    ABI_VERSION, Addr, Config, ExpireRequest, FlowEntry, FlowEvent, FlowKey, INTERFACE_XDP_OUT,
-    Live, REAL_UP, RealEntry, Reason, Ring, SERVICE_UP, SWEEP_ANY_TIME, ServiceEntry, SourceKey,
-    SourceNet, SourceRuling, Traffic, VipEntry, VipKey, expire_packet_len, maps, proto,
+    ABI_VERSION, Addr, Config, DenyEntry, ExpireRequest, FlowEntry, FlowEvent, FlowKey,
+    INTERFACE_XDP_OUT, Live, REAL_UP, RealEntry, Reason, Ring, SERVICE_UP, SWEEP_ANY_TIME,
+    ServiceEntry, SourceKey, SourceNet, SourceRuling, Traffic, VipEntry, VipKey, expire_packet_len,
+    maps, proto,
 };
 use proxy_datapath::object;
 
@@ -264,6 +265,16 @@ impl Bed {
         let net = SourceNet { service, addr: addr.into() };
         let key = SourceKey { prefix_len: SourceKey::SERVICE_BITS + len, net };
         self.twin.borrow_mut().source(key, ruling);
+    }
+
+    /// Has a client turned away by service 0 until a moment on the monotonic clock.
+    pub(crate) fn deny(&mut self, client: IpAddr, how: u8, until_ns: u64) {
+        let net = SourceNet { service: 0, addr: client.into() };
+        let entry = DenyEntry { until_ns, how: how.into(), reserved: 0 };
+        let mut denied: HashMap<&mut MapData, SourceNet, DenyEntry> =
+            self.ebpf.map_mut(maps::DENIED).unwrap().try_into().unwrap();
+        denied.insert(net, entry, 0).unwrap();
+        self.twin.borrow_mut().deny(net, entry);
     }
 
     /// Has the server's end of tunnels believe a balancer.

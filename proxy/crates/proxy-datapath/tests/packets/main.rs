@@ -6,6 +6,7 @@
 
 mod answers;
 mod bed;
+mod denied;
 mod edges;
 mod errors;
 mod frame;
@@ -15,6 +16,7 @@ mod oneway;
 mod pass;
 mod rates;
 mod rules;
+mod toobig;
 mod translate;
 mod twin;
 mod udp;

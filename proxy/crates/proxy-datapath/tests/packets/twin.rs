@@ -4,8 +4,9 @@
 use std::net::IpAddr;
 
 use proxy_common::{
-    Config, ExpireRequest, HOOK_TC, HOOK_XDP, INTERFACE_XDP_OUT, POLICY_LEASTCONN, RealEntry,
-    Reason, Ring, ServiceEntry, SourceKey, SourceRuling, VipEntry, VipKey, maps,
+    Config, DenyEntry, ExpireRequest, HOOK_TC, HOOK_XDP, INTERFACE_XDP_OUT, POLICY_LEASTCONN,
+    RealEntry, Reason, Ring, ServiceEntry, SourceKey, SourceNet, SourceRuling, VipEntry, VipKey,
+    maps,
 };
 use proxy_ebpf::{
     Hop, NoWay, Path, Scratch, Verdict, expire,
@@ -77,9 +78,13 @@ impl Routes for Facts<'_> {
             Hook::Tc if !(to_client || to_server) => {
                 return Err(NoWay { reason: Reason::NoRoute, known: Verdict::Drop });
             }
-            Hook::Tc if !fits => *hop = Hop { ifindex: path.fallback, ..Hop::default() },
+            Hook::Tc if !fits => {
+                hop.path_mtu = MTU;
+                return Err(NoWay { reason: Reason::TooBig, known: Verdict::Drop });
+            }
             Hook::Tc => {
-                *hop = Hop { ifindex, data: path.dst.words, mtu: 0, path_mtu: MTU };
+                let mtu = if path.len == 0 { 0 } else { MTU };
+                *hop = Hop { ifindex, data: path.dst.words, mtu, path_mtu: MTU };
             }
         }
         Ok(())
@@ -135,6 +140,10 @@ impl Twin {
 
     pub(crate) fn vip(&mut self, key: VipKey) {
         self.tables.vips.insert(key, VipEntry::default());
+    }
+
+    pub(crate) fn deny(&mut self, net: SourceNet, entry: DenyEntry) {
+        self.tables.denied.borrow_mut().insert(net, entry);
     }
 
     pub(crate) fn source(&mut self, key: SourceKey, ruling: SourceRuling) {

@@ -243,6 +243,8 @@ pub(crate) fn admit(s: &mut Session, when: Admission) -> Admitted {
     if rules.is_empty() {
         return Admitted::Enters { expect: Expected::default() };
     }
+    // The kernel knows clients by the address of their packets, whatever rules make of it.
+    let client = s.facts.src;
     let mut x = s.thread.exchange();
     let verdict = rules::on_request(s, &mut x, None, rules);
     // What these rules say of addresses holds for the whole connection.
@@ -253,6 +255,9 @@ pub(crate) fn admit(s: &mut Session, when: Admission) -> Admitted {
     let rules::Verdict::Close(close) = verdict else { return Admitted::Enters { expect } };
     denied.inc();
     denied_here.inc();
+    if let (Admission::Connection, Some(denials), Some(client)) = (when, &front.denials, client) {
+        denials.tell(client.ip(), close);
+    }
     close_connection(s, close);
     Admitted::Refused
 }
