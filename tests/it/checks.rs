@@ -765,3 +765,50 @@ backend quiet
     sluice.program().wait_line("mailer 'gone' : no mail sent: ", PATIENCE)?;
     Ok(())
 }
+
+/// Answers each connection after a while, which is longer than half of the time that a check has.
+fn hesitant() -> Result<ScriptServer> {
+    ScriptServer::start(|mut client| {
+        let _ = client.read(&mut [0; 64]);
+        std::thread::sleep(Duration::from_millis(600));
+        let _ = client.write_all(b"+OK\r\n");
+        wait(&mut client);
+    })
+}
+
+/// The time of a check begins anew with each of its connections; one of them goes to another port, wherever checks of the
+/// server go.
+#[test]
+fn each_connection_of_a_check_has_its_time() -> Result<()> {
+    let (first, second, web) = (hesitant()?, hesitant()?, loopback()?);
+    let config = format!(
+        "defaults
+    mode tcp
+    timeout connect 5s
+    timeout client 9s
+    timeout server 9s
+listen web
+    bind {web}
+    option tcp-check
+    tcp-check connect
+    tcp-check send PING\\r\\n
+    tcp-check expect string OK
+    tcp-check connect port {}
+    tcp-check send PING\\r\\n
+    tcp-check expect string OK
+    server s {} check inter 1s rise 1 fall 1 init-state down
+",
+        second.address().port(),
+        first.address()
+    );
+    let config = match peer() {
+        Peer::Haproxy => config.replace(" init-state down", ""),
+        Peer::Sluice => config,
+    };
+    let sluice = Sluice::config(config).start()?;
+    let row = || sluice.stats().command("show servers state web").unwrap_or_default();
+    // "L7OK" is 15.
+    eventually("a check that passed", PATIENCE, || row().contains(" 15 3 "))?;
+    assert!(first.connections() >= 1 && second.connections() >= 1);
+    Ok(())
+}

@@ -53,7 +53,7 @@ pub(super) async fn open(
     speaks: bool,
 ) -> Result<(Box<dyn Io>, bool), Failed> {
     let server = subject.server;
-    let to = destination(&server.addr(), server.check_target());
+    let to = destination(&server.addr(), CheckTarget { addr: spec.addr, port: spec.port });
     let timer = Timer::new();
     timer.arm(Some(limit));
     let proxy = server.spec.socks4.filter(|_| rule.via_socks4 || rule.by_server && spec.via_socks4);

@@ -277,6 +277,8 @@ impl Checker {
         method: Option<&Method>,
     ) {
         let timeouts = &backend.timeouts;
+        let told = server.check_target();
+        let spec = &CheckSpec { addr: told.addr, port: told.port, ..spec.clone() };
         let limit = schedule::connect_limit(spec, timeouts.connect, timeouts.check);
         server.check_started();
         trace(backend, server, check::START, Level::State, "health check starts", None);

@@ -223,6 +223,8 @@ impl Talk<'_> {
             spec.port = self.with_cx(|cx| port.eval(cx)).or(spec.port);
         }
         spec.addr = connect.addr.or(spec.addr);
+        // Each connection has its time.
+        self.deadline = clock::precise() + subject.total_limit;
         let limit = subject.connect_limit.min(self.left());
         let opened = probe::open(subject, &spec, connect, limit, self.speaks(step)).await;
         match opened {
