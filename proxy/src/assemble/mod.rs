@@ -107,6 +107,22 @@ pub(crate) fn assemble(args: &Args, loaded: &Loaded) -> Result<Assembled, ()> {
     assembled.ok_or(())
 }
 
+/// The addresses that servers begin with, by backend and server.
+fn addresses_of(
+    registry: Option<&Registry>,
+) -> HashMap<Arc<str>, HashMap<Arc<str>, std::net::SocketAddr>> {
+    let backends = registry.map(Registry::backends);
+    let backends = backends.iter().flat_map(|list| list.iter());
+    backends
+        .map(|backend| {
+            let servers = backend.servers();
+            let known = servers.iter().filter(|server| !server.spec.unresolved);
+            let known = known.filter_map(|s| Some((s.spec.name.clone(), s.spec.addr.inet()?)));
+            (backend.name.clone(), known.collect())
+        })
+        .collect()
+}
+
 /// [`assemble`], with what is to be said instead of saying it.
 pub(crate) fn build(args: &Args, loaded: &Loaded) -> (Option<Assembled>, Diagnostics) {
     let mut diagnostics = loaded.told.following();
@@ -130,14 +146,6 @@ pub(crate) fn build(args: &Args, loaded: &Loaded) -> (Option<Assembled>, Diagnos
     let mut tls = Tls::new(&loaded.config, &rules, &mut diagnostics);
     let spec = state::registry(&loaded.config, &overrides, &mut tls, &mut diagnostics);
     let names = names::names(&loaded.config, &overrides, &mut diagnostics);
-    let mut addresses = HashMap::new();
-    for backend in &spec.backends {
-        for server in backend.servers.iter().filter(|server| !server.unresolved) {
-            if let Some(address) = server.addr.inet() {
-                addresses.insert((backend.name.clone(), server.name.clone()), address);
-            }
-        }
-    }
     let registry = match Registry::new(spec) {
         Ok(registry) => Some(registry),
         Err(error) => {
@@ -214,9 +222,11 @@ pub(crate) fn build(args: &Args, loaded: &Loaded) -> (Option<Assembled>, Diagnos
             services
         })
         .unwrap_or_default();
+    let addresses = std::cell::OnceCell::new();
     let facts = paths::Facts {
         addresses: &|backend, server| {
-            addresses.get(&(backend.to_owned(), server.to_owned())).copied()
+            let known = addresses.get_or_init(|| addresses_of(registry.as_deref()));
+            known.get(backend)?.get(server).copied()
         },
         compiled: &|frontend| {
             let mut fronts = services.iter().map(|service| service.front());

@@ -67,10 +67,11 @@ pub(crate) fn family(written: AddressFamily) -> Family {
 
 fn watch(proxy: &Proxy, server: &Server) -> Option<WatchSpec> {
     let names = &server.options.names;
+    let section = names.resolvers.as_ref()?;
     Some(WatchSpec {
         backend: proxy.name.value.clone(),
         server: server.name.value.clone(),
-        section: names.resolvers.as_ref()?.value.clone(),
+        section: section.value.clone(),
         prefer: names.prefer.map(|prefer| family(prefer.value)).unwrap_or_default(),
         // Prefixes were checked when they were read.
         nets: names

@@ -316,18 +316,19 @@ pub(super) fn backend(
 ) -> BackendSpec {
     let settings = &proxy.settings;
     let mut ids = Ids::new(proxy.servers.iter().filter_map(|server| server.id), 1);
-    let servers = proxy
-        .servers
-        .iter()
-        .map(|server| {
-            let id = ServerId(ids.take(server.id));
-            let mut spec =
-                self::server(&proxy.name.value, settings, server, id, overrides, diagnostics);
-            spec.transport = tls.exit(proxy, server, diagnostics);
-            spec.check_tls = tls.check_client(proxy, server, &spec, diagnostics);
-            spec
-        })
-        .collect();
+    let mut servers: Vec<ServerSpec> = Vec::with_capacity(proxy.servers.len());
+    for server in &proxy.servers {
+        let id = ServerId(ids.take(server.id));
+        let mut spec =
+            self::server(&proxy.name.value, settings, server, id, overrides, diagnostics);
+        spec.transport = tls.exit(proxy, server, diagnostics);
+        spec.check_tls = tls.check_client(proxy, server, &spec, diagnostics);
+        // Most lines of a section are alike.
+        if let Some(before) = servers.last() {
+            spec.share(before);
+        }
+        servers.push(spec);
+    }
     BackendSpec {
         name: proxy.name.value.clone(),
         id,
@@ -509,7 +510,7 @@ pub(super) fn server(
 ) -> ServerSpec {
     let options = &server.options;
     let (addr, unresolved) = server_address(backend, server, overrides, diagnostics);
-    let mut spec = ServerSpec::new(server.name.value.clone(), id, addr);
+    let mut spec = ServerSpec::new(server.name.value.as_str(), id, addr);
     spec.forced_id = server.id.is_some();
     spec.unresolved = unresolved;
     spec.transparent = matches!(
@@ -544,8 +545,8 @@ pub(super) fn server(
     spec.maxconn = options.maxconn.map_or(0, |limit| limit.value);
     spec.minconn = options.minconn.map_or(0, |limit| limit.value);
     spec.maxqueue = options.maxqueue.map_or(0, |limit| limit.value);
-    spec.check = options.is_checked().then(|| check(options, overrides, diagnostics));
-    spec.agent = agent(options, overrides, diagnostics);
+    spec.check = options.is_checked().then(|| check(options, overrides, diagnostics).into());
+    spec.agent = agent(options, overrides, diagnostics).map(Into::into);
     spec.transport_is_tls = options.tls.is_on();
     spec.can_tls = options.tls.is_possible;
     spec.tls_cancelled = options.tls.ssl.is_some_and(|ssl| !ssl.value);
@@ -556,9 +557,11 @@ pub(super) fn server(
         Some(InitState::FullyUp) => server::InitState::FullyUp,
     };
     spec.slowstart = options.slowstart.map_or(Duration::ZERO, |time| time.value);
-    spec.track = options.track.as_ref().map(|target| match target.value.split_once('/') {
-        Some((backend, server)) => (Some(backend.to_owned()), server.to_owned()),
-        None => (None, target.value.clone()),
+    spec.track = options.track.as_ref().map(|target| {
+        Box::new(match target.value.split_once('/') {
+            Some((backend, server)) => (Some(backend.to_owned()), server.to_owned()),
+            None => (None, target.value.clone()),
+        })
     });
     spec.observe = options.observe.map(|mode| server::Observe {
         layer7: mode.value == Observe::Layer7,
@@ -573,7 +576,7 @@ pub(super) fn server(
     spec.shutdown_sessions_on_down = options.on_marked_down.is_some();
     spec.shutdown_backup_sessions_on_up = options.on_marked_up.is_some();
     let from = options.source.as_ref().or(settings.source.as_ref());
-    spec.source = from.map(|from| source(from, overrides.resolver, diagnostics));
+    spec.source = from.map(|from| source(from, overrides.resolver, diagnostics).into());
     spec.socks4 = options.socks4.as_ref().and_then(|address| {
         let resolved = overrides.resolver.target(&address.value, 0);
         resolved
@@ -582,6 +585,7 @@ pub(super) fn server(
             })
             .ok()?
             .inet()
+            .map(Box::new)
     });
     spec.proto = proto(options.proto);
     spec.ws = proto(options.ws);

@@ -1,5 +1,8 @@
 //! What has a guid, and the counters of an earlier process.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use proxy_admin::stats_file::{Identified, Object, load};
 use proxy_config::model::Config;
 use proxy_state::Registry;
@@ -9,25 +12,31 @@ use proxy_types::{DiagSink, Diagnostic, Diagnostics, Endpoint};
 pub(crate) fn identified(config: &Config, registry: &Registry) -> Vec<Identified> {
     let mut all = Vec::new();
     for proxy in &config.proxies {
-        let name = proxy.name.value.clone();
-        let mut add = |guid: String, object| all.push(Identified { guid, object });
+        let name = proxy.name.value.as_str();
+        let (frontend, backend) = (registry.frontend(name).cloned(), registry.backend(name));
+        let mut add = |guid: &str, object| all.push(Identified { guid: guid.to_owned(), object });
         if let Some(guid) = &proxy.guid {
-            if proxy.kind.is_frontend() {
-                add(guid.value.clone(), Object::Frontend(name.clone()));
+            if let Some(frontend) = frontend.clone().filter(|_| proxy.kind.is_frontend()) {
+                add(guid, Object::Frontend(frontend));
             }
-            if proxy.kind.is_backend() {
-                add(guid.value.clone(), Object::Backend(name.clone()));
+            if let Some(backend) = backend.clone().filter(|_| proxy.kind.is_backend()) {
+                add(guid, Object::Backend(backend));
             }
         }
-        for server in &proxy.servers {
-            if let Some(guid) = &server.guid {
-                let object = Object::Server(name.clone(), server.name.value.clone());
-                add(guid.value.clone(), object);
+        let mut named = proxy.servers.iter().filter(|server| server.guid.is_some()).peekable();
+        if let Some(backend) = backend.filter(|_| named.peek().is_some()) {
+            let servers = backend.servers();
+            let live: HashMap<&str, _> = servers.iter().map(|s| (&*s.spec.name, s)).collect();
+            for server in named {
+                let found = live.get(server.name.value.as_str());
+                if let (Some(guid), Some(found)) = (&server.guid, found) {
+                    add(guid, Object::Server(Arc::clone(found)));
+                }
             }
         }
         // The listeners of a line have its prefix and their numbers on it (configuration manual, 5.1 "guid-prefix").
         let mut place = 0;
-        let listeners = registry.frontend(&name).map_or(0, |frontend| frontend.listeners.len());
+        let listeners = frontend.map(|frontend| frontend.listeners.clone()).unwrap_or_default();
         for bind in &proxy.binds {
             let ports = |endpoint: &Endpoint| match endpoint {
                 Endpoint::Inet { port, .. } => {
@@ -37,9 +46,8 @@ pub(crate) fn identified(config: &Config, registry: &Registry) -> Vec<Identified
             };
             let count: usize = bind.addresses.iter().map(|a| ports(&a.value.endpoint)).sum();
             if let Some(prefix) = &bind.guid_prefix {
-                for number in 0..count.min(listeners.saturating_sub(place)) {
-                    let guid = format!("{prefix}-{number}");
-                    add(guid, Object::Listener(name.clone(), place + number));
+                for (number, listener) in listeners.iter().skip(place).take(count).enumerate() {
+                    add(&format!("{prefix}-{number}"), Object::Listener(listener.clone()));
                 }
             }
             place += count;
@@ -53,7 +61,7 @@ pub(super) fn preload(config: &Config, registry: &Registry, diagnostics: &mut Di
     let Some(path) = &config.global.stats_file else { return };
     let outcome = std::fs::read_to_string(&path.value)
         .map_err(|error| error.to_string())
-        .and_then(|text| load(registry, &identified(config, registry), &text));
+        .and_then(|text| load(&identified(config, registry), &text));
     if let Err(error) = outcome {
         let message = format!("'stats-file' : cannot load '{path}' : {error}");
         diagnostics.push(Diagnostic::warning(message).at(path.span));

@@ -97,6 +97,7 @@ impl Workshop {
         if let Some(check) = &mut spec.check {
             // What traffic begins with is not inherited (configuration manual, 5.2 "check").
             let probe = &server.options.probe;
+            let check = Arc::make_mut(check);
             check.tls = probe.ssl.is_some_and(|on| on.value);
             check.send_proxy = probe.send_proxy.is_some_and(|on| on.value);
         }

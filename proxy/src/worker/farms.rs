@@ -219,7 +219,7 @@ impl Builder for Farms {
             names.forget(server);
         }
         self.changed.borrow_mut().edit(self.config(), &backend.name, |section| {
-            section.servers.retain(|line| line.name.value != server.spec.name);
+            section.servers.retain(|line| *line.name.value != *server.spec.name);
         });
         Ok(())
     }

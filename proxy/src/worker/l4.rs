@@ -320,7 +320,7 @@ impl KernelPath {
                 maxconn: if server.maxconn() == 0 { 0 } else { left.max(1) },
                 ..change_of(server)
             };
-            let key = ((*service).to_owned(), server.spec.name.clone());
+            let key = ((*service).to_owned(), server.spec.name.to_string());
             if shared.get(&key) == Some(&change) {
                 continue;
             }

@@ -374,6 +374,8 @@ fn start(
             mail,
         );
         say_ready(args, link.as_deref(), predecessor, launcher, &rings);
+        // What reading the configuration took is more than what it came to.
+        sys::give_memory_back();
         Ok(control.run(link, signals).await)
     })?;
     control.finish(end);

@@ -3,31 +3,30 @@
 //! A line for each object that has a guid: what it is, the guid, and the counters that are not zero as `name=value`.
 //! What a reader does not know is passed over, so that files go between versions.
 
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
 use proxy_state::counters::{Counted, CounterSet};
-use proxy_state::{Listener, Registry, Server};
+use proxy_state::{Backend, Frontend, Listener, Server};
 
 /// What a file begins with.
 const HEAD: &str = "# sluice stats-file 1";
 
 /// Something that is found again by its guid.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Identified {
     pub guid: String,
     pub object: Object,
 }
 
-/// What it is, by its names.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What it is.
+#[derive(Clone, Debug)]
 pub enum Object {
-    Backend(String),
-    Frontend(String),
-    /// The frontend and the place among its listeners.
-    Listener(String, usize),
-    /// The backend and the server.
-    Server(String, String),
+    Backend(Arc<Backend>),
+    Frontend(Arc<Frontend>),
+    Listener(Arc<Listener>),
+    Server(Arc<Server>),
 }
 
 impl Object {
@@ -35,8 +34,17 @@ impl Object {
         match self {
             Self::Backend(_) => "backend",
             Self::Frontend(_) => "frontend",
-            Self::Listener(..) => "listener",
-            Self::Server(..) => "server",
+            Self::Listener(_) => "listener",
+            Self::Server(_) => "server",
+        }
+    }
+
+    fn counters(&self) -> &dyn Counters {
+        match self {
+            Self::Backend(backend) => &backend.counters,
+            Self::Frontend(frontend) => &frontend.counters,
+            Self::Listener(listener) => &listener.counters,
+            Self::Server(server) => &server.counters,
         }
     }
 }
@@ -57,34 +65,11 @@ impl<T: CounterSet> Counters for Counted<T> {
     }
 }
 
-/// Has `act` see the counters of an object; `None` when it is not there.
-fn with<R>(
-    registry: &Registry,
-    object: &Object,
-    act: impl FnOnce(&dyn Counters) -> R,
-) -> Option<R> {
-    match object {
-        Object::Backend(name) => {
-            let backend = registry.backend(name)?;
-            Some(act(&backend.counters))
-        }
-        Object::Frontend(name) => Some(act(&registry.frontend(name)?.counters)),
-        Object::Listener(frontend, place) => {
-            let listener: &Arc<Listener> = registry.frontend(frontend)?.listeners.get(*place)?;
-            Some(act(&listener.counters))
-        }
-        Object::Server(backend, name) => {
-            let server: Arc<Server> = registry.backend(backend)?.server(name)?;
-            Some(act(&server.counters))
-        }
-    }
-}
-
 /// The counters of everything that has a guid.
-pub fn dump(registry: &Registry, identified: &[Identified]) -> String {
+pub fn dump(identified: &[Identified]) -> String {
     let mut text = format!("{HEAD}\n");
     for Identified { guid, object } in identified {
-        let Some(totals) = with(registry, object, |counters| counters.totals()) else { continue };
+        let totals = object.counters().totals();
         // A String takes everything.
         let _ = write!(text, "{} {guid}", object.kind());
         for (name, value) in totals.into_iter().filter(|(_, value)| *value > 0) {
@@ -99,7 +84,11 @@ pub fn dump(registry: &Registry, identified: &[Identified]) -> String {
 ///
 /// # Errors
 /// The text is no such file: the number of the line and what is wrong with it. What stands before is added.
-pub fn load(registry: &Registry, identified: &[Identified], text: &str) -> Result<(), String> {
+pub fn load(identified: &[Identified], text: &str) -> Result<(), String> {
+    let by_guid: HashMap<(&str, &str), &dyn Counters> = identified
+        .iter()
+        .map(|one| ((one.object.kind(), one.guid.as_str()), one.object.counters()))
+        .collect();
     let mut lines = text.lines().zip(1..);
     if lines.next().is_none_or(|(first, _)| first != HEAD) {
         return Err(format!("line 1 : '{HEAD}' is expected"));
@@ -110,8 +99,7 @@ pub fn load(registry: &Registry, identified: &[Identified], text: &str) -> Resul
         let (Some(kind), Some(guid)) = (words.next(), words.next()) else {
             return Err(wrong("a kind of object and its guid are expected"));
         };
-        let known = |one: &&Identified| one.guid == guid && one.object.kind() == kind;
-        let found = identified.iter().find(known);
+        let found = by_guid.get(&(kind, guid));
         for word in words {
             let value =
                 word.split_once('=').and_then(|(name, value)| Some((name, value.parse().ok()?)));
@@ -119,7 +107,7 @@ pub fn load(registry: &Registry, identified: &[Identified], text: &str) -> Resul
                 return Err(wrong(&format!("'{word}' is no counter and its value")));
             };
             if let Some(found) = found {
-                with(registry, &found.object, |counters| counters.preload(name, value));
+                found.preload(name, value);
             }
         }
     }

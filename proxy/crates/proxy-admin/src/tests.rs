@@ -208,7 +208,7 @@ fn admin() -> Rc<Admin> {
         lb: lb("roundrobin"),
         fullconn: 10,
         servers: vec![
-            ServerSpec { check: Some(CheckSpec::default()), ..server("s1", 1, 18081, 10) },
+            ServerSpec { check: Some(CheckSpec::default().into()), ..server("s1", 1, 18081, 10) },
             ServerSpec { maxconn: 5, ..server("s2", 2, 18082, 20) },
             ServerSpec { backup: true, disabled: true, ..server("s3", 3, 18083, 1) },
         ],

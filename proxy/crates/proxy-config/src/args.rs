@@ -152,6 +152,21 @@ impl<'a> Args<'a> {
         }
     }
 
+    /// [`Args::word`], where it takes work to say what is expected.
+    fn word_of(
+        &mut self,
+        cx: &mut Context<'_>,
+        what: impl FnOnce() -> String,
+    ) -> Parsed<&'a Word> {
+        match self.peek() {
+            Some(word) if !word.value.is_empty() => {
+                self.pos += 1;
+                Ok(word)
+            }
+            _ => Err(self.missing(cx, &what())),
+        }
+    }
+
     /// A word that must be text: a name, a file.
     pub(crate) fn string(&mut self, cx: &mut Context<'_>, what: &str) -> Parsed<Spanned<String>> {
         let word = self.word(cx, what)?;
@@ -161,7 +176,7 @@ impl<'a> Args<'a> {
     /// A word that must be text.
     pub(crate) fn text(&self, cx: &mut Context<'_>, word: &Word) -> Parsed<Spanned<String>> {
         if word.value.is_utf8() {
-            return Ok(Spanned::new(word.value.to_string(), word.span));
+            return Ok(Spanned::new(word.value.as_str().to_owned(), word.span));
         }
         let message = format!("'{}' expects text, '{}' is not valid UTF-8", self.name, word.value);
         Err(cx.report(Diagnostic::alert(message).at(word.span).help("save the file as UTF-8")))
@@ -176,13 +191,14 @@ impl<'a> Args<'a> {
     where
         T: Copy + Into<i64> + TryFrom<i64> + Display + PartialOrd,
     {
-        let what = format!("an integer between {} and {}", range.start(), range.end());
-        let word = self.word(cx, &what)?;
+        let what = || format!("an integer between {} and {}", range.start(), range.end());
+        let word = self.word_of(cx, what)?;
         let bounds = (*range.start()).into()..=(*range.end()).into();
         let value = word.value.parse::<i64>().ok().filter(|v| bounds.contains(v));
         match value.and_then(|v| T::try_from(v).ok()) {
             Some(value) => Ok(Spanned::new(value, word.span)),
             None => {
+                let what = what();
                 let message = format!("'{}' expects {what}, got '{}'", self.name, word.value);
                 Err(cx.report(
                     Diagnostic::alert(message).at(word.span).expected(format!("expected {what}")),
@@ -205,8 +221,8 @@ impl<'a> Args<'a> {
             Unit::Second => "in seconds",
             _ => "in milliseconds",
         };
-        let what = format!("an integer value ({default})");
-        let word = self.word(cx, &what)?;
+        let what = || format!("an integer value ({default})");
+        let word = self.word_of(cx, what)?;
         parse_timer_in(&word.value, unit).map(|v| Spanned::new(v, word.span)).map_err(|error| {
             let (span, text) = match error {
                 time::TimeError::Unexpected { found, offset } => (
@@ -217,7 +233,7 @@ impl<'a> Args<'a> {
                     (word.span, format!("{other} in argument '{}' to '{}'", word.value, self.name))
                 }
             };
-            let units = format!("expected {what} or a number followed by us, ms, s, m, h or d");
+            let units = format!("expected {} or a number followed by us, ms, s, m, h or d", what());
             cx.report(Diagnostic::alert(text).at(span).expected(units))
         })
     }
@@ -228,8 +244,8 @@ impl<'a> Args<'a> {
         cx: &mut Context<'_>,
         range: RangeInclusive<u32>,
     ) -> Parsed<Spanned<u32>> {
-        let what = format!("a size in bytes between {} and {}", range.start(), range.end());
-        let word = self.word(cx, &what)?;
+        let what = || format!("a size in bytes between {} and {}", range.start(), range.end());
+        let word = self.word_of(cx, what)?;
         let value = size::parse_size(&word.value)
             .map_err(|error| error.to_string())
             .and_then(|v| u32::try_from(v).map_err(|_| "value too large".to_owned()))
@@ -238,7 +254,8 @@ impl<'a> Args<'a> {
             });
         value.map(|v| Spanned::new(v, word.span)).map_err(|error| {
             let message = format!("'{}' : {error} in '{}'", self.name, word.value);
-            cx.report(Diagnostic::alert(message).at(word.span).expected(format!("expected {what}")))
+            let expected = format!("expected {}", what());
+            cx.report(Diagnostic::alert(message).at(word.span).expected(expected))
         })
     }
 
@@ -248,16 +265,18 @@ impl<'a> Args<'a> {
         cx: &mut Context<'_>,
         choices: &[(&'static str, T)],
     ) -> Parsed<Spanned<T>> {
-        let names: Vec<String> = choices.iter().map(|(name, _)| format!("'{name}'")).collect();
-        let what = match names.as_slice() {
-            [only] => only.clone(),
-            _ => format!("one of {}", names.join(", ")),
+        let what = || {
+            let names: Vec<String> = choices.iter().map(|(name, _)| format!("'{name}'")).collect();
+            match names.as_slice() {
+                [only] => only.clone(),
+                _ => format!("one of {}", names.join(", ")),
+            }
         };
-        let word = self.word(cx, &what)?;
+        let word = self.word_of(cx, what)?;
         match choices.iter().find(|(name, _)| word.value == *name) {
             Some(&(_, value)) => Ok(Spanned::new(value, word.span)),
             None => {
-                let message = format!("'{}' expects {what}, got '{}'", self.name, word.value);
+                let message = format!("'{}' expects {}, got '{}'", self.name, what(), word.value);
                 let near = text::nearest(&word.value, choices.iter().map(|(name, _)| *name));
                 Err(cx.report(Diagnostic::alert(message).at(word.span).did_you_mean(near)))
             }

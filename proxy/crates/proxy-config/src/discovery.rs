@@ -54,14 +54,11 @@ pub fn discover(
         let mut in_global = false;
         for number in 1..=source.line_count() as u32 {
             let line = source.line(number);
-            let first = first_token(line);
-            let directive = first.starts_with(b".");
-            // A token with quotes or escapes may be anything once they are resolved.
-            let plain = !first.iter().any(|byte| matches!(byte, b'"' | b'\'' | b'\\'));
-            if plain && !directive && !in_global && first != b"global" {
-                continue;
-            }
-            if plain && !directive && !blocks.active() {
+            let passed_over = |first: &[u8]| {
+                !first.starts_with(b".")
+                    && (!in_global && first != b"global" || !blocks.active())
+            };
+            if lexer::first_plain(line).is_some_and(passed_over) {
                 continue;
             }
             let section = if in_global { "global" } else { "" };
@@ -85,14 +82,6 @@ pub fn discover(
         }
     }
     (Discovery { global: found, environment: cx.env }, cx.diagnostics)
-}
-
-/// Bytes of the first word as written.
-fn first_token(line: &[u8]) -> &[u8] {
-    let start = line.iter().position(|byte| !matches!(byte, b' ' | b'\t')).unwrap_or(line.len());
-    let rest = &line[start..];
-    let end = rest.iter().position(|byte| matches!(byte, b' ' | b'\t' | b'#' | b'\r'));
-    &rest[..end.unwrap_or(rest.len())]
 }
 
 /// Conditional blocks as the worker will see them. Their mistakes are the worker's to report.

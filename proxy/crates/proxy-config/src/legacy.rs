@@ -47,12 +47,20 @@ impl Translation {
     }
 }
 
+/// First words of the lines that [`is_asked_for`] looks at.
+const TELLING: &[&[u8]] =
+    &[b"global", b"defaults", b"frontend", b"backend", b"listen", b"legacy-syntax"];
+
 /// Whether the configuration asks for the translation itself: `legacy-syntax accept` in a `global` section.
 pub fn is_asked_for(sources: &Sources) -> bool {
     sources.iter().any(|(file, source)| {
         let mut in_global = false;
         (1..=source.line_count() as u32).any(|number| {
-            let words = words(source.line(number), file, number);
+            let line = source.line(number);
+            if lexer::first_plain(line).is_some_and(|first| !TELLING.contains(&first)) {
+                return false;
+            }
+            let words = words(line, file, number);
             match words.first().map(|word| word.value.as_str()) {
                 Some("global") => in_global = true,
                 Some("defaults" | "frontend" | "backend" | "listen") => in_global = false,

@@ -67,7 +67,7 @@ struct Cutter<'a> {
     pos: usize,
     file: FileId,
     number: u32,
-    words: Vec<Word>,
+    words: &'a mut Vec<Word>,
     /// Bytes of the word being built; `None` between words.
     word: Option<(usize, Vec<u8>)>,
     total: usize,
@@ -83,13 +83,34 @@ pub fn words(
     number: u32,
     variables: &dyn Variables,
 ) -> Result<Vec<Word>, LexError> {
-    let words = Vec::with_capacity(16);
+    let mut words = Vec::new();
+    words_into(&mut words, line, file, number, variables)?;
+    Ok(words)
+}
+
+/// [`words`] in the place of those that are there.
+pub(crate) fn words_into(
+    words: &mut Vec<Word>,
+    line: &[u8],
+    file: FileId,
+    number: u32,
+    variables: &dyn Variables,
+) -> Result<(), LexError> {
+    words.clear();
     let mut cutter = Cutter { line, pos: 0, file, number, words, word: None, total: 0 };
     if line.len() > LINE_MAX {
         return Err(cutter.error(LexErrorKind::LineTooLong, 0, 1));
     }
-    cutter.run(variables)?;
-    Ok(cutter.words)
+    cutter.run(variables)
+}
+
+/// The first word of a line as it was written; `None` when quotes, escapes or variables may make any word of it.
+pub(crate) fn first_plain(line: &[u8]) -> Option<&[u8]> {
+    let start = line.iter().position(|byte| !matches!(byte, b' ' | b'\t')).unwrap_or(line.len());
+    let rest = &line[start..];
+    let end = rest.iter().position(|byte| matches!(byte, b' ' | b'\t' | b'#' | b'\r'));
+    let word = &rest[..end.unwrap_or(rest.len())];
+    (!word.iter().any(|byte| matches!(byte, b'"' | b'\'' | b'\\'))).then_some(word)
 }
 
 impl Cutter<'_> {
@@ -125,6 +146,12 @@ impl Cutter<'_> {
         if self.total > LINE_MAX {
             return Err(self.error(LexErrorKind::LineTooLong, self.pos, 1));
         }
+        let ends = matches!(rest.get(length), None | Some(b' ' | b'\t' | b'#' | b'\r'));
+        if self.word.is_none() && ends {
+            let start = self.pos;
+            self.pos += length;
+            return self.push_word(start, &rest[..length]);
+        }
         self.open_word().extend_from_slice(&rest[..length]);
         self.pos += length;
         Ok(())
@@ -141,6 +168,11 @@ impl Cutter<'_> {
 
     fn finish_word(&mut self) -> Result<(), LexError> {
         let Some((start, bytes)) = self.word.take() else { return Ok(()) };
+        self.push_word(start, &bytes)
+    }
+
+    /// A word that was written from `start` to here.
+    fn push_word(&mut self, start: usize, bytes: &[u8]) -> Result<(), LexError> {
         if self.words.len() == WORDS_MAX {
             return Err(self.error(LexErrorKind::TooManyWords, start, self.pos - start));
         }

@@ -98,6 +98,7 @@ impl Reader<'_, '_> {
     fn source(&mut self, file: FileId, source: &Source) {
         let mut blocks = Blocks::default();
         let count = source.line_count() as u32;
+        let mut words = Vec::new();
         for number in 1..=count {
             let line = source.line(number);
             let section = match &self.current {
@@ -123,9 +124,9 @@ impl Reader<'_, '_> {
             };
             let variables =
                 LineVariables { env: &self.cx.env, source: &source.name, line: number, section };
-            match lexer::words(line, file, number, &variables) {
-                Ok(words) if words.is_empty() => {}
-                Ok(words) => self.line(&mut blocks, &words),
+            match lexer::words_into(&mut words, line, file, number, &variables) {
+                Ok(()) if words.is_empty() => {}
+                Ok(()) => self.line(&mut blocks, &words),
                 Err(error) => {
                     if let Current::Proxy(proxy) = &mut self.current {
                         proxy.has_errors = true;
@@ -156,7 +157,10 @@ impl Reader<'_, '_> {
             Current::Proxy(proxy) if proxy.kind == ProxyKind::Defaults => {
                 self.config.defaults.push(*proxy);
             }
-            Current::Proxy(proxy) => self.config.proxies.push(*proxy),
+            Current::Proxy(mut proxy) => {
+                proxy.servers.shrink_to_fit();
+                self.config.proxies.push(*proxy);
+            }
             Current::HttpErrors(section) => self.config.http_errors.push(section),
             Current::LogProfile(profile) => self.config.log_profiles.push(profile),
             Current::LogForward(section) => {

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use proxy_types::{FileId, Span};
 
@@ -16,17 +17,20 @@ pub struct Source {
     pub name: String,
     bytes: Vec<u8>,
     /// Offset of the first byte of each line.
-    lines: Vec<usize>,
+    lines: Vec<u32>,
 }
 
 impl Source {
     pub fn new(name: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
         let bytes = bytes.into();
-        let mut lines: Vec<usize> = vec![0];
-        lines.extend(memchr::memchr_iter(b'\n', &bytes).map(|at| at + 1));
-        if lines.last() == Some(&bytes.len()) {
+        // What is behind [`FILE_MAX`] is not read.
+        let place = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        let mut lines: Vec<u32> = vec![0];
+        lines.extend(memchr::memchr_iter(b'\n', &bytes).map(|at| place(at + 1)));
+        if lines.last() == Some(&place(bytes.len())) {
             lines.pop();
         }
+        lines.shrink_to_fit();
         Self { name: name.into(), bytes, lines }
     }
 
@@ -44,7 +48,8 @@ impl Source {
     pub fn line(&self, number: u32) -> &[u8] {
         let index = (number as usize).wrapping_sub(1);
         let Some(&start) = self.lines.get(index) else { return &[] };
-        let end = self.lines.get(index + 1).map_or(self.bytes.len(), |&next| next - 1);
+        let start = start as usize;
+        let end = self.lines.get(index + 1).map_or(self.bytes.len(), |&next| next as usize - 1);
         let line = &self.bytes[start..end.max(start)];
         line.strip_suffix(b"\n").unwrap_or(line)
     }
@@ -55,10 +60,10 @@ impl Source {
     }
 }
 
-/// All sources in the order of loading.
+/// All sources in the order of loading. A copy has the same texts in the same memory.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
-    list: Vec<Source>,
+    list: Vec<Arc<Source>>,
 }
 
 /// A source that could not be read.
@@ -100,11 +105,11 @@ impl Sources {
     }
 
     pub fn add(&mut self, name: impl Into<String>, bytes: impl Into<Vec<u8>>) {
-        self.list.push(Source::new(name, bytes));
+        self.list.push(Arc::new(Source::new(name, bytes)));
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (FileId, &Source)> {
-        (0..).map(FileId).zip(&self.list)
+        (0..).map(FileId).zip(self.list.iter().map(AsRef::as_ref))
     }
 
     pub fn is_empty(&self) -> bool {
@@ -112,7 +117,7 @@ impl Sources {
     }
 
     pub fn get(&self, file: FileId) -> Option<&Source> {
-        self.list.get(file.0 as usize)
+        self.list.get(file.0 as usize).map(AsRef::as_ref)
     }
 
     /// `file:line` of a span, as HAProxy writes places.

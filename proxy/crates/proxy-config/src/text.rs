@@ -4,6 +4,8 @@ use std::borrow::{Borrow, Cow};
 use std::fmt::{self, Write};
 use std::ops::Deref;
 
+use compact_str::CompactString;
+
 /// What a word says once its quotes, escapes and variables are resolved.
 ///
 /// `\xNN` and configurations in Latin-1 make any bytes but NUL. Rules, patterns and formats get them as they are
@@ -11,19 +13,17 @@ use std::ops::Deref;
 /// and what must be text is refused where [`Text::is_utf8`] is false.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Text {
-    text: String,
+    /// Most words are short enough to need no memory of their own.
+    text: CompactString,
     /// The bytes, where they are no UTF-8.
     raw: Option<Box<[u8]>>,
 }
 
 impl Text {
-    pub fn from_bytes(bytes: Vec<u8>) -> Self {
-        match String::from_utf8(bytes) {
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        match str::from_utf8(bytes) {
             Ok(text) => text.into(),
-            Err(error) => Self {
-                text: escaped(error.as_bytes()),
-                raw: Some(error.into_bytes().into_boxed_slice()),
-            },
+            Err(_) => Self { text: escaped(bytes), raw: Some(bytes.into()) },
         }
     }
 
@@ -54,13 +54,13 @@ impl Text {
         if self.is_utf8() && other.is_utf8() {
             self.text.push_str(&other.text);
         } else {
-            *self = Self::from_bytes([self.as_bytes(), other.as_bytes()].concat());
+            *self = Self::from_bytes(&[self.as_bytes(), other.as_bytes()].concat());
         }
     }
 }
 
-fn escaped(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len() + 8);
+fn escaped(bytes: &[u8]) -> CompactString {
+    let mut out = CompactString::with_capacity(bytes.len() + 8);
     for chunk in bytes.utf8_chunks() {
         out.push_str(chunk.valid());
         for byte in chunk.invalid() {
@@ -91,19 +91,19 @@ impl Borrow<str> for Text {
 
 impl From<String> for Text {
     fn from(text: String) -> Self {
-        Self { text, raw: None }
+        Self { text: text.into(), raw: None }
     }
 }
 
 impl From<&str> for Text {
     fn from(text: &str) -> Self {
-        text.to_owned().into()
+        Self { text: text.into(), raw: None }
     }
 }
 
 impl From<Cow<'_, str>> for Text {
     fn from(text: Cow<'_, str>) -> Self {
-        text.into_owned().into()
+        Self { text: text.into(), raw: None }
     }
 }
 
@@ -143,15 +143,15 @@ mod tests {
 
     #[test]
     fn bytes_are_kept_and_shown() {
-        let mut text = Text::from_bytes(b"caf\xe9 \xc3\xa9".to_vec());
+        let mut text = Text::from_bytes(b"caf\xe9 \xc3\xa9");
         assert_eq!((text.as_str(), text.is_utf8()), ("caf\\xE9 \u{e9}", false));
         assert_eq!(text.as_bytes(), b"caf\xe9 \xc3\xa9");
         assert_ne!(text, "caf\\xE9 \u{e9}");
         text.push_str("!");
         assert_eq!(text.as_bytes(), b"caf\xe9 \xc3\xa9!");
         // Halves of a character are one again.
-        let mut half = Text::from_bytes(b"\xc3".to_vec());
-        half.push(&Text::from_bytes(b"\xa9".to_vec()));
+        let mut half = Text::from_bytes(b"\xc3");
+        half.push(&Text::from_bytes(b"\xa9"));
         assert_eq!(half, "\u{e9}");
         assert_eq!(Text::from("a").as_bytes(), b"a");
     }

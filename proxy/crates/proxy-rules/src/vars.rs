@@ -52,7 +52,14 @@ pub struct VarRef {
 
 /// The names of all variables of the configuration. Shared by the parsers and, for `get var`, the CLI.
 #[derive(Debug, Default)]
-pub struct VarNames(Mutex<FxHashMap<Box<str>, u32>>);
+pub struct VarNames(Mutex<Names>);
+
+#[derive(Debug, Default)]
+struct Names {
+    ids: FxHashMap<Arc<str>, u32>,
+    /// By their ids.
+    names: Vec<Arc<str>>,
+}
 
 impl VarNames {
     /// `scope.name`, when the configuration or a command named it before.
@@ -60,13 +67,13 @@ impl VarNames {
         let (scope, name) = text.split_once('.')?;
         let &(_, scope) = Scope::ROWS.iter().find(|(word, _)| *word == scope)?;
         let names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        names.get(name).map(|&id| VarRef { scope, id })
+        names.ids.get(name).map(|&id| VarRef { scope, id })
     }
 
     /// The name behind the dot that `id` stands for.
-    pub fn name(&self, id: u32) -> Option<Box<str>> {
+    pub fn name(&self, id: u32) -> Option<Arc<str>> {
         let names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        names.iter().find(|(_, known)| **known == id).map(|(name, _)| name.clone())
+        names.names.get(id as usize).cloned()
     }
 
     /// Reads `scope.name`.
@@ -95,8 +102,18 @@ impl VarNames {
             ));
         }
         let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = u32::try_from(names.len()).map_err(|_| "too many variables".to_owned())?;
-        let id = *names.entry(name.into()).or_insert(next);
+        let known = names.ids.get(name).copied();
+        let id = match known {
+            Some(id) => id,
+            None => {
+                let id = u32::try_from(names.names.len());
+                let id = id.map_err(|_| "too many variables".to_owned())?;
+                let name: Arc<str> = name.into();
+                names.names.push(name.clone());
+                names.ids.insert(name, id);
+                id
+            }
+        };
         Ok(VarRef { scope, id })
     }
 }

@@ -154,7 +154,7 @@ impl Registry {
     fn link_tracking(&self) -> Result<(), BuildError> {
         for backend in self.backends().iter() {
             for server in backend.servers().iter() {
-                let Some((farm, name)) = &server.spec.track else { continue };
+                let Some((farm, name)) = server.spec.track.as_deref() else { continue };
                 let farm = farm.as_deref().unwrap_or(&backend.name);
                 let names = || {
                     (backend.name.to_string(), server.name.to_string(), format!("{farm}/{name}"))
@@ -342,13 +342,13 @@ impl Registry {
         for backend in self.backends().iter() {
             [&backend.sessions, &backend.queued].iter().for_each(|gauge| gauge.clear_max());
             backend.session_rate.clear_max();
-            backend.times.all().iter().for_each(|average| average.clear_max());
+            backend.times.clear_max();
             for server in backend.servers().iter() {
                 [&server.sessions, &server.queued, &server.used_connections]
                     .iter()
                     .for_each(|gauge| gauge.clear_max());
                 server.session_rate.clear_max();
-                server.times.all().iter().for_each(|average| average.clear_max());
+                server.times.clear_max();
                 if all {
                     server.counters.clear();
                     server.tls_counts.clear();

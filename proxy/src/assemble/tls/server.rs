@@ -72,7 +72,7 @@ impl Tls<'_> {
         let section = options.healthcheck.as_ref().and_then(|name| {
             self.config.healthchecks.iter().find(|section| section.name.value == name.value)
         });
-        let checks = section.map_or(&proxy.settings.checks, |section| &section.checks);
+        let checks = section.map_or(&*proxy.settings.checks, |section| &section.checks);
         let asked = options.checks_over_tls()
             || checks.http.iter().chain(&checks.tcp).any(|rule| {
                 let connects = rule.words.first().is_some_and(|word| word.value == "connect");

@@ -24,7 +24,7 @@ fn clear_one(call: &mut Call<'_>) -> Answer {
         .iter()
         .for_each(|gauge| gauge.clear_max());
     server.session_rate.clear_max();
-    server.times.all().iter().for_each(|average| average.clear_max());
+    server.times.clear_max();
     server.counters.clear();
     server.tls_counts.clear();
     Ok(Reply::done())
@@ -32,7 +32,7 @@ fn clear_one(call: &mut Call<'_>) -> Answer {
 
 fn dump_stats_file(call: &mut Call<'_>) -> Answer {
     let identified = call.admin.process.identified();
-    Ok(Reply::Text(stats_file::dump(&call.admin.registry, &identified)))
+    Ok(Reply::Text(stats_file::dump(&identified)))
 }
 
 pub(super) static COMMANDS: &[Command] = &[

@@ -2,7 +2,7 @@
 
 use super::{Kind, Object, Tags, Value};
 use proxy_state::SockAddr;
-use proxy_state::counters::{Average, Counted, Gauge, MuxCounters, Rate};
+use proxy_state::counters::{Counted, Gauge, MuxCounters, Rate, Time, Times};
 use proxy_state::frontend::FrontendState;
 use proxy_state::server::{AgentView, CheckStatus, StateView, WEIGHT_SCALE};
 use std::net::SocketAddr;
@@ -112,21 +112,20 @@ fn rate_max(o: &Object, rate: Option<&Rate>) -> Value {
     .into()
 }
 
-/// Averages in the order queue, connect, response, total.
-fn time(o: &Object, which: usize) -> Option<&Average> {
+fn times(o: &Object) -> Option<&Times> {
     match &o.kind {
-        Kind::Server { server, .. } => Some(server.times.all()[which]),
-        Kind::Backend(b, _) => Some(b.times.all()[which]),
+        Kind::Server { server, .. } => Some(&server.times),
+        Kind::Backend(b, _) => Some(&b.times),
         Kind::Frontend(_) | Kind::Listener(..) => None,
     }
 }
 
-fn time_now(o: &Object, which: usize) -> Value {
-    time(o, which).map(|t| Value::u32(t.get())).into()
+fn time_now(o: &Object, time: Time) -> Value {
+    times(o).map(|t| Value::u32(t.average(time))).into()
 }
 
-fn time_max(o: &Object, which: usize) -> Value {
-    time(o, which).map(|t| Value::u32(t.max())).into()
+fn time_max(o: &Object, time: Time) -> Value {
+    times(o).map(|t| Value::u32(t.max(time))).into()
 }
 
 /// What the build leaves out is counted as 0 where HAProxy prints a number.
@@ -467,10 +466,10 @@ pub static COLUMNS: &[Column] = &[
         |o| agent(o, |a| Some(a.last.info.clone()).filter(|info| !info.is_empty()).into()),
         "Text of the last agent check",
     ),
-    col("qtime", "MaPV", |o| time_now(o, 0), "Average milliseconds in queue"),
-    col("ctime", "MaPV", |o| time_now(o, 1), "Average milliseconds to connect"),
-    col("rtime", "MaPV", |o| time_now(o, 2), "Average milliseconds to respond"),
-    col("ttime", "MaPV", |o| time_now(o, 3), "Average milliseconds of a session"),
+    col("qtime", "MaPV", |o| time_now(o, Time::Queue), "Average milliseconds in queue"),
+    col("ctime", "MaPV", |o| time_now(o, Time::Connect), "Average milliseconds to connect"),
+    col("rtime", "MaPV", |o| time_now(o, Time::Response), "Average milliseconds to respond"),
+    col("ttime", "MaPV", |o| time_now(o, Time::Total), "Average milliseconds of a session"),
     col(
         "agent_status",
         "MOPV",
@@ -598,10 +597,10 @@ pub static COLUMNS: &[Column] = &[
         "Idle connections kept for reuse",
     ),
     col("src_ilim", "CLPV", on!(S s => s.spec.pool_max_conn), "Limit of idle connections"),
-    col("qtime_max", "MMPV", |o| time_max(o, 0), "Highest milliseconds in queue"),
-    col("ctime_max", "MMPV", |o| time_max(o, 1), "Highest milliseconds to connect"),
-    col("rtime_max", "MMPV", |o| time_max(o, 2), "Highest milliseconds to respond"),
-    col("ttime_max", "MMPV", |o| time_max(o, 3), "Highest milliseconds of a session"),
+    col("qtime_max", "MMPV", |o| time_max(o, Time::Queue), "Highest milliseconds in queue"),
+    col("ctime_max", "MMPV", |o| time_max(o, Time::Connect), "Highest milliseconds to connect"),
+    col("rtime_max", "MMPV", |o| time_max(o, Time::Response), "Highest milliseconds to respond"),
+    col("ttime_max", "MMPV", |o| time_max(o, Time::Total), "Highest milliseconds of a session"),
     col("eint", "MCPV", count!(internal_errors, F L S B), "Internal errors"),
     col("idle_conn_cur", "MGPV", on!(S s => s.idle_unsafe.get()), "Unsafe idle connections"),
     col("safe_conn_cur", "MGPV", on!(S s => s.idle_safe.get()), "Safe idle connections"),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use proxy_types::{Mode, Span, Spanned};
 
+use super::rare::{Rare, unset};
 use super::{
     AclLine, Affinity, Balance, Bind, CertLine, Checks, Compression, Condition, Cookie, EmailAlert,
     Filters, FlagSet, ForwardFor, Forwarded, HashType, HttpConnectionMode, HttpReuse, L4Answer,
@@ -12,6 +13,8 @@ use super::{
     StickTable, Timeouts, UseBackend, UseServer,
 };
 use crate::lexer::Word;
+
+unset!(Checks, EmailAlert, StatsPage);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ProxyKind {
@@ -187,7 +190,7 @@ pub struct Settings {
     /// Listen queue of the frontend's sockets. `maxconn` by default.
     pub backlog: Option<Spanned<u32>>,
     pub balance: Option<Spanned<Balance>>,
-    pub checks: Checks,
+    pub checks: Rare<Checks>,
     /// `clitcpka-cnt`, `-idle`, `-intvl`.
     pub clitcpka: TcpProbes,
     pub compression: Option<Compression>,
@@ -264,7 +267,7 @@ pub struct Settings {
     pub restrict_req_hdr_names: Option<Spanned<RestrictNames>>,
     /// `rate-limit sessions`, per second; 0 is no limit.
     pub rate_limit_sessions: Option<Spanned<u32>>,
-    pub email_alert: EmailAlert,
+    pub email_alert: Rare<EmailAlert>,
     pub retries: Option<Spanned<u32>>,
     /// `retry-on`: words and statuses.
     pub retry_on: Option<Spanned<Vec<String>>>,
@@ -273,7 +276,7 @@ pub struct Settings {
     pub source: Option<Spanned<SourceAddress>>,
     /// `srvtcpka-cnt`, `-idle`, `-intvl`.
     pub srvtcpka: TcpProbes,
-    pub stats: StatsPage,
+    pub stats: Rare<StatsPage>,
     /// `tcp-request inspect-delay`.
     pub tcp_request_inspect_delay: Option<Spanned<Duration>>,
     /// `tcp-response inspect-delay`.

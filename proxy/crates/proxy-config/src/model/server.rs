@@ -1,6 +1,7 @@
 //! `server` and `default-server` lines (configuration manual, 5.2).
 
 use std::net::IpAddr;
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use proxy_types::{Address, Endpoint, Host, Span, Spanned};
@@ -8,7 +9,7 @@ use proxy_types::{Address, Endpoint, Host, Span, Spanned};
 use super::rare::{Rare, unset};
 use super::{HashKey, Proto, ServerNames, ServerProxy, ServerTls};
 
-unset!(AgentOptions, ProbeOptions, ServerNames, ServerProxy, ServerTls);
+unset!(AgentOptions, ProbeOptions, SeldomOptions, ServerNames, ServerProxy, ServerTls);
 
 /// A server of a backend, with the settings of `default-server` applied.
 #[derive(Clone, Debug)]
@@ -24,53 +25,76 @@ pub struct Server {
     pub options: ServerOptions,
 }
 
-/// Everything that `default-server` can set.
+/// Everything that `default-server` can set. What few lines have is reached through it as if it stood here.
 #[derive(Clone, Debug, Default)]
 pub struct ServerOptions {
     /// 0 to 256; see [`ServerOptions::weight`].
     pub weight: Option<Spanned<u16>>,
     /// `check` or `no-check`.
     pub check: Option<Spanned<bool>>,
-    /// 5.2 "error-limit": 10 by default.
-    pub error_limit: Option<Spanned<u32>>,
-    /// `non-stick`: stick tables do not learn it.
-    pub non_stick: Option<Spanned<bool>>,
     /// Value of the persistence cookie.
     pub cookie: Option<Spanned<String>>,
-    pub hash_key: Option<Spanned<HashKey>>,
-    pub observe: Option<Spanned<Observe>>,
-    pub on_error: Option<Spanned<OnError>>,
-    /// `track`: a server, perhaps with its backend in front.
-    pub track: Option<Spanned<String>>,
-    pub agent: Rare<AgentOptions>,
-    /// The section that says how the server is checked.
-    pub healthcheck: Option<Spanned<String>>,
-    /// `init-state`; `None` is its `none`.
-    pub init_state: Option<Spanned<InitState>>,
-    pub slowstart: Option<Spanned<Duration>>,
-    /// How connections of checks differ.
-    pub probe: Rare<ProbeOptions>,
-    /// `redir`: what comes before the request's path in the answer's `Location`.
-    pub redir: Option<Spanned<String>>,
-    /// `socks4`: the proxy on the way.
-    pub socks4: Option<Spanned<Address>>,
     pub inter: Option<Spanned<Duration>>,
-    /// While the state is changing. Falls back to `inter`.
-    pub fastinter: Option<Spanned<Duration>>,
-    /// While the server is down. Falls back to `inter`.
-    pub downinter: Option<Spanned<Duration>>,
     pub rise: Option<Spanned<u32>>,
     pub fall: Option<Spanned<u32>>,
     /// `backup` or `no-backup`.
     pub backup: Option<Spanned<bool>>,
     /// `disabled` (true) or `enabled` (false).
     pub disabled: Option<Spanned<bool>>,
+    /// Connections at once; zero or nothing means no limit.
+    pub maxconn: Option<Spanned<u32>>,
+    pub tls: Rare<ServerTls>,
+    /// The PROXY protocol header that opens connections.
+    pub proxy: Rare<ServerProxy>,
+    pub agent: Rare<AgentOptions>,
+    /// How connections of checks differ.
+    pub probe: Rare<ProbeOptions>,
+    pub names: Rare<ServerNames>,
+    seldom: Rare<SeldomOptions>,
+}
+
+impl Deref for ServerOptions {
+    type Target = SeldomOptions;
+    fn deref(&self) -> &SeldomOptions {
+        &self.seldom
+    }
+}
+
+impl DerefMut for ServerOptions {
+    fn deref_mut(&mut self) -> &mut SeldomOptions {
+        &mut self.seldom
+    }
+}
+
+/// Those of [`ServerOptions`] that few of very many servers have.
+#[derive(Clone, Debug, Default)]
+pub struct SeldomOptions {
+    /// 5.2 "error-limit": 10 by default.
+    pub error_limit: Option<Spanned<u32>>,
+    /// `non-stick`: stick tables do not learn it.
+    pub non_stick: Option<Spanned<bool>>,
+    pub hash_key: Option<Spanned<HashKey>>,
+    pub observe: Option<Spanned<Observe>>,
+    pub on_error: Option<Spanned<OnError>>,
+    /// `track`: a server, perhaps with its backend in front.
+    pub track: Option<Spanned<String>>,
+    /// The section that says how the server is checked.
+    pub healthcheck: Option<Spanned<String>>,
+    /// `init-state`; `None` is its `none`.
+    pub init_state: Option<Spanned<InitState>>,
+    pub slowstart: Option<Spanned<Duration>>,
+    /// `redir`: what comes before the request's path in the answer's `Location`.
+    pub redir: Option<Spanned<String>>,
+    /// `socks4`: the proxy on the way.
+    pub socks4: Option<Spanned<Address>>,
+    /// While the state is changing. Falls back to `inter`.
+    pub fastinter: Option<Spanned<Duration>>,
+    /// While the server is down. Falls back to `inter`.
+    pub downinter: Option<Spanned<Duration>>,
     /// Port of the checks. The server's by default.
     pub check_port: Option<Spanned<u16>>,
     /// Address of the checks. The server's by default.
     pub check_addr: Option<Spanned<Address>>,
-    /// Connections at once; zero or nothing means no limit.
-    pub maxconn: Option<Spanned<u32>>,
     pub minconn: Option<Spanned<u32>>,
     /// Requests waiting; zero or nothing means no limit.
     pub maxqueue: Option<Spanned<u32>>,
@@ -104,7 +128,6 @@ pub struct ServerOptions {
     pub log_proto: Option<Spanned<super::LogProto>>,
     /// How a host name gets its address at start; empty means `last,libc`.
     pub init_addr: Option<Spanned<Vec<InitAddr>>>,
-    pub names: Rare<ServerNames>,
     pub on_marked_down: Option<Spanned<OnMarkedDown>>,
     pub on_marked_up: Option<Spanned<OnMarkedUp>>,
     /// `tfo` or `no-tfo`.
@@ -113,9 +136,6 @@ pub struct ServerOptions {
     pub tcp_ut: Option<Spanned<Duration>>,
     /// In `peers` sections: the part of the keys that the peer is told of.
     pub shard: Option<Spanned<u32>>,
-    pub tls: Rare<ServerTls>,
-    /// The PROXY protocol header that opens connections.
-    pub proxy: Rare<ServerProxy>,
 }
 
 /// `check-ssl` and its kin.

@@ -13,63 +13,68 @@ struct Part {
     max: Counter,
 }
 
-/// An average over the last values and the highest value.
-#[derive(Debug, Default)]
-pub struct Average(Sharded<Part>);
-
-impl Average {
-    /// Takes in a value, in milliseconds.
-    pub fn add(&self, ms: u64) {
-        let part = self.0.local();
-        let values = part.values.get();
+impl Part {
+    fn add(&self, ms: u64) {
+        let values = self.values.get();
         if values < WINDOW {
-            part.values.inc();
-            part.sum.add(ms);
+            self.values.inc();
+            self.sum.add(ms);
         } else {
-            let sum = part.sum.get();
-            part.sum.set(sum - sum.div_ceil(WINDOW) + ms);
+            let sum = self.sum.get();
+            self.sum.set(sum - sum.div_ceil(WINDOW) + ms);
         }
-        if ms > part.max.get() {
-            part.max.set(ms);
+        if ms > self.max.get() {
+            self.max.set(ms);
+        }
+    }
+}
+
+/// The times that the statistics average for servers and backends, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Time {
+    /// Spent in a queue (`qtime`).
+    Queue,
+    /// To connect (`ctime`).
+    Connect,
+    /// To the response head (`rtime`).
+    Response,
+    /// Of the whole session (`ttime`).
+    Total,
+}
+
+/// Averages over the last values of each [`Time`], and the highest values.
+#[derive(Debug, Default)]
+pub struct Times(Sharded<[Part; 4]>);
+
+impl Times {
+    /// Takes in values, in milliseconds.
+    pub fn add(&self, values: impl IntoIterator<Item = (Time, u64)>) {
+        let parts = self.0.local();
+        for (time, ms) in values {
+            parts[time as usize].add(ms);
         }
     }
 
     /// The average over all threads, rounded up; 0 when nothing was measured.
-    pub fn get(&self) -> u64 {
+    pub fn average(&self, time: Time) -> u64 {
         let (sum, values) = self
-            .0
-            .iter()
+            .parts(time)
             .fold((0, 0), |(sum, values), part| (sum + part.sum.get(), values + part.values.get()));
         if values == 0 { 0 } else { sum.div_ceil(values) }
     }
 
     /// The highest value taken in.
-    pub fn max(&self) -> u64 {
-        self.0.iter().map(|part| part.max.get()).max().unwrap_or(0)
+    pub fn max(&self, time: Time) -> u64 {
+        self.parts(time).map(|part| part.max.get()).max().unwrap_or(0)
     }
 
-    /// Forgets the highest value. A thread that is adding right now may keep its own.
+    /// Forgets the highest values. A thread that is adding right now may keep its own.
     pub fn clear_max(&self) {
-        self.0.iter().for_each(|part| part.max.set(0));
+        self.0.iter().flatten().for_each(|part| part.max.set(0));
     }
-}
 
-/// The four times the statistics average for servers and backends.
-#[derive(Debug, Default)]
-pub struct Times {
-    /// Time spent in a queue (`qtime`).
-    pub queue: Average,
-    /// Time to connect (`ctime`).
-    pub connect: Average,
-    /// Time to the response head (`rtime`).
-    pub response: Average,
-    /// Total time of the session (`ttime`).
-    pub total: Average,
-}
-
-impl Times {
-    pub fn all(&self) -> [&Average; 4] {
-        [&self.queue, &self.connect, &self.response, &self.total]
+    fn parts(&self, time: Time) -> impl Iterator<Item = &Part> {
+        self.0.iter().map(move |parts| &parts[time as usize])
     }
 }
 
@@ -79,16 +84,18 @@ mod tests {
 
     #[test]
     fn averages_few_values_exactly_and_many_by_sliding() {
-        let average = Average::default();
-        assert_eq!(average.get(), 0);
-        average.add(10);
-        average.add(20);
-        assert_eq!((average.get(), average.max()), (15, 20));
+        let times = Times::default();
+        let read = || (times.average(Time::Connect), times.max(Time::Connect));
+        assert_eq!(read(), (0, 0));
+        times.add([(Time::Connect, 10), (Time::Total, 7)]);
+        times.add([(Time::Connect, 20)]);
+        assert_eq!(read(), (15, 20));
+        assert_eq!((times.average(Time::Total), times.average(Time::Queue)), (7, 0));
         for _ in 0..20 * WINDOW {
-            average.add(100);
+            times.add([(Time::Connect, 100)]);
         }
-        assert_eq!((average.get(), average.max()), (100, 100));
-        average.clear_max();
-        assert_eq!(average.max(), 0);
+        assert_eq!(read(), (100, 100));
+        times.clear_max();
+        assert_eq!(read(), (100, 0));
     }
 }

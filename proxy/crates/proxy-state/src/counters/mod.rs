@@ -2,6 +2,9 @@
 //!
 //! A shard has one writer, so an addition is a load and a store, without a locked instruction. Clearing does not
 //! touch the shards (their owner would overwrite it): it remembers the sums of that moment and reads subtract them.
+//!
+//! A shard is made when its thread counts for the first time: of many servers few carry something, and a server that
+//! carries nothing costs a pointer.
 
 mod average;
 mod external;
@@ -11,7 +14,7 @@ mod rate;
 mod sets;
 mod tls;
 
-pub use average::{Average, Times};
+pub use average::{Time, Times};
 pub use external::ExternalCounters;
 pub use gauge::Gauge;
 pub use mux::{Mux, Open};
@@ -24,6 +27,7 @@ pub use tls::TlsCounts;
 
 use crate::thread;
 use crossbeam_utils::CachePadded;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// A 64-bit counter with one writer.
@@ -51,26 +55,38 @@ impl Counter {
     }
 }
 
-/// One `T` per thread.
+/// One `T` per thread, made by the thread when it counts for the first time.
 #[derive(Debug)]
-pub struct Sharded<T>(Box<[CachePadded<T>]>);
+pub struct Sharded<T>(OnceLock<Shards<T>>);
 
-impl<T: Default> Default for Sharded<T> {
+/// The places of all threads.
+type Shards<T> = Box<[OnceLock<Box<CachePadded<T>>>]>;
+
+impl<T> Default for Sharded<T> {
     fn default() -> Self {
-        Self((0..thread::shards()).map(|_| CachePadded::default()).collect())
+        Self(OnceLock::new())
+    }
+}
+
+impl<T: Default> Sharded<T> {
+    /// The shard of the running thread.
+    pub fn local(&self) -> &T {
+        let places = self.0.get_or_init(unused);
+        places[thread::current().min(places.len() - 1)].get_or_init(Box::default)
     }
 }
 
 impl<T> Sharded<T> {
-    /// The shard of the running thread.
-    pub fn local(&self) -> &T {
-        &self.0[thread::current().min(self.0.len() - 1)]
-    }
-
-    /// Every shard, for readers.
+    /// The shards of the threads that counted something, for readers.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
-        self.0.iter().map(|shard| &**shard)
+        let places = self.0.get().map(AsRef::as_ref).unwrap_or_default();
+        places.iter().filter_map(|place: &OnceLock<_>| place.get().map(|shard| &***shard))
     }
+}
+
+#[cold]
+fn unused<T>() -> Shards<T> {
+    (0..thread::shards()).map(|_| OnceLock::new()).collect()
 }
 
 /// `stats calculate-max-counters`.
@@ -95,7 +111,15 @@ pub trait CounterSet: Default {
 #[derive(Debug, Default)]
 pub struct Counted<T: CounterSet> {
     shards: Sharded<T>,
+    aside: OnceLock<Box<Aside<T>>>,
+}
+
+/// What belongs to no thread.
+#[derive(Debug, Default)]
+struct Aside<T> {
+    /// Counted outside of the process.
     external: T,
+    /// Taken away when values are read.
     base: T,
 }
 
@@ -107,12 +131,17 @@ impl<T: CounterSet> Counted<T> {
 
     /// Totals counted elsewhere (by the kernel programs), which the control thread copies in with [`Counter::set`].
     pub fn external(&self) -> &T {
-        &self.external
+        &self.aside().external
+    }
+
+    fn aside(&self) -> &Aside<T> {
+        self.aside.get_or_init(Box::default)
     }
 
     /// Value of one counter since the last [`Counted::clear`].
     pub fn total(&self, field: impl Fn(&T) -> &Counter) -> u64 {
-        self.raw(&field).wrapping_sub(field(&self.base).get())
+        let base = self.aside.get().map_or(0, |aside| field(&aside.base).get());
+        self.raw(&field).wrapping_sub(base)
     }
 
     /// What has begun and not ended: one counter less another, whatever was cleared.
@@ -123,35 +152,46 @@ impl<T: CounterSet> Counted<T> {
     }
 
     fn raw(&self, field: impl Fn(&T) -> &Counter) -> u64 {
-        self.shards
-            .iter()
-            .fold(field(&self.external).get(), |sum, shard| sum.wrapping_add(field(shard).get()))
+        let external = self.aside.get().map_or(0, |aside| field(&aside.external).get());
+        let sum = |sum: u64, shard| sum.wrapping_add(field(shard).get());
+        self.shards.iter().fold(external, sum)
     }
 
     /// Every counter with its value since the last [`Counted::clear`].
     pub fn totals(&self) -> Vec<(&'static str, u64)> {
-        let sums = self.sums().into_iter().zip(self.base.fields());
-        sums.map(|(sum, (name, base))| (name, sum.wrapping_sub(base.get()))).collect()
+        let mut sums = self.sums();
+        if let Some(aside) = self.aside.get() {
+            for ((_, sum), (_, base)) in sums.iter_mut().zip(aside.base.fields()) {
+                *sum = sum.wrapping_sub(base.get());
+            }
+        }
+        sums
     }
 
     /// Adds what an earlier process counted; false when there is no counter of this name.
     pub fn preload(&self, name: &str, value: u64) -> bool {
-        let base = self.base.fields().find(|(known, _)| *known == name);
+        let base = self.aside().base.fields().find(|(known, _)| *known == name);
         // What is taken away when values are read may be less than nothing.
         base.map(|(_, base)| base.set(base.get().wrapping_sub(value))).is_some()
     }
 
     /// Makes every counter read as zero.
     pub fn clear(&self) {
-        for (sum, (_, base)) in self.sums().into_iter().zip(self.base.fields()) {
+        if self.aside.get().is_none() && self.shards.iter().next().is_none() {
+            return;
+        }
+        for ((_, sum), (_, base)) in self.sums().into_iter().zip(self.aside().base.fields()) {
             base.set(sum);
         }
     }
 
-    fn sums(&self) -> Vec<u64> {
-        let mut sums: Vec<u64> = self.external.fields().map(|(_, c)| c.get()).collect();
+    /// Every counter with all that was ever counted.
+    fn sums(&self) -> Vec<(&'static str, u64)> {
+        let nothing = T::default();
+        let external = self.aside.get().map_or(&nothing, |aside| &aside.external);
+        let mut sums: Vec<_> = external.fields().map(|(name, c)| (name, c.get())).collect();
         for shard in self.shards.iter() {
-            for (sum, (_, counter)) in sums.iter_mut().zip(shard.fields()) {
+            for ((_, sum), (_, counter)) in sums.iter_mut().zip(shard.fields()) {
                 *sum = sum.wrapping_add(counter.get());
             }
         }
@@ -202,5 +242,21 @@ mod tests {
         counted.local().bytes_in.inc();
         counted.external().bytes_in.set(507);
         assert_eq!(counted.total(|c| &c.bytes_in), 8);
+    }
+    #[test]
+    fn what_was_never_counted_reads_as_zero_and_weighs_nothing() {
+        thread::set_workers(2);
+        let counted: Counted<FrontendCounters> = Counted::default();
+        assert!(counted.totals().iter().all(|(_, value)| *value == 0));
+        counted.clear();
+        assert_eq!(counted.total(|c| &c.bytes_in), 0);
+        assert!(counted.shards.0.get().is_none() && counted.aside.get().is_none());
+        assert!(counted.preload("bytes_in", 7) && !counted.preload("nothing", 7));
+        assert_eq!(counted.total(|c| &c.bytes_in), 7);
+        counted.local().bytes_in.add(3);
+        assert_eq!(counted.shards.iter().count(), 1);
+        assert_eq!(counted.totals()[2], ("bytes_in", 10));
+        counted.clear();
+        assert_eq!(counted.total(|c| &c.bytes_in), 0);
     }
 }

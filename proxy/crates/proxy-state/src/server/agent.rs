@@ -264,7 +264,7 @@ impl Server {
     pub(super) fn agent_says(&self) -> (bool, bool) {
         let inner = self.inner.lock();
         let enabled = inner.agent.as_ref().filter(|agent| agent.enabled);
-        let against = enabled.is_some_and(Agent::is_against);
+        let against = enabled.is_some_and(|agent| agent.is_against());
         (against, enabled.is_some() && inner.admin.is_drain())
     }
 }

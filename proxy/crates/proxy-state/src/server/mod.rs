@@ -112,7 +112,7 @@ struct Inner {
     last_change: Now,
     downtime_ms: u64,
     observed_errors: u32,
-    agent: Option<agent::Agent>,
+    agent: Option<Box<agent::Agent>>,
     /// Where commands have checks go.
     check_target: Option<Box<CheckTarget>>,
     /// Since when the server starts slowly.
@@ -124,7 +124,7 @@ struct Inner {
 impl Inner {
     /// Whether an agent keeps the server down.
     fn is_held_down(&self) -> bool {
-        self.agent.as_ref().is_some_and(agent::Agent::is_against)
+        self.agent.as_ref().is_some_and(|agent| agent.is_against())
     }
 }
 
@@ -148,7 +148,13 @@ pub struct StateView {
 
 impl Server {
     pub(crate) fn new(spec: ServerSpec, backend: Weak<Backend>, backend_name: Arc<str>) -> Self {
-        let check = spec.check.clone().unwrap_or_default();
+        let (rise, fall) = spec.check.as_ref().map_or_else(
+            || {
+                let check = CheckSpec::default();
+                (check.rise, check.fall)
+            },
+            |check| (check.rise, check.fall),
+        );
         let mut admin = Admin::default();
         if spec.disabled {
             admin = admin.with(Admin::FORCED_MAINT).with(Admin::CONFIGURED_MAINT);
@@ -159,7 +165,7 @@ impl Server {
         if spec.unresolved {
             admin = admin.with(Admin::RESOLUTION_MAINT);
         }
-        let mut health = Health::new(check.rise, check.fall);
+        let mut health = Health::new(rise, fall);
         health.reset(spec.init_state);
         if spec.check.is_none() && health.is_up() {
             health.force_up();
@@ -180,14 +186,17 @@ impl Server {
             last_change: Now::default(),
             downtime_ms: 0,
             observed_errors: 0,
-            agent: spec.agent.as_ref().map(|agent| agent::Agent::new(agent, !spec.dynamic)),
+            agent: spec
+                .agent
+                .as_ref()
+                .map(|agent| Box::new(agent::Agent::new(agent, !spec.dynamic))),
             check_target: None,
             warming_since: None,
             cooled: false,
         };
         Self {
             id: spec.id,
-            name: Name::new(&spec.name),
+            name: Name::new(spec.name.clone()),
             backend_name,
             addr: ArcSwap::from_pointee(spec.addr.clone()),
             fqdn: ArcSwapOption::from_pointee(spec.fqdn.clone()),

@@ -12,7 +12,7 @@ pub struct Name {
 }
 
 impl Name {
-    pub(super) fn new(text: &str) -> Self {
+    pub(super) fn new(text: impl Into<Arc<str>>) -> Self {
         Self { text: text.into(), newer: OnceLock::new() }
     }
 

@@ -4,6 +4,7 @@ use super::{AgentSpec, CheckSpec};
 use crate::{SockAddr, Transport};
 use proxy_types::ServerId;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The port of a server (configuration manual, 5.2 `server`).
@@ -90,10 +91,11 @@ pub enum InitState {
     FullyUp,
 }
 
-/// What a [`Server`](super::Server) is built from: a `server` line with its defaults resolved.
+/// What a [`Server`](super::Server) is built from: a `server` line with its defaults resolved. Very many of them may be
+/// there: what the lines of a section usually have in common is shared ([`ServerSpec::share`]).
 #[derive(Clone, Debug)]
 pub struct ServerSpec {
-    pub name: String,
+    pub name: Arc<str>,
     /// Explicit by `id` or counted from 1 within the backend.
     pub id: ServerId,
     /// `id` was explicit (`srv_f_forced_id` of the server state).
@@ -127,15 +129,15 @@ pub struct ServerSpec {
     pub cookie: Option<String>,
     /// `non-stick`: stick tables do not learn it.
     pub non_stick: bool,
-    pub check: Option<CheckSpec>,
+    pub check: Option<Arc<CheckSpec>>,
     /// `agent-check`.
-    pub agent: Option<AgentSpec>,
+    pub agent: Option<Arc<AgentSpec>>,
     /// The state before the first check, and when maintenance ends.
     pub init_state: InitState,
     /// `slowstart`: how long a server that came back gets less than its share.
     pub slowstart: Duration,
     /// `track [backend/]server`.
-    pub track: Option<(Option<String>, String)>,
+    pub track: Option<Box<(Option<String>, String)>>,
     pub observe: Option<Observe>,
     pub shutdown_sessions_on_down: bool,
     pub shutdown_backup_sessions_on_up: bool,
@@ -150,8 +152,8 @@ pub struct ServerSpec {
     /// How TLS is spoken by checks, where they may want it.
     pub check_tls: Option<Transport>,
     /// `socks4`: the proxy that connections go through.
-    pub socks4: Option<SocketAddr>,
-    pub source: Option<Source>,
+    pub socks4: Option<Box<SocketAddr>>,
+    pub source: Option<Arc<Source>>,
     pub tcp_user_timeout: Option<Duration>,
     /// `tfo`.
     pub tfo: bool,
@@ -182,8 +184,20 @@ pub struct ServerSpec {
 }
 
 impl ServerSpec {
+    /// Has in common with another server what both say alike.
+    pub fn share(&mut self, other: &Self) {
+        fn share<T: PartialEq + ?Sized>(own: &mut Option<Arc<T>>, other: &Option<Arc<T>>) {
+            if own == other {
+                own.clone_from(other);
+            }
+        }
+        share(&mut self.check, &other.check);
+        share(&mut self.agent, &other.agent);
+        share(&mut self.source, &other.source);
+    }
+
     /// A server with HAProxy's defaults: weight 1, no check, no limit.
-    pub fn new(name: impl Into<String>, id: ServerId, addr: SockAddr) -> Self {
+    pub fn new(name: impl Into<Arc<str>>, id: ServerId, addr: SockAddr) -> Self {
         Self {
             name: name.into(),
             id,

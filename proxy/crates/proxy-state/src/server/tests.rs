@@ -24,8 +24,8 @@ impl World {
             let addr = SockAddr::Inet(SocketAddr::from(([127, 0, 0, 1], 8000)));
             ServerSpec::new(name, ServerId(id), addr)
         };
-        let s1 = ServerSpec { check: Some(CheckSpec::default()), weight: 10, ..server("s1", 1) };
-        let b = ServerSpec { track: Some((Some("be".into()), "s1".into())), ..server("b", 1) };
+        let s1 = ServerSpec { check: Some(CheckSpec::default().into()), weight: 10, ..server("s1", 1) };
+        let b = ServerSpec { track: Some(Box::new((Some("be".into()), "s1".into()))), ..server("b", 1) };
         let backend = |name: &str, id, servers| BackendSpec {
             name: name.into(),
             id: ProxyId(id),
@@ -238,7 +238,7 @@ fn errors_in_traffic_count_as_failed_checks() {
         ServerId(1),
         SockAddr::Inet(SocketAddr::from(([127, 0, 0, 1], 8000))),
     );
-    spec.check = Some(CheckSpec::default());
+    spec.check = Some(CheckSpec::default().into());
     spec.observe =
         Some(super::Observe { layer7: false, error_limit: 3, on_error: super::OnError::MarkDown });
     let backend = BackendSpec { name: "be".into(), servers: vec![spec], ..BackendSpec::default() };
@@ -278,7 +278,7 @@ fn tracking_errors_are_found() {
     let server = |name: &str, id, track: &str| {
         let addr = SockAddr::Inet(SocketAddr::from(([127, 0, 0, 1], 8000)));
         ServerSpec {
-            track: Some((None, track.into())),
+            track: Some(Box::new((None, track.into()))),
             ..ServerSpec::new(name, ServerId(id), addr)
         }
     };
@@ -310,20 +310,21 @@ fn agents_and_checks_decide_together() {
     let w = World::new();
     let addr = SockAddr::Inet(SocketAddr::from(([127, 0, 0, 1], 8000)));
     let spec = |name: &str, id| ServerSpec::new(name, ServerId(id), addr.clone());
-    let agent = Some(AgentSpec {
+    let agent = AgentSpec {
         inter: std::time::Duration::from_secs(2),
         addr: None,
         port: 1,
         send: String::new(),
-    });
+    };
+    let agent = Some(Arc::new(agent));
     let s1 = ServerSpec {
-        check: Some(CheckSpec::default()),
+        check: Some(CheckSpec::default().into()),
         agent: agent.clone(),
         weight: 10,
         ..spec("s1", 1)
     };
     let s2 = ServerSpec { agent, ..spec("s2", 2) };
-    let b = ServerSpec { track: Some((Some("be".into()), "s1".into())), ..spec("b", 1) };
+    let b = ServerSpec { track: Some(Box::new((Some("be".into()), "s1".into()))), ..spec("b", 1) };
     let backend =
         |name: &str, servers| BackendSpec { name: name.into(), servers, ..BackendSpec::default() };
     let backends = vec![backend("be", vec![s1, s2]), backend("tr", vec![b])];
@@ -406,7 +407,7 @@ fn farm(servers: Vec<ServerSpec>) -> Arc<Registry> {
 fn a_server_that_comes_back_starts_slowly() {
     let addr = SockAddr::Inet(SocketAddr::from(([127, 0, 0, 1], 8000)));
     let slow = ServerSpec {
-        check: Some(CheckSpec { rise: 1, fall: 1, ..CheckSpec::default() }),
+        check: Some(CheckSpec { rise: 1, fall: 1, ..CheckSpec::default() }.into()),
         slowstart: std::time::Duration::from_secs(10),
         weight: 2,
         maxconn: 50,
@@ -451,7 +452,7 @@ fn the_first_state_is_as_asked_for() {
     use super::InitState;
     let check = |init_state, expected: &str| {
         let addr = SockAddr::Inet(SocketAddr::from(([127, 0, 0, 1], 8000)));
-        let check = Some(CheckSpec::default());
+        let check = Some(CheckSpec::default().into());
         let spec = ServerSpec { check, init_state, ..ServerSpec::new("s1", ServerId(1), addr) };
         let registry = farm(vec![spec]);
         let s1 = registry.backend("be").unwrap().server("s1").unwrap();
@@ -481,7 +482,7 @@ fn servers_join_and_leave_a_running_backend() {
     let dynamic = |name: &str, id: u32| ServerSpec {
         dynamic: true,
         held: true,
-        check: Some(CheckSpec::default()),
+        check: Some(CheckSpec::default().into()),
         ..ServerSpec::new(name, ServerId(id), addr(8000))
     };
     let w = World::new();
@@ -550,4 +551,23 @@ fn a_server_that_is_down_enters_maintenance_without_a_fall() {
     s1.set_maint(Now(2));
     let log = w.log.lock().clone();
     assert_eq!(log[0], "Server be/s1 was DOWN and now enters maintenance.");
+}
+
+/// Twenty thousand servers are nothing unusual where services register themselves.
+#[test]
+fn a_server_that_carries_nothing_weighs_little() {
+    assert!(size_of::<Server>() <= 960, "{}", size_of::<Server>());
+    let addr = SockAddr::Inet(SocketAddr::from(([127, 0, 0, 1], 8000)));
+    let spec = |id| {
+        let spec = ServerSpec::new(format!("s{id}"), ServerId(id), addr.clone());
+        ServerSpec { check: Some(CheckSpec::default().into()), ..spec }
+    };
+    let (first, mut second) = (spec(1), spec(2));
+    second.share(&first);
+    let shared = |spec: &ServerSpec| spec.check.as_ref().map(Arc::as_ptr);
+    assert_eq!(shared(&first), shared(&second));
+    let slow = CheckSpec { rise: 9, ..CheckSpec::default() };
+    let mut third = ServerSpec { check: Some(slow.into()), ..spec(3) };
+    third.share(&first);
+    assert_eq!(third.check.map(|check| check.rise), Some(9));
 }

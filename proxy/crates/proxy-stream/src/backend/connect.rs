@@ -701,7 +701,8 @@ async fn open(
     let on_eof = on_eof(back);
     // As in HAProxy, a client that sends nothing more is only listened to where its end matters.
     let listens = x.keep_client || on_eof != OnEof::Stay || s.client.is_watched();
-    let mut connecting = pin!(establish(to, options, limit, server.spec.socks4, opening));
+    let socks4 = server.spec.socks4.as_deref().copied();
+    let mut connecting = pin!(establish(to, options, limit, socks4, opening));
     poll_fn(|cx| match connecting.as_mut().poll(cx) {
         Poll::Ready(outcome) => Poll::Ready(outcome.map_err(Failure::Connect)),
         Poll::Pending if !listens && !s.is_killed() => Poll::Pending,

@@ -56,7 +56,8 @@ pub(super) async fn open(
     let to = destination(&server.addr(), CheckTarget { addr: spec.addr, port: spec.port });
     let timer = Timer::new();
     timer.arm(Some(limit));
-    let proxy = server.spec.socks4.filter(|_| rule.via_socks4 || rule.by_server && spec.via_socks4);
+    let proxy = server.spec.socks4.as_deref().copied();
+    let proxy = proxy.filter(|_| rule.via_socks4 || rule.by_server && spec.via_socks4);
     let mut opening = opening(subject, spec, rule)?;
     let socket = match proxy {
         None => socket(server, &to, limit, speaks || !opening.is_nothing()).await?,

@@ -65,7 +65,7 @@ impl Methods {
 
     /// Forgets the method of a server.
     pub fn forget_server(&self, server: &Server) {
-        let own = (server.backend_name.clone(), server.spec.name.as_str().into());
+        let own = (server.backend_name.clone(), (*server.spec.name).into());
         self.servers.write().remove(&own);
     }
 
@@ -75,7 +75,7 @@ impl Methods {
     }
 
     fn of(&self, server: &Server) -> Option<Method> {
-        let own = (server.backend_name.clone(), server.spec.name.as_str().into());
+        let own = (server.backend_name.clone(), (*server.spec.name).into());
         let own = self.servers.read().get(&own).cloned();
         own.or_else(|| self.backends.read().get(&server.backend_name).cloned())
     }
@@ -195,8 +195,8 @@ impl Checks {
 
 /// Who is asked.
 enum Who {
-    Server(CheckSpec, Option<Method>),
-    Agent(AgentSpec),
+    Server(Arc<CheckSpec>, Option<Method>),
+    Agent(Arc<AgentSpec>),
 }
 
 impl Who {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use proxy_state::Server;
-use proxy_state::counters::MuxCounters;
+use proxy_state::counters::{MuxCounters, Time, Times};
 use proxy_state::options::HttpReuse;
 use proxy_types::Mode;
 
@@ -254,10 +254,12 @@ pub(super) fn finish(s: &mut Session, x: &mut Exchange) {
     log::write(s, x);
 }
 
-fn add_times(times: &proxy_state::counters::Times, record: &log::Record) {
+fn add_times(times: &Times, record: &log::Record) {
     let ms = |value: Option<u32>| u64::from(value.unwrap_or(0));
-    times.queue.add(ms(record.queue_ms()));
-    times.connect.add(ms(record.connect_ms()));
-    times.response.add(ms(record.response_ms()));
-    times.total.add(u64::from(record.active_ms()));
+    times.add([
+        (Time::Queue, ms(record.queue_ms())),
+        (Time::Connect, ms(record.connect_ms())),
+        (Time::Response, ms(record.response_ms())),
+        (Time::Total, u64::from(record.active_ms())),
+    ]);
 }

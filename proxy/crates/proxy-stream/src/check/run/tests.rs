@@ -12,7 +12,7 @@ use super::*;
 
 fn registry(addr: std::net::SocketAddr, check: CheckSpec) -> Arc<Registry> {
     let mut server = ServerSpec::new("s1", ServerId(1), addr.into());
-    server.check = Some(check);
+    server.check = Some(check.into());
     let mut backend =
         BackendSpec { name: "be".into(), servers: vec![server], ..BackendSpec::default() };
     backend.options.log_health_checks = true;
