@@ -381,6 +381,9 @@ impl Control {
 
     /// Limits that hold over both paths are divided anew often, so that neither starves the other.
     async fn share_limits(self: Rc<Self>) {
+        if self.kernel.is_absent() {
+            return;
+        }
         let mut interval = tokio::time::interval(SHARE);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {

@@ -486,6 +486,11 @@ impl KernelPath {
         matches!(self.inner.borrow().hold, Hold::Open(_))
     }
 
+    /// Whether there is no kernel path, and will be none.
+    pub(crate) fn is_absent(&self) -> bool {
+        matches!(self.inner.borrow().hold, Hold::Absent(_))
+    }
+
     /// Lets go without ending anything: a successor takes over.
     pub(crate) fn release(&self) {
         let mut inner = self.inner.borrow_mut();

@@ -153,11 +153,7 @@ impl<'a> Args<'a> {
     }
 
     /// [`Args::word`], where it takes work to say what is expected.
-    fn word_of(
-        &mut self,
-        cx: &mut Context<'_>,
-        what: impl FnOnce() -> String,
-    ) -> Parsed<&'a Word> {
+    fn word_of(&mut self, cx: &mut Context<'_>, what: impl FnOnce() -> String) -> Parsed<&'a Word> {
         match self.peek() {
             Some(word) if !word.value.is_empty() => {
                 self.pos += 1;

@@ -55,8 +55,7 @@ pub fn discover(
         for number in 1..=source.line_count() as u32 {
             let line = source.line(number);
             let passed_over = |first: &[u8]| {
-                !first.starts_with(b".")
-                    && (!in_global && first != b"global" || !blocks.active())
+                !first.starts_with(b".") && (!in_global && first != b"global" || !blocks.active())
             };
             if lexer::first_plain(line).is_some_and(passed_over) {
                 continue;

@@ -7,13 +7,14 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 use proxy_net::clock::{self, Tick};
 use proxy_net::stop::{Phase, Stop};
-use proxy_net::timer;
+use proxy_net::timer::Timer;
 use proxy_rules::check::Script;
 use proxy_state::server::{
     AgentAnswer, AgentSpec, CheckResult, CheckSpec, CheckStatus, CheckVerdict, Health, Server,
 };
 use proxy_state::{Backend, Now, Registry};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
+use smallvec::SmallVec;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
@@ -105,8 +106,6 @@ pub struct Checker {
 pub fn spawn(checker: Checker) {
     let checker = Rc::new(checker);
     warmup::watch(&checker);
-    let mut checks =
-        Checks { checker: checker.clone(), wakes: Wakes::default(), begun: FxHashMap::default() };
     let mut checked = Vec::new();
     for backend in checker.registry.backends().iter().filter(|b| !b.disabled) {
         for server in backend.servers().iter() {
@@ -117,6 +116,11 @@ pub fn spawn(checker: Checker) {
     let shortest = checked.iter().map(|(_, _, who)| who.inter()).min().unwrap_or_default();
     let shortest = checker.spread_within.map_or(shortest, |most| shortest.min(most));
     let count = checked.len();
+    let mut checks = Checks {
+        checker: checker.clone(),
+        wakes: Arc::new(Mutex::new(FxHashMap::with_capacity_and_hasher(count, FxBuildHasher))),
+        begun: FxHashMap::with_capacity_and_hasher(count, FxBuildHasher),
+    };
     for (index, (backend, server, who)) in checked.into_iter().enumerate() {
         let wait = schedule::first(index, count, shortest);
         checks.begin(backend, server, who, wait);
@@ -132,40 +136,50 @@ pub fn spawn(checker: Checker) {
         let _ = sender.send(backend.clone());
     }));
     tokio::task::spawn_local(async move {
-        while let Some(backend) = changes.recv().await {
-            checks.follow(&backend);
+        loop {
+            tokio::select! {
+                () = checker.stop.reached(Phase::Draining) => break,
+                Some(backend) = changes.recv() => checks.follow(&backend),
+            }
         }
+        checks.end();
     });
 }
 
 /// Whom to wake when a server changes, by [`key`].
-type Wakes = Arc<Mutex<FxHashMap<usize, Vec<Arc<Notify>>>>>;
+type Wakes = Arc<Mutex<FxHashMap<usize, SmallVec<[Arc<Notify>; 1]>>>>;
 
 /// Tells servers apart as long as they are held.
 fn key(server: &Arc<Server>) -> usize {
     Arc::as_ptr(server).addr()
 }
 
+/// A server, held, and its tasks.
+type Begun = (Arc<Server>, SmallVec<[JoinHandle<()>; 1]>);
+
 /// The tasks that run.
 struct Checks {
     checker: Rc<Checker>,
     wakes: Wakes,
-    begun: FxHashMap<usize, (Arc<Server>, Vec<JoinHandle<()>>)>,
+    begun: FxHashMap<usize, Begun>,
 }
 
 impl Checks {
     fn begin(&mut self, backend: Arc<Backend>, server: Arc<Server>, who: Who, wait: Duration) {
         let wake = Arc::new(Notify::new());
         self.wakes.lock().entry(key(&server)).or_default().push(wake.clone());
-        let task = self.checker.clone().check(backend, server.clone(), who, wait, wake);
-        let stop = self.checker.stop.clone();
-        let task = tokio::task::spawn_local(async move {
-            tokio::select! {
-                () = stop.reached(Phase::Draining) => {}
-                () = task => {}
-            }
-        });
-        self.begun.entry(key(&server)).or_insert_with(|| (server, Vec::new())).1.push(task);
+        let known = server.clone();
+        let checker = self.checker.clone();
+        let check = Box::new(Check { checker, backend, server, who, wake });
+        let task = tokio::task::spawn_local(async move { check.repeat(wait).await });
+        let (_, tasks) =
+            self.begun.entry(key(&known)).or_insert_with(|| (known, SmallVec::default()));
+        tasks.push(task);
+    }
+
+    /// Ends with all of them.
+    fn end(self) {
+        self.begun.into_values().flat_map(|(_, tasks)| tasks).for_each(|task| task.abort());
     }
 
     /// Begins with the servers that joined a backend, and ends with those that left it.
@@ -217,6 +231,58 @@ impl Who {
     }
 }
 
+/// One check of one server.
+struct Check {
+    checker: Rc<Checker>,
+    backend: Arc<Backend>,
+    server: Arc<Server>,
+    who: Who,
+    /// Told when the server changes.
+    wake: Arc<Notify>,
+}
+
+impl Check {
+    /// Asks again and again, for the first time after `first`. As it waits for most of its life, what it takes then is little,
+    /// and the rest is on the heap while it asks.
+    async fn repeat(&self, first: Duration) {
+        let mut due = clock::precise() + first;
+        let timer = Timer::new();
+        loop {
+            if self.who.is_paused(&self.server) {
+                self.wake.notified().await;
+                due = clock::precise();
+                continue;
+            }
+            if !due.since(clock::precise()).is_zero() {
+                timer.arm_at(due);
+                // A change wakes only to see whether it began a pause.
+                let _ = timer.guard(self.wake.notified()).await;
+                continue;
+            }
+            let start = clock::precise();
+            let pause = Box::pin(self.ask()).await;
+            let pause = schedule::spread(pause, self.checker.spread, (self.checker.random)());
+            // Checks follow each other by their starts; one that took longer is followed at once.
+            due = start + pause.max(Duration::from_millis(1));
+        }
+    }
+
+    /// Asks once; how long to wait until the next time.
+    async fn ask(&self) -> Duration {
+        let Self { checker, backend, server, .. } = self;
+        match &self.who {
+            Who::Server(spec, method) => {
+                checker.once(backend, server, spec, method.as_ref()).await;
+                schedule::pause(spec, server.state(checker.now()).health)
+            }
+            Who::Agent(spec) => {
+                checker.ask_agent(backend, server, spec).await;
+                spec.inter
+            }
+        }
+    }
+}
+
 impl Checker {
     /// Who is asked about a server.
     fn asked(&self, server: &Server) -> Vec<Who> {
@@ -228,45 +294,6 @@ impl Checker {
     pub(super) fn now(&self) -> Now {
         let ms = clock::precise().since(self.epoch).as_millis();
         Now(u64::try_from(ms).unwrap_or(u64::MAX))
-    }
-
-    async fn check(
-        self: Rc<Self>,
-        backend: Arc<Backend>,
-        server: Arc<Server>,
-        who: Who,
-        first: Duration,
-        wake: Arc<Notify>,
-    ) {
-        let mut due = clock::precise() + first;
-        loop {
-            if who.is_paused(&server) {
-                wake.notified().await;
-                due = clock::precise();
-                continue;
-            }
-            let wait = due.since(clock::precise());
-            if !wait.is_zero() {
-                // A change wakes only to see whether it began a pause.
-                let _ = timer::timeout(Some(wait), wake.notified()).await;
-                continue;
-            }
-            let start = clock::precise();
-            let pause = match &who {
-                Who::Server(spec, method) => {
-                    // On the heap only while it runs: most of its life a check waits.
-                    Box::pin(self.once(&backend, &server, spec, method.as_ref())).await;
-                    schedule::pause(spec, server.state(self.now()).health)
-                }
-                Who::Agent(spec) => {
-                    Box::pin(self.ask_agent(&backend, &server, spec)).await;
-                    spec.inter
-                }
-            };
-            let pause = schedule::spread(pause, self.spread, (self.random)());
-            // Checks follow each other by their starts; one that took longer is followed at once.
-            due = start + pause.max(Duration::from_millis(1));
-        }
     }
 
     async fn once(

@@ -8,6 +8,8 @@ use proxy_state::registry::RegistrySpec;
 use proxy_state::server::{CheckStatus, OpState, ServerSpec};
 use proxy_types::ServerId;
 
+use proxy_net::timer;
+
 use super::*;
 
 fn registry(addr: std::net::SocketAddr, check: CheckSpec) -> Arc<Registry> {
