@@ -23,6 +23,7 @@ mod differential;
 mod dynamic;
 mod endurance;
 mod expressions;
+mod fcgi;
 mod h2_floods;
 mod h2_streams;
 mod handover;

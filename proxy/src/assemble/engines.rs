@@ -27,6 +27,7 @@ use proxy_stream::trace::Tracer;
 use proxy_types::{DiagSink, Diagnostic, Diagnostics, Mode, Spanned};
 use rustc_hash::FxHashMap;
 
+use super::fcgi::{self, Apps};
 use super::logs::Logs;
 use super::rules::Rules;
 use super::stats;
@@ -151,6 +152,7 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) registry: &'a Arc<Registry>,
     pub(crate) sections: &'a ErrorSections,
     pub(crate) desk: &'a Desk,
+    pub(super) apps: &'a Apps,
 }
 
 /// What requests and connections that go to a backend go through.
@@ -160,11 +162,12 @@ pub(super) fn back(
     with: &Surroundings<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Back {
-    let Surroundings { config, rules, registry, sections, desk } = *with;
+    let Surroundings { config, rules, registry, sections, desk, apps } = *with;
     let mut back = Back::new(backend);
     back.balance_key = balance_key(proxy, rules.balance_key(proxy, diagnostics));
     back.choice = choice(proxy, rules, diagnostics);
     back.forwarded = forwarded(proxy, rules, diagnostics).map(Box::new);
+    back.fcgi = proxy.fcgi_app.as_ref().and_then(|name| apps.get(&name.value).cloned());
     // The rules of a `listen` section run once, on its frontend side.
     if !proxy.kind.is_frontend() {
         let compiled = rules.compile(config, proxy, diagnostics);
@@ -215,7 +218,8 @@ pub(crate) fn services(
     desk: &Desk,
     diagnostics: &mut Diagnostics,
 ) -> (Vec<Service>, Backends) {
-    let place = Surroundings { config, rules, registry, sections, desk };
+    let apps = &fcgi::apps(config, rules, logs, diagnostics);
+    let place = Surroundings { config, rules, registry, sections, desk, apps };
     let mut backs: HashMap<&str, Arc<Back>> = HashMap::new();
     for proxy in config.backends() {
         let Some(backend) = registry.backend(&proxy.name.value) else { continue };

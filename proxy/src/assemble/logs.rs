@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use proxy_config::model::{Config, LogDestination, LogFormat, LogProfile, LogTarget, Proxy, Ring};
+use proxy_config::model::{
+    Config, LogDestination, LogEntry, LogFormat, LogProfile, LogTarget, Proxy, Ring,
+};
 use proxy_state::Registry;
 use proxy_stream::log::emit::{Destination, Format, Sample, TargetSpec, Targets};
 use proxy_stream::log::{Profile, Route, Sink};
@@ -33,6 +35,15 @@ impl Logs<'_> {
     ) -> Option<Arc<dyn Sink>> {
         let tag = proxy.settings.log_tag.as_ref().map(|tag| tag.value.as_str());
         self.open(self.config.log_targets(proxy), tag, diagnostics)
+    }
+
+    /// Where lines of their own go.
+    pub(crate) fn of_entries(
+        &self,
+        entries: &[LogEntry],
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Arc<dyn Sink>> {
+        self.open(self.config.targets(entries), None, diagnostics)
     }
 
     /// The targets of a frontend, together when they have one profile; `profiles` are those of the configuration.

@@ -5,6 +5,7 @@ pub(crate) mod addresses;
 mod base;
 mod checks;
 mod engines;
+mod fcgi;
 mod log_forward;
 pub(crate) mod logs;
 pub(crate) mod mail;

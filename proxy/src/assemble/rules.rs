@@ -6,8 +6,8 @@ use std::io::Read;
 use std::sync::Arc;
 
 use proxy_config::Sources;
-use proxy_config::compile::{CompiledProxy, Compiler, GlobalVar, ServerChoice};
-use proxy_config::model::{Checks, Config, OwnChecks, Proxy};
+use proxy_config::compile::{CompiledFcgi, CompiledProxy, Compiler, GlobalVar, ServerChoice};
+use proxy_config::model::{Checks, Config, FcgiApp, OwnChecks, Proxy};
 use proxy_rules::bandwidth::Limiter;
 use proxy_rules::check::Script;
 use proxy_rules::jwt::PublicKeys;
@@ -84,6 +84,11 @@ impl Rules<'_> {
             script.unique_id = compiler.check_unique_id(proxy);
             Some(script)
         })
+    }
+
+    /// The rules of a FastCGI application.
+    pub(super) fn fcgi(&self, app: &FcgiApp, diagnostics: &mut Diagnostics) -> CompiledFcgi {
+        self.compiler("", Mode::Http, diagnostics).fcgi(app)
     }
 
     /// What the algorithm of a backend hashes, where that is the value of an expression.

@@ -358,6 +358,7 @@ pub(super) fn backend(
 
 fn proto(written: Option<Spanned<model::Proto>>) -> Option<Proto> {
     match written?.value {
+        model::Proto::Fcgi => Some(Proto::Fcgi),
         model::Proto::H1 => Some(Proto::H1),
         model::Proto::H2 => Some(Proto::H2),
         model::Proto::None => None,
@@ -808,11 +809,13 @@ fn options(proxy: &Proxy) -> ProxyOptions {
             Some(model::HttpReuse::Never) => HttpReuse::Never,
             None | Some(model::HttpReuse::Safe) => HttpReuse::Safe,
         },
-        restrict_req_hdr_names: settings.restrict_req_hdr_names.and_then(|what| match what.value {
-            model::RestrictNames::Preserve => None,
-            model::RestrictNames::Delete => Some(RestrictNames::Delete),
-            model::RestrictNames::Reject => Some(RestrictNames::Reject),
-        }),
+        restrict_req_hdr_names: match settings.restrict_req_hdr_names.map(|what| what.value) {
+            Some(model::RestrictNames::Preserve) => None,
+            Some(model::RestrictNames::Delete) => Some(RestrictNames::Delete),
+            Some(model::RestrictNames::Reject) => Some(RestrictNames::Reject),
+            // Applications cannot tell such names apart.
+            None => proxy.fcgi_app.as_ref().map(|_| RestrictNames::Delete),
+        },
         compression: compression(proxy).map(Box::new),
         send_name_header: settings.http_send_name_header.as_ref().map(|name| name.value.clone()),
         accept_unsafe_request: flags.is_on(Flag::AcceptUnsafeRequest),

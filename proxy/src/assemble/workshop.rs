@@ -16,6 +16,7 @@ use proxy_types::{Diagnostics, ServerId, Severity, Spanned};
 
 use super::base::Base;
 use super::engines::{self, ErrorSections};
+use super::fcgi::Apps;
 use super::logs::Logs;
 use super::mail::MailSpec;
 use super::rules::Rules;
@@ -141,6 +142,8 @@ impl Workshop {
             registry,
             sections: &self.http_errors,
             desk: &self.desk,
+            // No `defaults` section names one.
+            apps: &Apps::default(),
         };
         let back = engines::back(section, backend.clone(), &with, &mut told);
         let method = checks::of_backend(config, section, &rules, false, &mut told);

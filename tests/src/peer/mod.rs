@@ -4,6 +4,7 @@
 
 pub mod acme;
 pub mod dns;
+pub mod fcgi;
 pub mod http;
 pub mod script;
 pub mod syslog;

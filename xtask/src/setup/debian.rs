@@ -33,6 +33,7 @@ const NEEDS: &[Need] = &[
     Need { program: "nginx", package: "nginx-light", scope: Scope::Test },
     Need { program: "openssl", package: "openssl", scope: Scope::Test },
     Need { program: "nft", package: "nftables", scope: Scope::Bench },
+    Need { program: "php-fpm8.2", package: "php8.2-fpm", scope: Scope::Test },
     Need { program: "ping", package: "iputils-ping", scope: Scope::Test },
     Need { program: "ps", package: "procps", scope: Scope::Test },
     Need { program: "socat", package: "socat", scope: Scope::Test },
@@ -42,7 +43,7 @@ const NEEDS: &[Need] = &[
 ];
 
 /// Packages whose service Debian starts and enables; tests want the programs only.
-const SERVICES: [&str; 3] = ["haproxy", "nginx", "varnish"];
+const SERVICES: [&str; 4] = ["haproxy", "nginx", "php8.2-fpm", "varnish"];
 
 pub(super) fn look(report: &mut Report, scope: Scope) {
     let mut packages: Vec<&str> = NEEDS

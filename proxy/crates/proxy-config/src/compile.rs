@@ -3,6 +3,8 @@
 //! `load` does this once to find the mistakes, with a loader that has no files, and forgets the result; `assemble`
 //! does it again with the real one and keeps it. The model stays plain data that way.
 
+use std::sync::Arc;
+
 use proxy_rules::acl::{AclTable, Condition};
 use proxy_rules::action::SetKind;
 use proxy_rules::bandwidth::{Direction, Kind, Limiter};
@@ -21,8 +23,9 @@ use proxy_types::{DiagSink, Diagnostic, Mode, Span, Spanned};
 
 use crate::lexer::Word;
 use crate::model::{
-    Balance, CheckLine, CheckOption, Checks, Config, ErrorSource, FilterKind, LogOption,
-    LogProfile, LogStep, OwnChecks, Proxy, ProxyKind, RuleLine, RuleSet, StickRule, StoreWhen,
+    self, Balance, CheckLine, CheckOption, Checks, Config, ErrorSource, FcgiApp, FilterKind,
+    LogOption, LogProfile, LogStep, OwnChecks, Proxy, ProxyKind, RuleLine, RuleSet, StickRule,
+    StoreWhen,
 };
 
 /// Where compiled things get their surroundings from.
@@ -212,6 +215,50 @@ impl Compiler<'_> {
             });
         }
         limiters
+    }
+
+    /// The rules of a FastCGI application.
+    pub fn fcgi(&mut self, app: &FcgiApp) -> CompiledFcgi {
+        let mode = std::mem::replace(&mut self.mode, Mode::Http);
+        let mut acls = AclTable::default();
+        self.acls = Some(acls.clone());
+        for acl in &app.acls {
+            let declared = acls.declare(&words_of(&acl.words), &mut self.parse(Place::Config));
+            if let Err(diagnostic) = declared {
+                self.tell(*diagnostic, acl.span);
+            }
+        }
+        let mut out = CompiledFcgi::default();
+        for line in &app.params {
+            let place = Place::BeHttpRequest;
+            let condition = self.condition(line.condition.as_ref(), &mut acls, place);
+            let word = words_of(std::slice::from_ref(&line.format));
+            match LogFormat::parse(word[0], Use::Http, &mut self.parse(place)) {
+                Ok(format) => {
+                    out.params.push((line.name.value.as_str().into(), format, condition));
+                }
+                Err(diagnostic) => self.tell(*diagnostic, line.span),
+            }
+        }
+        for line in &app.pass_headers {
+            let condition =
+                self.condition(line.condition.as_ref(), &mut acls, Place::BeHttpRequest);
+            out.passed.push((line.name.value.as_str().into(), condition));
+        }
+        self.mode = mode;
+        out
+    }
+
+    fn condition(
+        &mut self,
+        line: Option<&model::Condition>,
+        acls: &mut AclTable,
+        place: Place,
+    ) -> Option<Condition> {
+        let line = line?;
+        Condition::parse(&words_of(&line.words), acls, &mut self.parse(place))
+            .map_err(|diagnostic| self.tell(*diagnostic, line.span))
+            .ok()
     }
 
     /// The ACLs of a section. Those that have mistakes are left out and told.
@@ -578,6 +625,15 @@ impl Compiler<'_> {
             diagnostic.span.or_else(|| Some(directive).filter(|span| !span.is_none()));
         self.diag.push(diagnostic);
     }
+}
+
+/// The rules of an `fcgi-app` section.
+#[derive(Debug, Default)]
+pub struct CompiledFcgi {
+    /// `set-param`.
+    pub params: Vec<(Arc<str>, LogFormat, Option<Condition>)>,
+    /// `pass-header`.
+    pub passed: Vec<(Arc<str>, Option<Condition>)>,
 }
 
 /// A `log-profile` section, compiled for one proxy.

@@ -6,6 +6,7 @@
 //! body pieces and back.
 #![forbid(unsafe_code)]
 
+pub mod fcgi;
 pub mod framed;
 pub mod h1;
 pub mod h2;

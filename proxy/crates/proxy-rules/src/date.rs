@@ -69,6 +69,21 @@ impl Civil {
         }
     }
 
+    /// As fields of HTTP have it (RFC 9110, 5.6.7).
+    pub(crate) fn write_http(&self, out: &mut impl std::io::Write) -> std::io::Result<()> {
+        write!(
+            out,
+            "{}, {:02} {} {:04} {:02}:{:02}:{:02} GMT",
+            self.day_name(),
+            self.day,
+            self.month_name(),
+            self.year,
+            self.hour,
+            self.minute,
+            self.second
+        )
+    }
+
     pub(crate) fn month_name(&self) -> &'static str {
         MONTHS[usize::from(self.month - 1)]
     }
@@ -123,6 +138,15 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
     let of_era = year.rem_euclid(400);
     let of_year = (153 * (if month > 2 { month - 3 } else { month + 9 }) + 2) / 5 + day - 1;
     era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
+}
+
+/// Seconds since 1970 as fields of HTTP have them (RFC 9110, 5.6.7).
+#[must_use]
+pub fn http_date(secs: i64) -> Vec<u8> {
+    let mut out = Vec::with_capacity(29);
+    // Writing to memory does not fail.
+    let _ = Civil::new(secs).write_http(&mut out);
+    out
 }
 
 /// A date of a header field in any of the forms of RFC 9110, 5.6.7, as seconds since 1970.

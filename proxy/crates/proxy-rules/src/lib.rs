@@ -41,3 +41,5 @@ pub mod track;
 pub mod users;
 pub mod vars;
 pub mod x509;
+
+pub use date::http_date;

@@ -1,6 +1,7 @@
 //! Regular expressions of the configuration: byte-wise, and substitution with `\1`.
 
-use regex::bytes::{Captures, Regex, RegexBuilder};
+pub use regex::bytes::Regex;
+use regex::bytes::{Captures, RegexBuilder};
 
 /// Compiles `pattern` to match bytes.
 ///

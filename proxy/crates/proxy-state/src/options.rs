@@ -18,6 +18,8 @@ pub enum HttpConnection {
 /// `proto` of bind and server lines: what is spoken, whatever ALPN says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proto {
+    /// FastCGI; of servers.
+    Fcgi,
     H1,
     H2,
 }

@@ -24,7 +24,7 @@ use rustc_hash::FxHashMap;
 use crate::log::Log;
 use crate::reply::ErrorReplies;
 use crate::service::{Service, Stats};
-pub use crate::stream::{Forwarded, ForwardedPart, StickRule};
+pub use crate::stream::{FcgiApp, Forwarded, ForwardedPart, StickRule};
 use crate::trace::Tracer;
 
 /// The worker's immutable surroundings.
@@ -266,6 +266,8 @@ pub struct Back {
     pub choice: ServerChoice,
     /// `option forwarded`.
     pub forwarded: Option<Box<Forwarded>>,
+    /// `use-fcgi-app`.
+    pub fcgi: Option<Arc<FcgiApp>>,
     /// `filter bwlim-in` and `bwlim-out`.
     pub limiters: Vec<Limiter>,
     /// `filter trace`.
@@ -362,6 +364,7 @@ impl Back {
             balance_key: None,
             choice: ServerChoice::default(),
             forwarded: None,
+            fcgi: None,
             limiters: Vec::new(),
             tracers: Vec::new(),
             tcp_content: RuleSet::new(),

@@ -45,6 +45,11 @@ pub trait Io: AsyncRead + AsyncWrite + Unpin {
         None
     }
 
+    /// The connection that a stream of FastCGI had for itself, when it can carry another request.
+    fn carrier(self: Box<Self>) -> Option<Conn> {
+        None
+    }
+
     /// Leaves the thread, with what TLS holds, if this can be.
     ///
     /// # Errors

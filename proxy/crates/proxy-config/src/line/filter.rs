@@ -79,6 +79,10 @@ pub(crate) const FILTERS: Table<ParseFilter> = &[
         filter_row("compression", "", "compresses as 'compression direction' says", |cx, args| {
             args.end(cx).map(|()| FilterKind::Compress)
         }),
+        filter_row("fcgi-app", "<name>", "where FastCGI has its turn among filters", |cx, args| {
+            let name = args.string(cx, "the name of an 'fcgi-app' section")?;
+            args.end(cx).map(|()| FilterKind::FcgiApp(name))
+        }),
         filter_row(
             "trace",
             "[name <name>] [random-forwarding] [max-fwd <max>] [hexdump] [quiet]",
@@ -86,7 +90,7 @@ pub(crate) const FILTERS: Table<ParseFilter> = &[
             trace,
         ),
     ],
-    &not_yet(On::HERE, "9", "filters", ["fcgi-app", "opentracing", "otel", "spoe"]),
+    &not_yet(On::HERE, "9", "filters", ["opentracing", "otel", "spoe"]),
 ];
 
 fn trace(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<FilterKind> {

@@ -7,7 +7,7 @@ use crate::context::{Context, Parsed};
 use crate::keyword::{On, Row, Support, Table, find, not_yet, row, suggest};
 use crate::lexer::{Word, sub_span};
 use crate::line::server_draft::{Draft, Parse, here};
-use crate::line::shared::{guid, interface, is_name_char, md5_password, proto};
+use crate::line::shared::{guid, interface, is_name_char, md5_password, server_proto};
 use crate::line::{names, server_check, server_from, tls_server};
 use crate::model::{
     HashKey, InitState, LogProto, NamedDefaultServer, Observe, OnError, OnMarkedDown, OnMarkedUp,
@@ -388,7 +388,7 @@ pub(crate) const OPTIONS: Table<Parse> = &[
             },
         ),
         row("proto", On::HERE, "<name>", M, "what the server speaks", |cx, s, args| {
-            s.options.proto = Some(proto(cx, args)?);
+            s.options.proto = Some(server_proto(cx, args)?);
             Ok(())
         }),
         row(

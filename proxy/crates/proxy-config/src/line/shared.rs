@@ -37,6 +37,13 @@ pub(crate) fn proto(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<Spanned
     args.choice(cx, &[("h1", Proto::H1), ("h2", Proto::H2), ("none", Proto::None)])
 }
 
+/// [`proto`] of a server.
+pub(crate) fn server_proto(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<Spanned<Proto>> {
+    const NAMES: &[(&str, Proto)] =
+        &[("fcgi", Proto::Fcgi), ("h1", Proto::H1), ("h2", Proto::H2), ("none", Proto::None)];
+    args.choice(cx, NAMES)
+}
+
 /// Longest name of a network interface.
 const IFNAME_MAX: usize = 15;
 

@@ -89,6 +89,8 @@ pub enum FilterKind {
     /// `cache`: what fills the cache of this name.
     Cache(Spanned<String>),
     Bandwidth(Bandwidth),
+    /// `fcgi-app`: requests go to an application by their servers, whatever filters there are.
+    FcgiApp(Spanned<String>),
     Trace(Trace),
 }
 
@@ -102,6 +104,7 @@ impl FilterKind {
             Self::Cache(_) => "cache",
             Self::Bandwidth(limit) if limit.upload => "bwlim-in",
             Self::Bandwidth(_) => "bwlim-out",
+            Self::FcgiApp(_) => "fcgi-app",
             Self::Trace(_) => "trace",
         }
     }

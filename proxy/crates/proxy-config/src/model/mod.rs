@@ -168,7 +168,12 @@ impl Config {
 
     /// Log targets of a proxy, those of `log global` put in place.
     pub fn log_targets<'a>(&'a self, proxy: &'a Proxy) -> impl Iterator<Item = &'a LogTarget> {
-        proxy.settings.logs.iter().flat_map(|entry| {
+        self.targets(&proxy.settings.logs)
+    }
+
+    /// The targets of `log` lines.
+    pub fn targets<'a>(&'a self, logs: &'a [LogEntry]) -> impl Iterator<Item = &'a LogTarget> {
+        logs.iter().flat_map(|entry| {
             let (global, own) = match entry {
                 LogEntry::Global { targets, .. } => {
                     (&self.global.logs[..self.global.logs.len().min(*targets)], None)

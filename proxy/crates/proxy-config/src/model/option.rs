@@ -196,6 +196,8 @@ pub enum HttpReuse {
 /// `proto` of bind and server lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proto {
+    /// FastCGI; of servers.
+    Fcgi,
     H1,
     H2,
     /// In mode tcp: the bytes as they come, whatever they are.

@@ -98,6 +98,8 @@ pub struct Proxy {
     /// `id`: the `iid` of the statistics. The first free number from 2 by default, see
     /// [`ProxyId`](proxy_types::ProxyId).
     pub id: Option<Spanned<u32>>,
+    /// `use-fcgi-app`.
+    pub fcgi_app: Option<Spanned<String>>,
     /// `be-unpublished`.
     pub unpublished: Option<Span>,
     /// `force-be-switch`: any of them that holds lets disabled and unpublished backends be chosen.
@@ -146,6 +148,7 @@ impl Proxy {
             filters: Filters::default(),
             guid: None,
             id: None,
+            fcgi_app: None,
             unpublished: None,
             force_switch: Vec::new(),
             persist_rules: Vec::new(),

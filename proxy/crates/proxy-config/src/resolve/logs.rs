@@ -11,7 +11,8 @@ use crate::model::{
 pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
     let own = config.proxies.iter().map(|proxy| &proxy.settings.logs);
     let forwards = config.log_forwards.iter().map(|section| &section.proxy.settings.logs);
-    let own = own.chain(forwards).flatten().filter_map(|entry| match entry {
+    let apps = config.fcgi_apps.iter().map(|app| &app.log_stderr);
+    let own = own.chain(forwards).chain(apps).flatten().filter_map(|entry| match entry {
         LogEntry::Target(target) => Some(target),
         LogEntry::Global { .. } => None,
     });

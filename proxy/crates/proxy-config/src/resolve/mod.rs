@@ -4,6 +4,7 @@ mod acme;
 mod binds;
 mod datagrams;
 mod defaults;
+mod fcgi;
 mod filters;
 mod identity;
 mod logs;
@@ -42,6 +43,7 @@ pub(crate) fn resolve(cx: &mut Context<'_>, sources: &Sources, config: &mut Conf
     logs::check(cx, config);
     modes::check(cx, config);
     filters::check(cx, config);
+    fcgi::check(cx, config);
     order::check(cx, config);
     rules::check(cx, config);
     peers::check(cx, config);

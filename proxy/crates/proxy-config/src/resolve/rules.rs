@@ -38,6 +38,9 @@ pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
     for section in &config.healthchecks {
         compiler.check_script(&section.checks, OwnChecks::default());
     }
+    for app in &config.fcgi_apps {
+        compiler.fcgi(app);
+    }
     for proxy in config.defaults.iter().chain(&config.proxies) {
         let mut compiler = Compiler {
             vars: &vars,

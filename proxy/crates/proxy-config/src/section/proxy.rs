@@ -25,13 +25,29 @@ pub(crate) const PROXY: Table<Parse> = &[
     super::sluice::PROXY,
     REMOVED,
     SWITCHING,
-    &not_yet(On::BE, M, "FastCGI", ["use-fcgi-app"]),
     CERTIFICATES,
     &not_yet(On::NAMED_FE, M, "QUIC", ["quic-initial"]),
 ];
 
 /// Which backends rules may choose.
 const SWITCHING: &[Row<Parse>] = &[
+    row(
+        "use-fcgi-app",
+        On::BE,
+        "<name>",
+        M,
+        "the FastCGI application that servers with 'proto fcgi' run",
+        |cx, p, args| {
+            let name = last_string(cx, args, "the name of an 'fcgi-app' section")?;
+            if let Some(known) = &p.fcgi_app {
+                let message = "'use-fcgi-app' is there already";
+                let diagnostic = Diagnostic::alert(message).at(name.span);
+                return Err(cx.report(diagnostic.label(known.span, "here")));
+            }
+            p.fcgi_app = Some(name);
+            Ok(())
+        },
+    ),
     row("be-unpublished", On::BE, "", M, "rules of other sections pass it over", |cx, p, args| {
         p.unpublished = Some(args.span());
         args.end(cx)

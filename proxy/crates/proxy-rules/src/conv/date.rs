@@ -107,17 +107,7 @@ fn http_date<'a>(cx: &EvalCtx<'a>, args: &'a Args, value: Sample<'a>) -> Option<
     let time = value.int()?.saturating_add(args.int(0).unwrap_or(0));
     let date = Civil::new(time.div_euclid(unit));
     made(cx, 29, |out| {
-        let _ = write!(
-            out,
-            "{}, {:02} {} {:04} {:02}:{:02}:{:02} GMT",
-            date.day_name(),
-            date.day,
-            date.month_name(),
-            date.year,
-            date.hour,
-            date.minute,
-            date.second
-        );
+        let _ = date.write_http(out);
     })
     .map(Sample::Str)
 }

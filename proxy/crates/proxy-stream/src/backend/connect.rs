@@ -29,6 +29,7 @@ use super::{Attached, Idle, Route, Shared};
 use crate::env::Back;
 use crate::io::Conn;
 use crate::log;
+use crate::mux::fcgi::FcgiStream;
 use crate::mux::h2;
 use crate::session::Session;
 use crate::stream::{self, Exchange};
@@ -228,14 +229,15 @@ fn lane(server: &Server, x: &Exchange, opening: Option<&mut Opening>) -> Lane {
         (Some(proto), _) => {
             let (protocol, lane) = match proto {
                 Proto::H1 => (&b"http/1.1"[..], Lane::H1),
-                Proto::H2 => (&b"h2"[..], Lane::H2),
+                // No row of 'ws' gives FastCGI.
+                Proto::H2 | Proto::Fcgi => (&b"h2"[..], Lane::H2),
             };
             if let Some(opening) = opening {
                 opening.agree_on(protocol);
             }
             lane
         }
-        (None, Some(Proto::H1)) => Lane::H1,
+        (None, Some(Proto::H1 | Proto::Fcgi)) => Lane::H1,
         (None, Some(Proto::H2)) => Lane::H2,
         (None, None) => match opening {
             Some(opening) if opening.offers(b"http/1.1") => {
@@ -252,7 +254,7 @@ fn lane(server: &Server, x: &Exchange, opening: Option<&mut Opening>) -> Lane {
 /// wants it.
 fn speaks_h2(server: &Server, conn: &Conn, lane: Lane) -> bool {
     match (lane, server.spec.proto) {
-        (Lane::H1, _) => false,
+        (Lane::H1, _) | (_, Some(Proto::Fcgi)) => false,
         (Lane::H2, _) => conn.io.alpn().is_none_or(|agreed| agreed == b"h2"),
         (Lane::Any, Some(proto)) => proto == Proto::H2,
         (Lane::Any, None) => conn.io.alpn() == Some(b"h2"),
@@ -336,12 +338,21 @@ fn share(
     }
 }
 
-fn connected(s: &Session, x: &mut Exchange, attached: Attached) {
+fn connected(s: &Session, x: &mut Exchange, mut attached: Attached) {
     // A reused connection was there at once.
     let at = x.record.queue_done.filter(|_| attached.reused);
     x.record.connected = Some(at.unwrap_or_else(|| s.thread.tick()));
     x.record.reused = attached.reused;
     x.record.server_http = Some(if attached.conn.framed { 2 } else { 1 });
+    if attached.server.spec.proto == Some(Proto::Fcgi) {
+        let app = x.backend.as_ref().and_then(|back| back.fcgi.clone());
+        let params = x.fcgi.as_deref().cloned().unwrap_or_default();
+        let keep = x.keep_server && app.as_ref().is_some_and(|app| app.keep_conn);
+        let (carrier, max) = (attached.conn, s.thread.env.limits.max_head);
+        let stream =
+            FcgiStream::new(carrier, params, keep, max, app.and_then(|app| app.log.clone()));
+        attached.conn = Conn::new(Box::new(stream));
+    }
     x.record.server_connection.clone_from(&attached.route.facts);
     x.record.server_link = Some(attached.route.link.clone());
     x.server = Some(attached);

@@ -79,6 +79,7 @@ fn command(subject: &Subject<'_>, program: &Program) -> Command {
         (Mode::Log | Mode::Tcp, _) => "tcp",
         (Mode::Udp, _) => "udp",
         (Mode::Http, Some(Proto::H2)) => "h2",
+        (Mode::Http, Some(Proto::Fcgi)) => "fcgi",
         (Mode::Http, _) => "h1",
     };
     command

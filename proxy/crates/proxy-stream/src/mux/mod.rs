@@ -6,6 +6,7 @@
 //! that frames its messages is a [`Framed`] behind the same [`Conn`](crate::io::Conn): reading and writing move
 //! body bytes only, the end of the stream is the end of the body, and heads and trailers go by these methods.
 
+pub(crate) mod fcgi;
 pub mod h1;
 pub mod h2;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use proxy_state::Server;
 use proxy_state::counters::{MuxCounters, Time, Times};
-use proxy_state::options::HttpReuse;
+use proxy_state::options::{HttpReuse, Proto};
 use proxy_types::Mode;
 
 use super::{After, Exchange, compress, observe};
@@ -54,6 +54,10 @@ pub(super) fn release_server(s: &mut Session, x: &mut Exchange) {
     let reuse = x.backend.as_ref().map_or(HttpReuse::Safe, |b| b.backend.options.http_reuse);
     let uses = attached.uses + 1;
     let worn = server.spec.max_reuse.is_some_and(|max| uses > max);
+    if server.spec.proto == Some(Proto::Fcgi) {
+        let Some(carrier) = attached.conn.io.carrier() else { return };
+        attached.conn = carrier;
+    }
     let keep = x.keep_server
         && x.flow.request_done
         && x.flow.response_done

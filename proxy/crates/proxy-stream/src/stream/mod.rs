@@ -12,6 +12,7 @@ mod buffer;
 mod cache;
 mod compress;
 mod cookie;
+mod fcgi;
 mod finish;
 mod forwarded;
 mod observe;
@@ -40,6 +41,7 @@ use proxy_rules::vars::StreamVars;
 use proxy_state::options::ProxyOptions;
 use proxy_state::stick::data::id;
 
+pub use self::fcgi::FcgiApp;
 pub(crate) use self::finish::server_h1;
 pub use self::forwarded::{Forwarded, Part as ForwardedPart};
 pub(crate) use self::rules::with_balance_key;
@@ -49,6 +51,7 @@ use crate::backend::{self, Attached};
 use crate::env::Back;
 use crate::io::Conn;
 use crate::log::Record;
+use crate::mux::fcgi::Params;
 use crate::mux::h1::{Pump, Wire};
 use crate::reply::Reply;
 use crate::session::Session;
@@ -98,6 +101,8 @@ pub(crate) struct Exchange {
     inspected: bool,
     /// The answer that a response rule gave.
     replacement: Option<Reply>,
+    /// What a FastCGI application gets beside the request.
+    pub(crate) fcgi: Option<Box<Params>>,
     /// The connection becomes a tunnel once both heads are through.
     pub(crate) tunnel: bool,
 }
@@ -121,6 +126,7 @@ impl Exchange {
         self.answered = false;
         self.sniffed = false;
         self.tunnel = false;
+        self.fcgi = None;
         self.vars.txn.clear();
         self.vars.req.clear();
         self.vars.res.clear();

@@ -12,7 +12,7 @@ use proxy_net::clock::Tick;
 use proxy_rules::action::Cause;
 
 use super::rules::{self, Verdict};
-use super::{Exchange, answer, buffer, cache, compress, forwarded, persist, service, trace};
+use super::{Exchange, answer, buffer, cache, compress, fcgi, forwarded, persist, service, trace};
 use crate::backend::Attached;
 use crate::env::Back;
 use crate::log;
@@ -152,6 +152,17 @@ pub(super) async fn begin(s: &mut Session, x: &mut Exchange) -> Result<Next, Fau
     }
     persist::bind(s, x, &back);
     prepare(s, x, &back);
+    if let Some(app) = back.fcgi.clone() {
+        if x.request.body() == BodyLen::Chunked {
+            Box::pin(buffer::wait(s, x)).await?;
+        }
+        if let Err(status) = fcgi::prepare(s, x, &back, &app) {
+            let page = rules::error_page(s, x, Some(&back), status);
+            if let Some(next) = apply(s, x, Some(&back), Verdict::Answer(page, Cause::Bad)) {
+                return Ok(next);
+            }
+        }
+    }
     x.backend = Some(back);
     Ok(Next::Server)
 }

@@ -443,7 +443,7 @@ fn sniff(s: &Session, x: &mut Exchange) {
 }
 
 /// The head of the request, or what was received in place of one.
-fn show_request<'a>(s: &'a Session, x: &'a Exchange, cx: &mut EvalCtx<'a>) {
+pub(super) fn show_request<'a>(s: &'a Session, x: &'a Exchange, cx: &mut EvalCtx<'a>) {
     if x.record.request_read {
         cx.request = Some(&x.request);
         cx.req_data = x.peeked(s.client.input.data());
