@@ -148,10 +148,7 @@ fn ipv4<F: Frame, T: Tables>(frame: &mut F, tables: &T, answer: &Answer) -> Give
     if !may_send(tables) {
         return Given::Limited;
     }
-    let (quoted, transport) = match quote(frame, IPV4_L4, ip.protocol) {
-        Some(quote) => quote,
-        None => return Given::No,
-    };
+    let Some((quoted, transport)) = quote(frame, IPV4_L4, ip.protocol) else { return Given::No };
     const ROOM: usize = size_of::<Ipv4>() + size_of::<Icmp>();
     let length = size_of::<Icmp>() + size_of::<Ipv4>() + quoted;
     let header = Ipv4 { protocol: proto::ICMP, ..own_ipv4(&ip, length as u16) };
@@ -184,10 +181,7 @@ fn ipv6<F: Frame, T: Tables>(frame: &mut F, tables: &T, answer: &Answer) -> Give
     if !may_send(tables) {
         return Given::Limited;
     }
-    let (quoted, transport) = match quote(frame, IPV6_L4, ip.next_header) {
-        Some(quote) => quote,
-        None => return Given::No,
-    };
+    let Some((quoted, transport)) = quote(frame, IPV6_L4, ip.next_header) else { return Given::No };
     const ROOM: usize = size_of::<Ipv6>() + size_of::<Icmp>();
     let length = size_of::<Icmp>() + size_of::<Ipv6>() + quoted;
     let header = own_ipv6(&ip, proto::ICMPV6, length);
