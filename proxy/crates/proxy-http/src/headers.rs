@@ -40,6 +40,13 @@ pub(crate) struct Field {
     pub(crate) value: Span,
 }
 
+impl Field {
+    /// Whether its name is `name`. Most names differ in length already, which needs no look at the buffer.
+    fn is_called(&self, name: &[u8], buf: &[u8]) -> bool {
+        self.name.len() == name.len() && self.name.of(buf).eq_ignore_ascii_case(name)
+    }
+}
+
 /// One header field as rules see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header<'a> {
@@ -91,15 +98,14 @@ impl HeaderList {
     /// Value of the first field called `name`.
     #[must_use]
     pub fn get(&self, name: &[u8]) -> Option<&[u8]> {
-        let field = self.fields.iter().find(|f| same_name(f.name.of(&self.buf), name))?;
-        Some(field.value.of(&self.buf))
+        Some(self.fields[self.position(name)?].value.of(&self.buf))
     }
 
     /// Values of all fields called `name`, in order, unsplit.
     pub fn get_all<'a>(&'a self, name: &'a [u8]) -> impl DoubleEndedIterator<Item = &'a [u8]> {
         self.fields
             .iter()
-            .filter(move |f| same_name(f.name.of(&self.buf), name))
+            .filter(move |field| field.is_called(name, &self.buf))
             .map(|f| f.value.of(&self.buf))
     }
 
@@ -140,7 +146,23 @@ impl HeaderList {
 
     /// Removes every field called `name`; returns how many there were.
     pub fn remove(&mut self, name: &[u8]) -> usize {
-        self.remove_if(|h| same_name(h.name, name))
+        let before = self.fields.len();
+        let Some(first) = self.position(name) else { return 0 };
+        let mut kept = first;
+        for index in first + 1..before {
+            let field = self.fields[index];
+            if !field.is_called(name, &self.buf) {
+                self.fields[kept] = field;
+                kept += 1;
+            }
+        }
+        self.fields.truncate(kept);
+        before - kept
+    }
+
+    /// Place of the first field called `name`.
+    fn position(&self, name: &[u8]) -> Option<usize> {
+        self.fields.iter().position(|field| field.is_called(name, &self.buf))
     }
 
     /// Removes the fields for which `drop` says so; returns how many there were.
@@ -186,7 +208,10 @@ impl HeaderList {
 
     fn store_parts(&mut self, name: &[u8], parts: &[&[u8]]) -> Field {
         let start = self.buf.len();
-        self.buf.extend(name.iter().map(|&b| if is_token(b) { b } else { b'_' }));
+        self.buf.extend_from_slice(name);
+        for byte in &mut self.buf[start..] {
+            *byte = if is_token(*byte) { *byte } else { b'_' };
+        }
         let name = Span::new(start, self.buf.len());
         self.finish_line(name, parts)
     }
@@ -202,10 +227,10 @@ impl HeaderList {
         self.buf.extend_from_slice(b": ");
         let start = self.buf.len();
         for part in parts {
-            self.buf.extend(part.iter().map(|&b| match b {
-                b'\r' | b'\n' | 0 => b' ',
-                other => other,
-            }));
+            self.buf.extend_from_slice(part);
+        }
+        for byte in &mut self.buf[start..] {
+            *byte = if matches!(*byte, b'\r' | b'\n' | 0) { b' ' } else { *byte };
         }
         let value = trimmed(&self.buf, Span::new(start, self.buf.len()));
         self.buf.extend_from_slice(b"\r\n");
@@ -228,10 +253,6 @@ pub(crate) fn trimmed(buf: &[u8], span: Span) -> Span {
 
 pub(crate) fn is_blank(byte: u8) -> bool {
     byte == b' ' || byte == b'\t'
-}
-
-pub(crate) fn same_name(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.eq_ignore_ascii_case(b)
 }
 
 /// RFC 9110 section 5.6.2 `tchar`.

@@ -82,7 +82,7 @@ fn finish(
 fn request(input: &[u8], limits: &Limits, head: &mut RequestHead) -> Step<usize> {
     let skip = blank_lines(input)?;
     let text = &input[skip..];
-    let method_end = scan(text, 0, is_token)?;
+    let method_end = token_end(text, 0)?;
     if method_end == 0 || !is_blank(text[method_end]) {
         return fail(Reject::BadMethod, skip + method_end);
     }
@@ -283,7 +283,7 @@ fn fields(
             }
             _ => {}
         }
-        let name_end = scan(text, at, is_token)?;
+        let name_end = token_end(text, at)?;
         if name_end == at || text[name_end] != b':' {
             return fail(Reject::BadName, name_end);
         }
@@ -397,6 +397,39 @@ fn line_end(text: &[u8], at: usize, otherwise: Reject, skip: usize) -> Step<usiz
 /// Offset of the first byte from `at` on that is not `wanted`.
 fn scan(text: &[u8], at: usize, wanted: impl Fn(u8) -> bool) -> Step<usize> {
     text[at..].iter().position(|&b| !wanted(b)).map(|n| at + n).ok_or(None)
+}
+
+/// Offset of the first byte from `at` on that belongs to no token.
+fn token_end(text: &[u8], mut at: usize) -> Step<usize> {
+    // Names are made of little else than letters, digits and dashes: those go eight at a time.
+    while let Some(eight) = text.get(at..at + 8).and_then(|part| part.first_chunk()) {
+        let plain = plain_run(u64::from_le_bytes(*eight));
+        at += plain;
+        if plain < 8 {
+            if !is_token(text[at]) {
+                return Ok(at);
+            }
+            at += 1;
+        }
+    }
+    scan(text, at, is_token)
+}
+
+/// How many of eight bytes, from the lowest on, are letters, digits or dashes.
+fn plain_run(bytes: u64) -> usize {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = ONES << 7;
+    // The high bit of each byte tells: of bytes below 128 the sums do not carry into the next one.
+    let within = |bytes: u64, first: u8, last: u8| {
+        let from = bytes + ONES * u64::from(128 - first);
+        let beyond = bytes + ONES * u64::from(127 - last);
+        from & !beyond
+    };
+    let low = bytes & !HIGH;
+    let letters = within(low | (ONES * 0x20), b'a', b'z');
+    let others = within(low, b'0', b'9') | within(low, b'-', b'-');
+    let plain = (letters | others) & !bytes & HIGH;
+    ((plain ^ HIGH).trailing_zeros() / 8) as usize
 }
 
 fn fail<T>(reason: Reject, offset: usize) -> Step<T> {

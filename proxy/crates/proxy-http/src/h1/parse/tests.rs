@@ -276,3 +276,20 @@ proptest! {
         let _ = parse_response(&text, &Limits::default(), Method::Get, &mut head);
     }
 }
+
+#[test]
+fn tokens_end_at_the_first_other_byte() {
+    for byte in 0..=u8::MAX {
+        let plain = byte.is_ascii_alphanumeric() || byte == b'-';
+        for place in 0..8 {
+            let mut eight = *b"aZ09-xYz";
+            eight[place] = byte;
+            let expected = if plain { 8 } else { place };
+            assert_eq!(plain_run(u64::from_le_bytes(eight)), expected, "{byte} at {place}");
+        }
+        for (before, after) in [("", ""), ("a", "b"), ("sec-ch-ua", "-platform-version: x")] {
+            let text = [before.as_bytes(), &[byte], after.as_bytes()].concat();
+            assert_eq!(token_end(&text, 0), scan(&text, 0, is_token), "{byte} behind {before}");
+        }
+    }
+}
