@@ -235,3 +235,35 @@ listen far
         count("web", "FRONTEND", "h1_open_connections").is_ok_and(|open| open == 0)
     })
 }
+
+/// What nobody speaks of is spliced where much comes at once.
+#[test]
+fn long_bodies_are_spliced_unless_that_is_refused() -> Result<()> {
+    let server = HttpServer::start("s1")?;
+    for (global, option, spliced) in
+        [("", "", true), ("", "no option splice-auto", false), ("nosplice", "", false)]
+    {
+        let web = loopback()?;
+        let config = format!(
+            "    {global}
+{DEFAULTS}
+listen web
+    bind {web}
+    {option}
+    server s1 {}
+",
+            server.address()
+        );
+        let sluice = Sluice::config(config).start()?;
+        let mut client = Client::connect(web)?;
+        let answer = client.get("/bytes/8000000")?;
+        assert!(answer.body == filler(8_000_000), "{} bytes", answer.body.len());
+        let stats = sluice.stats();
+        eventually("counted", PATIENCE, || {
+            stats.count("web", "FRONTEND", "bout").unwrap_or(0) > 8_000_000
+        })?;
+        let bytes = stats.count("web", "FRONTEND", "h1_spliced_bytes_out")?;
+        assert_eq!(bytes > 0, spliced, "{global}{option}: {bytes}");
+    }
+    Ok(())
+}

@@ -855,9 +855,11 @@ fn options(proxy: &Proxy) -> ProxyOptions {
         },
         socket_stats: flags.is_on(Flag::SocketStats),
         nolinger: flags.is_on(Flag::NoLinger),
-        tcp_smart_accept: flags.is_on(Flag::TcpSmartAccept),
-        tcp_smart_connect: flags.is_on(Flag::TcpSmartConnect),
-        splice_auto: flags.is_on(Flag::SpliceAuto),
+        // Clients of HTTP speak first, so there is always something to send (configuration manual, 4.2).
+        tcp_smart_connect: flags
+            .get(Flag::TcpSmartConnect)
+            .map_or_else(|| settings.mode() == Mode::Http, |flag| flag.value),
+        splice_auto: flags.get(Flag::SpliceAuto).map(|flag| flag.value),
         splice_request: flags.is_on(Flag::SpliceRequest),
         splice_response: flags.is_on(Flag::SpliceResponse),
     }

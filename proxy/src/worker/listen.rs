@@ -13,7 +13,7 @@ use proxy_net::listener::{
 };
 use proxy_net::sockopt::{Buffers, Keepalive};
 use proxy_state::{Frontend, Listener, Registry, SockAddr};
-use proxy_types::{Diagnostics, Endpoint, Transport};
+use proxy_types::{Diagnostics, Endpoint, Mode, Transport};
 
 use super::cpus::Plan;
 use crate::assemble::peers;
@@ -335,6 +335,11 @@ fn options(
         interface: bind.interface.as_ref().map(|name| name.value.clone()),
         namespace: bind.namespace.as_ref().map(|name| name.value.clone()),
         defer_accept: bind.defer_accept.is_some(),
+        // By itself in mode http (configuration manual, 4.2 "option tcp-smart-accept").
+        smart_accept: settings
+            .flags
+            .get(Flag::TcpSmartAccept)
+            .map_or_else(|| settings.mode() == Mode::Http, |flag| flag.value),
         save_syn: bind.tcp_ss.map_or(0, |mode| i32::from(mode.value)),
         tfo: bind.tfo.is_some(),
         mss: bind.mss.and_then(|mss| u32::try_from(mss.value).ok()).filter(|mss| *mss > 0),

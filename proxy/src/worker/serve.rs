@@ -25,10 +25,6 @@ impl Service {
 
     /// Starts the session; it runs on this thread to its end.
     pub(crate) fn start(&self, engine: &Rc<Thread>, stream: Stream, accepted: Accepted) {
-        if self.front().frontend.options.tcp_smart_accept {
-            // A socket that cannot be told acknowledges as it likes.
-            let _ = stream.set_quickack(false);
-        }
         match self {
             Self::Http(front) => {
                 let task =

@@ -64,14 +64,25 @@ pub(crate) fn spawn(
     common: Common,
 ) -> io::Result<(JoinHandle<()>, Jobs)> {
     let (jobs, mut asked) = mpsc::channel::<Job>(JOBS);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (built, started) = std::sync::mpsc::channel();
     let thread = std::thread::Builder::new().name(format!("worker/{index}")).spawn(move || {
         common.plan.pin(index);
         proxy_state::thread::register(index);
-        let local = tokio::task::LocalSet::new();
-        local.block_on(&runtime, run(index, ports, common, &mut asked));
+        // It stays on the thread that builds it: its tasks need no set of their own.
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        let runtime = builder.enable_all().build_local(Default::default());
+        let runtime = match runtime {
+            Ok(runtime) => runtime,
+            Err(error) => return drop(built.send(error)),
+        };
+        drop(built);
+        runtime.block_on(run(index, ports, common, &mut asked));
     })?;
-    Ok((thread, jobs))
+    match started.recv() {
+        Ok(error) => Err(error),
+        // Nothing to tell.
+        Err(_) => Ok((thread, jobs)),
+    }
 }
 
 async fn run(index: usize, ports: Vec<Port>, common: Common, asked: &mut mpsc::Receiver<Job>) {

@@ -621,11 +621,11 @@ fn servers_and_backends_are_made_and_taken_away() {
     check(&admin, "del server be/nope", "No such server.\n\n");
     check(&admin, "del server be/s2", "Only servers in maintenance mode can be deleted.\n\n");
     let server = admin.registry.backend("be").unwrap().server("s3").unwrap();
-    server.idle_safe.inc();
+    server.idle.count(true, true);
     let busy = "Server still has connections attached to it, cannot remove it.\n\n";
     check(&admin, "del server be/s3", busy);
     check(&admin, "wait 30 srv-removable be/s3", "Wait delay expired.\n\n");
-    server.idle_safe.dec();
+    server.idle.count(true, false);
     check(&admin, "wait 30s srv-removable be/s3; del server be/s3", "Done.\n\nServer deleted.\n\n");
     check(&admin, "del server be/s3", "No such server.\n\n");
     server.set_named();

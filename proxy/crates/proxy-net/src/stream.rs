@@ -216,11 +216,6 @@ impl Stream {
         }
     }
 
-    /// `tcp-smart-accept`/`-connect`, `http-no-delay`: whether the kernel acknowledges at once.
-    pub fn set_quickack(&self, on: bool) -> io::Result<()> {
-        SockRef::from(self.inner.socket()).set_tcp_quickack(on)
-    }
-
     /// Holds back partial segments until released or full (`MSG_MORE` for a series of writes).
     pub fn set_cork(&self, on: bool) -> io::Result<()> {
         SockRef::from(self.inner.socket()).set_tcp_cork(on)

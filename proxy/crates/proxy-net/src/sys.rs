@@ -237,10 +237,16 @@ impl Watched {
     }
 
     /// The registration; made when there is none.
+    #[inline]
     pub(crate) fn register(&self) -> io::Result<&AsyncFd<RawFd>> {
-        if let Some(watch) = self.watch.get() {
-            return Ok(watch);
+        match self.watch.get() {
+            Some(watch) => Ok(watch),
+            None => self.begin(),
         }
+    }
+
+    #[cold]
+    fn begin(&self) -> io::Result<&AsyncFd<RawFd>> {
         // SAFETY: the descriptor stays open and the same as long as the registration lives: `socket` is lent out
         // only, closed after `watch` was dropped, and given away by `into_socket` after that, too.
         let watch = unsafe { AsyncFd::register(self.socket.as_raw_fd()) }?;

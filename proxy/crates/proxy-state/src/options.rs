@@ -135,12 +135,10 @@ pub struct ProxyOptions {
     pub nolinger: bool,
     /// `option independent-streams`.
     pub independent_streams: bool,
-    /// `option tcp-smart-accept`.
-    pub tcp_smart_accept: bool,
-    /// `option tcp-smart-connect`.
+    /// `option tcp-smart-connect`, which mode http has unless it is refused.
     pub tcp_smart_connect: bool,
-    /// `option splice-auto`.
-    pub splice_auto: bool,
+    /// `option splice-auto`, where it was said or refused.
+    pub splice_auto: Option<bool>,
     /// `option splice-request`.
     pub splice_request: bool,
     /// `option splice-response`.

@@ -214,6 +214,9 @@ impl Input {
 /// Bytes of a peer that are read and dropped before its connection is closed.
 const DRAINED: usize = 256 * 1024;
 
+/// Bytes that are much for one read.
+pub(crate) const MUCH: usize = 32 * 1024;
+
 /// A connection.
 pub struct Conn {
     pub io: Box<dyn Io>,
@@ -224,6 +227,8 @@ pub struct Conn {
     pub shut: bool,
     /// [`Io::framed`] is there.
     pub framed: bool,
+    /// The last read brought [`MUCH`].
+    pub(crate) plenty: bool,
 }
 
 /// What the callback of [`Conn::poll_process`] made of the bytes it was given.
@@ -238,7 +243,7 @@ impl Conn {
     #[must_use]
     pub fn new(mut io: Box<dyn Io>) -> Self {
         let framed = io.framed().is_some();
-        Self { io, input: Input::default(), eof: false, shut: false, framed }
+        Self { io, input: Input::default(), eof: false, shut: false, framed, plenty: false }
     }
 
     /// Stands in for a connection that went elsewhere.
@@ -279,6 +284,7 @@ impl Conn {
     ) -> Poll<io::Result<T>> {
         scratch::with(|scratch| {
             let n = ready!(self.poll_read(cx, scratch))?;
+            self.plenty = n >= MUCH;
             if self.input.is_empty() {
                 let used = process(self, &mut scratch[..n], cx);
                 self.input.push(&scratch[used.consumed..n]);
@@ -358,6 +364,11 @@ impl Conn {
             return false;
         }
         let mut byte = [0; 1];
+        if let Some(socket) = self.io.socket() {
+            // Asks nobody but the reactor, unless that was told of something.
+            let read = socket.try_read(&mut byte);
+            return read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+        }
         let mut cx = Context::from_waker(std::task::Waker::noop());
         self.poll_read(&mut cx, &mut byte).is_pending()
     }

@@ -1,6 +1,7 @@
 //! One client connection: requests are read one after the other, each lives through a stream.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -24,7 +25,7 @@ use crate::io::{Conn, Io, Used};
 use crate::mux::h2::{self, PREFACE};
 use crate::stream::{self, Admission, Admitted, After, Exchange, Expected};
 use crate::term::Fault;
-use crate::thread::Thread;
+use crate::thread::{SeatKey, Thread};
 use crate::traces::{self, Level, Parties};
 use crate::transport;
 
@@ -44,7 +45,7 @@ pub(crate) struct Session {
     pub(crate) facts: proxy_rules::sample::context::Session,
     pub(crate) client: Conn,
     /// The client's socket, where it is the multiplexer's.
-    socket: Option<Handle>,
+    socket: Option<Box<Handle>>,
     pub(crate) client_timer: Timer,
     pub(crate) server_timer: Timer,
     /// Server connections that only this session may use again. Boxed: most sessions have none.
@@ -52,12 +53,12 @@ pub(crate) struct Session {
     /// The server of the previous request, when the next one should rather go there, too.
     pub(crate) last_server: Option<Box<LastServer>>,
     /// Requests read so far.
-    pub(crate) requests: u64,
+    pub(crate) requests: u32,
     /// When the current wait for a request began.
     started: Tick,
     /// How long the entrance took: PROXY protocol and TLS (`%Th`).
     pub(crate) handshake_ms: u32,
-    pub(crate) key: Option<usize>,
+    pub(crate) key: Option<SeatKey>,
     /// What the client speaks; `None` is HTTP/1 until it shows otherwise.
     proto: Option<Proto>,
     /// The stream that began in mode tcp, for the first request.
@@ -108,7 +109,9 @@ pub fn serve(
 ) -> impl Future<Output = ()> {
     let mut session = Session::new(thread, front, io, accepted);
     // By reference: a future that is given a value holds it twice.
-    async move { run(&mut session).await }
+    async move {
+        session.thread.clone().timed(pin!(run(&mut session))).await;
+    }
 }
 
 /// Serves an accepted connection of a frontend in mode tcp to its end; used like [`serve`]. A soft stop lets
@@ -120,7 +123,9 @@ pub fn serve_tcp(
     accepted: Accepted,
 ) -> impl Future<Output = ()> {
     let mut session = Session::new(thread, front, Box::new(stream), accepted);
-    async move { run_tcp(&mut session).await }
+    async move {
+        session.thread.clone().timed(pin!(run_tcp(&mut session))).await;
+    }
 }
 
 /// Lets a connection in. False when it is refused.
@@ -323,17 +328,21 @@ impl Session {
     }
 
     /// Serves the only request of a stream, whose head `exchange` holds: the `number`-th of its connection.
-    pub(crate) async fn run_framed(mut self, number: u32, mut exchange: Box<Exchange>) {
+    pub(crate) async fn run_framed(mut self, number: u32, exchange: Box<Exchange>) {
+        self.thread.clone().timed(pin!(self.serve_framed(number, exchange))).await;
+    }
+
+    async fn serve_framed(&mut self, number: u32, mut exchange: Box<Exchange>) {
         poll_fn(|cx| {
             self.enter(cx);
             Poll::Ready(())
         })
         .await;
-        self.requests = u64::from(number);
+        self.requests = number;
         exchange.record.start = self.started;
         exchange.record.first_byte = self.started;
         exchange.record.bytes_in = exchange.request.headers().buffered() as u64;
-        stream::run(&mut self, &mut exchange).await;
+        stream::run(self, &mut exchange).await;
         if !exchange.is_complete()
             && let Ok(client) = self.client.framed()
         {
@@ -344,12 +353,13 @@ impl Session {
 
     /// Answers a request of a stream that cannot be understood.
     pub(crate) async fn refuse_framed(mut self, number: u32, mut exchange: Box<Exchange>) {
+        self.thread.look();
         poll_fn(|cx| {
             self.enter(cx);
             Poll::Ready(())
         })
         .await;
-        self.requests = u64::from(number);
+        self.requests = number;
         (exchange.record.start, exchange.record.first_byte) = (self.started, self.started);
         stream::refuse(&mut self, &mut exchange, Fault::BadRequest { status: 400 }).await;
         self.thread.recycle(exchange);
@@ -357,7 +367,7 @@ impl Session {
 
     /// Keeps a way to the client's socket, which goes to the multiplexer.
     fn lend_socket(&mut self) {
-        self.socket = self.client.io.transport().map(Stream::handle);
+        self.socket = self.client.io.transport().map(|socket| Box::new(socket.handle()));
     }
 
     /// Calls `use_it` with the client's socket, unless that is gone.
@@ -377,8 +387,7 @@ impl Session {
     /// Has the task woken at a stop.
     pub(crate) fn enter(&mut self, cx: &Context<'_>) {
         if self.key.is_none() {
-            let (frontend, src) = (self.front.frontend.id, self.facts.src);
-            self.key = Some(self.thread.enter(cx.waker().clone(), frontend, src));
+            self.key = Some(self.thread.enter(cx.waker().clone()));
         }
     }
 
@@ -416,7 +425,7 @@ impl Session {
         self.server_timer.disarm();
         match (end, exchange) {
             (HeadEnd::Complete, Some(exchange)) => {
-                self.requests += 1;
+                self.requests = self.requests.saturating_add(1);
                 let events = traces::h1::RX_HEADERS | traces::h1::STREAM_NEW;
                 if traces::H1.wants(events) {
                     let parties = Parties::client(self, Some(&exchange));
@@ -495,8 +504,7 @@ impl Session {
                             if parse_request(data, &strict, &mut again).is_err() {
                                 facts.count_glitch(thread.now(thread.tick()));
                             }
-                            if glitches.exhausted(facts.link.glitches.get())
-                                && thread.kills_glitches()
+                            if glitches.exhausted(facts.link.glitches()) && thread.kills_glitches()
                             {
                                 return Used { consumed, value: Some(HeadEnd::Killed) };
                             }

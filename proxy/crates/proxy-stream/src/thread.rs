@@ -1,7 +1,9 @@
 //! What the sessions of one worker thread share. Nothing here is locked, nothing leaves the thread.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::Waker;
@@ -12,7 +14,7 @@ use proxy_net::clock::{self, Tick};
 use proxy_net::stop::{Phase, Stop};
 use proxy_net::timer;
 use proxy_rules::sample::EvalCtx;
-use proxy_rules::sample::context::Clock;
+use proxy_rules::sample::context::{Clock, Date};
 use proxy_state::Now;
 use proxy_types::{ProxyId, ServerId};
 use slab::Slab;
@@ -36,6 +38,8 @@ pub struct Thread {
     #[allow(clippy::vec_box, reason = "sessions hold the boxes; moving an exchange would copy it")]
     exchanges: RefCell<Vec<Box<Exchange>>>,
     sessions: RefCell<Slab<Seat>>,
+    /// Their streams.
+    rows: RefCell<Slab<StreamRow>>,
     /// Streams that are to end and did not notice yet.
     kills: Cell<u32>,
     random: Cell<u64>,
@@ -47,20 +51,30 @@ pub struct Thread {
     /// Processor time of the thread when it was last looked at, and its share of the second before, in percent.
     busy: Cell<(Duration, u32)>,
     streams: Cell<u32>,
+    /// When the running task was woken; see [`Thread::timed`].
+    now: Cell<Tick>,
+    /// The same by the calendar, once somebody asked.
+    date: Cell<Option<Date>>,
 }
 
-/// What the thread knows of a session.
+/// Place of a session among those of its thread.
+pub(crate) type SeatKey = u32;
+
+/// What the thread knows of a session. Small: there is one for each idle connection.
 struct Seat {
     waker: Waker,
+    /// Place of its stream among the rows; [`NO_STREAM`] while there is none.
+    row: u32,
     /// Its stream is to end.
     killed: bool,
-    row: StreamRow,
 }
+
+const NO_STREAM: u32 = u32::MAX;
 
 /// A stream, for those who look from outside.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamRow {
-    /// Told apart within the process; 0 while there is no stream.
+    /// Told apart within the process; not 0.
     pub id: u64,
     pub src: Option<SocketAddr>,
     pub frontend: ProxyId,
@@ -100,6 +114,7 @@ impl Thread {
             pool: RefCell::default(),
             exchanges: RefCell::default(),
             sessions: RefCell::default(),
+            rows: RefCell::default(),
             kills: Cell::new(0),
             random: Cell::new(seed | 1),
             leaving: Cell::new(0),
@@ -107,6 +122,8 @@ impl Thread {
             lines: Cell::new(0),
             busy: Cell::default(),
             streams: Cell::new(0),
+            now: Cell::new(clock::precise()),
+            date: Cell::new(None),
         });
         let weak = Rc::downgrade(&thread);
         tokio::task::spawn_local(async move {
@@ -169,9 +186,35 @@ impl Thread {
         self.busy_percent() >= self.env.kill_cpu
     }
 
-    /// The precise time.
+    /// Runs a task that reads the clock once each time it is woken: what it does then happens at one time.
+    pub(crate) fn timed<F: Future>(
+        self: Rc<Self>,
+        mut task: Pin<&mut F>,
+    ) -> impl Future<Output = F::Output> {
+        poll_fn(move |cx| {
+            self.look();
+            task.as_mut().poll(cx)
+        })
+    }
+
+    /// Reads the clock.
+    pub(crate) fn look(&self) -> Tick {
+        let now = clock::precise();
+        self.now.set(now);
+        self.date.set(None);
+        now
+    }
+
+    /// The time, as a task that is [timed](Thread::timed) sees it.
     pub(crate) fn tick(&self) -> Tick {
-        clock::precise()
+        self.now.get()
+    }
+
+    /// The same by the calendar.
+    pub(crate) fn date(&self) -> Date {
+        let date = self.date.get().unwrap_or_else(env::date);
+        self.date.set(Some(date));
+        date
     }
 
     /// `tick` as the counters' time.
@@ -194,27 +237,43 @@ impl Thread {
     }
 
     /// Remembers whom to wake at a stop.
-    pub(crate) fn enter(&self, waker: Waker, frontend: ProxyId, src: Option<SocketAddr>) -> usize {
-        let row =
-            StreamRow { id: 0, src, frontend, backend: None, server: None, since: Tick::default() };
-        self.sessions.borrow_mut().insert(Seat { waker, killed: false, row })
+    pub(crate) fn enter(&self, waker: Waker) -> SeatKey {
+        // As many as there are descriptors.
+        self.sessions.borrow_mut().insert(Seat { waker, row: NO_STREAM, killed: false }) as SeatKey
     }
 
     /// Notes that a session serves a stream from now on.
-    pub(crate) fn begin_stream(&self, key: Option<usize>, number: u32) {
-        let since = clock::coarse();
-        self.note(key, |row| {
+    pub(crate) fn begin_stream(
+        &self,
+        key: Option<SeatKey>,
+        number: u32,
+        frontend: ProxyId,
+        src: Option<SocketAddr>,
+    ) {
+        let Some(key) = key else { return };
+        let mut sessions = self.sessions.borrow_mut();
+        let Some(seat) = sessions.get_mut(key as usize) else { return };
+        let row = StreamRow {
             // Not 0, and told apart from the numbers of other sessions that have the same stream number.
-            row.id = (u64::from(number) + 1) << 24 | key.unwrap_or(0) as u64 & 0xff_ffff;
-            (row.backend, row.server, row.since) = (None, None, since);
-        });
+            id: (u64::from(number) + 1) << 24 | u64::from(key) & 0xff_ffff,
+            src,
+            frontend,
+            backend: None,
+            server: None,
+            since: self.tick(),
+        };
+        let mut rows = self.rows.borrow_mut();
+        match rows.get_mut(seat.row as usize) {
+            Some(before) => *before = row,
+            None => seat.row = rows.insert(row) as u32,
+        }
     }
 
     /// Notes that the stream of a session ended.
-    pub(crate) fn end_stream(&self, key: Option<usize>) {
+    pub(crate) fn end_stream(&self, key: Option<SeatKey>) {
         let Some(key) = key else { return };
-        if let Some(seat) = self.sessions.borrow_mut().get_mut(key) {
-            seat.row.id = 0;
+        if let Some(seat) = self.sessions.borrow_mut().get_mut(key as usize) {
+            self.rows.borrow_mut().try_remove(std::mem::replace(&mut seat.row, NO_STREAM) as usize);
             if std::mem::take(&mut seat.killed) {
                 self.kills.set(self.kills.get().saturating_sub(1));
             }
@@ -222,30 +281,37 @@ impl Thread {
     }
 
     /// Changes what is told of the stream of a session.
-    pub(crate) fn note(&self, key: Option<usize>, change: impl FnOnce(&mut StreamRow)) {
-        let Some(key) = key else { return };
-        if let Some(seat) = self.sessions.borrow_mut().get_mut(key) {
-            change(&mut seat.row);
+    pub(crate) fn note(&self, key: Option<SeatKey>, change: impl FnOnce(&mut StreamRow)) {
+        let Some(row) = key.and_then(|key| Some(self.sessions.borrow().get(key as usize)?.row))
+        else {
+            return;
+        };
+        if let Some(row) = self.rows.borrow_mut().get_mut(row as usize) {
+            change(row);
         }
     }
 
     /// Whether the stream of a session is to end.
-    pub(crate) fn is_killed(&self, key: Option<usize>) -> bool {
+    pub(crate) fn is_killed(&self, key: Option<SeatKey>) -> bool {
         self.kills.get() > 0
-            && key.is_some_and(|key| self.sessions.borrow().get(key).is_some_and(|s| s.killed))
+            && key.is_some_and(|key| {
+                self.sessions.borrow().get(key as usize).is_some_and(|s| s.killed)
+            })
     }
 
     /// The streams that live now.
     pub fn streams(&self) -> Vec<StreamRow> {
-        let sessions = self.sessions.borrow();
-        sessions.iter().map(|(_, seat)| seat.row).filter(|row| row.id != 0).collect()
+        self.rows.borrow().iter().map(|(_, row)| *row).collect()
     }
 
     /// Ends a stream; false when there is none of this id.
     pub fn kill_stream(&self, id: u64) -> bool {
+        let rows = self.rows.borrow();
+        let serves = |seat: &Seat| rows.get(seat.row as usize).is_some_and(|row| row.id == id);
         let mut sessions = self.sessions.borrow_mut();
-        let found = sessions.iter_mut().find(|(_, seat)| seat.row.id == id && id != 0);
-        let Some((_, seat)) = found else { return false };
+        let Some((_, seat)) = sessions.iter_mut().find(|(_, seat)| serves(seat)) else {
+            return false;
+        };
         if !std::mem::replace(&mut seat.killed, true) {
             self.kills.set(self.kills.get() + 1);
         }
@@ -254,8 +320,8 @@ impl Thread {
     }
 
     /// Whether a session that could go on is to end: the worker stops, and its turn has come.
-    pub(crate) fn leaves(&self, session: Option<usize>) -> bool {
-        let turn = || session.unwrap_or(0) % PARTS < self.leaving.get();
+    pub(crate) fn leaves(&self, session: Option<SeatKey>) -> bool {
+        let turn = || session.unwrap_or(0) as usize % PARTS < self.leaving.get();
         self.stop.is_draining() && (self.stop.is_killed() || turn())
     }
 
@@ -269,9 +335,9 @@ impl Thread {
     }
 
     /// Forgets a session.
-    pub(crate) fn leave(&self, key: usize) {
+    pub(crate) fn leave(&self, key: SeatKey) {
         self.end_stream(Some(key));
-        self.sessions.borrow_mut().remove(key);
+        self.sessions.borrow_mut().remove(key as usize);
     }
 
     /// An evaluation context that knows the worker and the time.
@@ -286,8 +352,7 @@ impl Thread {
 
     /// The calendar and counters' time for an evaluation.
     pub(crate) fn clock(&self) -> Clock {
-        let (now, date) = (self.now(self.tick()), env::date());
-        Clock { now, date, utc_offset: self.env.utc_offset }
+        Clock { now: self.now(self.tick()), date: self.date(), utc_offset: self.env.utc_offset }
     }
 
     /// Number of the next log line of this thread.

@@ -141,9 +141,9 @@ fn show_conn(call: &mut Call<'_>) -> Answer {
         "# bkname/svname bkid/svid addr port - purge_delay served used_cur used_max need_est idle_sess unsafe_nb safe_nb idle_lim idle_cur idle_per_thr[{threads}]\n"
     );
     Ok(lines(header, selected(call)?, move |b, s| {
-        let idle = s.idle_safe.get() + s.idle_unsafe.get();
+        let idle = s.idle.sum();
         let limit = s.spec.pool_max_conn.map_or(-1, i64::from);
-        let counts = s.idle_by_thread().chain(std::iter::repeat(0));
+        let counts = s.idle.by_thread().chain(std::iter::repeat(0));
         let per_thread: String =
             counts.take(threads as usize).map(|count| format!(" {count}")).collect();
         format!(
@@ -159,8 +159,8 @@ fn show_conn(call: &mut Call<'_>) -> Answer {
             s.used_connections.get(),
             s.used_connections.max(),
             s.used_connections.max(),
-            s.idle_unsafe.get(),
-            s.idle_safe.get(),
+            s.idle.unsafe_(),
+            s.idle.safe(),
         )
     }))
 }

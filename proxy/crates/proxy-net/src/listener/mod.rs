@@ -57,6 +57,8 @@ pub struct ListenOptions {
     pub interface: Option<String>,
     pub namespace: Option<String>,
     pub defer_accept: bool,
+    /// `option tcp-smart-accept`: what accepted sockets receive is acknowledged with what they send.
+    pub smart_accept: bool,
     /// `tcp-ss`; 0 keeps nothing.
     pub save_syn: i32,
     pub tfo: bool,
@@ -185,7 +187,14 @@ fn is_in_use(error: &io::Error) -> bool {
 }
 
 fn listen(socket: &SockRef<'_>, o: &ListenOptions, backlog: i32) -> io::Result<()> {
-    if o.datagram { Ok(()) } else { socket.listen(backlog) }
+    if o.datagram {
+        return Ok(());
+    }
+    socket.listen(backlog)?;
+    // Set again each time, because listening forgets it. A socket that cannot be told (unix, MPTCP) acknowledges as it
+    // likes.
+    let _ = socket.set_tcp_quickack(!o.smart_accept);
+    Ok(())
 }
 
 fn open_inet(addr: SocketAddr, o: &ListenOptions) -> Result<Socket, (BindStep, io::Error)> {
@@ -306,7 +315,7 @@ fn bind_fd(n: i32, o: &ListenOptions, backlog: i32) -> Result<Bound, BindError> 
     if addr.inet().is_some() {
         set_options(&socket, o).map_err(|(s, e)| error(s, e))?;
     }
-    socket.listen(backlog).map_err(|e| error(BindStep::Listen, e))?;
+    listen(&socket, o, backlog).map_err(|e| error(BindStep::Listen, e))?;
     let identity = Identity::of_spec(&addr, o);
     Ok(Bound { addr, identity, sockets: vec![fd], staged: None, backlog, mss_cut: o.mss_cut })
 }

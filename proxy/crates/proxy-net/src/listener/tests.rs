@@ -149,3 +149,17 @@ fn errors_name_the_address_and_what_to_do() {
     let fd = ListenSpec { addr: ListenAddr::Fd(999), options: Default::default() };
     refused(&fd, "cannot create listening socket (Bad file descriptor) for [fd@999]", None);
 }
+
+#[test]
+fn accepted_sockets_acknowledge_as_the_listener_says() {
+    for smart in [false, true] {
+        let options = ListenOptions { smart_accept: smart, ..ListenOptions::default() };
+        let spec = ListenSpec { addr: ListenAddr::Sock(loopback()), options };
+        let bound = bind(&spec, 1, &mut Inherited::none()).unwrap();
+        let _client = TcpStream::connect(bound.addr.inet().unwrap()).unwrap();
+        let socket = &bound.sockets()[0];
+        let accepted = std::iter::repeat_with(|| sys::accept(socket)).find_map(Result::ok);
+        let (fd, _) = accepted.unwrap();
+        assert_eq!(SockRef::from(&fd).tcp_quickack().unwrap(), !smart);
+    }
+}

@@ -1,6 +1,6 @@
 //! What an expression sees of the stream it is evaluated for.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -86,6 +86,28 @@ impl Default for LinkFacts {
     }
 }
 
+/// [`LinkFacts`] of a connection, made when there is something to count: most carry one stream without an anomaly.
+#[derive(Clone, Debug, Default)]
+pub struct Link(OnceCell<Rc<LinkFacts>>);
+
+impl Link {
+    /// What is counted.
+    pub fn facts(&self) -> &Rc<LinkFacts> {
+        self.0.get_or_init(Rc::default)
+    }
+
+    /// Anomalies so far.
+    pub fn glitches(&self) -> u32 {
+        self.0.get().map_or(0, |facts| facts.glitches.get())
+    }
+}
+
+impl From<Rc<LinkFacts>> for Link {
+    fn from(facts: Rc<LinkFacts>) -> Self {
+        Self(OnceCell::from(facts))
+    }
+}
+
 /// A client connection.
 #[derive(Clone, Debug)]
 pub struct Session {
@@ -100,7 +122,7 @@ pub struct Session {
     pub tracked: Tracked,
     pub connection: Connection,
     /// What the client's protocol counts.
-    pub link: Rc<LinkFacts>,
+    pub link: Link,
 }
 
 impl Session {
@@ -111,7 +133,8 @@ impl Session {
 
     /// Counts `n` more anomalies of the client's protocol.
     pub fn count_glitches(&self, n: u32, now: Now) {
-        self.link.glitches.set(self.link.glitches.get().saturating_add(n));
+        let glitches = &self.link.facts().glitches;
+        glitches.set(glitches.get().saturating_add(n));
         self.tracked.count(id::GLITCH_CNT, id::GLITCH_RATE, u64::from(n), now);
     }
 }

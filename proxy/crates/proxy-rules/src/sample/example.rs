@@ -130,7 +130,7 @@ impl Traffic {
                 vars: Vars::default(),
                 tracked: Tracked::default(),
                 connection: super::example_tls::client(),
-                link: link(3),
+                link: link(3).into(),
             },
             frontend,
             backend,

@@ -26,13 +26,16 @@ pub(super) fn build(spec: &LbSpec, slots: &[Slot]) -> Box<dyn Pick> {
 impl Pick for Random {
     fn pick(&self, ctx: &PickCtx<'_>) -> Option<usize> {
         let total = *self.sums.last()?;
+        if self.sums.len() == 1 {
+            return ctx.is_open(0).then_some(0);
+        }
         let mut random = ctx.random;
         let mut best: Option<usize> = None;
         for _ in 0..self.draws {
             random = avalanche(random);
             let ticket = u32::try_from((u64::from(random) * u64::from(total)) >> 32).unwrap_or(0);
             let drawn = self.sums.partition_point(|&sum| sum <= ticket);
-            if !ctx.is_open(drawn) {
+            if best == Some(drawn) || !ctx.is_open(drawn) {
                 continue;
             }
             if best.is_none_or(|best| is_better(ctx, drawn, best)) {

@@ -7,6 +7,7 @@ mod agent;
 mod check;
 mod control;
 mod health;
+mod idle;
 mod name;
 mod restore;
 mod slowstart;
@@ -20,6 +21,7 @@ pub use agent::{AgentAnswer, AgentMode, AgentTarget, AgentView, MaxconnError};
 pub use check::{AgentSpec, CheckResult, CheckSpec, CheckStatus, CheckTarget, CheckVerdict};
 pub use control::{AddrChange, WeightError};
 pub use health::{Health, HealthChange};
+pub use idle::IdleConnections;
 pub use name::Name;
 pub use restore::SavedState;
 pub use slowstart::WEIGHT_SCALE;
@@ -60,16 +62,9 @@ pub struct Server {
     pub queued: Gauge,
     /// Connections in use (`used_conn_cur`).
     pub used_connections: Gauge,
-    /// Idle connections that may carry any request (`safe_conn_cur`).
-    pub idle_safe: Gauge,
-    /// Idle connections that were never reused (`idle_conn_cur`).
-    pub idle_unsafe: Gauge,
+    pub idle: IdleConnections,
     /// Connections that are open, where `strict-maxconn` bounds them.
     pub open_connections: Gauge,
-    /// Threads that have idle connections, one bit each.
-    idle_threads: AtomicU64,
-    /// Idle connections of each worker thread.
-    idle_by_thread: Box<[AtomicU32]>,
     /// New sessions per second (`rate`).
     pub session_rate: Rate,
     pub counters: Counted<ServerCounters>,
@@ -203,11 +198,8 @@ impl Server {
             sessions: Gauge::default(),
             queued: Gauge::default(),
             used_connections: Gauge::default(),
-            idle_safe: Gauge::default(),
-            idle_unsafe: Gauge::default(),
-            idle_by_thread: (0..crate::thread::workers()).map(|_| AtomicU32::new(0)).collect(),
+            idle: IdleConnections::default(),
             open_connections: Gauge::default(),
-            idle_threads: AtomicU64::new(0),
             session_rate: Rate::default(),
             counters: Counted::default(),
             tls_counts: TlsCounts::default(),
@@ -231,19 +223,6 @@ impl Server {
             queue: Queue::default(),
             spec,
         }
-    }
-
-    /// Counts an idle connection of this thread, or that there is one less.
-    pub fn count_idle(&self, add: bool) {
-        let Some(own) = self.idle_by_thread.get(crate::thread::current()) else { return };
-        // Only its thread writes it.
-        let now = own.load(Ordering::Relaxed);
-        own.store(if add { now + 1 } else { now.saturating_sub(1) }, Ordering::Relaxed);
-    }
-
-    /// Idle connections of each worker thread (`idle_per_thr` of `show servers conn`).
-    pub fn idle_by_thread(&self) -> impl Iterator<Item = u32> {
-        self.idle_by_thread.iter().map(|count| count.load(Ordering::Relaxed))
     }
 
     /// Whether this is its name, or the one that it had at first: some still know it by that.
@@ -272,18 +251,12 @@ impl Server {
     /// # Errors
     /// It cannot: why.
     pub fn is_removable(&self) -> Result<(), InUse> {
-        let gauges = [
-            &self.sessions,
-            &self.queued,
-            &self.used_connections,
-            &self.idle_safe,
-            &self.idle_unsafe,
-        ];
+        let gauges = [&self.sessions, &self.queued, &self.used_connections];
         if self.is_named() {
             Err(InUse::Named)
         } else if !self.admin_state().is_maint() {
             Err(InUse::InService)
-        } else if gauges.iter().any(|gauge| gauge.get() > 0) {
+        } else if gauges.iter().any(|gauge| gauge.get() > 0) || self.idle.sum() > 0 {
             Err(InUse::Connections)
         } else {
             Ok(())
@@ -388,26 +361,10 @@ impl Server {
         self.maxconn.load(Ordering::Relaxed)
     }
 
-    /// Says whether `thread` has idle connections. Threads beyond the 64th share bits.
-    pub fn tell_idle(&self, thread: usize, any: bool) {
-        let bit = 1 << (thread % 64);
-        if any {
-            self.idle_threads.fetch_or(bit, Ordering::Relaxed);
-        } else {
-            self.idle_threads.fetch_and(!bit, Ordering::Relaxed);
-        }
-    }
-
-    /// The threads that may have idle connections, one bit each.
-    pub fn idle_threads(&self) -> u64 {
-        self.idle_threads.load(Ordering::Relaxed)
-    }
-
-    /// Whether another thread than `own` has idle connections, and enough are there to take one
+    /// Whether another thread than this one has idle connections, and enough are there to take one
     /// (configuration manual, 5.2 "pool-low-conn").
-    pub fn idle_elsewhere(&self, own: usize) -> bool {
-        self.idle_threads() & !(1 << (own % 64)) != 0
-            && self.idle_safe.get() + self.idle_unsafe.get() >= self.spec.pool_low_conn
+    pub fn idle_elsewhere(&self) -> bool {
+        self.idle.is_elsewhere() && self.idle.sum() >= self.spec.pool_low_conn
     }
 
     /// Changes `maxconn`, and lets waiting sessions in when there is more room.

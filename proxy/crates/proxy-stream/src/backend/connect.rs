@@ -11,7 +11,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use proxy_http::Method;
-use proxy_net::clock;
 use proxy_net::connect::{ConnectError, ConnectFailure, ConnectOptions, connect_with_timer};
 use proxy_net::timer;
 use proxy_rules::logformat::Origin;
@@ -72,7 +71,7 @@ pub(crate) async fn attach(s: &mut Session, x: &mut Exchange) -> Result<(), Faul
         let pooled = only_proven(s, x, &back);
         let idle = reuse(s, x, &back, &server, &addr, (key, lane), pooled)
             .or_else(|| share(s, &back, &server, (key, lane), pooled));
-        let elsewhere = || server.idle_elsewhere(proxy_state::thread::current());
+        let elsewhere = || server.idle_elsewhere();
         let idle = match (idle, pooled) {
             (None, Some(only_proven)) if lane != Lane::H2 && elsewhere() => {
                 Box::pin(take_over(s, &back, &server, key, only_proven)).await
@@ -103,7 +102,7 @@ pub(crate) async fn attach(s: &mut Session, x: &mut Exchange) -> Result<(), Faul
                 let conn = Conn::new(opened.io);
                 let mut route = Route { key, facts: opened.facts, place, ..Route::default() };
                 if let Some(tls) = route.facts.as_ref().and_then(|facts| facts.tls.as_ref()) {
-                    let now = s.thread.now(clock::coarse());
+                    let now = s.thread.now(s.thread.tick());
                     s.thread.env.registry().process.count_tls_to_server(now, tls.resumed);
                     server.tls_counts.complete(tls.resumed);
                     back.backend.tls.complete(tls.resumed);
@@ -126,7 +125,7 @@ pub(crate) async fn attach(s: &mut Session, x: &mut Exchange) -> Result<(), Faul
                         (conn, None)
                     }
                 };
-                let in_use = s.thread.pool.borrow_mut().begin_use(&server, clock::coarse());
+                let in_use = s.thread.pool.borrow_mut().begin_use(&server, s.thread.tick());
                 let attached = Attached {
                     server,
                     conn,
@@ -299,7 +298,7 @@ async fn dial(
     let route = Route { link: dialed.facts(), ..route.clone() };
     let shared = Rc::new(Shared { dialed, addr: addr.clone(), route, uses: Cell::new(1) });
     if x.keep_server && back.backend.options.http_reuse != HttpReuse::Never {
-        s.thread.pool.borrow_mut().offer(server, shared.clone(), clock::coarse());
+        s.thread.pool.borrow_mut().offer(server, shared.clone(), s.thread.tick());
     }
     Ok((conn, shared))
 }
@@ -322,7 +321,7 @@ fn share(
         let Ok(conn) = shared.dialed.open() else { continue };
         shared.uses.set(shared.uses.get().saturating_add(1));
         count_reuse(back, server);
-        let in_use = s.thread.pool.borrow_mut().begin_use(server, clock::coarse());
+        let in_use = s.thread.pool.borrow_mut().begin_use(server, s.thread.tick());
         return Some(Attached {
             server: server.clone(),
             conn,
@@ -404,13 +403,13 @@ pub(crate) fn redispatches(x: &Exchange, backend: &Backend) -> bool {
 /// Where rules want the stream in queues, beside when it came.
 fn priority(s: &Session, x: &Exchange) -> Priority {
     let (class, offset) = x.overrides.priority.get();
-    let now = i64::try_from(s.thread.now(clock::coarse()).0).unwrap_or(i64::MAX);
+    let now = i64::try_from(s.thread.now(s.thread.tick()).0).unwrap_or(i64::MAX);
     Priority { class, due: now.saturating_add(i64::from(offset)) }
 }
 
 /// Takes a session slot on `server`.
 fn begin(s: &Session, server: &Server) -> bool {
-    server.try_begin_session(s.thread.now(clock::coarse()))
+    server.try_begin_session(s.thread.now(s.thread.tick()))
 }
 
 /// Chooses a server and takes a slot of it, waiting for one if need be.
@@ -483,7 +482,7 @@ fn choose(
     random: u32,
 ) -> Result<Arc<Server>, NoServer> {
     let client = x.overrides.src.get().or(s.facts.src).map(|a| a.ip());
-    let now = s.thread.now(clock::coarse());
+    let now = s.thread.now(s.thread.tick());
     stream::with_balance_key(s, x, back, |key| {
         back.backend.choose(&ChooseInput { client, key, exclude, random, now })
     })
@@ -583,7 +582,7 @@ fn count_reuse(back: &Back, server: &Server) {
 fn wake_up(s: &Session, server: &Arc<Server>, idle: Idle) -> Attached {
     let Idle { conn, addr, route, proven, uses } = idle;
     Attached {
-        in_use: s.thread.pool.borrow_mut().begin_use(server, clock::coarse()),
+        in_use: s.thread.pool.borrow_mut().begin_use(server, s.thread.tick()),
         shared: None,
         server: server.clone(),
         conn,

@@ -170,21 +170,11 @@ struct Shelf {
     /// Fewest idle connections since the last purge: those were not needed.
     spare: usize,
     purge_at: Tick,
-    /// Other threads were told that there are idle ones.
-    told: bool,
 }
 
 impl Shelf {
     fn idle(&self) -> usize {
         self.proven.len() + self.unproven.len()
-    }
-
-    /// Tells other threads whether there are idle ones, when that has changed.
-    fn tell(&mut self) {
-        let any = self.idle() > 0;
-        if std::mem::replace(&mut self.told, any) != any {
-            self.server.tell_idle(proxy_state::thread::current(), any);
-        }
     }
 
     /// Drops the connections that can carry nothing more.
@@ -221,7 +211,6 @@ impl Pool {
             need: Rc::default(),
             spare: 0,
             purge_at: now + server.spec.pool_purge_delay,
-            told: false,
         })
     }
 
@@ -251,7 +240,6 @@ impl Pool {
             }
         };
         shelf.spare = shelf.spare.min(shelf.idle());
-        shelf.tell();
         found
     }
 
@@ -263,7 +251,6 @@ impl Pool {
             let idle = list.remove(0);
             count(&shelf.server, &idle, false);
             idle.conn.reset_on_close();
-            shelf.tell();
             return true;
         }
         let unused = shelf.shared.iter().position(|shared| shared.dialed.streams() == 0);
@@ -275,7 +262,6 @@ impl Pool {
         let shelf = self.shelf(server, now);
         count(server, &idle, true);
         if idle.proven { &mut shelf.proven } else { &mut shelf.unproven }.push(idle);
-        shelf.tell();
     }
 
     /// A connection to `server` that began as `route` says and can carry one more request.
@@ -320,10 +306,10 @@ impl Pool {
     /// Keeps a connection for later, unless the server's `pool-max-conn` is reached or as many wait as this
     /// thread needed at once lately.
     pub(crate) fn put(&mut self, server: &Arc<Server>, idle: Idle, now: Tick) {
-        let held = server.idle_safe.get() + server.idle_unsafe.get();
-        let full = server.spec.pool_max_conn.is_some_and(|max| held >= max);
+        let full = server.spec.pool_max_conn.is_some_and(|max| server.idle.sum() >= max);
         // Few enough are kept whatever is needed.
-        let few = held < server.spec.pool_low_conn;
+        let low = server.spec.pool_low_conn;
+        let few = low > 0 && server.idle.sum() < low;
         let shelf = self.shelf(server, now);
         if shelf.idle() >= shelf.need.spare() {
             // Those that the server closed meanwhile are no reason to close this one.
@@ -334,7 +320,6 @@ impl Pool {
         let displaces = many && idle.proven && shelf.idle() > 0;
         if full || many && !displaces || !server.is_usable() {
             idle.conn.reset_on_close();
-            shelf.tell();
             return;
         }
         if displaces {
@@ -346,7 +331,6 @@ impl Pool {
         }
         count(server, &idle, true);
         if idle.proven { &mut shelf.proven } else { &mut shelf.unproven }.push(idle);
-        shelf.tell();
     }
 
     /// Closes dead connections and, once per `pool-purge-delay`, half of those that were not needed
@@ -387,7 +371,6 @@ impl Pool {
                     !drop
                 });
             }
-            shelf.tell();
         }
         self.shelves.retain(|_, shelf| {
             shelf.idle() > 0 || !shelf.shared.is_empty() || Rc::strong_count(&shelf.need) > 1
@@ -399,7 +382,6 @@ impl Pool {
         for (_, mut shelf) in self.shelves.drain() {
             let all = shelf.proven.drain(..).chain(shelf.unproven.drain(..));
             all.for_each(|idle| count(&shelf.server, &idle, false));
-            shelf.tell();
         }
     }
 }
@@ -417,11 +399,5 @@ fn take_last(list: &mut Vec<Idle>, route: u64) -> Option<Idle> {
 }
 
 fn count(server: &Server, idle: &Idle, add: bool) {
-    let gauge = if idle.proven { &server.idle_safe } else { &server.idle_unsafe };
-    server.count_idle(add);
-    if add {
-        gauge.inc();
-    } else {
-        gauge.dec();
-    }
+    server.idle.count(idle.proven, add);
 }

@@ -118,17 +118,16 @@ impl Mailboxes {
         }
     }
 
-    /// Asks the threads that have idle connections to `server`, one after the other.
+    /// Asks the threads that have idle connections to `server`, one after the other, until one does not answer in time.
     async fn ask(&self, server: &Arc<Server>, want: impl Fn() -> Want) -> Option<Answer> {
         let own = proxy_state::thread::current();
-        let threads = server.idle_threads();
         // Whoever is asked first should not always be the same.
         let first = own + 1;
         for at in 0..self.0.len() {
             let thread = (first + at) % self.0.len();
             let mailbox = &self.0[thread];
             let late = || mailbox.late.load(Ordering::Relaxed);
-            if thread == own || threads & 1 << (thread % 64) == 0 || late() {
+            if thread == own || server.idle.of(thread) == 0 || late() {
                 continue;
             }
             let (answer, answered) = oneshot::channel();
@@ -138,8 +137,11 @@ impl Mailboxes {
             }
             match timer::timeout(Some(PATIENCE), answered).await {
                 Ok(Ok(Answer::Nothing) | Err(_)) => {}
-                Err(_) => mailbox.late.store(true, Ordering::Relaxed),
                 Ok(Ok(answer)) => return Some(answer),
+                Err(_) => {
+                    mailbox.late.store(true, Ordering::Relaxed);
+                    return None;
+                }
             }
         }
         None

@@ -10,7 +10,7 @@ use proxy_rules::sample::context::{Clock, Date, StreamView};
 use smallvec::SmallVec;
 
 use super::{Log, Record};
-use crate::env::{self, Front};
+use crate::env::Front;
 use crate::session::Session;
 use crate::stream::Exchange;
 use crate::thread::Thread;
@@ -61,7 +61,6 @@ fn line(s: &Session, x: &Exchange, log: &Log, origin: Origin, level: u8) {
         None => level,
     };
     let record = &x.record;
-    let now = env::date();
     let mut request_line = crate::scratch::take();
     if record.request_read {
         let (method, target, version) = x.request.received();
@@ -97,7 +96,11 @@ fn line(s: &Session, x: &Exchange, log: &Log, origin: Origin, level: u8) {
     };
     let bump = s.thread.bump.borrow();
     let end = if record.end == Tick::default() { s.thread.tick() } else { record.end };
-    let clock = Clock { now: s.thread.now(end), date: now, utc_offset: s.thread.env.utc_offset };
+    let clock = Clock {
+        now: s.thread.now(end),
+        date: s.thread.date(),
+        utc_offset: s.thread.env.utc_offset,
+    };
     let mut cx = s.thread.context(&bump, clock);
     cx.session = Some(&s.facts);
     cx.client_socket = Some(s);
@@ -175,7 +178,7 @@ impl StreamView for View<'_> {
         let [from_client, to_server, from_server, to_client] = self.moved;
         LogFacts {
             accepted: self.accepted,
-            request: before(env::date(), end.since(record.first_byte)),
+            request: before(self.thread.date(), end.since(record.first_byte)),
             handshake: Some(if self.first { self.handshake_ms } else { 0 }),
             tls: tls.is_some_and(|tls| tls.established),
             tls_version: tls.map(|tls| tls.version.as_bytes()).filter(|name| !name.is_empty()),

@@ -223,7 +223,7 @@ fn weakened(headers: &HeaderList) -> Result<Option<Vec<u8>>, OddTag> {
 /// `maxcomprate` and `maxcompcpuusage`.
 fn is_limited(s: &Session) -> bool {
     let env = &s.thread.env;
-    let now = s.thread.now(proxy_net::clock::coarse());
+    let now = s.thread.now(s.thread.tick());
     env.registry().process.compresses_too_much(now)
         || s.thread.busy_percent() > u32::from(env.compression.max_cpu)
 }

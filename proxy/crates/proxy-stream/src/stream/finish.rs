@@ -81,7 +81,7 @@ pub(super) fn release_server(s: &mut Session, x: &mut Exchange) {
     // It is idle from here on.
     drop(in_use);
     let idle = Idle { conn, addr, route, proven, uses };
-    s.thread.pool.borrow_mut().put(&server, idle, proxy_net::clock::coarse());
+    s.thread.pool.borrow_mut().put(&server, idle, s.thread.tick());
 }
 
 /// Closes the server's connection.
@@ -215,7 +215,7 @@ pub(super) fn finish(s: &mut Session, x: &mut Exchange) {
         mux.h1_out.add(x.record.request_out);
     }
     let record = &mut x.record;
-    let (spliced_up, spliced_down) = (x.to_server.spliced, x.to_client.spliced);
+    let (spliced_up, spliced_down) = (x.to_server.piped.bytes, x.to_client.piped.bytes);
     if spliced_up + spliced_down > 0 {
         front.spliced_in.add(spliced_up);
         front.spliced_out.add(spliced_down);

@@ -52,7 +52,7 @@ use crate::env::Back;
 use crate::io::Conn;
 use crate::log::Record;
 use crate::mux::fcgi::Params;
-use crate::mux::h1::{Pump, Wire};
+use crate::mux::h1::{Pump, Splicing, Wire};
 use crate::reply::Reply;
 use crate::session::Session;
 use crate::term::Fault;
@@ -174,11 +174,17 @@ impl Exchange {
     }
 }
 
-/// Whether the kernel may carry bodies of one direction (`option splice-auto` and its kin, of either side).
-fn splices(s: &Session, x: &Exchange, direction: impl Fn(&ProxyOptions) -> bool) -> bool {
-    let wants = |options: &ProxyOptions| options.splice_auto || direction(options);
-    wants(&s.front.frontend.options)
-        || x.backend.as_ref().is_some_and(|back| wants(&back.backend.options))
+/// When the kernel carries bodies of one direction: as `option splice-*` of either side say. What nobody speaks of goes
+/// that way where it pays.
+fn splicing(s: &Session, x: &Exchange, direction: fn(&ProxyOptions) -> bool) -> Splicing {
+    let back = x.backend.as_ref().map(|back| &back.backend.options);
+    let both = || [&s.front.frontend.options].into_iter().chain(back);
+    let said = both().filter_map(|options| options.splice_auto).reduce(|a, b| a || b);
+    match said.unwrap_or(true) {
+        _ if both().any(direction) => Splicing::Always,
+        true => Splicing::Auto,
+        false => Splicing::Never,
+    }
 }
 
 /// Whether the client asks for a WebSocket (RFC 6455).

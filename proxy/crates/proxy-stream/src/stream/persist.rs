@@ -65,7 +65,7 @@ pub(crate) fn bind(s: &Session, x: &mut Exchange, back: &Back) {
         });
     }
     if x.record.request_read && back.backend.cookie.is_some() {
-        cookie::on_request(x, back, crate::env::date().secs);
+        cookie::on_request(x, back, s.thread.date().secs);
     }
     if let Some(rdp) = &choice.rdp
         && x.persist.pinned.is_none()

@@ -67,7 +67,7 @@ pub(super) async fn begin(s: &mut Session, x: &mut Exchange) -> Result<Next, Fau
     x.number = s.thread.next_stream();
     log::step(s, x, Origin::TxnAccept);
     s.front.frontend.count_request(now, s.client.framed);
-    s.thread.begin_stream(s.key, x.number);
+    s.thread.begin_stream(s.key, x.number, s.front.frontend.id, s.facts.src);
     trace_begin(s, x);
     s.facts.tracked.count(id::HTTP_REQ_CNT, id::HTTP_REQ_RATE, 1, now);
     s.thread.env.registry().process.counters.local().req_tot.inc();
@@ -194,6 +194,18 @@ pub(super) fn apply(
     back: Option<&Back>,
     verdict: Verdict,
 ) -> Option<Next> {
+    match verdict {
+        Verdict::Go => None,
+        verdict => decided(s, x, back, verdict),
+    }
+}
+
+fn decided(
+    s: &mut Session,
+    x: &mut Exchange,
+    back: Option<&Back>,
+    verdict: Verdict,
+) -> Option<Next> {
     let count_denied = |s: &Session| {
         match back {
             Some(back) => back.backend.counters.local().denied_req.inc(),
@@ -298,7 +310,7 @@ fn persists(s: &Session, x: &mut Exchange) -> bool {
 /// Whether connections of clients may be kept.
 fn keeps_client(s: &Session) -> bool {
     s.front.frontend.options.http_connection != Some(HttpConnection::Close)
-        && !s.thread.env.glitches[0].worn(s.facts.link.glitches.get())
+        && !s.thread.env.glitches[0].worn(s.facts.link.glitches())
         && !s.leaves()
 }
 
@@ -415,6 +427,9 @@ fn set_connection(head: &mut RequestHead, keep: bool) {
 
 /// Removes `close` and `keep-alive` from `Connection` and keeps other options.
 pub(super) fn strip_connection(headers: &mut proxy_http::HeaderList) {
+    if !headers.contains(b"connection") {
+        return;
+    }
     let ours = |token: &[u8]| {
         token.eq_ignore_ascii_case(b"close") || token.eq_ignore_ascii_case(b"keep-alive")
     };
@@ -459,8 +474,8 @@ pub(super) fn send_head(s: &mut Session, x: &mut Exchange) -> Result<(), Fault> 
     }
     let to = super::server_wire(conn);
     x.to_server.set_message(x.request.body(), from, to);
-    if x.flow.has_body && super::splices(s, x, |o| o.splice_request) {
-        x.to_server.allow_splice();
+    if x.flow.has_body {
+        x.to_server.piped.when = super::splicing(s, x, |o| o.splice_request);
     }
     compress::send_request(s, x, to);
     let Some(Attached { conn, .. }) = &mut x.server else { return Err(Fault::Internal) };

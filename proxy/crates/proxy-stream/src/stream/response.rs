@@ -63,6 +63,10 @@ pub(super) fn received(s: &mut Session, x: &mut Exchange, from: Wire) -> Result<
 
 /// Rules that see every response, those of the proxy itself included. They end nothing.
 pub(super) fn after_rules(s: &Session, x: &mut Exchange) {
+    let of_back = x.record.backend.as_ref().is_some_and(|b| !b.http_after_response.is_empty());
+    if !of_back && s.front.http_after_response.is_empty() {
+        return;
+    }
     let back = x.record.backend.clone();
     if let Some(back) = &back {
         rules::on_response(s, x, Some(back), &back.http_after_response);
@@ -72,14 +76,14 @@ pub(super) fn after_rules(s: &Session, x: &mut Exchange) {
 
 /// The response rules; an answer of theirs takes the response's place.
 fn response_rules(s: &Session, x: &mut Exchange) -> Result<(), Fault> {
+    let front = &s.front;
     let back = x.backend.clone();
-    let front = s.front.clone();
     let sets = [
-        back.as_ref().map(|b| rules::tcp_response(&front, b).0),
+        back.as_ref().map(|b| rules::tcp_response(front, b).0),
         back.as_ref().map(|b| &b.http_response),
         Some(&front.http_response),
     ];
-    for rules in sets.into_iter().flatten() {
+    for rules in sets.into_iter().flatten().filter(|rules| !rules.is_empty()) {
         match rules::on_response(s, x, back.as_deref(), rules) {
             Verdict::Go
             | Verdict::Pause(_)
@@ -108,9 +112,8 @@ fn response_rules(s: &Session, x: &mut Exchange) -> Result<(), Fault> {
 /// `option checkcache`: a cookie on a response that caches may keep blocks it.
 fn check_cache(s: &Session, x: &mut Exchange) -> Result<(), Fault> {
     const CACHEABLE: [u16; 11] = [200, 203, 204, 206, 300, 301, 404, 405, 410, 414, 501];
-    let Some(back) = x.backend.clone().filter(|back| back.backend.options.checkcache) else {
-        return Ok(());
-    };
+    let checks = |back: &&Arc<Back>| back.backend.options.checkcache;
+    let Some(back) = x.backend.as_ref().filter(checks).cloned() else { return Ok(()) };
     let headers = x.response.headers();
     let control = |token: &[u8]| headers.has_token(b"cache-control", token);
     let forbids = [&b"private"[..], b"no-store", b"max-age=0", b"s-maxage=0", b"no-cache"];
@@ -231,7 +234,7 @@ pub(super) fn forward(s: &mut Session, x: &mut Exchange, from: Wire) -> Result<K
     let with_cookie = |back: &&Arc<Back>| back.backend.cookie.is_some();
     let back = x.backend.as_ref().filter(with_cookie).cloned();
     if let Some((back, server)) = back.zip(x.record.server.clone()) {
-        cookie::on_response(x, &back, &server, crate::env::date().secs);
+        cookie::on_response(x, &back, &server, s.thread.date().secs);
     }
     super::store_server(s, x, true);
     after_rules(s, x);
@@ -274,9 +277,7 @@ pub(super) fn forward(s: &mut Session, x: &mut Exchange, from: Wire) -> Result<K
     }
     let to = x.client_wire(&s.client);
     x.to_client.set_message(body, from, to);
-    if super::splices(s, x, |o| o.splice_response) {
-        x.to_client.allow_splice();
-    }
+    x.to_client.piped.when = super::splicing(s, x, |o| o.splice_response);
     cache::keep(s, x, to);
     compress::on_response(s, x, to);
     send_head(s, x)?;

@@ -78,7 +78,7 @@ pub(super) async fn first_verdict(
     back: Option<&Back>,
     sets: [Option<&RuleSet>; 2],
 ) -> Result<Verdict, Fault> {
-    for rules in sets.into_iter().flatten() {
+    for rules in sets.into_iter().flatten().filter(|rules| !rules.is_empty()) {
         let mut at = 0;
         loop {
             match step(s, x, back, rules, &mut at) {
@@ -189,6 +189,9 @@ pub(super) fn on_request(
     back: Option<&Back>,
     rules: &RuleSet,
 ) -> Verdict {
+    if rules.is_empty() {
+        return Verdict::Go;
+    }
     step(s, x, back, rules, &mut 0)
 }
 
@@ -200,9 +203,6 @@ fn step(
     rules: &RuleSet,
     at: &mut usize,
 ) -> Verdict {
-    if rules.is_empty() {
-        return Verdict::Go;
-    }
     let before = fingerprint(x.request.headers());
     let body = x.request.body();
     let verdict = run(s, x, back, rules, at, false);
@@ -558,7 +558,7 @@ pub(super) fn unique_id(s: &Session, x: &mut Exchange) {
     let mut cx = s.context(&bump);
     let facts = proxy_rules::logformat::LogFacts {
         accepted: s.facts.accepted,
-        request: crate::env::date(),
+        request: s.thread.date(),
         stream_number: x.number,
         ..proxy_rules::logformat::LogFacts::NONE
     };
@@ -663,6 +663,9 @@ pub(super) fn capture(
     slots: &[CaptureSlot],
     headers: &HeaderList,
 ) {
+    if slots.is_empty() {
+        return;
+    }
     let mut into = into.borrow_mut();
     into.clear();
     into.extend(slots.iter().map(|slot| {

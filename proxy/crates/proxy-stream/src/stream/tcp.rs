@@ -47,7 +47,7 @@ pub(crate) async fn run(s: &mut Session, x: &mut Exchange) -> Outcome {
 
 async fn process(s: &mut Session, x: &mut Exchange) -> Result<Outcome, Fault> {
     x.number = s.thread.next_stream();
-    s.thread.begin_stream(s.key, x.number);
+    s.thread.begin_stream(s.key, x.number, s.front.frontend.id, s.facts.src);
     request::trace_begin(s, x);
     // No field fills the slots of a connection without messages: rules do.
     x.captured.request.borrow_mut().resize(s.front.request_captures.len(), None);

@@ -43,7 +43,7 @@ impl<'a> Parties<'a> {
     /// What identifies them.
     pub(crate) fn subject(&self) -> Subject {
         let facts = &self.session.facts;
-        let session = link(&facts.link);
+        let session = link(facts.link.facts());
         let record = self.exchange.map(|x| &x.record);
         let server_link = record.and_then(|record| record.server_link.as_ref());
         Subject {

@@ -18,7 +18,7 @@ use tokio::net::UdpSocket;
 
 use super::Relay;
 use crate::env::Back;
-use crate::thread::Thread;
+use crate::thread::{SeatKey, Thread};
 
 /// The longest datagram, and some more.
 const LONGEST: usize = 1 << 16;
@@ -104,7 +104,7 @@ impl Flow {
             shutdowns: server.shutdowns(),
             server,
             back,
-            started: thread.tick(),
+            started: thread.look(),
             silence: Timer::new(),
             bytes_in: Cell::new(0),
             bytes_out: Cell::new(0),
@@ -140,7 +140,7 @@ impl Flow {
 
     pub(super) fn note_answer(&self, thread: &Thread) {
         if self.answers.replace(self.answers.get() + 1) == 0 {
-            self.answered.set(Some(thread.tick().since(self.started)));
+            self.answered.set(Some(thread.look().since(self.started)));
         }
     }
 
@@ -160,13 +160,11 @@ impl Flow {
 
 /// Carries a flow's answers until it is over.
 pub(super) async fn carry(relay: Rc<Relay>, flow: Rc<Flow>) {
-    let seat = poll_fn(|cx| {
-        let (frontend, src) = (relay.front.frontend.id, Some(flow.key.client));
-        Poll::Ready(relay.thread.enter(cx.waker().clone(), frontend, src))
-    })
-    .await;
+    let seat = poll_fn(|cx| Poll::Ready(relay.thread.enter(cx.waker().clone()))).await;
     let number = relay.thread.next_stream();
-    relay.thread.begin_stream(Some(seat), number);
+    let (frontend, src) = (relay.front.frontend.id, Some(flow.key.client));
+    relay.thread.look();
+    relay.thread.begin_stream(Some(seat), number, frontend, src);
     relay.thread.note(Some(seat), |row| {
         row.backend = Some(flow.back.backend.id);
         row.server = Some(flow.server.id);
@@ -176,7 +174,7 @@ pub(super) async fn carry(relay: Rc<Relay>, flow: Rc<Flow>) {
     relay.thread.leave(seat);
 }
 
-fn poll(relay: &Relay, flow: &Flow, seat: usize, cx: &mut Context<'_>) -> Poll<End> {
+fn poll(relay: &Relay, flow: &Flow, seat: SeatKey, cx: &mut Context<'_>) -> Poll<End> {
     if let Some(end) = flow.ended.get() {
         return Poll::Ready(end);
     }

@@ -88,7 +88,7 @@ impl Relay {
 
     /// Begins a flow with its first datagram. Whatever prevents it loses the datagram, counted.
     fn begin(self: &Rc<Self>, key: Key, data: &[u8], avoid: Option<&Server>) {
-        let now = self.thread.now(self.thread.tick());
+        let now = self.thread.now(self.thread.look());
         self.front.frontend.count_connection(now);
         self.listener.counters.local().conn_tot.inc();
         if self.is_denied(key.client.ip().to_canonical()) {
@@ -217,7 +217,7 @@ impl Relay {
 
     /// A server that takes one more session, which is counted there.
     fn choose(&self, back: &Back, client: IpAddr, avoid: Option<&Server>) -> Option<Arc<Server>> {
-        let now = self.thread.now(self.thread.tick());
+        let now = self.thread.now(self.thread.look());
         let mut exclude = avoid.map(|server| server.id);
         for _ in 0..back.backend.servers().len().max(1) {
             let input = ChooseInput {
@@ -251,7 +251,7 @@ impl Relay {
 
     fn account(&self, flow: &Flow, end: End) {
         let (bytes_in, bytes_out) = (flow.bytes_in.get(), flow.bytes_out.get());
-        let now = self.thread.now(self.thread.tick());
+        let now = self.thread.now(self.thread.look());
         macro_rules! add {
             ($($counters:expr),*) => {$(
                 let counters = $counters.counters.local();
@@ -274,7 +274,7 @@ impl Relay {
         self.listener.sessions.dec();
         process.connections.dec();
         self.thread.env.slots.freed();
-        let since = |from: clock::Tick| self.thread.tick().since(from);
+        let since = |from: clock::Tick| self.thread.look().since(from);
         let duration = since(flow.started);
         let record = FlowRecord {
             client: canonical(flow.key.client),

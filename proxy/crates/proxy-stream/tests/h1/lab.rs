@@ -226,7 +226,7 @@ impl Lab {
         for server in back.servers().iter() {
             let gauges = [&server.sessions, &server.used_connections, &server.queued];
             assert_eq!(gauges.map(|g| g.get()), [0, 0, 0], "of {}", server.name);
-            assert_eq!(server.idle_safe.get() + server.idle_unsafe.get(), 0);
+            assert_eq!(server.idle.sum(), 0);
         }
         self.lines.try_iter().collect()
     }

@@ -29,7 +29,7 @@ impl Side for Front {
     }
 
     fn link<'a>(cx: &EvalCtx<'a>) -> Option<&'a LinkFacts> {
-        cx.session.map(|session| &*session.link)
+        cx.session.map(|session| &**session.link.facts())
     }
 }
 

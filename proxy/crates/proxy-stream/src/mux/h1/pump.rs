@@ -11,7 +11,8 @@ use proxy_http::h1::{ChunkError, Filtered, Keep};
 use proxy_net::clock::Tick;
 
 use super::Body;
-use proxy_net::splice::{Bulk, BulkError, Filled};
+use super::piped::Piped;
+use proxy_net::splice::{BulkError, Filled};
 
 use crate::compress::{CompressError, Compressed};
 use crate::io::{Conn, Used};
@@ -19,10 +20,10 @@ use crate::scratch;
 use crate::throttle::Throttle;
 use crate::trace::Traced;
 
-/// Fewest bytes that are worth a pipe.
-const SPLICED: u64 = 16 * 1024;
 /// Largest body part that is joined to a head that is still to be sent.
 const JOIN: usize = 16 * 1024;
+/// Bytes that are cheaper to copy behind others than to send as a slice of their own.
+const COPIED: usize = 4 * 1024;
 
 /// Why a direction stopped before its end.
 #[derive(Debug, thiserror::Error)]
@@ -124,10 +125,8 @@ pub struct Pump {
     sent: usize,
     /// What was taken in of the body, as it came, while it can be sent again.
     copy: Option<Copied>,
-    /// Bodies may go through the kernel, and what does.
-    splice: Option<Box<Bulk>>,
-    /// Bytes sent that way.
-    pub spliced: u64,
+    /// What of the body goes through the kernel.
+    pub(crate) piped: Piped,
     /// Body bytes received.
     pub received: u64,
     /// Bytes sent, heads included.
@@ -146,13 +145,6 @@ impl std::fmt::Debug for Pump {
             .field("tail", &self.tail)
             .field("waiting", &waiting)
             .finish_non_exhaustive()
-    }
-}
-
-fn splice_fault(error: BulkError) -> PumpFault {
-    match error {
-        BulkError::Source(error) => PumpFault::Read(error),
-        BulkError::Destination(error) => PumpFault::Write(error),
     }
 }
 
@@ -251,41 +243,30 @@ impl Pump {
         self.drop_trailers = true;
     }
 
-    /// Lets the kernel carry large parts of bodies, where both sides are sockets (`option splice-*`).
-    pub(crate) fn allow_splice(&mut self) {
-        self.splice = Some(Box::default());
+    /// Whether the kernel may carry what comes next.
+    fn is_spliceable(&self, src: &Conn, dst: &Conn) -> bool {
+        self.piped.takes(self.body.plain(), src, dst)
+            && src.input.is_empty()
+            && self.tail == Tail::Nothing
+            && self.transform.is_none()
+            && self.tap.is_none()
+            && self.copy.is_none()
+            && !self.is_filtered()
     }
 
-    /// Bytes of the body that the kernel may carry now.
-    fn spliceable(&self, src: &Conn, dst: &Conn) -> u64 {
-        let seen = self.transform.is_some()
-            || self.tap.is_some()
-            || self.copy.is_some()
-            || self.is_filtered();
-        let framed = self.tail != Tail::Nothing;
-        if self.splice.is_none() || seen || framed || !src.input.is_empty() {
-            return 0;
-        }
-        let sockets = src.io.socket().is_some() && dst.io.socket().is_some();
-        if sockets { self.body.plain() } else { 0 }
-    }
-
-    /// Has the kernel carry up to `most` bytes of the body; false when they are to be copied.
+    /// Has the kernel carry a part of the body; false when it is to be copied.
     fn poll_splice(
         &mut self,
         cx: &mut Context<'_>,
         src: &mut Conn,
-        most: u64,
     ) -> Poll<Result<bool, PumpFault>> {
-        let (Some(bulk), Some(from)) = (&mut self.splice, src.io.socket()) else {
-            return Poll::Ready(Ok(false));
-        };
-        let filled = ready!(bulk.poll_fill(cx, from, most)).map_err(splice_fault)?;
+        let filled = ready!(self.piped.poll_fill(cx, src, self.body.plain()));
+        let filled = filled.map_err(|error| match error {
+            BulkError::Source(error) => PumpFault::Read(error),
+            BulkError::Destination(error) => PumpFault::Write(error),
+        })?;
         match filled {
-            Filled::Impossible => {
-                self.splice = None;
-                Poll::Ready(Ok(false))
-            }
+            Filled::Impossible => Poll::Ready(Ok(false)),
             Filled::End => {
                 src.eof = true;
                 match std::mem::take(&mut self.body) {
@@ -304,17 +285,11 @@ impl Pump {
 
     /// Sends what the kernel holds.
     fn poll_drain(&mut self, cx: &mut Context<'_>, dst: &Conn) -> Poll<io::Result<()>> {
-        let (Some(bulk), Some(to)) = (&mut self.splice, dst.io.socket()) else {
-            return Poll::Ready(Ok(()));
-        };
         let mut sent = 0;
-        let drained = bulk.poll_drain(cx, to, &mut sent);
+        let drained = self.piped.poll_drain(cx, dst, &mut sent);
         self.did_write |= sent > 0;
         self.forwarded += sent;
-        self.spliced += sent;
-        drained.map_err(|error| match error {
-            BulkError::Source(error) | BulkError::Destination(error) => error,
-        })
+        drained
     }
 
     /// Queues bytes of our own.
@@ -414,7 +389,7 @@ impl Pump {
     /// Bytes wait for the recipient.
     #[must_use]
     pub fn has_unsent(&self) -> bool {
-        self.sent < self.unsent.len() || self.splice.as_ref().is_some_and(|bulk| bulk.waiting() > 0)
+        self.sent < self.unsent.len() || self.piped.waits()
     }
 
     /// Moves what can be moved. Ready when the message was sent to its end.
@@ -446,8 +421,7 @@ impl Pump {
                 Some(throttle) => ready!(throttle.poll_room(cx)),
                 None => usize::MAX,
             };
-            let most = self.spliceable(src, dst);
-            if most >= SPLICED && ready!(self.poll_splice(cx, src, most))? {
+            if self.is_spliceable(src, dst) && ready!(self.poll_splice(cx, src))? {
                 continue;
             }
             let step = src.poll_process(cx, |src, data, cx| {
@@ -498,7 +472,9 @@ impl Pump {
     /// Sends what is queued.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>, dst: &mut Conn) -> Poll<io::Result<()>> {
         // The kernel holds nothing while there are bytes of ours, and the other way round.
-        ready!(self.poll_drain(cx, dst))?;
+        if self.piped.waits() {
+            ready!(self.poll_drain(cx, dst))?;
+        }
         while self.sent < self.unsent.len() {
             let n = ready!(dst.poll_write(cx, &self.unsent[self.sent..], &[]))?;
             self.wrote(n);
@@ -593,7 +569,7 @@ impl Pump {
 
     /// Forgets what is queued: its recipient is gone.
     pub fn drop_unsent(&mut self) {
-        self.splice = None;
+        self.piped.drop_waiting();
         self.sent = 0;
         scratch::give(&mut self.unsent);
     }
@@ -683,8 +659,13 @@ impl Pump {
         mut bytes: &[u8],
         dst: &mut Conn,
     ) -> Result<(), PumpFault> {
+        if self.has_unsent() && bytes.len() <= COPIED {
+            self.unsent.extend_from_slice(bytes);
+            bytes = &[];
+        }
         while self.sent < self.unsent.len() || !bytes.is_empty() {
             match dst.poll_write(cx, &self.unsent[self.sent..], bytes) {
+                Poll::Pending if bytes.is_empty() => return Ok(()),
                 Poll::Pending => {
                     self.queue(|unsent| unsent.extend_from_slice(bytes));
                     return Ok(());

@@ -25,7 +25,7 @@ pub(crate) async fn serve(session: &mut Session) {
     let tls = client.io.is_tls();
     let env = session.thread.env.clone();
     // What was counted of the connection so far goes on being counted.
-    let facts = session.facts.link.clone();
+    let facts = session.facts.link.facts().clone();
     let seen = facts.glitches.get();
     let link = Link::new(End::Server, &env.h2, facts.clone(), &session.front.frontend.mux);
     link.trace(h2::CONN_NEW, Level::User, 0, "new HTTP/2 connection");
