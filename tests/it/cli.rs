@@ -1,10 +1,10 @@
 //! The stats socket: forms that tools read.
 
 use anyhow::Result;
-use tests::client::get;
+use tests::client::{Client, get};
 use tests::net::loopback;
 use tests::peer::HttpServer;
-use tests::sluice::{Peer, peer};
+use tests::sluice::{DEFAULTS, Peer, peer};
 use tests::{PATIENCE, Sluice, eventually};
 
 fn start() -> Result<(Sluice, std::net::SocketAddr, HttpServer)> {
@@ -173,7 +173,7 @@ fn streams_are_shown_and_ended() -> Result<()> {
         Ok(lines.find(|line| line.contains("fe=web") && line.contains(wanted)))
     };
     // A request whose body does not come keeps its stream, and its server.
-    let mut client = tests::Client::connect(address)?;
+    let mut client = Client::connect(address)?;
     client.send("POST /held HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc")?;
     let mut line = String::new();
     eventually("the stream at its server", PATIENCE, || {
@@ -216,7 +216,7 @@ backend tb
         server.address()
     );
     let sluice = Sluice::config(config).start()?;
-    let mut client = tests::Client::connect(address)?;
+    let mut client = Client::connect(address)?;
     let mut id = String::new();
     eventually("the connection", PATIENCE, || {
         let list = sluice.stats().command("show sess").unwrap_or_default();
@@ -246,4 +246,46 @@ fn sessions_and_requests_are_counted_by_protocol() -> Result<()> {
             .map(|column| stats.count("web", "FRONTEND", column).unwrap_or(99));
         counts == [1, 2, 1, 2, 0, 0]
     })
+}
+
+/// What those who look for a fault ask: the answers are about this process.
+#[test]
+fn the_inside_is_shown() -> Result<()> {
+    if peer() == Peer::Haproxy {
+        return Ok(());
+    }
+    let address = loopback()?;
+    let config = format!(
+        "global\n    nbthread 2\n{DEFAULTS}\nfrontend web\n    bind {address}\n    http-request return status 200\n"
+    );
+    let sluice = Sluice::config(config).start()?;
+    let stats = sluice.stats();
+    let mut client = Client::connect(address)?;
+    assert_eq!(client.get("/")?.status, 200);
+    let ask = |command: &str| stats.command(command);
+    let activity = ask("show activity")?;
+    assert!(
+        activity.contains("\nconn_tot: 1 [ ") || activity.contains("\nconn_tot: "),
+        "{activity}"
+    );
+    assert_eq!(ask("show activity 9")?, "Expects -1, 0 or a thread from 1 to 2.");
+    let threads = ask("show threads")?;
+    assert!(threads.contains("name=worker/0 ") && threads.contains("name=worker/1 "), "{threads}");
+    assert_eq!(threads.lines().filter(|line| line.starts_with('*')).count(), 1, "{threads}");
+    let listeners = ask("show fd l")?;
+    let listens = format!("fam=ipv4 st=LISTEN local={address}");
+    assert!(listeners.matches(&listens).count() >= 2, "{listeners}");
+    let clients = ask("show fd f")?;
+    assert!(
+        clients.contains(&format!("side=front local={address} remote=127.0.0.1:")),
+        "{clients}"
+    );
+    assert!(!ask("show fd -f")?.contains("side=front"));
+    assert!(ask("show fd 0")?.starts_with("      0 : "));
+    assert!(ask("show libs")?.contains("sluice"));
+    assert!(ask("show dev")?.contains("\n  OS name: Linux\n"));
+    assert!(ask("show pools")?.contains("  - VmRSS: "));
+    assert!(ask("show tasks")?.starts_with("Running tasks: "));
+    assert!(ask("set profiling tasks on")?.contains("is not carried"));
+    Ok(())
 }

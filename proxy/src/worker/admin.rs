@@ -39,6 +39,9 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// `stats maxconn`.
 const DEFAULT_SESSIONS: usize = 10;
 
+/// How long a worker that leaves stays for a session on a stats socket.
+const HEARING: Duration = Duration::from_secs(1);
+
 /// How long a process that wants the listening sockets may take.
 const HANDOVER_LIMIT: Duration = Duration::from_secs(5);
 
@@ -410,12 +413,19 @@ impl Acceptance for Door {
             (self.admin.clone(), self.options, self.open.clone(), self.slots.clone());
         let control = self.control.clone();
         open.set(open.get() + 1);
+        // A worker that has nothing else to do does not leave before it has heard what is asked.
+        let job = control.upgrade().map(|control| control.stop.handle().job());
+        let stay = tokio::task::spawn_local(async move {
+            tokio::time::sleep(HEARING).await;
+            drop(job);
+        });
         tokio::task::spawn_local(async move {
             if let Some(successor) = serve_fd(connection.stream.into_fd(), admin, options).await
                 && let Some(control) = control.upgrade()
             {
                 give_listeners(successor, &control).await;
             }
+            stay.abort();
             open.set(open.get() - 1);
             slots.freed();
         });

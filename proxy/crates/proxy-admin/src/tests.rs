@@ -281,8 +281,8 @@ fn stat_lines_are_those_of_haproxy() {
     assert!(stats::csv::header().starts_with(HEADER_2_6));
     assert_eq!(
         stats::columns::COLUMNS.len(),
-        122,
-        "118 is the last static column, then `-`, then those of HTTP/1"
+        144,
+        "118 is the last static column, then `-`, then those of TLS, HTTP/2 and HTTP/1"
     );
     let answer = talk(&admin(), Level::Admin, "show stat\n");
     // Rows of HAProxy 2.6 for the same configuration, up to column 102.

@@ -8,6 +8,7 @@ mod counters;
 mod errors;
 mod events;
 mod frontend;
+mod inside;
 mod l4;
 mod limits;
 mod named;
@@ -39,6 +40,7 @@ pub static TABLES: &[&[Command]] = &[
     errors::COMMANDS,
     events::COMMANDS,
     frontend::COMMANDS,
+    inside::COMMANDS,
     l4::COMMANDS,
     limits::COMMANDS,
     pattern::COMMANDS,

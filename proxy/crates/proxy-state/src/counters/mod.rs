@@ -168,6 +168,18 @@ impl<T: CounterSet> Counted<T> {
         sums
     }
 
+    /// Every counter as each thread counted it since the process began.
+    pub fn by_thread(&self) -> Vec<(&'static str, Vec<u64>)> {
+        let mut all: Vec<(&'static str, Vec<u64>)> =
+            self.external.fields().map(|(name, _)| (name, Vec::new())).collect();
+        for shard in self.shards.iter() {
+            for ((_, values), (_, counter)) in all.iter_mut().zip(shard.fields()) {
+                values.push(counter.get());
+            }
+        }
+        all
+    }
+
     /// Adds what an earlier process counted; false when there is no counter of this name.
     pub fn preload(&self, name: &str, value: u64) -> bool {
         let base = self.aside().base.fields().find(|(known, _)| *known == name);
