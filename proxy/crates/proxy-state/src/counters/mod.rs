@@ -77,6 +77,11 @@ impl<T: Default> Sharded<T> {
 }
 
 impl<T> Sharded<T> {
+    /// The shard of a thread, if that counted something.
+    fn of(&self, thread: usize) -> Option<&T> {
+        self.0.get()?.get(thread)?.get().map(|shard| &***shard)
+    }
+
     /// The shards of the threads that counted something, for readers.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         let places = self.0.get().map(AsRef::as_ref).unwrap_or_default();
@@ -168,11 +173,12 @@ impl<T: CounterSet> Counted<T> {
         sums
     }
 
-    /// Every counter as each thread counted it since the process began.
-    pub fn by_thread(&self) -> Vec<(&'static str, Vec<u64>)> {
-        let mut all: Vec<(&'static str, Vec<u64>)> =
-            self.external.fields().map(|(name, _)| (name, Vec::new())).collect();
-        for shard in self.shards.iter() {
+    /// Every counter as each of the first `threads` counted it since the process began.
+    pub fn by_thread(&self, threads: usize) -> Vec<(&'static str, Vec<u64>)> {
+        let nothing = T::default();
+        let mut all: Vec<_> = nothing.fields().map(|(name, _)| (name, Vec::new())).collect();
+        for thread in 0..threads {
+            let shard = self.shards.of(thread).unwrap_or(&nothing);
             for ((_, values), (_, counter)) in all.iter_mut().zip(shard.fields()) {
                 values.push(counter.get());
             }

@@ -36,7 +36,7 @@ const LISTEN: &str = "0A";
 /// is no such word.
 fn select(word: &str, wanted: Option<[bool; 5]>) -> Option<[bool; 5]> {
     // Who begins by leaving out means the others.
-    let mut wanted = wanted.unwrap_or([word.starts_with(['-', '!']); 5]);
+    let mut wanted = wanted.unwrap_or_else(|| [word.starts_with(['-', '!']); 5]);
     let mut value = true;
     for letter in word.chars() {
         let kinds: &[Kind] = match letter {

@@ -30,9 +30,8 @@ fn activity(call: &Call<'_>) -> Vec<Row> {
         row("ctxsw_forced", &|t| t.switches[1]),
         row("cpust_ms_tot", &|t| t.cpu_ms),
     ];
-    for (name, values) in counters.by_thread() {
-        rows.push(Row { name, values: values.into_iter().take(workers).collect() });
-    }
+    let counted = counters.by_thread(workers).into_iter();
+    rows.extend(counted.map(|(name, values)| Row { name, values }));
     rows
 }
 
