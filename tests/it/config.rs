@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::Result;
 use tests::Sluice;
 use tests::net::free_port;
-use tests::sluice::{Peer, binary, peer, workspace};
+use tests::sluice::{DEFAULTS, Peer, binary, peer, workspace};
 
 const GOOD: &str = "
 defaults
@@ -240,5 +240,25 @@ fn old_words_are_translated_when_asked() -> Result<()> {
     assert!(valid, "{said}");
     let (valid, said) = run(&["-c"])?;
     assert!(valid && !said.contains("translated"), "{said}");
+    Ok(())
+}
+
+#[test]
+fn expressions_of_all_lines_know_the_acls_of_their_section() -> Result<()> {
+    if peer() == Peer::Haproxy {
+        // 2.6 does not know the fetch.
+        return Ok(());
+    }
+    let config = format!(
+        "{DEFAULTS}
+backend app
+    acl inside src 127.0.0.0/8
+    balance hash acl(inside)
+    option forwarded for-expr src host-expr acl(inside),iif(a,b)
+    server s1 127.0.0.1:1 sni acl(inside),iif(a,b) ssl verify none
+"
+    );
+    let output = Sluice::config(config).arg("-c").run()?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(())
 }

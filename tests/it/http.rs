@@ -1,5 +1,6 @@
 //! HTTP/1.1 proxying: messages as they come out on both sides, reuse, errors.
 
+use std::io::{BufRead, Write};
 use std::net::{Shutdown, SocketAddr};
 
 use anyhow::Result;
@@ -7,6 +8,7 @@ use tests::client::{Client, get, raw};
 use tests::net::{free_port, loopback};
 use tests::peer::http::filler;
 use tests::peer::{HttpServer, ScriptServer};
+use tests::sluice::{Peer, peer};
 use tests::tools::curl;
 use tests::{PATIENCE, Sluice, eventually};
 
@@ -442,5 +444,64 @@ fn websocket_upgrade_becomes_a_tunnel() -> Result<()> {
     client.send("any bytes\0 at all")?;
     client.stream().shutdown(Shutdown::Write)?;
     assert_eq!(client.rest()?, b"any bytes\0 at all");
+    Ok(())
+}
+
+#[test]
+fn responses_wait_for_time_and_for_their_body() -> Result<()> {
+    let server = ScriptServer::start(|mut stream| {
+        let mut reader = std::io::BufReader::new(match stream.try_clone() {
+            Ok(reader) => reader,
+            Err(_) => return,
+        });
+        let mut line = String::new();
+        while reader.read_line(&mut line).is_ok_and(|n| n > 0) {
+            if line.starts_with("GET /late") {
+                // The body never comes.
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n");
+            } else if line.starts_with("GET /chunks") {
+                let _ = stream.write_all(
+                    b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nsecre\r\n1\r\nt\r\n0\r\n\r\n",
+                );
+            } else if line.starts_with("GET /length") {
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n");
+                let _ = stream.write_all(b"public");
+            }
+            line.clear();
+        }
+    })?;
+    let (_sluice, address) = proxy(
+        "http-response wait-for-body time 300ms unless { status 204 }
+    http-response deny status 403 if { res.body -m sub secret }
+    http-response set-header length %[res.body_len]",
+        &format!("retries 0\n    server s1 {}", server.address()),
+    )?;
+    assert_eq!(get(address, "/chunks")?.status, 403);
+    let public = get(address, "/length")?;
+    assert_eq!((public.header("length"), public.text().as_str()), (Some("6"), "public"));
+    assert_eq!(get(address, "/late")?.status, 504);
+    Ok(())
+}
+
+#[test]
+fn responses_are_paused() -> Result<()> {
+    if peer() == Peer::Haproxy {
+        // 2.6 does not know the word.
+        return Ok(());
+    }
+    let server = HttpServer::start("s1")?;
+    let (_sluice, address) = proxy(
+        "http-response pause 200 if { hdr(x) -m found } || { res.hdr(content-length) 10 }
+    http-response set-header behind yes",
+        &format!("server s1 {}", server.address()),
+    )?;
+    let mut client = Client::connect(address)?;
+    for (path, pause) in [("/bytes/10", 200), ("/bytes/11", 0), ("/bytes/10", 200)] {
+        let begun = std::time::Instant::now();
+        let response = client.get(path)?;
+        assert_eq!((response.status, response.header("behind")), (200, Some("yes")));
+        let time = begun.elapsed().as_millis();
+        assert!(time + 5 >= pause, "{path}: {time} ms");
+    }
     Ok(())
 }

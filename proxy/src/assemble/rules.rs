@@ -144,6 +144,9 @@ impl Rules<'_> {
         compile: impl FnOnce(&mut Compiler<'_>) -> T,
     ) -> T {
         let mut compiler = self.compiler(&proxy.name.value, proxy.settings.mode(), diagnostics);
+        if !proxy.acls.is_empty() {
+            compiler.know_acls(proxy);
+        }
         let compiled = compile(&mut compiler);
         let named = std::mem::take(&mut compiler.refs);
         let named = named.into_iter().map(|named| (proxy.name.value.clone(), named.value));

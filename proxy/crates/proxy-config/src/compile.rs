@@ -126,11 +126,7 @@ impl Compiler<'_> {
         if nothing {
             return out;
         }
-        let mut acls = AclTable::default();
-        self.acls = Some(acls.clone());
-        for acl in &section.acls {
-            let _ = acls.declare(&words_of(&acl.words), &mut self.parse(Place::Config));
-        }
+        let mut acls = self.know_acls(section);
         let place = Place::BeServerChoice;
         for line in &section.persist_rules {
             let words = words_of(&line.condition.words);
@@ -215,6 +211,17 @@ impl Compiler<'_> {
             });
         }
         limiters
+    }
+
+    /// Lets expressions of lines other than rules name the ACLs of a section. Their mistakes are told by
+    /// [`Compiler::acls`].
+    pub fn know_acls(&mut self, section: &Proxy) -> AclTable {
+        let mut acls = AclTable::default();
+        self.acls = Some(acls.clone());
+        for acl in &section.acls {
+            let _ = acls.declare(&words_of(&acl.words), &mut self.parse(Place::Config));
+        }
+        acls
     }
 
     /// The rules of a FastCGI application.

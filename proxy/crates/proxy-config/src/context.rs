@@ -16,6 +16,22 @@ pub(crate) struct Reported;
 /// What a parse function returns.
 pub(crate) type Parsed<T = ()> = Result<T, Reported>;
 
+/// Settings of a server in another section than that of a line.
+#[derive(Debug, Default)]
+pub(crate) enum Elsewhere {
+    Found(Box<ServerOptions>),
+    Missing,
+    #[default]
+    NotNamed,
+}
+
+impl Elsewhere {
+    /// What a line names.
+    pub(crate) fn named(found: Option<ServerOptions>) -> Self {
+        found.map_or(Self::Missing, |options| Self::Found(Box::new(options)))
+    }
+}
+
 /// The state of one [`load`](crate::load).
 pub(crate) struct Context<'a> {
     pub(crate) diagnostics: Diagnostics,
@@ -27,8 +43,8 @@ pub(crate) struct Context<'a> {
     pub(crate) experimental: bool,
     /// A `peers` section was read: the local name is settled.
     pub(crate) peers_seen: bool,
-    /// The settings of another section that `from` of the line to be read names; the inner `None` when there are none.
-    pub(crate) origin: Option<Option<ServerOptions>>,
+    /// The settings of another section that the line to be read names by `from`.
+    pub(crate) origin: Elsewhere,
     told: FxHashSet<&'static str>,
     alerts: usize,
 }
@@ -42,7 +58,7 @@ impl<'a> Context<'a> {
             global_logs: 0,
             experimental: false,
             peers_seen: false,
-            origin: None,
+            origin: Elsewhere::NotNamed,
             told: FxHashSet::default(),
             alerts: 0,
         }

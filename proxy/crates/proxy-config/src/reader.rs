@@ -6,7 +6,7 @@ use proxy_types::{Diagnostic, FileId, Severity, Span, Spanned, text};
 use crate::Environment;
 use crate::args::Args;
 use crate::cond::{Blocks, Facts, evaluate_words};
-use crate::context::{Context, Parsed};
+use crate::context::{Context, Elsewhere, Parsed};
 use crate::dump::Recorder;
 use crate::lexer::{self, Variables, Word, sub_span};
 use crate::line::shared::is_name_char;
@@ -231,11 +231,14 @@ impl Reader<'_, '_> {
             Current::Proxy(proxy) => {
                 let alerts = self.cx.alerts();
                 let origin = server_from::elsewhere(words, &proxy.name.value);
-                self.cx.origin = origin.map(|origin| {
-                    origin.settings(
-                        self.config.proxy(origin.backend()).filter(|p| p.kind.is_backend())?,
-                    )
-                });
+                self.cx.origin = match origin {
+                    None => Elsewhere::NotNamed,
+                    Some(origin) => {
+                        let section = self.config.proxy(origin.backend());
+                        let section = section.filter(|p| p.kind.is_backend());
+                        Elsewhere::named(section.and_then(|p| origin.settings(p)))
+                    }
+                };
                 let result = proxy::line(self.cx, proxy, &mut args);
                 proxy.has_errors |= self.cx.alerts() > alerts;
                 result

@@ -5,7 +5,7 @@
 use proxy_types::{Mode, Severity, Span, Spanned, Transport};
 
 use crate::args::Args;
-use crate::context::Context;
+use crate::context::{Context, Elsewhere};
 use crate::lexer::Word;
 use crate::line::server;
 use crate::line::server_from::{self, Origin};
@@ -33,7 +33,7 @@ pub fn server(words: &[String], section: &Proxy, known: &Known<'_>) -> Result<Se
         .collect();
     if let Some(origin) = server_from::elsewhere(&words, &section.name.value) {
         let section = (known.section)(origin.backend()).filter(|p| p.kind.is_backend());
-        cx.origin = Some(section.and_then(|section| origin.settings(section)));
+        cx.origin = Elsewhere::named(section.and_then(|section| origin.settings(section)));
     }
     if let Some(text) = purged(&words, section, known) {
         return Err(format!("'from' : '{text}' was purged (see 'tune.defaults.purge')."));

@@ -3,7 +3,7 @@
 use proxy_types::Span;
 
 use crate::args::Args;
-use crate::context::{Context, Parsed};
+use crate::context::{Context, Elsewhere, Parsed};
 use crate::lexer::Word;
 use crate::model::{Proxy, ServerOptions};
 
@@ -71,11 +71,10 @@ pub(crate) fn preset(
     let Some(origin) = Origin::parse(&word.value) else {
         return Err(args.missing_at(cx, word.span, WHAT));
     };
-    let elsewhere = cx.origin.take().filter(|_| is_elsewhere(origin, &section.name.value));
-    let found = match elsewhere {
-        Some(found) => found,
-        None if is_elsewhere(origin, &section.name.value) => None,
-        None => origin.settings(section),
+    let found = match (std::mem::take(&mut cx.origin), is_elsewhere(origin, &section.name.value)) {
+        (Elsewhere::Found(options), true) => Some(*options),
+        (_, true) => None,
+        (_, false) => origin.settings(section),
     };
     match found {
         Some(options) => Ok(Some(options)),

@@ -18,8 +18,9 @@ pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
                 };
                 let rate = if limit.upload { "bytes_in_rate" } else { "bytes_out_rate" };
                 // Tables of 'peers' sections are named behind a slash; whether there is a table at all is told elsewhere.
-                let owner = config.proxies.iter().find(|proxy| proxy.name.value == *name);
-                let stores = owner.and_then(|proxy| proxy.stick_table.as_ref());
+                // A frontend and a backend may share a name.
+                let mut owners = config.proxies.iter().filter(|proxy| proxy.name.value == *name);
+                let stores = owners.find_map(|proxy| proxy.stick_table.as_ref());
                 if stores.is_some_and(|t| t.stores.iter().all(|store| store.kind.name != rate)) {
                     let message = format!(
                         "stick table '{name}' does not store '{rate}', which the limit needs"

@@ -8,9 +8,10 @@ use proxy_types::{Diagnostic, Spanned};
 
 use super::def::{Act, ActionArgs, ActionDef, Sets};
 use super::env::{Flow, RuleEnv};
+use super::number::Number;
 use crate::bandwidth::Wanted;
 use crate::sample::parse::{Named, fail, show};
-use crate::sample::{Expr, ParseCx, Parsed};
+use crate::sample::{ParseCx, Parsed};
 
 pub(super) const ACTIONS: &[ActionDef] = &[ActionDef {
     name: "set-bandwidth-limit",
@@ -20,54 +21,21 @@ pub(super) const ACTIONS: &[ActionDef] = &[ActionDef {
     doc: "Puts the stream under the limit of a bwlim-in or bwlim-out filter.",
 }];
 
-/// A number that stands in the configuration or that an expression gives.
-#[derive(Debug)]
-enum Value {
-    Expr(Expr),
-    Number(u64),
+/// A positive number that `read` takes.
+fn positive(read: impl FnOnce(&str) -> Option<u64>) -> impl FnOnce(&str) -> Option<i64> {
+    |text| read(text).and_then(|number| i64::try_from(number).ok()).filter(|number| *number > 0)
 }
 
-impl Value {
-    fn parse(
-        args: &mut ActionArgs<'_, '_>,
-        cx: &mut ParseCx<'_>,
-        expected: &str,
-        read: fn(&str) -> Option<u64>,
-    ) -> Parsed<Self> {
-        let word = match args.peek() {
-            Some(word) if word.value.first().is_some_and(u8::is_ascii_digit) => word,
-            _ => return Ok(Self::Expr(args.expr(cx)?)),
-        };
-        args.take();
-        match read(&show(word.value)) {
-            Some(number) if number > 0 => Ok(Self::Number(number)),
-            _ => fail(
-                Diagnostic::alert(format!(
-                    "{}: '{}' is not {expected}",
-                    args.what(),
-                    show(word.value)
-                ))
-                .at(word.span),
-            ),
-        }
-    }
-
-    fn get(&self, env: &RuleEnv<'_, '_>) -> Option<u64> {
-        match self {
-            Self::Number(number) => Some(*number),
-            Self::Expr(expr) => {
-                let number = env.with_value(expr, |value, _| value.and_then(|v| v.int()));
-                number.and_then(|n| u64::try_from(n).ok()).filter(|n| *n > 0)
-            }
-        }
-    }
+fn get(value: &Option<Number>, env: &RuleEnv<'_, '_>) -> Option<u64> {
+    let number = value.as_ref()?.get(env)?;
+    u64::try_from(number).ok().filter(|number| *number > 0)
 }
 
 #[derive(Debug)]
 struct SetLimit {
     name: Arc<str>,
-    limit: Option<Value>,
-    period: Option<Value>,
+    limit: Option<Number>,
+    period: Option<Number>,
 }
 
 fn parse(args: &mut ActionArgs<'_, '_>, cx: &mut ParseCx<'_>) -> Parsed<Box<dyn Act>> {
@@ -75,11 +43,12 @@ fn parse(args: &mut ActionArgs<'_, '_>, cx: &mut ParseCx<'_>) -> Parsed<Box<dyn 
     let (mut limit, mut period) = (None, None);
     loop {
         if args.take_keyword("limit") {
-            limit = Some(Value::parse(args, cx, "a size", |text| parse_size(text).ok())?);
+            limit =
+                Some(Number::parse(args, cx, "a size", positive(|text| parse_size(text).ok()))?);
         } else if args.take_keyword("period") {
             let time =
                 |text: &str| parse_timer(text).ok().and_then(|t| t.as_millis().try_into().ok());
-            period = Some(Value::parse(args, cx, "a time", time)?);
+            period = Some(Number::parse(args, cx, "a time", positive(time))?);
         } else if let Some(word) = args.peek() {
             return fail(
                 Diagnostic::alert(format!("{} does not know '{}'", args.what(), show(word.value)))
@@ -97,8 +66,7 @@ fn parse(args: &mut ActionArgs<'_, '_>, cx: &mut ParseCx<'_>) -> Parsed<Box<dyn 
 
 impl Act for SetLimit {
     fn run<'a>(&'a self, env: &mut RuleEnv<'_, 'a>) -> Flow<'a> {
-        let limit = self.limit.as_ref().and_then(|value| value.get(env));
-        let period = self.period.as_ref().and_then(|value| value.get(env));
+        let (limit, period) = (get(&self.limit, env), get(&self.period, env));
         let wanted = Wanted {
             name: self.name.clone(),
             limit,

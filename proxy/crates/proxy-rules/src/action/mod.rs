@@ -11,6 +11,7 @@ pub mod env;
 mod header;
 mod log;
 mod normalize;
+mod number;
 mod pattern;
 pub(crate) mod redirect;
 mod reply;

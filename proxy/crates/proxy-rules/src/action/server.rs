@@ -4,9 +4,10 @@ use proxy_types::Diagnostic;
 
 use super::def::{Act, ActionArgs, ActionDef, Sets};
 use super::env::{Flow, RuleEnv};
+use super::number::Number;
 use crate::sample::context::Overrides;
-use crate::sample::parse::{fail, show};
-use crate::sample::{Expr, ParseCx, Parsed, Place};
+use crate::sample::parse::fail;
+use crate::sample::{ParseCx, Parsed, Place};
 
 const BEFORE_SERVER: Sets = Sets::of("...Y.Y..");
 const TO_CLIENT: Sets = Sets::of(".YYYYYY.");
@@ -53,7 +54,7 @@ pub(super) const ACTIONS: &[ActionDef] = &[
         name: "set-priority-class",
         sets: BEFORE_SERVER,
         parse: |args, cx| {
-            let value = Value::Expr(args.expr(cx)?);
+            let value = Number::Expr(args.expr(cx)?);
             Ok(Box::new(Set {
                 value,
                 set: |o, n| o.priority.set((n.clamp(-2047, 2047) as i32, o.priority.get().1)),
@@ -66,7 +67,7 @@ pub(super) const ACTIONS: &[ActionDef] = &[
         name: "set-priority-offset",
         sets: BEFORE_SERVER,
         parse: |args, cx| {
-            let value = Value::Expr(args.expr(cx)?);
+            let value = Number::Expr(args.expr(cx)?);
             Ok(Box::new(Set {
                 value,
                 set: |o, n| o.priority.set((o.priority.get().0, n.clamp(-524_287, 524_287) as i32)),
@@ -91,52 +92,27 @@ pub(super) const ACTIONS: &[ActionDef] = &[
     },
 ];
 
-/// A number that stands in the configuration or that an expression gives.
-#[derive(Debug)]
-enum Value {
-    Expr(Expr),
-    Number(i64),
-}
-
-impl Value {
-    /// The next argument: a number up to `most`, in decimal or behind `0x`, or an expression.
-    fn parse(args: &mut ActionArgs<'_, '_>, cx: &mut ParseCx<'_>, most: i64) -> Parsed<Self> {
-        let Some(word) =
-            args.peek().filter(|word| word.value.first().is_some_and(u8::is_ascii_digit))
-        else {
-            return Ok(Self::Expr(args.expr(cx)?));
-        };
-        args.take();
-        let text = show(word.value);
+/// A number up to `most`, in decimal or behind `0x`.
+fn up_to(most: i64) -> impl FnOnce(&str) -> Option<i64> {
+    move |text| {
         let number = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
             Some(digits) => i64::from_str_radix(digits, 16).ok(),
             None => text.parse().ok(),
         };
-        match number {
-            Some(number) if (0..=most).contains(&number) => Ok(Self::Number(number)),
-            _ => fail(
-                Diagnostic::alert(format!("{}: '{text}' is not a number that fits", args.what()))
-                    .at(word.span)
-                    .expected(format!("a number from 0 to {most}, or an expression")),
-            ),
-        }
+        number.filter(|number| (0..=most).contains(number))
     }
 }
 
 /// Sets something for the stream.
 #[derive(Debug)]
 struct Set {
-    value: Value,
+    value: Number,
     set: fn(&Overrides, i64),
 }
 
 impl Act for Set {
     fn run<'a>(&'a self, env: &mut RuleEnv<'_, 'a>) -> Flow<'a> {
-        let value = match &self.value {
-            Value::Number(number) => Some(*number),
-            Value::Expr(expr) => env.with_value(expr, |value, _| value.and_then(|v| v.int())),
-        };
-        if let Some((overrides, value)) = env.base.overrides.zip(value) {
+        if let Some((overrides, value)) = env.base.overrides.zip(self.value.get(env)) {
             (self.set)(overrides, value);
         }
         Flow::Next
@@ -150,7 +126,8 @@ fn number(
     most: i64,
     set: fn(&Overrides, i64),
 ) -> Parsed<Box<dyn Act>> {
-    Ok(Box::new(Set { value: Value::parse(args, cx, most)?, set }))
+    let expected = format!("a number from 0 to {most}");
+    Ok(Box::new(Set { value: Number::parse(args, cx, &expected, up_to(most))?, set }))
 }
 
 fn client_mark(args: &mut ActionArgs<'_, '_>, cx: &mut ParseCx<'_>) -> Parsed<Box<dyn Act>> {
@@ -194,7 +171,7 @@ mod tests {
         check_error(
             SetKind::HttpRequest,
             "set-bc-tos 256",
-            "'http-request set-bc-tos': '256' is not a number that fits",
+            "'http-request set-bc-tos': '256' is not a number from 0 to 255",
         );
         check_error(
             SetKind::HttpRequest,

@@ -379,7 +379,6 @@ fn errors() {
         "set-path /",
         "action 'set-path' is not possible in 'http-after-response' rules",
     );
-    check_error(HttpResponse, "pause 1s", "'http-response pause' is not supported yet");
     check_error(HttpRequest, "deny foo", "'http-request deny' does not know 'foo'");
     check_error(
         HttpRequest,

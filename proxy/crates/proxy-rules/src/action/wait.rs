@@ -2,7 +2,7 @@
 
 use proxy_types::{Diagnostic, time::parse_timer};
 
-use super::def::{Act, ActionArgs, ActionDef, SetKind, Sets};
+use super::def::{Act, ActionArgs, ActionDef, Sets};
 use super::env::{Flow, RuleEnv};
 use crate::sample::parse::{fail, show};
 use crate::sample::{Expr, ParseCx, Parsed, Word};
@@ -80,10 +80,6 @@ fn ms(word: Word<'_>) -> Parsed<u32> {
 struct Pause(Time);
 
 fn pause(args: &mut ActionArgs<'_, '_>, cx: &mut ParseCx<'_>) -> Parsed<Box<dyn Act>> {
-    if args.kind == SetKind::HttpResponse {
-        let message = "'http-response pause' is not supported yet";
-        return fail(Diagnostic::alert(message).at(args.span()));
-    }
     Ok(Box::new(Pause(Time::parse(args, cx)?)))
 }
 
@@ -103,11 +99,6 @@ struct WaitForBody {
 }
 
 fn wait_for_body(args: &mut ActionArgs<'_, '_>, _: &mut ParseCx<'_>) -> Parsed<Box<dyn Act>> {
-    if args.kind == SetKind::HttpResponse {
-        return fail(
-            Diagnostic::alert("'http-response wait-for-body' is not supported yet").at(args.span()),
-        );
-    }
     let (mut time, mut at_least) = (None, 0);
     while let Some(word) = args.take() {
         match word.value {

@@ -15,6 +15,7 @@ mod cookie;
 mod fcgi;
 mod finish;
 mod forwarded;
+mod hold;
 mod observe;
 mod persist;
 mod request;
@@ -101,6 +102,8 @@ pub(crate) struct Exchange {
     inspected: bool,
     /// The answer that a response rule gave.
     replacement: Option<Reply>,
+    /// The response's head, while rules hold it back.
+    pub(crate) held: Option<Box<hold::Held>>,
     /// What a FastCGI application gets beside the request.
     pub(crate) fcgi: Option<Box<Params>>,
     /// The connection becomes a tunnel once both heads are through.
@@ -126,6 +129,7 @@ impl Exchange {
         self.answered = false;
         self.sniffed = false;
         self.tunnel = false;
+        self.held = None;
         self.fcgi = None;
         self.vars.txn.clear();
         self.vars.req.clear();

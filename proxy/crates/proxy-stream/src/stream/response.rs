@@ -12,6 +12,7 @@ use proxy_state::stick::data::id;
 
 use proxy_rules::action::Cause;
 
+use super::hold::{Held, Paused, Resumed};
 use super::rules::{self, Verdict};
 use super::{Exchange, cache, compress, cookie, request, retry, trace};
 use crate::env::Back;
@@ -27,6 +28,8 @@ pub(super) enum Kind {
     Interim,
     /// The last one of this exchange.
     Final,
+    /// The last one, which rules hold back ([`super::hold`]).
+    Held,
 }
 
 /// Takes the head that was just parsed and queues it for the client.
@@ -74,8 +77,8 @@ pub(super) fn after_rules(s: &Session, x: &mut Exchange) {
     rules::on_response(s, x, back.as_deref(), &s.front.http_after_response);
 }
 
-/// The response rules; an answer of theirs takes the response's place.
-fn response_rules(s: &Session, x: &mut Exchange) -> Result<(), Fault> {
+/// The response rules from where they are to go on; an answer of theirs takes the response's place.
+fn response_rules(s: &Session, x: &mut Exchange, from: &Resumed) -> Result<(), Paused> {
     let front = &s.front;
     let back = x.backend.clone();
     let sets = [
@@ -83,17 +86,18 @@ fn response_rules(s: &Session, x: &mut Exchange) -> Result<(), Fault> {
         back.as_ref().map(|b| &b.http_response),
         Some(&front.http_response),
     ];
-    for rules in sets.into_iter().flatten().filter(|rules| !rules.is_empty()) {
-        match rules::on_response(s, x, back.as_deref(), rules) {
-            Verdict::Go
-            | Verdict::Pause(_)
-            | Verdict::Body { .. }
-            | Verdict::Handshake
-            | Verdict::Resolve(_)
-            | Verdict::Service(_) => {}
+    for (set, rules) in sets.into_iter().enumerate().skip(from.set) {
+        let Some(rules) = rules.filter(|rules| !rules.is_empty()) else { continue };
+        let mut at = if set == from.set { from.at } else { 0 };
+        match rules::on_response_from(s, x, back.as_deref(), rules, &mut at, from.data.as_deref()) {
+            Verdict::Go | Verdict::Handshake | Verdict::Resolve(_) | Verdict::Service(_) => {}
+            Verdict::Pause(delay) => return Err(Paused::Held(Held::new(delay, None, set, at))),
+            Verdict::Body { limit, at_least } => {
+                return Err(Paused::Held(Held::new(limit, Some(at_least), set, at)));
+            }
             Verdict::Close(close) => {
                 super::close_connection(s, close);
-                return Err(Fault::ResponseDenied);
+                return Err(Paused::Fault(Fault::ResponseDenied));
             }
             Verdict::Answer(reply, cause) => {
                 let denied = cause == Cause::Deny;
@@ -102,7 +106,8 @@ fn response_rules(s: &Session, x: &mut Exchange) -> Result<(), Fault> {
                     back.as_ref().inspect(|b| b.backend.counters.local().denied_resp.inc());
                 }
                 x.replacement = Some(reply);
-                return Err(if denied { Fault::ResponseDenied } else { Fault::ResponseReplaced });
+                let fault = if denied { Fault::ResponseDenied } else { Fault::ResponseReplaced };
+                return Err(Paused::Fault(fault));
             }
         }
     }
@@ -229,7 +234,25 @@ pub(super) fn forward(s: &mut Session, x: &mut Exchange, from: Wire) -> Result<K
     x.cookies[1] = rules::capture_cookie(cookie, b"set-cookie", x.response.headers());
     rules::capture(&x.captured.response, &s.front.response_captures, x.response.headers());
     trace::response(s, x);
-    response_rules(s, x)?;
+    go_on(s, x, from, &Resumed::default())
+}
+
+/// Runs the response rules, the rest of them where they held the head back, and sends it, or queues it.
+pub(super) fn go_on(
+    s: &mut Session,
+    x: &mut Exchange,
+    from: Wire,
+    rules: &Resumed,
+) -> Result<Kind, Fault> {
+    match response_rules(s, x, rules) {
+        Ok(()) => {}
+        Err(Paused::Fault(fault)) => return Err(fault),
+        Err(Paused::Held(mut held)) => {
+            held.from = from;
+            x.held = Some(held);
+            return Ok(Kind::Held);
+        }
+    }
     check_cache(s, x)?;
     let with_cookie = |back: &&Arc<Back>| back.backend.cookie.is_some();
     let back = x.backend.as_ref().filter(with_cookie).cloned();

@@ -205,7 +205,7 @@ fn step(
 ) -> Verdict {
     let before = fingerprint(x.request.headers());
     let body = x.request.body();
-    let verdict = run(s, x, back, rules, at, false);
+    let verdict = run(s, x, back, rules, at, None);
     if fingerprint(x.request.headers()) != before {
         keep_request_framing(&mut x.request, body);
     }
@@ -219,12 +219,24 @@ pub(super) fn on_response(
     back: Option<&Back>,
     rules: &RuleSet,
 ) -> Verdict {
+    on_response_from(s, x, back, rules, &mut 0, None)
+}
+
+/// [`on_response`] from `at` up to the end or a wait; `data` is what is known of the body.
+pub(super) fn on_response_from(
+    s: &Session,
+    x: &mut Exchange,
+    back: Option<&Back>,
+    rules: &RuleSet,
+    at: &mut usize,
+    data: Option<&[u8]>,
+) -> Verdict {
     if rules.is_empty() {
         return Verdict::Go;
     }
     let before = fingerprint(x.response.headers());
     let body = x.response.body();
-    let verdict = run(s, x, back, rules, &mut 0, true);
+    let verdict = run(s, x, back, rules, at, Some(data));
     if fingerprint(x.response.headers()) != before {
         keep_response_framing(&mut x.response, body);
     }
@@ -237,7 +249,8 @@ fn run(
     back: Option<&Back>,
     rules: &RuleSet,
     at: &mut usize,
-    response: bool,
+    // Rules of responses, and what is known of the body.
+    response: Option<Option<&[u8]>>,
 ) -> Verdict {
     let bump = s.thread.bump.borrow();
     let peeked = x.peeked(s.client.input.data()).map(|body| &*bump.alloc_slice_copy(body));
@@ -249,7 +262,8 @@ fn run(
     base.server_connection = x.record.server_connection.as_deref();
     base.server_link = x.record.server_link.as_deref();
     base.http = x.record.request_read;
-    base.req_data = peeked.filter(|_| !response);
+    base.req_data = peeked.filter(|_| response.is_none());
+    base.res_data = response.flatten();
     base.vars = Some(&x.vars);
     base.captured = Some(&x.captured);
     base.last_rule = Some(&x.last_rule);
@@ -263,7 +277,7 @@ fn run(
     let mut env = RuleEnv {
         base,
         request: Some(&mut x.request),
-        response: response.then_some(&mut x.response),
+        response: response.is_some().then_some(&mut x.response),
         effects: &mut x.effects,
     };
     // A page may have to be made, which is an evaluation of its own.
@@ -581,7 +595,7 @@ pub(super) fn error_page(s: &Session, x: &mut Exchange, back: Option<&Back>, sta
     let made = match own.or_else(|| s.front.replies.get(status)) {
         Some(ErrorReply::Stored(reply)) => return Reply::clone(reply),
         Some(ErrorReply::Made(rules)) if x.record.request_read => {
-            run(s, x, back, rules, &mut 0, false)
+            run(s, x, back, rules, &mut 0, None)
         }
         Some(ErrorReply::Made(_)) | None => Verdict::Go,
     };

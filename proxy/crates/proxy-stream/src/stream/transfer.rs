@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use proxy_http::ResponseHead;
 use proxy_http::h1::{Limits, Progress, parse_response};
 
-use super::{Exchange, bandwidth, finish, response};
+use super::{Exchange, bandwidth, finish, hold, response};
 use crate::io::{Conn, Used};
 use crate::mux::h1::{Pump, PumpFault, Wire};
 use crate::session::Session;
@@ -96,6 +96,7 @@ pub(super) fn rewind(s: &Session, x: &mut Exchange) {
         server.counters.local().retries.inc();
     }
     finish::drop_server(x);
+    x.held = None;
     x.to_server.reset();
     x.flow = Flow { fresh_only: true, has_body: x.flow.has_body, ..Flow::default() };
 }
@@ -257,6 +258,13 @@ fn poll_response(
     server: &mut Conn,
     cx: &mut Context<'_>,
 ) -> Result<(), Fault> {
+    if x.held.is_some() {
+        if !hold::poll(s, x, server, cx)? {
+            return flush_interim(s, x, cx);
+        }
+        x.flow.head_done = true;
+        x.answered = true;
+    }
     if server.framed && !x.flow.head_done {
         return poll_framed_head(s, x, server, cx);
     }
@@ -266,6 +274,9 @@ fn poll_response(
             Poll::Pending => return flush_interim(s, x, cx),
             Poll::Ready(Ok(outcome)) => outcome?,
             Poll::Ready(Err(_)) => return Err(Fault::ResponseAbort),
+        }
+        if x.held.is_some() {
+            return poll_response(s, x, server, cx);
         }
     }
     if x.tunnel {
@@ -310,9 +321,13 @@ fn poll_framed_head(
         if upgraded && server.framed()?.carries_tunnels() {
             response::as_upgrade(x);
         }
-        if let response::Kind::Final = response::received(s, x, Wire::Framed)? {
-            x.flow.head_done = true;
-            x.answered = true;
+        match response::received(s, x, Wire::Framed)? {
+            response::Kind::Interim => {}
+            response::Kind::Final => {
+                x.flow.head_done = true;
+                x.answered = true;
+            }
+            response::Kind::Held => break,
         }
     }
     poll_response(s, x, server, cx)
@@ -383,6 +398,7 @@ fn take_head(
         match response::received(s, x, Wire::Http11) {
             Ok(response::Kind::Interim) => {}
             Ok(response::Kind::Final) => break,
+            Ok(response::Kind::Held) => return Used { consumed: at, value: Ok(()) },
             Err(fault) => return Used { consumed: at, value: Err(fault) },
         }
     }
@@ -422,7 +438,9 @@ fn poll_timers(s: &mut Session, x: &mut Exchange, cx: &mut Context<'_>) -> Poll<
     let (up, down) = (&x.to_server, &x.to_client);
     let wants_request = !flow.request_done && !up.has_unsent();
     let waits_for_client = wants_request && !bandwidth::waits(up) || down.has_unsent();
-    let wants_response = flow.request_done && !down.has_unsent() && !flow.response_done;
+    // While rules hold the response back, a timer of their own runs.
+    let wants_response =
+        flow.request_done && !down.has_unsent() && !flow.response_done && x.held.is_none();
     let waits_for_server = up.has_unsent() || wants_response && !bandwidth::waits(down);
 
     // With `option independent-streams`, what a side receives is no sign of life of what it should send.
