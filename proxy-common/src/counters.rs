@@ -113,6 +113,8 @@ pub enum Reason {
     DenyList,
     /// Dropped: longer than the way out, of which the sender is told by ICMP when it may not be cut.
     TooBig,
+    /// A connection that another balancer has begun was entered.
+    PickedUp,
     /// Dropped: more ICMP answers were due than are sent in a second.
     AnswerLimited,
 }
@@ -122,7 +124,7 @@ impl Reason {
     pub const COUNT: u32 = Self::ALL.len() as u32;
 
     /// Each reason with the name that statistics show.
-    pub const ALL: [(Self, &'static str); 30] = [
+    pub const ALL: [(Self, &'static str); 31] = [
         (Self::NoFlow, "no_flow"),
         (Self::NoServer, "no_server"),
         (Self::Full, "full"),
@@ -152,6 +154,7 @@ impl Reason {
         (Self::Unreachable, "unreachable"),
         (Self::DenyList, "deny_list"),
         (Self::TooBig, "too_big"),
+        (Self::PickedUp, "picked_up"),
         (Self::AnswerLimited, "answer_limited"),
     ];
 }

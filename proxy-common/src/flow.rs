@@ -210,12 +210,16 @@ pub struct CpuState {
     pub embryonic_head: u32,
     /// Next place of this CPU's region of [`CLOSING`](crate::maps::CLOSING), before masking.
     pub closing_head: u32,
+    /// One more than the [`Reason`](crate::Reason) counted last for the present packet; 0: none. Apart from those of the
+    /// cache.
+    pub noted: u32,
+    pub reserved: u32,
 }
 
 const _: () = assert!(size_of::<FlowKey>() == 40 && align_of::<FlowKey>() == 4);
 const _: () = assert!(size_of::<FlowEntry>() == 96 && align_of::<FlowEntry>() == 8);
 const _: () = assert!(size_of::<Slot>() == 48);
-const _: () = assert!(size_of::<CpuState>() == 8);
+const _: () = assert!(size_of::<CpuState>() == 16);
 
 #[cfg(test)]
 mod tests {

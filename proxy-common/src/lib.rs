@@ -22,6 +22,7 @@ mod pod;
 mod rate;
 mod service;
 mod source;
+mod trace;
 
 pub use addr::{Addr, Port};
 pub use cache::{
@@ -48,8 +49,12 @@ pub use source::{
     SourceNet, SourceRuling,
 };
 
+pub use trace::{
+    TRACE_ANSWERED, TRACE_BYTES, TRACE_DROPPED, TRACE_PASSED, TraceRecord, TraceSwitch,
+};
+
 /// Version of every layout and meaning in this crate; the first word of [`Config`].
-pub const ABI_VERSION: u32 = 8;
+pub const ABI_VERSION: u32 = 9;
 
 /// IP protocol numbers the data path knows (IANA protocol numbers).
 pub mod proto {

@@ -25,6 +25,8 @@
 //! | `SRC_RATES` | least-recently-used hash by [`SourceNet`](crate::SourceNet) | [`Rate`](crate::Rate) |
 //! | `DENIED` | least-recently-used hash by [`SourceNet`](crate::SourceNet) | [`DenyEntry`](crate::DenyEntry) |
 //! | `ANSWER_RATE` | array of 1 | [`Rate`](crate::Rate) |
+//! | `TRACE_SWITCH` | array of 1 | [`TraceSwitch`](crate::TraceSwitch) |
+//! | `TRACE` | ring buffer | [`TraceRecord`](crate::TraceRecord) |
 //! | `EVENTS` | ring buffer | [`FlowEvent`](crate::FlowEvent) |
 
 use crate::Port;
@@ -70,10 +72,12 @@ pub const SOURCE_RATES: &str = "SRC_RATES";
 pub const DENIED: &str = "DENIED";
 /// ICMP answers of all services.
 pub const ANSWER_RATE: &str = "ANSWER_RATE";
+pub const TRACE_SWITCH: &str = "TRACE_SWITCH";
+pub const TRACE: &str = "TRACE";
 pub const EVENTS: &str = "EVENTS";
 
 /// Every map of the object.
-pub const ALL: [&str; 26] = [
+pub const ALL: [&str; 28] = [
     CONFIG,
     PREFILTER,
     VIPS,
@@ -99,6 +103,8 @@ pub const ALL: [&str; 26] = [
     SOURCE_RATES,
     DENIED,
     ANSWER_RATE,
+    TRACE_SWITCH,
+    TRACE,
     EVENTS,
 ];
 
@@ -150,6 +156,8 @@ pub mod default_size {
     pub const DENIED: u32 = 1 << 16;
     /// Bytes; a power of two and a multiple of the page size.
     pub const EVENTS: u32 = 256 * 1024;
+    /// Likewise.
+    pub const TRACE: u32 = 256 * 1024;
 }
 
 #[cfg(test)]

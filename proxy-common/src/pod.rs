@@ -3,7 +3,7 @@
 use crate::{
     Addr, CacheSet, CacheWay, Config, CpuState, DenyEntry, EpochLine, ExpireRequest, FlowEntry,
     FlowEvent, FlowKey, FlowState, FragmentEntry, FragmentKey, Live, Port, Rate, RealEntry, Ring,
-    ServiceEntry, Slot, SourceKey, SourceNet, SourceRuling, Traffic, VipEntry, VipKey,
+    ServiceEntry, Slot, SourceKey, SourceNet, SourceRuling, TraceSwitch, Traffic, VipEntry, VipKey,
     bench::Rotation,
 };
 
@@ -20,5 +20,5 @@ macro_rules! pod {
 pod! {
     Addr CacheSet CacheWay Config CpuState DenyEntry EpochLine ExpireRequest FlowEntry FlowEvent
     FlowKey FlowState FragmentEntry FragmentKey Live Port Rate RealEntry Ring Rotation ServiceEntry Slot SourceKey SourceNet
-    SourceRuling Traffic VipEntry VipKey
+    SourceRuling TraceSwitch Traffic VipEntry VipKey
 }

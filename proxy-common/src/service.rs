@@ -90,7 +90,10 @@ pub struct ServiceEntry {
     pub no_server: u8,
     /// One of `ANSWER_*`: a rule says [`SOURCE_REJECT`](crate::SOURCE_REJECT).
     pub rejects: u8,
-    pub reserved: u16,
+    /// Not 0: segments of connections that are not known begin one, as those of another balancer that went away. The
+    /// policy must be one of a hash, and the mode another one than full NAT.
+    pub pick_up: u8,
+    pub reserved: u8,
 }
 
 /// Places of a ring: the prime that Maglev tables use (65537), rounded up so that the map's value

@@ -11,7 +11,9 @@ use crate::{
     cell::LiveCell,
     deny, end,
     frame::{Frame, Path, Verdict},
-    hash, mss,
+    hash,
+    headers::Tcp,
+    mss,
     oneway::{self, Carriage},
     parse::Segment,
     ports,
@@ -22,6 +24,14 @@ use crate::{
     source,
     tables::{InsertError, Scratch, Tables},
 };
+
+/// Whether a segment of a connection that is not known begins one: it was another balancer's, whose choice of a server
+/// the same hash repeats.
+#[inline(always)]
+pub fn picks_up(tables: &impl Tables, vip: &VipEntry, segment: &Segment) -> bool {
+    segment.flags & (Tcp::SYN | Tcp::ACK | Tcp::RST) == Tcp::ACK
+        && tables.service(vip.service).is_some_and(|service| service.pick_up != 0)
+}
 
 /// Chooses a server for a SYN to a VIP, enters the connection and sends the SYN on. Whatever prevents it
 /// leaves the SYN to userspace, untouched, but for a rule that drops it. How many servers have refused it stands in `scratch.forward`.
@@ -41,7 +51,9 @@ pub fn open<F: Frame, T: Tables, A: Family>(
     if service.flags & SERVICE_UP == 0 {
         return refuse(tables, index, Reason::NoServer);
     }
-    if service.flags & SERVICE_DENIES != 0 {
+    // Rules are about new connections.
+    let picked = !A::UDP && !segment.is_pure_syn();
+    if service.flags & SERVICE_DENIES != 0 && !picked {
         scratch.source.net = SourceNet { service: index, addr: segment.key.src };
         let Scratch { source, answer, .. } = &mut *scratch;
         if let Some(verdict) = deny::refuses(tables, &source.net, answer) {
@@ -52,6 +64,7 @@ pub fn open<F: Frame, T: Tables, A: Family>(
         return Verdict::Pass;
     }
     if service.flags & SERVICE_SOURCES != 0
+        && !picked
         && let Some(verdict) = source::refuses(
             tables,
             service,
@@ -63,7 +76,7 @@ pub fn open<F: Frame, T: Tables, A: Family>(
     {
         return verdict;
     }
-    if service.rate | service.source_rate != 0 {
+    if service.rate | service.source_rate != 0 && !picked {
         scratch.source.net = SourceNet { service: index, addr: segment.key.src };
         if let Some(verdict) = rate::refuses(tables, service, index, &scratch.source.net) {
             return verdict;
@@ -83,7 +96,7 @@ pub fn open<F: Frame, T: Tables, A: Family>(
         }
         Ok(None) => {
             if !rewrite::packet::<F, A>(frame, config, segment, &scratch.rewrite)
-                || !A::UDP && !mss::clamp::<F, A>(frame, segment, scratch.hop.path_mtu)
+                || !A::UDP && !picked && !mss::clamp::<F, A>(frame, segment, scratch.hop.path_mtu)
             {
                 tables.count(Reason::RewriteFailed);
                 return Verdict::Drop;
@@ -98,7 +111,7 @@ pub fn open<F: Frame, T: Tables, A: Family>(
             live.release();
             let verdict = refuse(tables, index, reason);
             match reason {
-                Reason::NoServer => {
+                Reason::NoServer if !picked => {
                     answer::of(&mut scratch.answer, service.no_server, Answer::NO_HOST)
                 }
                 Reason::TooBig => {
@@ -234,6 +247,12 @@ fn enter<F: Frame, T: Tables, A: Family>(
     forward.direction = FlowEntry::FORWARD;
     forward.mtu = hop.path_mtu;
     forward.packets = 1;
+    let picked = !A::UDP && !segment.is_pure_syn();
+    if picked {
+        forward.state |= FlowState::SYN_ACK | FlowState::ESTABLISHED;
+        tables.count(Reason::PickedUp);
+    }
+    let established = u64::from(picked);
     forward.bytes = u64::from(segment.payload);
     if let Err(error) = tables.insert(key, forward) {
         if carriage.is_none() {
@@ -247,11 +266,13 @@ fn enter<F: Frame, T: Tables, A: Family>(
     let bytes = u64::from(segment.payload);
     tables.count_service(service, |traffic| {
         traffic.flows_new += 1;
+        traffic.flows_established += established;
         traffic.packets_in += 1;
         traffic.bytes_in += bytes;
     });
     tables.count_server(choice.index, |traffic| {
         traffic.flows_new += 1;
+        traffic.flows_established += established;
         traffic.packets_in += 1;
         traffic.bytes_in += bytes;
     });

@@ -60,8 +60,9 @@ pub fn process<F: Frame, T: Tables>(frame: &mut F, tables: &T, scratch: &mut Scr
     }
 }
 
+/// Decides about a frame and does it, but for an answer.
 #[inline(always)]
-fn carry<F: Frame, T: Tables>(frame: &mut F, tables: &T, scratch: &mut Scratch) -> Verdict {
+pub fn carry<F: Frame, T: Tables>(frame: &mut F, tables: &T, scratch: &mut Scratch) -> Verdict {
     let Some(ethernet) = frame.load::<Ethernet>(0) else { return Verdict::Pass };
     match ethernet.ethertype {
         ETHERTYPE_IPV4 => {
@@ -234,7 +235,7 @@ fn unknown<F: Frame, T: Tables, A: Family>(
     let key = &segment.key;
     let vip = VipKey { addr: key.dst, port: key.dport, proto: key.proto, reserved: 0 };
     let Some(vip) = tables.vip(&vip) else { return Verdict::Pass };
-    if !A::UDP && !segment.is_pure_syn() {
+    if !A::UDP && !segment.is_pure_syn() && !open::picks_up(tables, &vip, segment) {
         tables.count(Reason::NoFlow);
         return Verdict::Pass;
     }

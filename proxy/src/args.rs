@@ -63,6 +63,24 @@ pub(crate) enum L4What {
     Status,
     Drops,
     Flows(L4Flows),
+    Trace(L4Trace),
+}
+
+/// Which packets `sluice l4 trace` shows, and for how long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct L4Trace {
+    /// One of so many.
+    pub(crate) every: u32,
+    pub(crate) max: Option<u64>,
+    pub(crate) seconds: Option<u64>,
+    /// Where they are written, beside.
+    pub(crate) pcap: Option<PathBuf>,
+}
+
+impl Default for L4Trace {
+    fn default() -> Self {
+        Self { every: 1, max: None, seconds: None, pcap: None }
+    }
 }
 
 /// Which connections `sluice l4 flows` shows.
@@ -581,7 +599,7 @@ fn check(words: &[OsString]) -> Result<Args, ArgsError> {
     Ok(args)
 }
 
-/// `sluice l4 detach|status|flows|drops [<instance>] ...`
+/// `sluice l4 detach|status|flows|drops|trace [<instance>] ...`
 fn l4(words: &[OsString]) -> Result<Args, ArgsError> {
     let mut texts = words.iter().map(|word| word.to_string_lossy().into_owned()).peekable();
     let with = |action| Ok(Args { action, ..Args::default() });
@@ -592,6 +610,7 @@ fn l4(words: &[OsString]) -> Result<Args, ArgsError> {
         "status" => Some(L4What::Status),
         "drops" => Some(L4What::Drops),
         "flows" => Some(L4What::Flows(L4Flows::default())),
+        "trace" => Some(L4What::Trace(L4Trace::default())),
         _ => return Err(ArgsError::Unknown(verb)),
     };
     let instance = texts.next_if(|word| !word.starts_with('-'));
@@ -613,6 +632,18 @@ fn l4(words: &[OsString]) -> Result<Args, ArgsError> {
             }
             ("--max", Some(L4What::Flows(wanted))) => {
                 wanted.max = Some(parsed(&word, value("a number")?, "a number")?);
+            }
+            ("--every", Some(L4What::Trace(wanted))) => {
+                wanted.every = parsed(&word, value("a number")?, "a number")?;
+            }
+            ("--max", Some(L4What::Trace(wanted))) => {
+                wanted.max = Some(parsed(&word, value("a number")?, "a number")?);
+            }
+            ("--seconds", Some(L4What::Trace(wanted))) => {
+                wanted.seconds = Some(parsed(&word, value("a number")?, "a number")?);
+            }
+            ("--pcap", Some(L4What::Trace(wanted))) => {
+                wanted.pcap = Some(value("the name of a file")?.into());
             }
             _ => return Err(ArgsError::Unknown(word)),
         }
@@ -684,7 +715,8 @@ pub(crate) fn usage() -> String {
          \x20       sluice l4 detach [<instance>]           ends the kernel path that a dead process left\n\
          \x20       sluice l4 decap <interface> {off|<balancer>...}   on servers of l4-mode ipip: takes the outer header off\n\
          \x20       sluice l4 status|drops [<instance>] [--json]   what is in the kernel, and what it did not carry\n\
-         \x20       sluice l4 flows [<instance>] [--json] [--client <ip>] [--frontend <name>] [--server <name>] [--max <n>]\n",
+         \x20       sluice l4 flows [<instance>] [--json] [--client <ip>] [--frontend <name>] [--server <name>] [--max <n>]\n\
+         \x20       sluice l4 trace [<instance>] [--json] [--every <n>] [--max <n>] [--seconds <n>] [--pcap <file>]   packets that are not sent on\n",
     );
     for flag in FLAGS {
         let note = match flag.takes {
@@ -740,6 +772,9 @@ mod tests {
             max: Some(3),
             ..L4Flows::default()
         };
+        let trace = L4Trace { every: 10, max: Some(3), seconds: None, pcap: Some("f".into()) };
+        let line = "sluice l4 trace one --every 10 --max 3 --pcap f";
+        assert_eq!(action(line), show(L4What::Trace(trace), Some("one"), false));
         let line = "sluice l4 flows --client 10.0.0.1 --server s1 --max 3";
         assert_eq!(action(line), show(L4What::Flows(wanted), None, false));
         let decap = |balancers: &[[u8; 4]]| {

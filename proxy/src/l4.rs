@@ -1,6 +1,9 @@
 //! `sluice l4 decap`, and `sluice l4 status|flows|drops`: what is pinned in the kernel, read beside the process that serves or after one that
 //! is gone. The same as `show l4` on the stats socket, as far as the pins tell.
 
+mod pcap;
+mod trace;
+
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -15,7 +18,14 @@ use crate::messages;
 const FLOWS: usize = 1000;
 
 pub(crate) fn show(show: &L4Show) -> ExitCode {
-    match text(show) {
+    let outcome = match &show.what {
+        L4What::Trace(wanted) => View::open(show.instance.as_deref(), None)
+            .map_err(Into::into)
+            .and_then(|view| trace::run(&view, wanted, show.json))
+            .map(|()| String::new()),
+        _ => text(show),
+    };
+    match outcome {
         Ok(text) => {
             // Whoever reads may have seen enough.
             let _ = std::io::stdout().write_all(text.as_bytes());
@@ -55,6 +65,7 @@ fn text(show: &L4Show) -> anyhow::Result<String> {
             let rows = drops(&view.counters()?);
             (drops_json(&rows), drops_text(&rows))
         }
+        L4What::Trace(_) => return Ok(String::new()),
         L4What::Flows(wanted) => {
             let flows = view.flows().filter(|flow| match flow {
                 Ok(flow) => is_wanted(flow, wanted),

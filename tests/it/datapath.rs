@@ -191,6 +191,7 @@ fn service(name: &str, vip: SocketAddr) -> ServiceSpec {
         source_rate: None,
         no_server: Answer::Userspace,
         rejects: Answer::Userspace,
+        pick_up: false,
         denies: false,
         sources: None,
         servers: servers.collect(),

@@ -38,6 +38,16 @@ impl Scene {
         lines: &str,
         prepare: impl Fn(&Lab) -> Result<()>,
     ) -> Result<Option<Self>> {
+        Self::with(vip, "", lines, prepare)
+    }
+
+    /// The same with lines for `global`.
+    pub(crate) fn with(
+        vip: &'static str,
+        global: &str,
+        lines: &str,
+        prepare: impl Fn(&Lab) -> Result<()>,
+    ) -> Result<Option<Self>> {
         if !net::is_root() || peer() != Product::Sluice {
             eprintln!("skipped: needs root, and a kernel path");
             return Ok(None);
@@ -54,7 +64,7 @@ impl Scene {
         let instance = format!("it-kernel-{}", lab.balancer.inode()?);
         let pins = Registration::new(Resource::Dir(format!("/sys/fs/bpf/sluice/{instance}")));
         let config = format!(
-            "global\n    l4-instance {instance}\n\
+            "global\n    l4-instance {instance}\n{global}\
              defaults\n    mode tcp\n    timeout connect 5s\n    timeout client 30s\n    timeout server 30s\n\
              listen web\n    bind {vip}:{PORT}\n{lines}"
         );
@@ -375,6 +385,38 @@ fn clients_that_were_turned_away_stay_away() -> Result<()> {
         ensure!(scene.command("clear l4 denied 10.1.0.2")?.contains("1 let in again"));
         ensure!(attempt()?.is_none());
     }
+    Ok(())
+}
+
+/// `sluice l4 trace`: who is rejected is seen, and written to a file with the reason.
+#[test]
+fn packets_that_are_not_sent_on_are_traced() -> Result<()> {
+    let lines =
+        "    tcp-request connection reject if { src 10.1.0.2 }\n    server s1 10.2.1.2:80\n";
+    let Some(scene) = Scene::new(lines)? else { return Ok(()) };
+    let dir = tempfile::tempdir()?;
+    let file = dir.path().join("drops.pcapng");
+    let mut trace = scene.lab.balancer.command(tests::sluice::binary()?);
+    trace
+        .args(["l4", "trace", &scene.instance, "--max", "1", "--seconds", "20", "--pcap"])
+        .arg(&file);
+    let trace = tests::Program::start("sluice l4 trace", &mut trace)?;
+    trace.wait_line("# time", PATIENCE)?;
+    // One at a time.
+    let mut second = scene.lab.balancer.command(tests::sluice::binary()?);
+    let second = second.args(["l4", "trace", &scene.instance, "--seconds", "1"]).output()?;
+    ensure!(!second.status.success());
+    ensure!(failure(&scene)? == std::io::ErrorKind::ConnectionRefused);
+    let number = trace.wait_line(" answered denied tcp 10.1.0.2:", PATIENCE)?;
+    let line = trace.lines().swap_remove(number);
+    ensure!(line.contains(" front tc ") && line.contains(" -> 10.1.0.1:80 len=74"), "{line}");
+    eventually("the file", PATIENCE, || {
+        std::fs::read(&file).is_ok_and(|text| {
+            text.windows(18).any(|part| part == b"answered denied tc") && text.len() > 150
+        })
+    })?;
+    let metrics = scene.command("show l4 drops")?;
+    ensure!(metrics.lines().any(|row| row == "- reset 1"), "{metrics}");
     Ok(())
 }
 

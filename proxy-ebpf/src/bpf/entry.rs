@@ -8,9 +8,9 @@ use aya_ebpf::{
     programs::{TcContext, XdpContext},
 };
 use proxy_common::{EXPIRE_BATCH, EXPIRE_HEADER_LEN, ExpireRequest};
-use proxy_ebpf::{Scratch, expire, process};
+use proxy_ebpf::{Frame, Scratch, Verdict, answer, expire, process::carry};
 
-use crate::{kernel::Kernel, maps, tc::TcFrame, xdp::XdpFrame};
+use crate::{kernel::Kernel, maps, tc::TcFrame, trace, xdp::XdpFrame};
 
 /// What tcx goes on with when this program leaves the packet alone (`TCX_NEXT`).
 const TCX_NEXT: i32 = -1;
@@ -36,15 +36,29 @@ fn scratch(index: u32) -> Option<&'static mut Scratch> {
 pub(crate) fn sluice_xdp(ctx: XdpContext) -> u32 {
     let Some(scratch) = scratch(maps::SCRATCH_PACKET) else { return XDP_PASS };
     let mut frame = XdpFrame::new(ctx);
-    let verdict = process(&mut frame, &Kernel, scratch);
+    let verdict = way(&mut frame, scratch);
     frame.action(verdict)
+}
+
+/// What becomes of a frame; what is not sent on may be shown to whoever looks.
+#[inline(always)]
+fn way<F: Frame + trace::Copy>(frame: &mut F, scratch: &mut Scratch) -> Verdict {
+    let verdict = carry(frame, &Kernel, scratch);
+    if matches!(verdict, Verdict::Transmit | Verdict::Redirect) {
+        return verdict;
+    }
+    trace::sample(frame, verdict);
+    match verdict {
+        Verdict::Answer => answer::give(frame, &Kernel, &scratch.answer),
+        _ => verdict,
+    }
 }
 
 #[classifier]
 pub(crate) fn sluice_tc(ctx: TcContext) -> i32 {
     let Some(scratch) = scratch(maps::SCRATCH_PACKET) else { return TCX_NEXT };
     let Some(mut frame) = TcFrame::new(ctx) else { return TCX_NEXT };
-    let verdict = process(&mut frame, &Kernel, scratch);
+    let verdict = way(&mut frame, scratch);
     frame.action(verdict)
 }
 

@@ -182,6 +182,12 @@ impl Tables for Kernel {
         if let Some(counter) = own(maps::COUNTERS.get_ptr_mut(reason as u32)) {
             *counter += 1;
         }
+        // Known where this is compiled: nothing of it is on the way of a hit.
+        if !matches!(reason, Reason::CacheHit | Reason::CacheMiss | Reason::CacheEvicted)
+            && let Some(state) = own(maps::CPU_STATE.get_ptr_mut(0))
+        {
+            state.noted = reason as u32 + 1;
+        }
     }
 
     #[inline(always)]
@@ -267,7 +273,7 @@ fn repeat<B: FnMut(u32) -> bool>(times: u32, body: &mut B) {
 
 /// A number the compiler knows nothing about, so that it keeps the check that the verifier needs.
 #[inline(always)]
-fn opaque(mut number: u64) -> u64 {
+pub(crate) fn opaque(mut number: u64) -> u64 {
     // SAFETY: an instruction that changes nothing.
     unsafe { asm!("{0} = {0}", inout(reg) number, options(pure, nomem, nostack, preserves_flags)) };
     number

@@ -14,7 +14,8 @@ use aya_ebpf::{
     },
     helpers::generated::{
         bpf_fib_lookup, bpf_l3_csum_replace, bpf_l4_csum_replace, bpf_redirect, bpf_redirect_neigh,
-        bpf_skb_adjust_room, bpf_skb_change_tail, bpf_skb_pull_data, bpf_skb_store_bytes,
+        bpf_skb_adjust_room, bpf_skb_change_tail, bpf_skb_load_bytes, bpf_skb_pull_data,
+        bpf_skb_store_bytes,
     },
     programs::TcContext,
 };
@@ -24,6 +25,8 @@ use proxy_ebpf::{
     frame::Pseudo,
     headers::{ETHERNET_LEN, Header, IPV6_L4, Ipv6, Tcp},
 };
+
+use crate::trace;
 
 /// What tcx goes on with when this program leaves the packet alone (`TCX_NEXT`).
 const TCX_NEXT: i32 = -1;
@@ -247,6 +250,14 @@ impl Frame for TcFrame {
     fn send(&mut self, hop: &Hop) -> Verdict {
         self.action = redirect(hop);
         if self.action == TC_ACT_REDIRECT as i32 { Verdict::Redirect } else { Verdict::Drop }
+    }
+}
+
+impl trace::Copy for TcFrame {
+    #[inline(always)]
+    fn copy(&self, to: *mut u8, len: u32) -> bool {
+        // SAFETY: by the trait, there is room for so many bytes.
+        unsafe { bpf_skb_load_bytes(self.ctx.skb.skb.cast(), 0, to.cast(), len) == 0 }
     }
 }
 

@@ -8,7 +8,9 @@ use aya_ebpf::{
         xdp_action::{XDP_DROP, XDP_PASS, XDP_REDIRECT, XDP_TX},
         xdp_md,
     },
-    helpers::generated::{bpf_fib_lookup, bpf_redirect, bpf_xdp_adjust_head, bpf_xdp_adjust_tail},
+    helpers::generated::{
+        bpf_fib_lookup, bpf_redirect, bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_load_bytes,
+    },
     programs::XdpContext,
 };
 use proxy_common::{HOOK_XDP, INTERFACE_XDP_OUT, Reason};
@@ -18,7 +20,7 @@ use proxy_ebpf::{
     headers::{ETHERNET_LEN, Ethernet, Header},
 };
 
-use crate::{maps, tc::fib_params};
+use crate::{maps, tc::fib_params, trace};
 
 pub(crate) struct XdpFrame {
     ctx: XdpContext,
@@ -184,6 +186,14 @@ impl Frame for XdpFrame {
         }
         self.out = hop.ifindex;
         Verdict::Redirect
+    }
+}
+
+impl trace::Copy for XdpFrame {
+    #[inline(always)]
+    fn copy(&self, to: *mut u8, len: u32) -> bool {
+        // SAFETY: by the trait, there is room for so many bytes.
+        unsafe { bpf_xdp_load_bytes(self.ctx.ctx, 0, to.cast(), len) == 0 }
     }
 }
 

@@ -125,6 +125,7 @@ fn guard(proxy: &Proxy, policy: Option<L4Policy>) -> Option<l4::ServiceSpec> {
         source_rate: None,
         no_server: l4::Answer::Userspace,
         rejects: rules::rejects(proxy),
+        pick_up: false,
         denies: true,
         sources: None,
         log: false,
@@ -175,6 +176,13 @@ fn service(
         });
     }
     let vips = rules::vips(proxy, v4, left_out)?;
+    let mode = match proxy.settings.l4_mode.or(config.global.l4_mode).map(|mode| mode.value) {
+        Some(L4Mode::Nat) => l4::Mode::Nat,
+        Some(L4Mode::Dsr) => l4::Mode::Direct,
+        Some(L4Mode::IpIp) => l4::Mode::Tunnel,
+        Some(L4Mode::FullNat) | None => l4::Mode::FullNat,
+    };
+    let pick_up = rules::picks_up(proxy, policy, mode)?;
     let [connect, client_idle, server_idle] = rules::limits(proxy, backend);
     Ok(l4::ServiceSpec {
         name: proxy.name.value.clone(),
@@ -185,12 +193,7 @@ fn service(
             Mode::Udp => l4::Protocol::Udp,
             Mode::Http | Mode::Log | Mode::Tcp => l4::Protocol::Tcp,
         },
-        mode: match proxy.settings.l4_mode.or(config.global.l4_mode).map(|mode| mode.value) {
-            Some(L4Mode::Nat) => l4::Mode::Nat,
-            Some(L4Mode::Dsr) => l4::Mode::Direct,
-            Some(L4Mode::IpIp) => l4::Mode::Tunnel,
-            Some(L4Mode::FullNat) | None => l4::Mode::FullNat,
-        },
+        mode,
         policy,
         maxconn: proxy.settings.maxconn.map_or(0, |maxconn| maxconn.value),
         client_idle,
@@ -205,6 +208,7 @@ fn service(
             .l4_no_server
             .map_or(l4::Answer::Userspace, |answer| rules::answer(answer.value)),
         rejects: rules::rejects(proxy),
+        pick_up,
         denies: proxy.settings.l4_deny.is_some(),
         // Filled in by the worker, which can evaluate them.
         sources: None,

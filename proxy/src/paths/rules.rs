@@ -139,12 +139,32 @@ pub(super) fn guarded(proxy: &Proxy) -> Vec<SocketAddr> {
     vips
 }
 
+/// `l4-pick-up`: what another balancer chose must be found again.
+pub(super) fn picks_up(proxy: &Proxy, policy: l4::Policy, mode: l4::Mode) -> Result<bool, Blocker> {
+    let Some(wanted) = proxy.settings.l4_pick_up.filter(|wanted| wanted.value) else {
+        return Ok(false);
+    };
+    if policy != l4::Policy::HashSource {
+        return block(
+            "l4-pick-up",
+            "only 'balance source' finds the same server again",
+            wanted.span,
+        );
+    }
+    if mode == l4::Mode::FullNat {
+        let why = "the source port that another balancer chose is not known: take another l4-mode";
+        return block("l4-pick-up", why, wanted.span);
+    }
+    Ok(true)
+}
+
 /// The words of a proxy that only the kernel follows.
 pub(super) fn kernel_words(proxy: &Proxy) -> Vec<&'static str> {
     let settings = &proxy.settings;
     let words = [
         (DENY, settings.l4_deny.is_some()),
         ("l4-no-server", settings.l4_no_server.is_some()),
+        ("l4-pick-up", settings.l4_pick_up.is_some_and(|wanted| wanted.value)),
         ("l4-reject", settings.l4_reject.is_some()),
         ("l4-source-rate", settings.l4_source_rate.is_some()),
     ];

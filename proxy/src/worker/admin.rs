@@ -5,6 +5,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
+use proxy_admin::outside::Carried;
 use proxy_admin::stats_file::Identified;
 use proxy_admin::{
     AcmeRow, Admin, CliSocket, L4Filter, L4Flow, L4Row, L4View, Later, Level, ProcessFacts,
@@ -322,6 +323,26 @@ impl L4View for Paths {
             bytes_out: flow.bytes_out,
         };
         control.kernel.flows(filter.max, wanted).into_iter().map(show).collect()
+    }
+
+    fn carried(&self) -> Vec<Carried> {
+        let counters = self.control.upgrade().and_then(|control| control.kernel.counters());
+        let mut rows = Vec::new();
+        for service in counters.map(|counters| counters.services).unwrap_or_default() {
+            let servers = service.servers.iter().map(|server| (&*server.name, &server.traffic));
+            for (server, traffic) in std::iter::once(("-", &service.traffic)).chain(servers) {
+                let row = |direction, packets, bytes| Carried {
+                    frontend: service.frontend.clone(),
+                    server: server.to_owned(),
+                    direction,
+                    packets,
+                    bytes,
+                };
+                rows.push(row("in", traffic.packets_in, traffic.bytes_in));
+                rows.push(row("out", traffic.packets_out, traffic.bytes_out));
+            }
+        }
+        rows
     }
 
     fn denied(&self) -> Vec<(String, std::net::IpAddr, u64)> {

@@ -47,6 +47,7 @@ impl Source for Desk {
                 wall: admin.process.wall(),
                 paths: l4.map_or_else(Vec::new, |l4| l4.rows()),
                 drops: l4.map_or_else(Vec::new, |l4| l4.drops()),
+                carried: l4.map_or_else(Vec::new, |l4| l4.carried()),
                 tables: l4.map_or_else(Vec::new, |l4| l4.tables()),
             }
         };
@@ -56,6 +57,7 @@ impl Source for Desk {
             wall: SystemTime::now(),
             paths: Vec::new(),
             drops: Vec::new(),
+            carried: Vec::new(),
             tables: Vec::new(),
         })
     }

@@ -229,6 +229,9 @@ pub trait L4View {
     /// all), the reason, how many.
     fn drops(&self) -> Vec<(String, String, u64)>;
 
+    /// What the kernel carried, by frontend and server.
+    fn carried(&self) -> Vec<crate::outside::Carried>;
+
     /// Clients that are turned away from their first packet on: the frontend, the address, the seconds left.
     fn denied(&self) -> Vec<(String, std::net::IpAddr, u64)>;
 

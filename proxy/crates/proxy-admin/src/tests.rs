@@ -160,6 +160,9 @@ impl L4View for World {
     fn drops(&self) -> Vec<(String, String, u64)> {
         vec![("-".into(), "no_flow".into(), 3), ("fe".into(), "full".into(), 2)]
     }
+    fn carried(&self) -> Vec<crate::outside::Carried> {
+        Vec::new()
+    }
     fn denied(&self) -> Vec<(String, std::net::IpAddr, u64)> {
         vec![("fe".into(), "192.0.2.7".parse().unwrap(), 59)]
     }

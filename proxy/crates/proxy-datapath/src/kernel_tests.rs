@@ -113,6 +113,7 @@ fn service(name: &str, port: u16, hosts: &[u8]) -> ServiceSpec {
         source_rate: None,
         no_server: Answer::Userspace,
         rejects: Answer::Userspace,
+        pick_up: false,
         denies: false,
         sources: None,
         servers: hosts.iter().map(|&h| server(&format!("s{h}"), h)).collect(),

@@ -35,6 +35,7 @@ mod sources;
 mod spec;
 mod status;
 mod sys;
+mod trace;
 mod unavailable;
 mod view;
 
@@ -53,5 +54,6 @@ pub use self::spec::{
     Answer, Mode, Policy, Protocol, ServerChange, ServerSpec, ServiceSpec, Usable,
 };
 pub use self::status::{InterfaceStatus, Status, TableStatus};
+pub use self::trace::{Sample, Trace};
 pub use self::unavailable::Unavailable;
 pub use self::view::View;

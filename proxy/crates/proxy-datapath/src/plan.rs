@@ -63,6 +63,8 @@ pub struct PlannedService {
     pub no_server: Answer,
     /// See [`ServiceSpec::rejects`].
     pub rejects: Answer,
+    /// See [`ServiceSpec::pick_up`].
+    pub pick_up: bool,
     /// See [`ServiceSpec::denies`].
     pub denies: bool,
     /// See [`ServiceSpec::sources`].
@@ -304,6 +306,7 @@ fn plan_service(
         source_rate: spec.source_rate,
         no_server: spec.no_server,
         rejects: spec.rejects,
+        pick_up: spec.pick_up,
         denies: spec.denies,
         sources: spec.sources.clone(),
         all_backups: spec.all_backups,

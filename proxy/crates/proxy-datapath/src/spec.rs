@@ -50,6 +50,9 @@ pub struct ServiceSpec {
     pub no_server: Answer,
     /// What becomes of new flows that a rule rejects ([`SourceVerdict::Reject`](crate::SourceVerdict)).
     pub rejects: Answer,
+    /// Segments of connections that are not known begin one, as those of another balancer that went away. Not with
+    /// [`Mode::FullNat`], and with policies of a hash only.
+    pub pick_up: bool,
     /// Clients that [`Datapath::deny`](crate::Datapath::deny) names are turned away.
     pub denies: bool,
     /// Rules about clients' addresses; `None` lets all of them in.

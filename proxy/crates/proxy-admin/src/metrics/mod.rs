@@ -10,7 +10,7 @@ mod table;
 mod text;
 
 use crate::context::Product;
-use crate::outside::{Outside, Source};
+use crate::outside::{Carried, Outside, Source};
 use crate::stats::columns::{COLUMNS, Column};
 use crate::stats::info::{FIELDS, Reading};
 use crate::stats::{Kind, Object, Scope, Value};
@@ -265,6 +265,25 @@ fn kernel(outside: &Outside, text: &mut Text<'_>) {
     if text.begin_own("l4_untranslated_packets_total", "Packets the kernel programs let be") {
         for (frontend, reason, packets) in &outside.drops {
             text.sample(&[("proxy", frontend), ("reason", reason)], *packets);
+        }
+    }
+    let labels = |row: &Carried| {
+        [
+            ("proxy", row.frontend.clone()),
+            ("server", row.server.clone()),
+            ("direction", row.direction.to_owned()),
+        ]
+    };
+    if text.begin_own("l4_packets_total", "Packets and datagrams the kernel programs carried") {
+        for row in &outside.carried {
+            let labels = labels(row);
+            text.sample(&labels.each_ref().map(|(name, value)| (*name, &**value)), row.packets);
+        }
+    }
+    if text.begin_own("l4_payload_bytes_total", "Payload the kernel programs carried") {
+        for row in &outside.carried {
+            let labels = labels(row);
+            text.sample(&labels.each_ref().map(|(name, value)| (*name, &**value)), row.bytes);
         }
     }
     if text.begin_own("l4_table_entries", "Entries in a table of the kernel programs") {

@@ -234,6 +234,8 @@ pub struct Settings {
     pub l4_deny: Option<Spanned<Duration>>,
     /// `l4-no-server`: what new connections get in the kernel while no server lives.
     pub l4_no_server: Option<Spanned<L4Answer>>,
+    /// `l4-pick-up`: connections that another balancer has begun are carried on.
+    pub l4_pick_up: Option<Spanned<bool>>,
     /// `l4-reject`: what clients get in the kernel that a `reject` about their address holds for.
     pub l4_reject: Option<Spanned<L4Answer>>,
     /// `l4-source-rate`: new connections of one address in a period, and the period.

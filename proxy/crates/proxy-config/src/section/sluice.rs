@@ -195,6 +195,17 @@ pub(super) const PROXY: &[Row<ParseProxy>] = &[
         },
     ),
     row(
+        "l4-pick-up",
+        On::DEF_FE,
+        "{off|on}",
+        "Sluice",
+        "whether the kernel carries on connections of another balancer",
+        |cx, p, args| {
+            p.settings.l4_pick_up = Some(args.choice(cx, &[("off", false), ("on", true)])?);
+            args.end(cx)
+        },
+    ),
+    row(
         "l4-reject",
         On::DEF_FE,
         "{userspace|drop|reset|unreachable}",

@@ -87,6 +87,7 @@ impl Tables {
             source_period_ms: u32::try_from(source_rate.1.as_millis()).unwrap_or(u32::MAX).max(1),
             no_server: answer(service.plan.no_server),
             rejects: answer(service.plan.rejects),
+            pick_up: u8::from(service.plan.pick_up),
             ..before
         };
         let same_ring = up && content == service.ring && before.ring_len == entry.ring_len;

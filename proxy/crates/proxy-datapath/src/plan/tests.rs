@@ -61,6 +61,7 @@ fn service(name: &str, vips: &[&str], servers: Vec<ServerSpec>) -> ServiceSpec {
         source_rate: None,
         no_server: Answer::Userspace,
         rejects: Answer::Userspace,
+        pick_up: false,
         denies: false,
         sources: None,
         servers,

@@ -14,6 +14,7 @@ mod lifetime;
 mod mss;
 mod oneway;
 mod pass;
+mod pickup;
 mod rates;
 mod rules;
 mod toobig;
