@@ -78,7 +78,7 @@ impl<T: Default> Sharded<T> {
 
 impl<T> Sharded<T> {
     /// The shard of a thread, if that counted something.
-    fn of(&self, thread: usize) -> Option<&T> {
+    pub fn of(&self, thread: usize) -> Option<&T> {
         self.0.get()?.get(thread)?.get().map(|shard| &***shard)
     }
 

@@ -1,6 +1,5 @@
 //! Idle connections to a server, counted by the threads that have them.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::counters::Sharded;
@@ -19,14 +18,14 @@ impl Part {
     }
 }
 
-/// How many connections to a server are idle. Takes no memory before the first one is.
+/// How many connections to a server are idle.
 #[derive(Debug, Default)]
-pub struct IdleConnections(OnceLock<Sharded<Part>>);
+pub struct IdleConnections(Sharded<Part>);
 
 impl IdleConnections {
     /// Counts one of this thread, or that there is one less. Proven are those that may carry any request.
     pub fn count(&self, proven: bool, add: bool) {
-        let part = self.0.get_or_init(Sharded::default).local();
+        let part = self.0.local();
         let own = if proven { &part.proven } else { &part.unproven };
         let now = own.load(Ordering::Relaxed);
         own.store(if add { now + 1 } else { now.saturating_sub(1) }, Ordering::Relaxed);
@@ -34,22 +33,22 @@ impl IdleConnections {
 
     /// Those that may carry any request (`safe_conn_cur`).
     pub fn safe(&self) -> u32 {
-        self.parts().map(|part| part.proven.load(Ordering::Relaxed)).sum()
+        self.0.iter().map(|part| part.proven.load(Ordering::Relaxed)).sum()
     }
 
     /// Those that were never reused (`idle_conn_cur`).
     pub fn unsafe_(&self) -> u32 {
-        self.parts().map(|part| part.unproven.load(Ordering::Relaxed)).sum()
+        self.0.iter().map(|part| part.unproven.load(Ordering::Relaxed)).sum()
     }
 
     /// All of them.
     pub fn sum(&self) -> u32 {
-        self.parts().map(Part::sum).sum()
+        self.0.iter().map(Part::sum).sum()
     }
 
     /// Those of one thread.
     pub fn of(&self, thread: usize) -> u32 {
-        self.parts().nth(thread).map_or(0, Part::sum)
+        self.0.of(thread).map_or(0, Part::sum)
     }
 
     /// Those of each worker thread (`idle_per_thr` of `show servers conn`).
@@ -60,11 +59,7 @@ impl IdleConnections {
     /// Whether another thread than this one has some.
     pub fn is_elsewhere(&self) -> bool {
         let own = thread::current();
-        self.parts().enumerate().any(|(thread, part)| thread != own && part.sum() > 0)
-    }
-
-    fn parts(&self) -> impl Iterator<Item = &Part> {
-        self.0.get().into_iter().flat_map(Sharded::iter)
+        (0..thread::workers()).any(|thread| thread != own && self.of(thread) > 0)
     }
 }
 
