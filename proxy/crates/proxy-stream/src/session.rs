@@ -32,6 +32,9 @@ use crate::transport;
 /// How long a closing connection is drained, so that the last answer is not lost to a reset.
 pub(crate) const LINGER: Duration = Duration::from_secs(1);
 
+/// How long the end of a client may go unnoticed that said that its request is the last.
+const UNHEARD: Duration = Duration::from_millis(50);
+
 /// Bytes of the HTTP/2 preface that look like a request line.
 const PREFACE_LINE: usize = 16;
 /// Bytes of the HTTP/2 preface that no HTTP/1 request begins with: its method and a blank are not enough.
@@ -399,6 +402,18 @@ impl Session {
     /// Whether the session, which could go on, is to end because the worker stops.
     pub(crate) fn leaves(&self) -> bool {
         self.thread.leaves(self.key)
+    }
+
+    /// Whether a client that sends nothing more is to be listened to while something else is waited for, because its
+    /// end `matters`. One that the reactor does not know stays unknown for a moment: most answers come within it.
+    pub(crate) fn listens(&self, matters: bool, cx: &Context<'_>) -> bool {
+        if self.client.is_watched() {
+            return true;
+        }
+        if matters && self.client_timer.deadline().is_none() {
+            self.client_timer.arm(UNHEARD);
+        }
+        matters && self.client_timer.poll_expired(cx).is_ready()
     }
 
     /// Limits of request heads.

@@ -710,12 +710,14 @@ async fn open(
     let limit = in_force(x, back);
     let on_eof = on_eof(back);
     // As in HAProxy, a client that sends nothing more is only listened to where its end matters.
-    let listens = x.keep_client || on_eof != OnEof::Stay || s.client.is_watched();
+    let stays = s.front.frontend.mode == Mode::Http && !x.keep_client;
     let socks4 = server.spec.socks4.as_deref().copied();
     let mut connecting = pin!(establish(to, options, limit, socks4, opening));
     poll_fn(|cx| match connecting.as_mut().poll(cx) {
         Poll::Ready(outcome) => Poll::Ready(outcome.map_err(Failure::Connect)),
-        Poll::Pending if !listens && !s.is_killed() => Poll::Pending,
+        Poll::Pending if stays && !s.is_killed() && !s.listens(on_eof != OnEof::Stay, cx) => {
+            Poll::Pending
+        }
         Poll::Pending => match client_gone(s, cx, on_eof) {
             Some(gone) => Poll::Ready(Err(Failure::Client(gone))),
             None => Poll::Pending,

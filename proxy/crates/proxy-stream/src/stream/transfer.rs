@@ -225,7 +225,7 @@ fn watch_client(
     }
     let aborts = x.backend.as_ref().is_some_and(|b| b.backend.options.abortonclose);
     // As in HAProxy, a client that sends nothing more is only listened to where its end matters.
-    if !x.keep_client && !aborts && !s.client.is_watched() {
+    if !x.keep_client && !s.listens(aborts, cx) {
         return Ok(());
     }
     while !s.client.eof && s.client.input.len() < PIPELINE {
