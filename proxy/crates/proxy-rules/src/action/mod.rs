@@ -63,4 +63,6 @@ pub fn find(name: &str) -> Option<&'static ActionDef> {
 }
 
 #[cfg(test)]
+mod examples;
+#[cfg(test)]
 mod tests;

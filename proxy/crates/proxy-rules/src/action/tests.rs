@@ -50,7 +50,7 @@ fn with_cx<T>(
     f(&mut AclTable::default(), &mut cx)
 }
 
-fn parse(kind: SetKind, lines: &str, traffic: &Traffic) -> Result<RuleSet, String> {
+pub(super) fn parse(kind: SetKind, lines: &str, traffic: &Traffic) -> Result<RuleSet, String> {
     with_cx(kind, traffic, |acls, cx| {
         let mut set = RuleSet::new();
         for line in lines.lines() {
