@@ -39,12 +39,13 @@ listen app
 
 #[test]
 fn threads_take_idle_connections_of_each_other() -> Result<()> {
+    // One that is given back at the moment when the next request looks for it is missed: some may be more than one.
     let few = opened("", "", "")?;
-    assert!(few <= 3, "{few} connections");
+    assert!(few <= 5, "{few} connections");
     let authority = Authority::new()?;
     let file = authority.issue("app.pem", "app.test", 30)?;
     let few = opened("", "ssl verify none", &format!("ssl crt {file}"))?;
-    assert!(few <= 3, "{few} connections over TLS");
+    assert!(few <= 5, "{few} connections over TLS");
     let many = opened("tune.idle-pool.shared off", "", "")?;
     assert!(many > few, "{many} connections");
     Ok(())

@@ -22,6 +22,8 @@ use crate::io::{Conn, Detached};
 /// How long an owner is waited for. One that is busy for longer costs more than a new connection, and is not asked again
 /// before it has caught up.
 const PATIENCE: Duration = Duration::from_millis(100);
+/// How long an owner is waited for where nothing else helps.
+const NEED: Duration = Duration::from_secs(1);
 
 /// What another thread is asked for.
 pub(crate) enum Want {
@@ -119,14 +121,19 @@ impl Mailboxes {
     }
 
     /// Asks the threads that have idle connections to `server`, one after the other, until one does not answer in time.
-    async fn ask(&self, server: &Arc<Server>, want: impl Fn() -> Want) -> Option<Answer> {
+    async fn ask(
+        &self,
+        server: &Arc<Server>,
+        patience: Duration,
+        want: impl Fn() -> Want,
+    ) -> Option<Answer> {
         let own = proxy_state::thread::current();
         // Whoever is asked first should not always be the same.
         let first = own + 1;
         for at in 0..self.0.len() {
             let thread = (first + at) % self.0.len();
             let mailbox = &self.0[thread];
-            let late = || mailbox.late.load(Ordering::Relaxed);
+            let late = || patience < NEED && mailbox.late.load(Ordering::Relaxed);
             if thread == own || server.idle.of(thread) == 0 || late() {
                 continue;
             }
@@ -135,7 +142,7 @@ impl Mailboxes {
             if mailbox.to.send(letter).is_err() {
                 continue;
             }
-            match timer::timeout(Some(PATIENCE), answered).await {
+            match timer::timeout(Some(patience), answered).await {
                 Ok(Ok(Answer::Nothing) | Err(_)) => {}
                 Ok(Ok(answer)) => return Some(answer),
                 Err(_) => {
@@ -154,7 +161,7 @@ impl Mailboxes {
         key: u64,
         only_proven: bool,
     ) -> Option<Idle> {
-        let answer = self.ask(server, || Want::Connection { key, only_proven }).await?;
+        let answer = self.ask(server, PATIENCE, || Want::Connection { key, only_proven }).await?;
         let Answer::Moved(moved) = answer else { return None };
         let mut idle = moved.arrive()?;
         idle.conn.is_quiet().then_some(idle)
@@ -162,7 +169,7 @@ impl Mailboxes {
 
     /// Has another thread close an idle connection to `server`; false when there was none.
     pub(crate) async fn make_room(&self, server: &Arc<Server>) -> bool {
-        matches!(self.ask(server, || Want::Room).await, Some(Answer::Closed))
+        matches!(self.ask(server, NEED, || Want::Room).await, Some(Answer::Closed))
     }
 }
 
