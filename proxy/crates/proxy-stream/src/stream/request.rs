@@ -427,12 +427,18 @@ fn set_connection(head: &mut RequestHead, keep: bool) {
 
 /// Removes `close` and `keep-alive` from `Connection` and keeps other options.
 pub(super) fn strip_connection(headers: &mut proxy_http::HeaderList) {
-    if !headers.contains(b"connection") {
-        return;
-    }
     let ours = |token: &[u8]| {
         token.eq_ignore_ascii_case(b"close") || token.eq_ignore_ascii_case(b"keep-alive")
     };
+    let mut fields = headers.get_all(b"connection");
+    let Some(first) = fields.next() else { return };
+    if fields.next().is_none() && ours(first) {
+        // Most say nothing else.
+        drop(fields);
+        headers.remove(b"connection");
+        return;
+    }
+    drop(fields);
     if !headers.values(b"connection").any(ours) {
         return;
     }
