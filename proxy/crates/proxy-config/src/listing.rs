@@ -6,7 +6,7 @@ use proxy_rules::action::{self, SetKind};
 
 use crate::keyword::{self, Row, Support, Table};
 use crate::line::{
-    balance, bind, cert, error_page, filter, option, rules, server, stats, timeout, tls,
+    balance, bind, cert, error_page, filter, option, rules, server_rows, stats, timeout, tls,
 };
 use crate::section::{
     acme, cache, crt_store, global, healthcheck, mailers, other, peers, proxy, resolvers, traces,
@@ -44,7 +44,7 @@ pub fn entries() -> Vec<Entry> {
     add(&mut all, "http-errors", "", error_page::HTTP_ERRORS);
     add(&mut all, "listen", "", proxy::PROXY);
     add(&mut all, "listen", "bind <addr>", bind::OPTIONS);
-    add(&mut all, "listen", "server <name> <addr>", server::OPTIONS);
+    add(&mut all, "listen", "server <name> <addr>", server_rows::OPTIONS);
     add(&mut all, "listen", "option", option::OPTIONS);
     add(&mut all, "listen", "timeout", timeout::TIMEOUTS);
     add(&mut all, "listen", "balance", balance::ALGORITHMS);

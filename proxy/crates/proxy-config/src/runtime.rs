@@ -9,6 +9,7 @@ use crate::context::{Context, Elsewhere};
 use crate::lexer::Word;
 use crate::line::server;
 use crate::line::server_from::{self, Origin};
+use crate::line::server_words;
 use crate::line::shared::is_name_char;
 use crate::model::{Config, DefaultsId, Proto, Proxy, ProxyKind, RuleSet, Server};
 use crate::{Environment, Options, resolve};
@@ -92,7 +93,7 @@ fn misfits(cx: &mut Context<'_>, config: &Config, section: &Proxy, server: &Serv
 /// The words that [`server`] knows, with their arguments.
 pub fn server_words() -> impl Iterator<Item = (&'static str, &'static str)> {
     std::iter::once(("from", "{none|be:[<backend>]|srv:[<backend>/]<server>}"))
-        .chain(server::dynamic_words().filter(|(name, _)| *name != "from"))
+        .chain(server_words::dynamic_words().filter(|(name, _)| *name != "from"))
 }
 
 /// Makes a backend with the settings of a `defaults` section.

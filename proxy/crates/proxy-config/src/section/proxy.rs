@@ -9,7 +9,7 @@ use crate::keyword::{On, Row, Table, find, not_yet, removed, row, suggest};
 use crate::lexer::between_commas;
 use crate::line::{
     balance, bind, capture, cert, check, error_page, filter, log, mail, option, persist, retry,
-    rules, server, shared, stats, stick, timeout,
+    rules, server, server_address, shared, stats, stick, timeout,
 };
 use crate::model::{HttpReuse, LogEntry, LogStep, Proxy, ProxyKind, RuleSet, StateSource};
 use crate::place::{check_polarity, check_section, check_shape};
@@ -577,7 +577,7 @@ const CARRIED: &[Row<Parse>] = &[
         M,
         "where connections to servers come from",
         |cx, p, args| {
-            p.settings.source = Some(server::source_address(cx, args)?);
+            p.settings.source = Some(server_address::source_address(cx, args)?);
             args.end(cx)
         },
     ),

@@ -7,7 +7,7 @@ use proxy_types::{Diagnostic, Endpoint, Host, PortSpec, Spanned, Transport};
 use crate::args::Args;
 use crate::context::{Context, Parsed};
 use crate::keyword::{On, Table, find, row, suggest};
-use crate::line::server::OPTIONS;
+use crate::line::server_rows::OPTIONS;
 use crate::model::{Nameserver, NameserverLine, Resolvers, ResolversHold};
 
 type Parse = fn(&mut Context<'_>, &mut Resolvers, &mut Args<'_>) -> Parsed;
