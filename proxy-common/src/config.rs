@@ -1,6 +1,6 @@
 //! Settings of the whole data path.
 
-use crate::Port;
+use crate::{Port, cache::ticks_of};
 
 /// The only value of the map [`CONFIG`](crate::maps::CONFIG).
 ///
@@ -30,9 +30,10 @@ pub struct Config {
     pub flush_ns: u64,
     /// Number of possible CPUs, the number of per-CPU regions in [`CACHE`](crate::maps::CACHE).
     pub cpus: u32,
-    pub reserved: u32,
-    /// Longest time a cached flow keeps its way out to itself, in nanoseconds.
-    pub route_ns: u64,
+    /// [`Self::flush_ns`] in [`ticks`](crate::ticks).
+    pub flush_ticks: u16,
+    /// Longest time a cached flow or server keeps its way out to itself, in [`ticks`](crate::ticks).
+    pub route_ticks: u16,
 }
 
 impl Config {
@@ -50,6 +51,13 @@ impl Config {
     /// One second: how long a changed route or neighbour goes unnoticed by a flow.
     pub const DEFAULT_ROUTE_NS: u64 = 1_000_000_000;
 
+    /// Sets how long the cache keeps counts and ways out to itself, on a kernel with a jiffy of so many nanoseconds.
+    pub const fn set_times(&mut self, flush_ns: u64, route_ns: u64, jiffy_ns: u64) {
+        self.flush_ns = flush_ns;
+        self.flush_ticks = ticks_of(flush_ns, jiffy_ns);
+        self.route_ticks = ticks_of(route_ns, jiffy_ns);
+    }
+
     /// Whether `port` lies in the range reserved for full NAT.
     #[inline(always)]
     pub fn is_nat_port(&self, port: Port) -> bool {
@@ -62,4 +70,4 @@ impl Config {
 /// XDP (its driver has `ndo_xdp_xmit` enabled, or the hook is generic XDP).
 pub const INTERFACE_XDP_OUT: u32 = 1;
 
-const _: () = assert!(size_of::<Config>() == 56);
+const _: () = assert!(size_of::<Config>() == 48);

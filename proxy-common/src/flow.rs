@@ -12,10 +12,9 @@ pub struct FlowKey {
     pub dport: Port,
     /// IP protocol, see [`proto`](crate::proto).
     pub proto: u8,
-    /// Always zero in [`FLOWS`](crate::maps::FLOWS); the hook in the flow cache.
+    /// Always zero.
     pub hook: u8,
-    /// Always zero in [`FLOWS`](crate::maps::FLOWS); in the flow cache the MTU of the way out, 0 where
-    /// the kernel checks it.
+    /// Always zero.
     pub reserved: u16,
 }
 

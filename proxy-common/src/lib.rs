@@ -16,6 +16,7 @@ mod event;
 mod expire;
 mod flow;
 mod fragment;
+mod hop;
 pub mod maps;
 #[cfg(feature = "user")]
 mod pod;
@@ -26,7 +27,7 @@ mod trace;
 
 pub use addr::{Addr, Port};
 pub use cache::{
-    CACHE_TAG_EMPTY, CACHE_WAYS, CacheSet, CacheWay, EpochLine, HOOK_TC, HOOK_XDP, ticks,
+    CACHE_TAG_EMPTY, CACHE_WAYS, CacheSet, CacheWay, EpochLine, HOOK_TC, HOOK_XDP, ticks, ticks_of,
 };
 pub use config::{Config, INTERFACE_XDP_OUT};
 pub use counters::{Live, Reason, Traffic};
@@ -37,6 +38,7 @@ pub use expire::{
 };
 pub use flow::{CpuState, Direction, FlowEntry, FlowKey, FlowState, FlowStatus, Slot};
 pub use fragment::{FRAGMENT_LIFE_NS, FragmentEntry, FragmentKey};
+pub use hop::{ServerHop, ServerHops};
 pub use rate::Rate;
 pub use service::{
     ANSWER_DROP, ANSWER_RESET, ANSWER_UNREACHABLE, ANSWER_USERSPACE, POLICY_HASH_FLOW,
@@ -54,7 +56,7 @@ pub use trace::{
 };
 
 /// Version of every layout and meaning in this crate; the first word of [`Config`].
-pub const ABI_VERSION: u32 = 9;
+pub const ABI_VERSION: u32 = 10;
 
 /// IP protocol numbers the data path knows (IANA protocol numbers).
 pub mod proto {

@@ -27,6 +27,7 @@
 //! | `ANSWER_RATE` | array of 1 | [`Rate`](crate::Rate) |
 //! | `TRACE_SWITCH` | array of 1 | [`TraceSwitch`](crate::TraceSwitch) |
 //! | `TRACE` | ring buffer | [`TraceRecord`](crate::TraceRecord) |
+//! | `HOPS` | per-CPU array, as `REALS` | [`ServerHops`](crate::ServerHops) |
 //! | `EVENTS` | ring buffer | [`FlowEvent`](crate::FlowEvent) |
 
 use crate::Port;
@@ -74,10 +75,11 @@ pub const DENIED: &str = "DENIED";
 pub const ANSWER_RATE: &str = "ANSWER_RATE";
 pub const TRACE_SWITCH: &str = "TRACE_SWITCH";
 pub const TRACE: &str = "TRACE";
+pub const HOPS: &str = "HOPS";
 pub const EVENTS: &str = "EVENTS";
 
 /// Every map of the object.
-pub const ALL: [&str; 28] = [
+pub const ALL: [&str; 29] = [
     CONFIG,
     PREFILTER,
     VIPS,
@@ -105,6 +107,7 @@ pub const ALL: [&str; 28] = [
     ANSWER_RATE,
     TRACE_SWITCH,
     TRACE,
+    HOPS,
     EVENTS,
 ];
 

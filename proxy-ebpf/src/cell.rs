@@ -284,6 +284,23 @@ impl RateCell {
     }
 }
 
+impl RateCell {
+    /// Counts one less in the period that is not over.
+    #[inline(always)]
+    pub fn take_back(&self, now: u64, period: u64) {
+        let place = self.0.get();
+        // SAFETY: aligned words of `self`, only ever accessed as such.
+        unsafe {
+            let current = addr_of_mut!((*place).current);
+            let count = current.read_volatile();
+            if count != 0 && now.wrapping_sub(addr_of!((*place).start_ns).read_volatile()) < period
+            {
+                current.write_volatile(count - 1);
+            }
+        }
+    }
+}
+
 /// An [`EpochLine`] shared by all CPUs.
 #[repr(transparent)]
 pub struct EpochCell(UnsafeCell<EpochLine>);

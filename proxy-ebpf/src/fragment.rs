@@ -7,7 +7,7 @@ use proxy_common::{FRAGMENT_LIFE_NS, FlowKey, FragmentEntry, Port, Reason, proto
 
 use crate::{
     frame::{Frame, Path, Verdict},
-    known,
+    hops, known,
     oneway::{self, Carriage},
     process::{self, Family},
     rewrite,
@@ -36,16 +36,27 @@ pub fn note(tables: &impl Tables, scratch: &Scratch, verdict: Verdict) {
     }
 }
 
+/// What a fragment's own headers say.
+pub struct Fragment {
+    /// There are no options.
+    pub plain: bool,
+    /// TTL or hop limit.
+    pub ttl: u8,
+    /// Header checksum of IPv4.
+    pub check: u16,
+    /// IP length.
+    pub len: u16,
+}
+
 /// Sends a fragment that is not the first one the same way.
 #[inline(always)]
 pub fn later<F: Frame, T: Tables, A: Family>(
     frame: &mut F,
     tables: &T,
     scratch: &mut Scratch,
-    plain: bool,
-    ttl: u8,
-    len: u16,
+    header: &Fragment,
 ) -> Verdict {
+    let Fragment { plain, ttl, check, len } = *header;
     let Some(config) = process::config(tables) else { return Verdict::Pass };
     let now = tables.now_ns();
     let entry = tables
@@ -83,7 +94,12 @@ pub fn later<F: Frame, T: Tables, A: Family>(
         len: carriage.map_or(len, |carriage| carriage.length::<A>(len)),
         fallback: cell.ifindex(),
     };
-    if let Err(no_way) = frame.route(&path, hop) {
+    let asked = if from_client {
+        hops::to_server(frame, tables, config, cell.server(), &path, hop)
+    } else {
+        frame.route(&path, hop)
+    };
+    if let Err(no_way) = asked {
         tables.count(no_way.reason);
         return no_way.known;
     }
@@ -96,7 +112,7 @@ pub fn later<F: Frame, T: Tables, A: Family>(
         let (src, dst) = (&rewrite.src, &rewrite.dst);
         return oneway::send::<F, A>(frame, tables, config, ttl, carriage, src, dst, hop);
     }
-    if !rewrite::addresses::<F, A>(frame, config, peer, ttl, rewrite) {
+    if !rewrite::addresses::<F, A>(frame, config, peer, ttl, check, rewrite) {
         tables.count(Reason::RewriteFailed);
         return Verdict::Drop;
     }

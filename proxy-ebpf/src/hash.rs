@@ -5,10 +5,25 @@ use proxy_common::{Addr, FlowKey};
 /// Odd constant with well-spread bits (2^64 divided by the golden ratio).
 const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 
+/// Odd constants with well-spread bits: the fractional parts of the roots of 2, 3, 5, 7 and 11.
+const ODD: [u64; 5] = [
+    0x6a09_e667_f3bc_c909,
+    0xbb67_ae85_84ca_a73b,
+    0x3c6e_f372_fe94_f82b,
+    0xa54f_f53a_5f1d_36f1,
+    0x510e_527f_ade6_82d1,
+];
+
 #[inline(always)]
 fn mix(state: u64, word: u64) -> u64 {
     let mixed = (state ^ word).wrapping_mul(MULTIPLIER);
     mixed ^ (mixed >> 32)
+}
+
+/// Half of an address; its last word goes below, where a product spreads it over all bits.
+#[inline(always)]
+fn lane(low: u32, high: u32, multiplier: u64) -> u64 {
+    (u64::from(low) | (u64::from(high) << 32)).wrapping_mul(multiplier)
 }
 
 #[inline(always)]
@@ -21,11 +36,16 @@ fn mix_addr(state: u64, addr: &Addr) -> u64 {
 /// Hash of one direction's five-tuple.
 #[inline(always)]
 pub fn flow(key: &FlowKey, seed: u32) -> u64 {
-    let ports = u64::from(key.sport.be) | (u64::from(key.dport.be) << 16);
-    let state = mix_addr(u64::from(seed), &key.src);
-    let state = mix_addr(state, &key.dst);
-    let state = mix(state, ports | (u64::from(key.proto) << 32));
-    mix(state, MULTIPLIER)
+    let ports = u32::from(key.sport.be) | (u32::from(key.dport.be) << 16);
+    let proto = u32::from(key.proto) << 24 ^ seed;
+    let ([a, b, c, d], [e, f, g, h]) = (key.src.words, key.dst.words);
+    // Products that do not wait for each other; what is constant in mapped addresses is not computed at all.
+    let sum = lane(b, a, ODD[0])
+        .wrapping_add(lane(d, c, ODD[1]))
+        .wrapping_add(lane(f, e, ODD[2]))
+        .wrapping_add(lane(h, g, ODD[3]))
+        .wrapping_add(lane(ports, proto, ODD[4]));
+    mix(sum >> 32, sum)
 }
 
 /// Hash of a client's address.

@@ -53,6 +53,29 @@ impl Ipv4 {
     pub const SRC_OFFSET: usize = ETHERNET_LEN + 12;
 }
 
+/// What of an IPv4 packet translation changes, in one piece: the end of its header, and the ports behind it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Ipv4Change {
+    pub ttl: u8,
+    pub protocol: u8,
+    pub check: u16,
+    pub src: u32,
+    pub dst: u32,
+    pub ports: Ports,
+}
+
+/// The same without the ports.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Ipv4Tail {
+    pub ttl: u8,
+    pub protocol: u8,
+    pub check: u16,
+    pub src: u32,
+    pub dst: u32,
+}
+
 /// RFC 8200 section 3.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -176,6 +199,10 @@ unsafe impl Header for Ethernet {}
 // SAFETY: see `Ethernet`.
 unsafe impl Header for Ipv4 {}
 // SAFETY: see `Ethernet`.
+unsafe impl Header for Ipv4Change {}
+// SAFETY: see `Ethernet`.
+unsafe impl Header for Ipv4Tail {}
+// SAFETY: see `Ethernet`.
 unsafe impl Header for Ipv6 {}
 // SAFETY: see `Ethernet`.
 unsafe impl Header for Ipv6Fragment {}
@@ -190,6 +217,8 @@ unsafe impl Header for Icmp {}
 
 const _: () = assert!(size_of::<Ethernet>() == ETHERNET_LEN);
 const _: () = assert!(size_of::<Ipv4>() == 20);
+const _: () = assert!(size_of::<Ipv4Change>() == 16);
+const _: () = assert!(size_of::<Ipv4Tail>() == 12);
 const _: () = assert!(size_of::<Ipv6>() == 40);
 const _: () = assert!(size_of::<Ipv6Fragment>() == 8);
 const _: () = assert!(size_of::<Udp>() == 8);

@@ -6,10 +6,10 @@ use std::{
 };
 
 use proxy_common::{
-    Addr, CACHE_WAYS, CacheSet, CacheWay, Config, DenyEntry, EpochLine, FlowEntry, FlowEvent,
-    FlowKey, FragmentEntry, FragmentKey, HOOK_XDP, Live, Port, Rate, RealEntry, Reason,
+    CACHE_WAYS, CacheSet, CacheWay, Config, DenyEntry, EpochLine, FlowEntry, FlowEvent, FlowKey,
+    FragmentEntry, FragmentKey, HOOK_XDP, Live, Rate, RealEntry, Reason, ServerHop, ServerHops,
     ServiceEntry, Slot, SourceKey, SourceNet, SourceRuling, Traffic, VipEntry, VipKey,
-    maps::PREFILTER_WORDS,
+    maps::PREFILTER_WORDS, ticks,
 };
 
 use crate::{
@@ -18,36 +18,6 @@ use crate::{
     checksum,
     frame::Pseudo,
     headers::{ETHERNET_LEN, Header},
-};
-
-const EMPTY_SET: CacheSet = CacheSet {
-    tags: [0; CACHE_WAYS],
-    victim: 0,
-    reserved: [0; 7],
-    ways: [CacheWay {
-        key: FlowKey {
-            src: Addr { words: [0; 4] },
-            dst: Addr { words: [0; 4] },
-            sport: Port { be: 0 },
-            dport: Port { be: 0 },
-            proto: 0,
-            hook: 0,
-            reserved: 0,
-        },
-        epoch: 0,
-        packets: 0,
-        bytes: 0,
-        flushed: 0,
-        routed: 0,
-        new_src: Addr { words: [0; 4] },
-        new_dst: Addr { words: [0; 4] },
-        new_sport: Port { be: 0 },
-        new_dport: Port { be: 0 },
-        ifindex: 0,
-        hop: [0; 4],
-        service: 0,
-        server: 0,
-    }; CACHE_WAYS],
 };
 
 /// What the host's frames find when they ask for a way.
@@ -170,6 +140,19 @@ impl<const HOOK: u8, R: Routes> Frame for HostFrame<HOOK, R> {
     }
 }
 
+fn empty_sets(config: &Config) -> Vec<CacheSet> {
+    let set = CacheSet {
+        ways: [CacheWay::default(); CACHE_WAYS],
+        tags: [0; CACHE_WAYS],
+        victim: 0,
+        reserved: [0; 23],
+    };
+    vec![set; config.cache_mask as usize + 1]
+}
+
+/// Nanoseconds of a jiffy here.
+pub const JIFFY_NS: u64 = 1 << 20;
+
 /// Tables in memory. Entries of flows are leaked, so that references outlive removal as they do in the
 /// kernel's maps.
 pub struct HostTables {
@@ -192,6 +175,7 @@ pub struct HostTables {
     answer_rate: RateCell,
     pub denied: RefCell<HashMap<SourceNet, DenyEntry>>,
     pub source_rates: RefCell<HashMap<SourceNet, &'static RateCell>>,
+    hops: RefCell<Vec<ServerHops>>,
     pub server_live: Vec<LiveCell>,
     pub counters: RefCell<HashMap<Reason, u64>>,
     pub traffic: RefCell<Traffic>,
@@ -216,12 +200,13 @@ impl HostTables {
             fragments: RefCell::default(),
             capacity: usize::MAX,
             epochs: (0..=config.epoch_mask).map(|_| EpochCell::new(EpochLine::default())).collect(),
-            cache: RefCell::new(vec![EMPTY_SET; config.cache_mask as usize + 1]),
+            cache: RefCell::new(empty_sets(&config)),
             service_live: LiveCell::new(Live::default()),
             service_rate: RateCell::new(Rate::default()),
             answer_rate: RateCell::new(Rate::default()),
             denied: RefCell::default(),
             source_rates: RefCell::default(),
+            hops: RefCell::new(vec![ServerHops::default(); reals.len()]),
             server_live: reals.iter().map(|_| LiveCell::new(Live::default())).collect(),
             counters: RefCell::default(),
             traffic: RefCell::default(),
@@ -244,7 +229,7 @@ impl HostTables {
             self.epochs = lines.map(|_| EpochCell::new(EpochLine::default())).collect();
         }
         if config.cache_mask != self.config.cache_mask {
-            self.cache = RefCell::new(vec![EMPTY_SET; config.cache_mask as usize + 1]);
+            self.cache = RefCell::new(empty_sets(&config));
         }
         self.config = config;
     }
@@ -346,6 +331,16 @@ impl Tables for HostTables {
         self.cache.borrow_mut().get_mut((hash as u32 & config.cache_mask) as usize).map(work)
     }
 
+    fn with_hop<R>(
+        &self,
+        server: u32,
+        hook: u8,
+        work: impl FnOnce(&mut ServerHop) -> R,
+    ) -> Option<R> {
+        let mut hops = self.hops.borrow_mut();
+        hops.get_mut(server as usize)?.get_mut(usize::from(hook) - 1).map(work)
+    }
+
     fn service_rate(&self, index: u32) -> Option<&RateCell> {
         (index == 0).then_some(&self.service_rate)
     }
@@ -391,6 +386,10 @@ impl Tables for HostTables {
         *self.rules.borrow_mut().entry(index).or_default() += 1;
     }
 
+    fn uncount_rule(&self, index: u32) {
+        *self.rules.borrow_mut().entry(index).or_default() -= 1;
+    }
+
     fn swap_embryonic(&self, _config: &Config, slot: &mut Slot) {
         swap(&self.embryonic, slot);
     }
@@ -408,6 +407,10 @@ impl Tables for HostTables {
 
     fn until(&self, times: u32, body: impl FnMut(u32) -> bool) {
         let _ = (0..times).any(body);
+    }
+
+    fn ticks(&self) -> u16 {
+        ticks(self.now.get() / JIFFY_NS)
     }
 
     fn now_ns(&self) -> u64 {

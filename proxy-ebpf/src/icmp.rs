@@ -35,9 +35,9 @@ const V6_QUOTE: usize = IPV6_L4 + size_of::<Icmp>();
 struct Translation {
     /// Addresses of the error itself.
     src: Addr,
+    /// The source of the packet quoted as well: the error goes to whom has sent it.
     dst: Addr,
-    /// Addresses and ports of the packet quoted.
-    quoted_src: Addr,
+    /// Destination and ports of the packet quoted.
     quoted_dst: Addr,
     ports: Ports,
     ifindex: u32,
@@ -89,7 +89,6 @@ fn translate(cell: &FlowCell, from: Addr, quoted_dst: Addr) -> Translation {
         // The far end itself is known to the other side by the address it uses; a router is not.
         src: if from == quoted_dst { cell.new_src() } else { from },
         dst: cell.new_dst(),
-        quoted_src: cell.new_dst(),
         quoted_dst: cell.new_src(),
         ports: Ports { sport: cell.new_dport().be, dport: cell.new_sport().be },
         ifindex: cell.ifindex(),
@@ -136,10 +135,8 @@ pub fn ipv4<F: Frame, T: Tables>(
     send(frame, tables, config, ip.ttl, len, &to, |frame, ttl| {
         let outer = join(diff(ip.src, to.src.words[3]), diff(ip.dst, to.dst.words[3]));
         let hop = rewrite::ttl_diff(ip.ttl, ttl);
-        let inner = join(
-            diff(quoted.src, to.quoted_src.words[3]),
-            diff(quoted.dst, to.quoted_dst.words[3]),
-        );
+        let inner =
+            join(diff(quoted.src, to.dst.words[3]), diff(quoted.dst, to.quoted_dst.words[3]));
         let quoted_check = apply(quoted.check, inner);
         let inner = join(inner, diff(u32::from(quoted.check), u32::from(quoted_check)));
         let plain = join(inner, diff(ports.word(), to.ports.word()));
@@ -148,7 +145,7 @@ pub fn ipv4<F: Frame, T: Tables>(
             && frame.store(Ipv4::TTL_OFFSET, &ttl)
             && frame.store(Ipv4::SRC_OFFSET, &[to.src.words[3], to.dst.words[3]])
             && frame.store(V4_QUOTE + 10, &quoted_check)
-            && frame.store(V4_QUOTE + 12, &[to.quoted_src.words[3], to.quoted_dst.words[3]])
+            && frame.store(V4_QUOTE + 12, &[to.dst.words[3], to.quoted_dst.words[3]])
             && frame.store(V4_QUOTE + size_of::<Ipv4>(), &to.ports)
     })
 }
@@ -186,15 +183,13 @@ pub fn ipv6<F: Frame, T: Tables>(
     let to = translate(cell, Addr { words: ip.src }, addrs.1);
     send(frame, tables, config, ip.hop_limit, len, &to, |frame, ttl| {
         let outer = join(diff4(&ip.src, &to.src.words), diff4(&ip.dst, &to.dst.words));
-        let inner = join(
-            diff4(&quoted.src, &to.quoted_src.words),
-            diff4(&quoted.dst, &to.quoted_dst.words),
-        );
+        let inner =
+            join(diff4(&quoted.src, &to.dst.words), diff4(&quoted.dst, &to.quoted_dst.words));
         let plain = join(inner, diff(ports.word(), to.ports.word()));
         frame.fix_l4(IPV6_L4 + Icmp::CHECK, Pseudo::V6, outer, plain)
             && frame.store_summed(Ipv6::HOP_LIMIT_OFFSET, &ttl)
             && frame.store(Ipv6::SRC_OFFSET, &pair(&to.src, &to.dst))
-            && frame.store(V6_QUOTE + 8, &pair(&to.quoted_src, &to.quoted_dst))
+            && frame.store(V6_QUOTE + 8, &pair(&to.dst, &to.quoted_dst))
             && frame.store(V6_QUOTE + size_of::<Ipv6>(), &to.ports)
     })
 }

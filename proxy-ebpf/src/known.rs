@@ -9,7 +9,7 @@ use crate::{
     flow,
     frame::{Frame, Path, Verdict},
     headers::Tcp,
-    mss,
+    hops, mss,
     oneway::{self, Carriage},
     parse::Segment,
     process::Family,
@@ -36,7 +36,6 @@ pub fn known<F: Frame, T: Tables, A: Family>(
     scratch: &mut Scratch,
     segment: &Segment,
     cell: &FlowCell,
-    seat: Option<Seat>,
 ) -> Known {
     let key = &segment.key;
     let from_client = cell.is_forward();
@@ -80,7 +79,12 @@ pub fn known<F: Frame, T: Tables, A: Family>(
         len: carriage.map_or(segment.ip_len, |carriage| carriage.length::<A>(segment.ip_len)),
         fallback: cell.ifindex(),
     };
-    if let Err(no_way) = frame.route(&path, hop) {
+    let asked = if from_client {
+        hops::to_server(frame, tables, config, cell.server(), &path, hop)
+    } else {
+        frame.route(&path, hop)
+    };
+    if let Err(no_way) = asked {
         tables.count(no_way.reason);
         if matches!(no_way.reason, Reason::TooBig) {
             let outer = carriage.map_or(0, |carriage| carriage.length::<A>(1) - 1);
@@ -94,29 +98,34 @@ pub fn known<F: Frame, T: Tables, A: Family>(
         && segment.flags & Tcp::RST != 0
         && main.state().0 & FlowState::SYN_ACK == 0;
     count(frame, tables, cell, from_client, segment, now);
+    let responses = if A::UDP { responses(tables, cell) } else { 0 };
     let ending = if A::UDP {
         observe_datagram(tables, main, from_client, now);
-        if answered(tables, cell, from_client) { Some(EndReason::Answered) } else { None }
+        let answered = !from_client
+            && responses != 0
+            && cell.traffic().0 >= u64::from(responses)
+            && !main.state().is_ended();
+        if answered { Some(EndReason::Answered) } else { None }
     } else if observe(tables, main, from_client, segment.flags, now) {
         flow::ending(main.state().0)
     } else {
         None
     };
     if let Some(reason) = ending {
-        cache::settle(tables, config, &scratch.peer, F::HOOK, now);
+        cache::settle::<A>(tables, config, &scratch.peer, F::HOOK);
         finish(tables, config, main, key, from_client, scratch, reason, now);
     }
     if refuses && is_tried_again(tables, main) {
         tables.count(Reason::Refused);
         return Known::Done(Verdict::Drop);
     }
-    if let Some(seat) = seat
+    if let Some(seat) = Seat::kept(scratch)
         && !segment.is_control()
         && cache::takes(main.state())
-        && !(A::UDP && responses(tables, cell) != 0)
+        && responses == 0
     {
         let Scratch { hop, old_forward, .. } = scratch;
-        cache::fill(tables, config, seat, key, F::HOOK, cell, hop, now, old_forward);
+        cache::fill::<F, A>(tables, config, seat, key, cell, hop, old_forward);
         tables.count(Reason::CacheMiss);
     }
     if let Some(carriage) = carriage {
@@ -193,16 +202,6 @@ pub fn lives(tables: &impl Tables, cell: &FlowCell) -> bool {
 #[inline(always)]
 fn responses(tables: &impl Tables, cell: &FlowCell) -> u8 {
     tables.service(cell.service()).map_or(0, |service| service.responses)
-}
-
-/// Whether the server has said all that was expected of it.
-#[inline(always)]
-fn answered(tables: &impl Tables, cell: &FlowCell, from_client: bool) -> bool {
-    if from_client {
-        return false;
-    }
-    let expected = responses(tables, cell);
-    expected != 0 && cell.traffic().0 >= u64::from(expected)
 }
 
 /// Notes what a datagram says by being there.

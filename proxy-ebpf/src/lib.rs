@@ -26,6 +26,7 @@ pub mod fragment;
 pub mod frame;
 pub mod hash;
 pub mod headers;
+pub mod hops;
 pub mod icmp;
 pub mod known;
 pub mod mss;

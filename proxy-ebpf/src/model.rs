@@ -19,7 +19,7 @@ use crate::{
     checksum::apply,
     expire::expire,
     headers::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, IPV4_L4, IPV6_L4, Ipv6Fragment, Tcp},
-    host::{Anywhere, HostFrame, HostTables},
+    host::{Anywhere, HostFrame, HostTables, JIFFY_NS},
     process,
 };
 
@@ -273,18 +273,17 @@ fn read_ends(bytes: &[u8], v6: bool) -> Ends {
 
 impl World {
     fn new(v6: bool, fullnat: bool, policy: u8, slots: usize) -> Self {
-        let config = Config {
+        let mut config = Config {
             abi: ABI_VERSION,
             nat_port_first: 20000,
             nat_port_last: 20099,
             epoch_mask: 3,
             flags: Config::DEFAULT_FLAGS,
-            flush_ns: Config::LEAST_FLUSH_NS,
-            route_ns: Config::DEFAULT_ROUTE_NS,
             cpus: 1,
             cache_mask: 1,
             ..Config::default()
         };
+        config.set_times(Config::LEAST_FLUSH_NS, Config::DEFAULT_ROUTE_NS, JIFFY_NS);
         let reals = (0..SERVERS)
             .map(|server| RealEntry {
                 addr: addr(&if v6 {

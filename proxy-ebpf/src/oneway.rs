@@ -8,7 +8,7 @@ use proxy_common::{Addr, Config, FlowState, HOOK_TC, Reason};
 
 use crate::{
     cell::FlowCell,
-    checksum::whole,
+    checksum::{apply, whole},
     frame::{Frame, Hop, Path, Verdict},
     headers::{ETHERNET_LEN, Ipv4, Ipv6},
     process::Family,
@@ -76,8 +76,7 @@ pub fn send<F: Frame, A: Family>(
     let mut sent = if A::V6 {
         frame.store_summed(Ipv6::HOP_LIMIT_OFFSET, &lowered)
     } else {
-        frame.fix_ip(Ipv4::CHECK_OFFSET, rewrite::ttl_diff(ttl, lowered))
-            && frame.store(Ipv4::TTL_OFFSET, &lowered)
+        lower::<F>(frame, ttl, lowered)
     };
     if sent && carriage == Carriage::Tunnel {
         sent = wrap::<F, A>(frame, src, dst);
@@ -91,6 +90,15 @@ pub fn send<F: Frame, A: Family>(
         hop.data = dst.words;
     }
     frame.send(hop)
+}
+
+/// Lowers the TTL of IPv4.
+#[inline(always)]
+fn lower<F: Frame>(frame: &mut F, ttl: u8, lowered: u8) -> bool {
+    let Some([_, protocol, a, b]) = frame.load::<[u8; 4]>(Ipv4::TTL_OFFSET) else { return false };
+    let check = apply(u16::from_ne_bytes([a, b]), rewrite::ttl_diff(ttl, lowered));
+    let [a, b] = check.to_ne_bytes();
+    frame.store(Ipv4::TTL_OFFSET, &[lowered, protocol, a, b])
 }
 
 /// Puts an IP header around the packet.

@@ -13,7 +13,7 @@ use crate::{
     frame::{Frame, Path, Verdict},
     hash,
     headers::Tcp,
-    mss,
+    hops, mss,
     oneway::{self, Carriage},
     parse::Segment,
     ports,
@@ -63,22 +63,17 @@ pub fn open<F: Frame, T: Tables, A: Family>(
     if service.flags & SERVICE_GUARD != 0 {
         return Verdict::Pass;
     }
+    scratch.rule = 0;
     if service.flags & SERVICE_SOURCES != 0
         && !picked
-        && let Some(verdict) = source::refuses(
-            tables,
-            service,
-            index,
-            &segment.key.src,
-            &mut scratch.source,
-            &mut scratch.answer,
-        )
+        && let Some(verdict) = source::refuses(tables, service, index, &segment.key.src, scratch)
     {
         return verdict;
     }
+    let now = tables.now_ns();
     if service.rate | service.source_rate != 0 && !picked {
         scratch.source.net = SourceNet { service: index, addr: segment.key.src };
-        if let Some(verdict) = rate::refuses(tables, service, index, &scratch.source.net) {
+        if let Some(verdict) = rate::refuses(tables, service, index, &scratch.source.net, now) {
             return verdict;
         }
     }
@@ -109,6 +104,10 @@ pub fn open<F: Frame, T: Tables, A: Family>(
         }
         Err(Failure::Reason(reason)) => {
             live.release();
+            if matches!(reason, Reason::Deferred) && !picked {
+                // The tc program sees it as well.
+                take_back(tables, service, index, scratch, now);
+            }
             let verdict = refuse(tables, index, reason);
             match reason {
                 Reason::NoServer if !picked => {
@@ -122,6 +121,23 @@ pub fn open<F: Frame, T: Tables, A: Family>(
                 _ => verdict,
             }
         }
+    }
+}
+
+/// Takes back what was counted of a SYN that another hook sees too.
+#[inline(always)]
+fn take_back(
+    tables: &impl Tables,
+    entry: &ServiceEntry,
+    service: u32,
+    scratch: &Scratch,
+    now: u64,
+) {
+    if scratch.rule != 0 {
+        tables.uncount_rule(scratch.rule - 1);
+    }
+    if entry.rate | entry.source_rate != 0 {
+        rate::take_back(tables, entry, service, &scratch.source.net, now);
     }
 }
 
@@ -213,7 +229,8 @@ fn enter<F: Frame, T: Tables, A: Family>(
     rewrite.dport = if real.port.be == 0 { key.dport } else { real.port };
     let len = carriage.map_or(segment.ip_len, |carriage| carriage.length::<A>(segment.ip_len));
     let path = Path { src: &rewrite.src, dst: &rewrite.dst, len, fallback: real.ifindex };
-    frame.route(&path, hop).map_err(|no_way| Failure::Reason(no_way.reason))?;
+    hops::to_server(frame, tables, config, choice.index, &path, hop)
+        .map_err(|no_way| Failure::Reason(no_way.reason))?;
 
     let now = tables.now_ns();
     fill_reverse(reverse, key, service, choice, now, frame.ingress());

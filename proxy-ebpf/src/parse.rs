@@ -16,6 +16,8 @@ pub struct Segment {
     pub header: u8,
     /// TTL or hop limit.
     pub ttl: u8,
+    /// Header checksum of IPv4.
+    pub check: u16,
     /// Bytes of payload, all GSO segments together.
     pub payload: u32,
     /// IP length of the first segment on the wire, for the routing table's MTU check; 0 when the packet
@@ -86,6 +88,7 @@ pub fn ipv4(frame: &impl Frame, ip: &Ipv4) -> Parsed {
         flags: tcp.flags,
         header: (tcp.data_offset >> 4) * 4,
         ttl: ip.ttl,
+        check: ip.check,
         payload,
         ip_len: wire_len(frame, ip_len),
     })
@@ -112,6 +115,7 @@ pub fn ipv6(frame: &impl Frame, ip: &Ipv6) -> Parsed {
         flags: tcp.flags,
         header: (tcp.data_offset >> 4) * 4,
         ttl: ip.hop_limit,
+        check: 0,
         payload,
         ip_len: wire_len(frame, wire),
     })
@@ -138,6 +142,7 @@ pub fn datagram_v4(frame: &impl Frame, ip: &Ipv4) -> Parsed {
         flags: 0,
         header: size_of::<Udp>() as u8,
         ttl: ip.ttl,
+        check: ip.check,
         payload,
         ip_len: wire_len(frame, ip_len),
     })
@@ -162,6 +167,7 @@ pub fn datagram_v6(frame: &impl Frame, ip: &Ipv6, l4: usize) -> Parsed {
         flags: 0,
         header: size_of::<Udp>() as u8,
         ttl: ip.hop_limit,
+        check: 0,
         payload,
         ip_len: wire_len(frame, wire),
     })

@@ -1,15 +1,15 @@
 //! The way of a frame through the core.
 
-use proxy_common::{ABI_VERSION, Addr, Config, FlowKey, FragmentKey, Reason, VipKey, maps, proto};
+use proxy_common::{ABI_VERSION, Addr, Config, FragmentKey, Port, Reason, VipKey, maps, proto};
 
 use crate::{
     answer,
     cache::{self, Seat},
-    fragment,
+    fragment::{self, Fragment},
     frame::{Frame, Verdict},
     headers::{
-        ETHERNET_LEN, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Ethernet, IPV6_L4, Ipv4, Ipv6, Ipv6Fragment,
-        Ports,
+        ETHERNET_LEN, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Ethernet, IPV4_L4, IPV6_L4, Ipv4, Ipv6,
+        Ipv6Fragment, Ports,
     },
     icmp,
     known::{self, Known},
@@ -68,8 +68,18 @@ pub fn carry<F: Frame, T: Tables>(frame: &mut F, tables: &T, scratch: &mut Scrat
         ETHERTYPE_IPV4 => {
             let Some(ip) = frame.load::<Ipv4>(ETHERNET_LEN) else { return Verdict::Pass };
             match ip.protocol {
-                proto::TCP => tcp_v4(frame, tables, scratch),
-                proto::UDP => udp_v4(frame, tables, scratch),
+                proto::TCP | proto::UDP if foreign_v4(frame, tables, &ip) => Verdict::Pass,
+                proto::TCP => match quick_v4(frame, tables) {
+                    Some(verdict) => verdict,
+                    None => tcp_v4(frame, tables, scratch),
+                },
+                proto::UDP if ip.fragment & Ipv4::OFFSET_MASK != 0 => {
+                    later_v4(frame, tables, scratch)
+                }
+                proto::UDP => match quick_udp_v4(frame, tables) {
+                    Some(verdict) => verdict,
+                    None => udp_v4(frame, tables, scratch),
+                },
                 proto::ICMP => icmp_v4(frame, tables, scratch),
                 _ => Verdict::Pass,
             }
@@ -77,8 +87,23 @@ pub fn carry<F: Frame, T: Tables>(frame: &mut F, tables: &T, scratch: &mut Scrat
         ETHERTYPE_IPV6 => {
             let Some(ip) = frame.load::<Ipv6>(ETHERNET_LEN) else { return Verdict::Pass };
             match ip.next_header {
-                proto::TCP => tcp_v6(frame, tables, scratch),
-                proto::UDP | Ipv6Fragment::NUMBER => udp_v6(frame, tables, scratch),
+                proto::TCP | proto::UDP if foreign(frame, tables, IPV6_L4) => Verdict::Pass,
+                proto::TCP => match quick_v6(frame, tables) {
+                    Some(verdict) => verdict,
+                    None => tcp_v6(frame, tables, scratch),
+                },
+                proto::UDP => match quick_udp_v6(frame, tables) {
+                    Some(verdict) => verdict,
+                    None => udp_v6(frame, tables, scratch),
+                },
+                Ipv6Fragment::NUMBER => match frame.load::<Ipv6Fragment>(IPV6_L4) {
+                    Some(header) if header.next_header != proto::UDP => Verdict::Pass,
+                    Some(header) if header.offset & Ipv6Fragment::OFFSET_MASK != 0 => {
+                        later_v6(frame, tables, scratch)
+                    }
+                    Some(_) => udp_v6(frame, tables, scratch),
+                    None => Verdict::Pass,
+                },
                 proto::ICMPV6 => icmp_v6(frame, tables, scratch),
                 _ => Verdict::Pass,
             }
@@ -87,40 +112,93 @@ pub fn carry<F: Frame, T: Tables>(frame: &mut F, tables: &T, scratch: &mut Scrat
     }
 }
 
-// The six kinds of packet are functions of their own, so that each has the stack to itself.
+// The kinds of packet are functions of their own, so that each has the stack to itself.
+
+#[inline(never)]
+fn quick_v4<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Option<Verdict> {
+    let Some(ip) = frame.load::<Ipv4>(ETHERNET_LEN) else { return Some(Verdict::Pass) };
+    quick::<F, T, V4>(frame, tables, |frame| parse::ipv4(frame, &ip))
+}
 
 #[inline(never)]
 fn tcp_v4<F: Frame, T: Tables>(frame: &mut F, tables: &T, scratch: &mut Scratch) -> Verdict {
     let Some(ip) = frame.load::<Ipv4>(ETHERNET_LEN) else { return Verdict::Pass };
-    transport::<F, T, V4>(frame, tables, scratch, |frame| parse::ipv4(frame, &ip))
+    slow::<F, T, V4>(frame, tables, scratch, |frame| parse::ipv4(frame, &ip))
+}
+
+#[inline(never)]
+fn quick_v6<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Option<Verdict> {
+    let Some(ip) = frame.load::<Ipv6>(ETHERNET_LEN) else { return Some(Verdict::Pass) };
+    quick::<F, T, V6>(frame, tables, |frame| parse::ipv6(frame, &ip))
 }
 
 #[inline(never)]
 fn tcp_v6<F: Frame, T: Tables>(frame: &mut F, tables: &T, scratch: &mut Scratch) -> Verdict {
     let Some(ip) = frame.load::<Ipv6>(ETHERNET_LEN) else { return Verdict::Pass };
-    transport::<F, T, V6>(frame, tables, scratch, |frame| parse::ipv6(frame, &ip))
+    slow::<F, T, V6>(frame, tables, scratch, |frame| parse::ipv6(frame, &ip))
 }
 
+#[inline(never)]
+fn quick_udp_v4<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Option<Verdict> {
+    let Some(ip) = frame.load::<Ipv4>(ETHERNET_LEN) else { return Some(Verdict::Pass) };
+    if ip.fragment & Ipv4::FRAGMENT_MASK != 0 {
+        return None;
+    }
+    quick::<F, T, UdpV4>(frame, tables, |frame| parse::datagram_v4(frame, &ip))
+}
+
+#[inline(never)]
+fn quick_udp_v6<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Option<Verdict> {
+    let Some(ip) = frame.load::<Ipv6>(ETHERNET_LEN) else { return Some(Verdict::Pass) };
+    quick::<F, T, UdpV6>(frame, tables, |frame| parse::datagram_v6(frame, &ip, IPV6_L4))
+}
+
+/// A fragment that is not the first one of its datagram.
+#[inline(never)]
+fn later_v4<F: Frame, T: Tables>(frame: &mut F, tables: &T, scratch: &mut Scratch) -> Verdict {
+    let Some(ip) = frame.load::<Ipv4>(ETHERNET_LEN) else { return Verdict::Pass };
+    scratch.fragment = datagram_of_v4(&ip);
+    fragment::later::<F, T, UdpV4>(
+        frame,
+        tables,
+        scratch,
+        &Fragment {
+            plain: ip.version_ihl == Ipv4::PLAIN,
+            ttl: ip.ttl,
+            check: ip.check,
+            len: u16::from_be(ip.total_len),
+        },
+    )
+}
+
+#[inline(never)]
+fn later_v6<F: Frame, T: Tables>(frame: &mut F, tables: &T, scratch: &mut Scratch) -> Verdict {
+    let Some(ip) = frame.load::<Ipv6>(ETHERNET_LEN) else { return Verdict::Pass };
+    let Some(header) = frame.load::<Ipv6Fragment>(IPV6_L4) else { return Verdict::Pass };
+    scratch.fragment = datagram_of_v6(&ip, &header);
+    fragment::later::<F, T, UdpV6>(
+        frame,
+        tables,
+        scratch,
+        &Fragment {
+            plain: true,
+            ttl: ip.hop_limit,
+            check: 0,
+            len: u16::from_be(ip.payload_len).saturating_add(size_of::<Ipv6>() as u16),
+        },
+    )
+}
+
+/// A whole datagram, or the first fragment of one.
 #[inline(never)]
 fn udp_v4<F: Frame, T: Tables>(frame: &mut F, tables: &T, scratch: &mut Scratch) -> Verdict {
     let Some(ip) = frame.load::<Ipv4>(ETHERNET_LEN) else { return Verdict::Pass };
     scratch.fragmented = u32::from(ip.fragment & Ipv4::FRAGMENT_MASK);
     if scratch.fragmented != 0 {
-        scratch.fragment = FragmentKey {
-            src: Addr::mapped(ip.src),
-            dst: Addr::mapped(ip.dst),
-            id: u32::from(ip.id),
-            proto: proto::UDP,
-            reserved: [0; 3],
-        };
-        if ip.fragment & Ipv4::OFFSET_MASK != 0 {
-            let len = u16::from_be(ip.total_len);
-            let plain = ip.version_ihl == Ipv4::PLAIN;
-            return fragment::later::<F, T, UdpV4>(frame, tables, scratch, plain, ip.ttl, len);
-        }
+        scratch.fragment = datagram_of_v4(&ip);
     }
     let verdict =
-        transport::<F, T, UdpV4>(frame, tables, scratch, |frame| parse::datagram_v4(frame, &ip));
+        slow::<F, T, UdpV4>(frame, tables, scratch, |frame| parse::datagram_v4(frame, &ip));
     if scratch.fragmented != 0 {
         fragment::note(tables, scratch, verdict);
     }
@@ -134,30 +212,38 @@ fn udp_v6<F: Frame, T: Tables>(frame: &mut F, tables: &T, scratch: &mut Scratch)
     scratch.fragmented = 0;
     if ip.next_header == Ipv6Fragment::NUMBER {
         let Some(header) = frame.load::<Ipv6Fragment>(IPV6_L4) else { return Verdict::Pass };
-        if header.next_header != proto::UDP {
-            return Verdict::Pass;
-        }
-        scratch.fragment = FragmentKey {
-            src: Addr { words: ip.src },
-            dst: Addr { words: ip.dst },
-            id: header.id,
-            proto: proto::UDP,
-            reserved: [0; 3],
-        };
-        if header.offset & Ipv6Fragment::OFFSET_MASK != 0 {
-            let len = u16::from_be(ip.payload_len).saturating_add(size_of::<Ipv6>() as u16);
-            return fragment::later::<F, T, UdpV6>(frame, tables, scratch, true, ip.hop_limit, len);
-        }
+        scratch.fragment = datagram_of_v6(&ip, &header);
         scratch.fragmented = 1;
         l4 = IPV6_L4 + size_of::<Ipv6Fragment>();
     }
-    let verdict = transport::<F, T, UdpV6>(frame, tables, scratch, |frame| {
-        parse::datagram_v6(frame, &ip, l4)
-    });
+    let verdict =
+        slow::<F, T, UdpV6>(frame, tables, scratch, |frame| parse::datagram_v6(frame, &ip, l4));
     if scratch.fragmented != 0 {
         fragment::note(tables, scratch, verdict);
     }
     verdict
+}
+
+#[inline(always)]
+fn datagram_of_v4(ip: &Ipv4) -> FragmentKey {
+    FragmentKey {
+        src: Addr::mapped(ip.src),
+        dst: Addr::mapped(ip.dst),
+        id: u32::from(ip.id),
+        proto: proto::UDP,
+        reserved: [0; 3],
+    }
+}
+
+#[inline(always)]
+fn datagram_of_v6(ip: &Ipv6, header: &Ipv6Fragment) -> FragmentKey {
+    FragmentKey {
+        src: Addr { words: ip.src },
+        dst: Addr { words: ip.dst },
+        id: header.id,
+        proto: proto::UDP,
+        reserved: [0; 3],
+    }
 }
 
 #[inline(never)]
@@ -178,40 +264,98 @@ pub fn config(tables: &impl Tables) -> Option<&Config> {
     tables.config().filter(|config| config.abi == ABI_VERSION)
 }
 
+/// What a packet may be to the balancer.
+struct Ours<'t> {
+    config: &'t Config,
+    segment: Segment,
+    /// Some VIP has its destination port.
+    vip_port: bool,
+}
+
+/// Reads a packet and looks whether it can be one of a connection. `None`: it cannot.
 #[inline(always)]
-fn transport<F: Frame, T: Tables, A: Family>(
-    frame: &mut F,
-    tables: &T,
-    scratch: &mut Scratch,
+fn ours<'t, F: Frame, T: Tables>(
+    frame: &F,
+    tables: &'t T,
     parse: impl FnOnce(&F) -> Parsed,
-) -> Verdict {
-    let Some(config) = config(tables) else { return Verdict::Pass };
+) -> Option<Ours<'t>> {
+    let config = config(tables)?;
     let segment = match parse(frame) {
         Parsed::Segment(segment) => segment,
         Parsed::Other(reason) => {
             if let Some(reason) = reason {
                 tables.count(reason);
             }
-            return Verdict::Pass;
+            return None;
         }
+    };
+    let (sport, dport) = (segment.key.sport, segment.key.dport);
+    let vip_port = is_vip_port(tables, dport);
+    let ours = vip_port || is_answer(tables, config, sport, dport);
+    ours.then_some(Ours { config, segment, vip_port })
+}
+
+/// Whether the ports of a packet, whose header is known to stand there if it is whole, are those of no connection.
+#[inline(always)]
+fn foreign(frame: &impl Frame, tables: &impl Tables, l4: usize) -> bool {
+    let Some(config) = config(tables) else { return true };
+    let Some(ports) = frame.load::<Ports>(l4) else { return false };
+    let (sport, dport) = (Port { be: ports.sport }, Port { be: ports.dport });
+    !is_vip_port(tables, dport) && !is_answer(tables, config, sport, dport)
+}
+
+/// The same for a packet of IPv4; what has no ports at their place is not judged.
+#[inline(always)]
+fn foreign_v4(frame: &impl Frame, tables: &impl Tables, ip: &Ipv4) -> bool {
+    ip.version_ihl == Ipv4::PLAIN
+        && ip.fragment & Ipv4::FRAGMENT_MASK == 0
+        && foreign(frame, tables, IPV4_L4)
+}
+
+/// Packets that are not ours, and those in the middle of a connection that the cache knows. `None`: any other.
+#[inline(always)]
+fn quick<F: Frame, T: Tables, A: Family>(
+    frame: &mut F,
+    tables: &T,
+    parse: impl FnOnce(&F) -> Parsed,
+) -> Option<Verdict> {
+    let Some(Ours { config, segment, .. }) = ours(frame, tables, parse) else {
+        return Some(Verdict::Pass);
+    };
+    // No connection is established by its first packet.
+    if !cache::enabled(config) || segment.is_pure_syn() {
+        return None;
+    }
+    let seat = Seat::of(tables, config, &segment.key);
+    cache::hit::<F, T, A>(frame, tables, config, &segment, seat)
+}
+
+/// Packets that the cache does not know.
+#[inline(always)]
+fn slow<F: Frame, T: Tables, A: Family>(
+    frame: &mut F,
+    tables: &T,
+    scratch: &mut Scratch,
+    parse: impl FnOnce(&F) -> Parsed,
+) -> Verdict {
+    let Some(Ours { config, segment, vip_port }) = ours(frame, tables, parse) else {
+        return Verdict::Pass;
     };
     let key = &segment.key;
     if A::UDP {
         scratch.ports = Ports { sport: key.sport.be, dport: key.dport.be };
     }
-    let vip_port = is_vip_port(tables, key);
-    if !vip_port && !config.is_nat_port(key.dport) && !is_server_port(tables, key) {
-        return Verdict::Pass;
-    }
-    let seat = cache::enabled(config).then(|| Seat::of(tables, config, key));
-    if let Some(seat) = seat
-        && let Some(verdict) = cache::hit::<F, T, A>(frame, tables, config, scratch, &segment, seat)
-    {
-        return verdict;
+    scratch.seated = 0;
+    if cache::enabled(config) && !segment.is_pure_syn() {
+        Seat::of(tables, config, key).keep(scratch);
+        if segment.is_control() {
+            // What ends a connection finds all of its packets counted.
+            cache::settle::<A>(tables, config, key, F::HOOK);
+        }
     }
     let mut tried = 0;
     if let Some(cell) = tables.flow(key) {
-        match known::known::<F, T, A>(frame, tables, config, scratch, &segment, cell, seat) {
+        match known::known::<F, T, A>(frame, tables, config, scratch, &segment, cell) {
             Known::Done(verdict) => return verdict,
             Known::Reopen { refused } => tried = refused,
         }
@@ -244,13 +388,14 @@ fn unknown<F: Frame, T: Tables, A: Family>(
 }
 
 #[inline(always)]
-fn is_vip_port(tables: &impl Tables, key: &FlowKey) -> bool {
-    let (word, bit) = maps::prefilter_vip(key.dport);
+fn is_vip_port(tables: &impl Tables, dport: Port) -> bool {
+    let (word, bit) = maps::prefilter_vip(dport);
     tables.prefilter(word) & bit != 0
 }
 
+/// Whether a packet with these ports may be one of a server's.
 #[inline(always)]
-fn is_server_port(tables: &impl Tables, key: &FlowKey) -> bool {
-    let (word, bit) = maps::prefilter_server(key.sport);
-    tables.prefilter(word) & bit != 0
+fn is_answer(tables: &impl Tables, config: &Config, sport: Port, dport: Port) -> bool {
+    let (word, bit) = maps::prefilter_server(sport);
+    config.is_nat_port(dport) || tables.prefilter(word) & bit != 0
 }

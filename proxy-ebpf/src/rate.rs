@@ -14,10 +14,10 @@ pub fn refuses(
     entry: &ServiceEntry,
     service: u32,
     net: &SourceNet,
+    now: u64,
 ) -> Option<Verdict> {
-    let now = tables.now_ns();
     if entry.source_rate != 0 {
-        let period = u64::from(entry.source_period_ms) * MILLISECOND;
+        let period = source_period(entry);
         match tables.source_rate(net) {
             Some(rate) if rate.admit(now, period, entry.source_rate) => {}
             Some(_) => {
@@ -38,4 +38,30 @@ pub fn refuses(
         return Some(Verdict::Pass);
     }
     None
+}
+
+/// Takes back what [`refuses`] has counted of a connection that it let go on.
+#[inline(always)]
+pub fn take_back(
+    tables: &impl Tables,
+    entry: &ServiceEntry,
+    service: u32,
+    net: &SourceNet,
+    now: u64,
+) {
+    if entry.source_rate != 0
+        && let Some(rate) = tables.source_rate(net)
+    {
+        rate.take_back(now, source_period(entry));
+    }
+    if entry.rate != 0
+        && let Some(rate) = tables.service_rate(service)
+    {
+        rate.take_back(now, SECOND);
+    }
+}
+
+#[inline(always)]
+fn source_period(entry: &ServiceEntry) -> u64 {
+    u64::from(entry.source_period_ms) * MILLISECOND
 }

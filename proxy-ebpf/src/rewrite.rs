@@ -3,9 +3,9 @@
 use proxy_common::{Addr, Config, FlowKey, Port};
 
 use crate::{
-    checksum::{diff, diff4},
+    checksum::{apply, diff, diff4, join},
     frame::{Frame, Pseudo},
-    headers::{IPV4_L4, IPV6_L4, Ipv4, Ipv6, Ports, Tcp, Udp},
+    headers::{IPV4_L4, IPV6_L4, Ipv4, Ipv4Change, Ipv4Tail, Ipv6, Ports, Tcp, Udp},
     parse::Segment,
     process::Family,
 };
@@ -48,19 +48,28 @@ pub fn packet<F: Frame, A: Family>(
     if A::V6 {
         // Only datagrams may have a fragment header before them.
         let l4 = if A::UDP { segment.l4 } else { IPV6_L4 };
-        ipv6::<F, A>(frame, segment, rewrite, ttl, ports, l4) && frame.store(l4, &new)
-    } else {
-        ipv4::<F, A>(frame, segment, rewrite, ttl, ports) && frame.store(IPV4_L4, &new)
+        return ipv6::<F, A>(frame, segment, rewrite, ttl, ports, l4) && frame.store(l4, &new);
     }
+    let addrs = ipv4_diff(key, rewrite);
+    let change = Ipv4Change {
+        ttl,
+        protocol: key.proto,
+        check: apply(segment.check, join(addrs, ttl_diff(segment.ttl, ttl))),
+        src: rewrite.src.words[3],
+        dst: rewrite.dst.words[3],
+        ports: new,
+    };
+    fix::<F, A>(frame, IPV4_L4, Pseudo::V4, addrs, ports) && frame.store(Ipv4::TTL_OFFSET, &change)
 }
 
-/// Rewrites the addresses of a packet without a transport header.
+/// Rewrites the addresses of a packet without a transport header; `check` is the header checksum of IPv4.
 #[inline(always)]
 pub fn addresses<F: Frame, A: Family>(
     frame: &mut F,
     config: &Config,
     key: &FlowKey,
     ttl: u8,
+    check: u16,
     to: &Rewrite,
 ) -> bool {
     let next = next_ttl(config, ttl);
@@ -70,18 +79,19 @@ pub fn addresses<F: Frame, A: Family>(
         return frame.store_summed(Ipv6::HOP_LIMIT_OFFSET, &next)
             && frame.store_summed(Ipv6::SRC_OFFSET, &[a, b, c, d, e, f, g, h]);
     }
-    let addrs = ipv4_diff(key, to);
-    frame.fix_ip(Ipv4::CHECK_OFFSET, crate::checksum::join(addrs, ttl_diff(ttl, next)))
-        && frame.store(Ipv4::TTL_OFFSET, &next)
-        && frame.store(Ipv4::SRC_OFFSET, &[to.src.words[3], to.dst.words[3]])
+    let change = Ipv4Tail {
+        ttl: next,
+        protocol: key.proto,
+        check: apply(check, join(ipv4_diff(key, to), ttl_diff(ttl, next))),
+        src: to.src.words[3],
+        dst: to.dst.words[3],
+    };
+    frame.store(Ipv4::TTL_OFFSET, &change)
 }
 
 #[inline(always)]
 fn ipv4_diff(key: &FlowKey, to: &Rewrite) -> u32 {
-    crate::checksum::join(
-        diff(key.src.words[3], to.src.words[3]),
-        diff(key.dst.words[3], to.dst.words[3]),
-    )
+    join(diff(key.src.words[3], to.src.words[3]), diff(key.dst.words[3], to.dst.words[3]))
 }
 
 #[inline(always)]
@@ -107,21 +117,6 @@ fn fix<F: Frame, A: Family>(
 }
 
 #[inline(always)]
-fn ipv4<F: Frame, A: Family>(
-    frame: &mut F,
-    segment: &Segment,
-    to: &Rewrite,
-    ttl: u8,
-    ports: u32,
-) -> bool {
-    let addrs = ipv4_diff(&segment.key, to);
-    frame.fix_ip(Ipv4::CHECK_OFFSET, crate::checksum::join(addrs, ttl_diff(segment.ttl, ttl)))
-        && fix::<F, A>(frame, IPV4_L4, Pseudo::V4, addrs, ports)
-        && frame.store(Ipv4::TTL_OFFSET, &ttl)
-        && frame.store(Ipv4::SRC_OFFSET, &[to.src.words[3], to.dst.words[3]])
-}
-
-#[inline(always)]
 fn ipv6<F: Frame, A: Family>(
     frame: &mut F,
     segment: &Segment,
@@ -131,10 +126,7 @@ fn ipv6<F: Frame, A: Family>(
     l4: usize,
 ) -> bool {
     let key = &segment.key;
-    let addrs = crate::checksum::join(
-        diff4(&key.src.words, &to.src.words),
-        diff4(&key.dst.words, &to.dst.words),
-    );
+    let addrs = join(diff4(&key.src.words, &to.src.words), diff4(&key.dst.words, &to.dst.words));
     let [a, b, c, d] = to.src.words;
     let [e, f, g, h] = to.dst.words;
     fix::<F, A>(frame, l4, Pseudo::V6, addrs, ports)

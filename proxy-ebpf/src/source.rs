@@ -8,7 +8,7 @@ use proxy_common::{
 use crate::{
     answer::{self, Answer},
     frame::Verdict,
-    tables::Tables,
+    tables::{Scratch, Tables},
 };
 
 /// Asks the rules of a service. `Some`: the SYN goes no further here.
@@ -18,21 +18,23 @@ pub fn refuses(
     entry: &ServiceEntry,
     service: u32,
     src: &Addr,
-    key: &mut SourceKey,
-    answer: &mut Answer,
+    scratch: &mut Scratch,
 ) -> Option<Verdict> {
+    let key = &mut scratch.source;
     key.prefix_len = SourceKey::WHOLE;
     key.net = SourceNet { service, addr: *src };
     let ruling = tables.source(key)?;
     if ruling.rule < RULES_PER_SERVICE {
-        tables.count_rule(service.wrapping_mul(RULES_PER_SERVICE).wrapping_add(ruling.rule));
+        let counter = service.wrapping_mul(RULES_PER_SERVICE).wrapping_add(ruling.rule);
+        tables.count_rule(counter);
+        scratch.rule = counter.wrapping_add(1);
     }
     match ruling.verdict {
         SOURCE_ACCEPT => None,
         SOURCE_REJECT => {
             tables.count(Reason::Denied);
             tables.count_service(service, |traffic| traffic.denied += 1);
-            Some(answer::of(answer, entry.rejects, Answer::PROHIBITED))
+            Some(answer::of(&mut scratch.answer, entry.rejects, Answer::PROHIBITED))
         }
         SOURCE_DROP => {
             tables.count(Reason::Denied);

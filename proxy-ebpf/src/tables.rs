@@ -2,8 +2,8 @@
 
 use proxy_common::{
     CacheSet, Config, DenyEntry, FlowEntry, FlowEvent, FlowKey, FragmentEntry, FragmentKey, Rate,
-    RealEntry, Reason, ServiceEntry, Slot, SourceKey, SourceNet, SourceRuling, Traffic, VipEntry,
-    VipKey,
+    RealEntry, Reason, ServerHop, ServiceEntry, Slot, SourceKey, SourceNet, SourceRuling, Traffic,
+    VipEntry, VipKey,
 };
 
 use crate::{
@@ -36,11 +36,18 @@ pub struct Scratch {
     pub reverse: FlowEntry,
     pub slot: Slot,
     pub source: SourceKey,
+    /// Counter of the rule that a SYN has met, plus one; 0 for none.
+    pub rule: u32,
     /// Which datagram a fragment is of, and the ports of one.
     pub fragment: FragmentKey,
     pub ports: Ports,
     /// Not 0: the packet is the first fragment of a datagram.
     pub fragmented: u32,
+    /// Where the packet's flow has its place in the cache, and the epoch before the exact table was looked at.
+    pub hash: u64,
+    pub epoch: u32,
+    /// Not 0: it may take that place.
+    pub seated: u32,
     pub search: Search,
     pub answer: Answer,
     /// What the packet is to carry, and where it goes.
@@ -99,6 +106,14 @@ pub trait Tables {
     /// A line of the epochs.
     fn epochs(&self, line: u32) -> Option<&EpochCell>;
 
+    /// Runs `work` on what this CPU knows of the way to a server at a hook.
+    fn with_hop<R>(
+        &self,
+        server: u32,
+        hook: u8,
+        work: impl FnOnce(&mut ServerHop) -> R,
+    ) -> Option<R>;
+
     /// Runs `work` on the set of this CPU's flow cache that a hash belongs to. Sets are not nested.
     fn with_set<R>(
         &self,
@@ -122,6 +137,8 @@ pub trait Tables {
     fn count_server(&self, index: u32, change: impl FnOnce(&mut Traffic));
 
     fn count_rule(&self, index: u32);
+    /// Takes back the last [`Self::count_rule`].
+    fn uncount_rule(&self, index: u32);
 
     /// Takes the next place of this CPU's `EMBRYONIC` ring; `slot` becomes what stood there.
     fn swap_embryonic(&self, config: &Config, slot: &mut Slot);
@@ -135,6 +152,8 @@ pub trait Tables {
     /// where it would follow each of a loop's.
     fn until(&self, times: u32, body: impl FnMut(u32) -> bool);
 
+    /// Time in [`ticks`](proxy_common::ticks), for what need not be compared with other times.
+    fn ticks(&self) -> u16;
     /// Coarse monotonic time in nanoseconds.
     fn now_ns(&self) -> u64;
     fn random(&self) -> u32;

@@ -4,11 +4,13 @@ use core::ptr;
 
 use aya_ebpf::{
     bindings::xdp_action::{XDP_ABORTED, XDP_PASS},
+    helpers::generated::bpf_xdp_adjust_head,
     macros::{map, xdp},
     maps::{Array, PerCpuArray, ProgramArray},
     programs::XdpContext,
 };
 use proxy_common::bench::{Rotation, TEMPLATE_WORDS};
+use proxy_ebpf::headers::ETHERNET_LEN;
 
 #[map]
 static JUMP: ProgramArray = ProgramArray::with_max_entries(1, 0);
@@ -38,26 +40,40 @@ fn rotate(ctx: XdpContext) -> u32 {
         *cursor = number + 1;
         number & rotation.mask
     };
+    let grown = (ctx.data_end() - ctx.data()) as i32 - rotation.len as i32;
+    // SAFETY: a context and a number; the bounds are asked for below.
+    if grown > 0 && unsafe { bpf_xdp_adjust_head(ctx.ctx, grown) } != 0 {
+        return XDP_ABORTED;
+    }
     let start = ctx.data();
-    let length = TEMPLATE_WORDS * 2;
-    if start + length > ctx.data_end() {
+    if start + ETHERNET_LEN + TEMPLATE_WORDS * 4 > ctx.data_end() {
         return XDP_ABORTED;
     }
-    for word in 0..TEMPLATE_WORDS {
-        // SAFETY: within the frame, as just checked; BPF stores need no alignment.
-        unsafe { ptr::write((start + word * 2) as *mut u16, rotation.template[word]) };
-    }
-    let low = (number as u16) & 0x7fff;
-    let high = (number >> 15) as u16;
-    let port = start + (rotation.port_offset & 0x3f) as usize;
-    let address = start + (rotation.address_offset & 0x3f) as usize;
-    if port + 2 > ctx.data_end() || address + 2 > ctx.data_end() {
-        return XDP_ABORTED;
-    }
-    // SAFETY: within the frame.
+    let port = u32::from((((number as u16) & 0x7fff) + 1024).to_be());
+    let address = u32::from(((number >> 15) as u16).to_be()) << 16;
+    // SAFETY: within the frame, as just checked; BPF stores need no alignment.
     unsafe {
-        ptr::write(port as *mut u16, (low + 1024).to_be());
-        ptr::write(address as *mut u16, high.to_be());
+        let ethernet = start as *mut u32;
+        ptr::write(ethernet, rotation.ethernet[0]);
+        ptr::write(ethernet.add(1), rotation.ethernet[1]);
+        ptr::write(ethernet.add(2), rotation.ethernet[2]);
+        ptr::write((start + 12) as *mut u16, rotation.ethertype as u16);
+    }
+    let headers = (start + ETHERNET_LEN) as *mut u32;
+    for word in 0..TEMPLATE_WORDS {
+        // SAFETY: as above.
+        unsafe { ptr::write(headers.add(word), rotation.template[word]) };
+    }
+    let template = &rotation.template;
+    // SAFETY: as above.
+    unsafe {
+        if rotation.v6 != 0 {
+            ptr::write(headers.add(10), template[10] & 0xffff_0000 | port);
+            ptr::write(headers.add(5), template[5] & 0xffff | address);
+        } else {
+            ptr::write(headers.add(5), template[5] & 0xffff_0000 | port);
+            ptr::write(headers.add(3), template[3] & 0xffff | address);
+        }
     }
     // SAFETY: returns only when there is no program.
     unsafe { JUMP.tail_call(&ctx, 0) };

@@ -5,14 +5,14 @@ use core::{arch::asm, ffi::c_void, mem};
 use aya_ebpf::{
     helpers::{
         bpf_get_prandom_u32, bpf_get_smp_processor_id,
-        generated::{bpf_ktime_get_coarse_ns, bpf_loop},
+        generated::{bpf_jiffies64, bpf_ktime_get_coarse_ns, bpf_loop},
     },
     maps::lpm_trie::Key,
 };
 use proxy_common::{
     CacheSet, Config, DenyEntry, FlowEntry, FlowEvent, FlowKey, FragmentEntry, FragmentKey,
-    RING_SLOTS, Rate, RealEntry, Reason, ServiceEntry, Slot, SourceKey, SourceNet, SourceRuling,
-    Traffic, VipEntry, VipKey,
+    HOOK_XDP, RING_SLOTS, Rate, RealEntry, Reason, ServerHop, ServiceEntry, Slot, SourceKey,
+    SourceNet, SourceRuling, Traffic, VipEntry, VipKey, ticks,
 };
 use proxy_ebpf::{
     InsertError, Tables,
@@ -142,6 +142,17 @@ impl Tables for Kernel {
     }
 
     #[inline(always)]
+    fn with_hop<R>(
+        &self,
+        server: u32,
+        hook: u8,
+        work: impl FnOnce(&mut ServerHop) -> R,
+    ) -> Option<R> {
+        let hops = own(maps::HOPS.get_ptr_mut(server))?;
+        Some(work(if hook == HOOK_XDP { &mut hops[0] } else { &mut hops[1] }))
+    }
+
+    #[inline(always)]
     fn service_rate(&self, index: u32) -> Option<&RateCell> {
         value(maps::SVC_RATES.get_ptr(index).map(<*const _>::cast))
     }
@@ -212,6 +223,13 @@ impl Tables for Kernel {
     }
 
     #[inline(always)]
+    fn uncount_rule(&self, index: u32) {
+        if let Some(counter) = own(maps::RULES.get_ptr_mut(index)) {
+            *counter = counter.wrapping_sub(1);
+        }
+    }
+
+    #[inline(always)]
     fn swap_embryonic(&self, config: &Config, slot: &mut Slot) {
         let mask = config.embryonic_mask;
         let Some(state) = own(maps::CPU_STATE.get_ptr_mut(0)) else { return };
@@ -241,6 +259,12 @@ impl Tables for Kernel {
     #[inline(always)]
     fn until(&self, times: u32, mut body: impl FnMut(u32) -> bool) {
         repeat(times, &mut body);
+    }
+
+    #[inline(always)]
+    fn ticks(&self) -> u16 {
+        // SAFETY: a helper without arguments, of which the kernel makes one load.
+        ticks(unsafe { bpf_jiffies64() })
     }
 
     #[inline(always)]

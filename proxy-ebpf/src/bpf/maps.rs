@@ -7,8 +7,8 @@ use aya_ebpf::{
 };
 use proxy_common::{
     CacheSet, Config, CpuState, DenyEntry, EpochLine, FlowEntry, FlowKey, FragmentEntry,
-    FragmentKey, Live, RULES_PER_SERVICE, Rate, RealEntry, Reason, Ring, ServiceEntry, Slot,
-    SourceNet, SourceRuling, TraceSwitch, Traffic, VipEntry, VipKey,
+    FragmentKey, Live, RULES_PER_SERVICE, Rate, RealEntry, Reason, Ring, ServerHops, ServiceEntry,
+    Slot, SourceNet, SourceRuling, TraceSwitch, Traffic, VipEntry, VipKey,
     maps::{PREFILTER_WORDS, default_size},
 };
 use proxy_ebpf::Scratch;
@@ -78,6 +78,9 @@ pub(crate) static ANSWER_RATE: Array<Rate> = Array::with_max_entries(1, 0);
 pub(crate) static TRACE_SWITCH: Array<TraceSwitch> = Array::with_max_entries(1, 0);
 #[map]
 pub(crate) static TRACE: RingBuf = RingBuf::with_byte_size(default_size::TRACE, 0);
+#[map]
+pub(crate) static HOPS: PerCpuArray<ServerHops> =
+    PerCpuArray::with_max_entries(default_size::REALS, 0);
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(default_size::EVENTS, 0);
 

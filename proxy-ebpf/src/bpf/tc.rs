@@ -107,7 +107,8 @@ impl TcFrame {
                     || self.l4(offset, pseudo, of_addresses)
             }
         };
-        addresses && self.l4(offset, plain, flags)
+        // All ones: one's complement zero.
+        addresses && (plain == u32::MAX || self.l4(offset, plain, flags))
     }
 
     #[inline(always)]

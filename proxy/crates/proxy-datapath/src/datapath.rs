@@ -296,7 +296,7 @@ fn config(maps: &Maps, sizes: &Sizes, options: &OpenOptions) -> Config {
         let per_cpu = (entries / sizes.cpus).max(1);
         (1 << per_cpu.ilog2()) - 1
     };
-    Config {
+    let mut config = Config {
         abi: ABI_VERSION,
         hash_seed: options.hash_seed,
         // Set by the plan.
@@ -307,11 +307,11 @@ fn config(maps: &Maps, sizes: &Sizes, options: &OpenOptions) -> Config {
         closing_mask: mask(maps.entries.closing),
         epoch_mask: (1 << maps.entries.epochs.max(1).ilog2()) - 1,
         flags: Config::DEFAULT_FLAGS,
-        flush_ns: Config::LEAST_FLUSH_NS,
-        route_ns: Config::DEFAULT_ROUTE_NS,
         cpus: sizes.cpus,
-        reserved: 0,
-    }
+        ..Config::default()
+    };
+    config.set_times(Config::LEAST_FLUSH_NS, Config::DEFAULT_ROUTE_NS, sys::jiffy_ns());
+    config
 }
 
 fn notes(maps: &Maps, sizes: &Sizes, adoption: Adoption) -> Vec<String> {

@@ -54,6 +54,7 @@ pub use self::spec::{
     Answer, Mode, Policy, Protocol, ServerChange, ServerSpec, ServiceSpec, Usable,
 };
 pub use self::status::{InterfaceStatus, Status, TableStatus};
+pub use self::sys::jiffy_ns;
 pub use self::trace::{Sample, Trace};
 pub use self::unavailable::Unavailable;
 pub use self::view::View;

@@ -65,7 +65,7 @@ pub(crate) struct Sizes {
 }
 
 impl Sizes {
-    pub(crate) fn by_name(&self) -> [(&'static str, u32); 21] {
+    pub(crate) fn by_name(&self) -> [(&'static str, u32); 22] {
         [
             (names::VIPS, self.vips),
             (names::SERVICES, self.services),
@@ -80,6 +80,7 @@ impl Sizes {
             (names::INTERFACES, self.interfaces),
             (names::SERVICE_COUNTERS, self.services),
             (names::SERVER_COUNTERS, self.servers),
+            (names::HOPS, self.servers),
             (names::RULES, self.services.saturating_mul(RULES_PER_SERVICE)),
             (names::SERVICE_LIVE, self.services),
             (names::SERVER_LIVE, self.servers),

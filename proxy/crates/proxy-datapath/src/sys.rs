@@ -278,6 +278,12 @@ pub(crate) fn coarse_monotonic_ns() -> u64 {
         .map_or(0, |t| t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64)
 }
 
+/// Nanoseconds of a jiffy: the resolution of that clock.
+pub fn jiffy_ns() -> u64 {
+    nix::time::clock_getres(nix::time::ClockId::CLOCK_MONOTONIC_COARSE)
+        .map_or(0, |t| t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64)
+}
+
 /// The bytes of a request to the programs.
 pub(crate) fn bytes_of(request: &ExpireRequest) -> &[u8] {
     // SAFETY: the type is `Pod`: initialised throughout, without padding; the slice has its size

@@ -4,12 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context, Result, ensure};
 use aya::maps::{Array, HashMap, MapData, ProgramArray};
-use aya::programs::{ProgramError, Xdp};
+use aya::programs::{ProgramError, ProgramFd, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod, TestRun as _, TestRunOptions};
 use proxy_common::{
     ABI_VERSION, Addr, Config, FlowEntry, FlowKey, FlowState, INTERFACE_XDP_OUT, POLICY_ROUNDROBIN,
-    Port, REAL_UP, RING_SLOTS, RealEntry, Ring, SERVICE_FULLNAT, SERVICE_UP, ServiceEntry,
-    VipEntry, VipKey, maps, proto,
+    Port, REAL_UP, RING_SLOTS, RealEntry, Ring, SERVICE_FULLNAT, SERVICE_TUNNEL, SERVICE_UP,
+    ServiceEntry, VipEntry, VipKey, maps, proto,
 };
 use proxy_datapath::object;
 use tests::NetNs;
@@ -18,6 +18,14 @@ use super::frame::{self, FRAME_LEN, SERVER_PORT, client, vip};
 
 /// Servers that connections are spread over, so that full NAT does not run out of ports.
 pub(super) const SERVERS: u32 = 64;
+
+/// What is done to packets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    FullNat,
+    Nat,
+    Tunnel,
+}
 
 /// How large the tables are.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +45,7 @@ pub(super) struct Bed {
     client_if: u32,
     server_if: u32,
     v6: bool,
-    fullnat: bool,
+    mode: Mode,
 }
 
 /// Gives a namespace its interfaces and neighbours.
@@ -86,7 +94,7 @@ impl Bed {
         interfaces: [u32; 2],
         sizes: Sizes,
         v6: bool,
-        fullnat: bool,
+        mode: Mode,
     ) -> Result<Self> {
         let [client_if, server_if] = interfaces;
         let cpus = u32::try_from(aya::util::nr_cpus().map_err(|(_, error)| error)?)?;
@@ -101,25 +109,22 @@ impl Bed {
         load(&mut sluice, maps::PROGRAM_XDP)?;
         load(&mut rotate, "rotate")?;
         load(&mut rotate, "empty")?;
-        let mut bed = Self { sluice, rotate, client_if, server_if, v6, fullnat };
-        bed.set(
-            maps::CONFIG,
-            0,
-            Config {
-                abi: ABI_VERSION,
-                nat_port_first: 1024,
-                nat_port_last: u16::MAX,
-                cache_mask: sets - 1,
-                embryonic_mask: sizes.half_open - 1,
-                closing_mask: 1023,
-                epoch_mask: maps::default_size::EPOCHS - 1,
-                flags: Config::DEFAULT_FLAGS,
-                flush_ns: Config::MOST_FLUSH_NS,
-                route_ns: Config::DEFAULT_ROUTE_NS,
-                cpus,
-                ..Config::default()
-            },
-        )?;
+        let mut bed = Self { sluice, rotate, client_if, server_if, v6, mode };
+        let mut config = Config {
+            abi: ABI_VERSION,
+            nat_port_first: 1024,
+            nat_port_last: u16::MAX,
+            cache_mask: sets - 1,
+            embryonic_mask: sizes.half_open - 1,
+            closing_mask: 1023,
+            epoch_mask: maps::default_size::EPOCHS - 1,
+            flags: Config::DEFAULT_FLAGS,
+            cpus,
+            ..Config::default()
+        };
+        let (flush, route) = (Config::MOST_FLUSH_NS, Config::DEFAULT_ROUTE_NS);
+        config.set_times(flush, route, proxy_datapath::jiffy_ns());
+        bed.set(maps::CONFIG, 0, config)?;
         for interface in interfaces {
             bed.set(maps::INTERFACES, interface, INTERFACE_XDP_OUT)?;
         }
@@ -151,10 +156,14 @@ impl Bed {
             self.set(maps::REALS, number, real)?;
         }
         self.set(maps::RINGS, 0, Ring { slots })?;
-        let fullnat = if self.fullnat { SERVICE_FULLNAT } else { 0 };
+        let mode = match self.mode {
+            Mode::FullNat => SERVICE_FULLNAT,
+            Mode::Nat => 0,
+            Mode::Tunnel => SERVICE_TUNNEL,
+        };
         let service = ServiceEntry {
             policy: POLICY_ROUNDROBIN,
-            flags: SERVICE_UP | fullnat,
+            flags: SERVICE_UP | mode,
             ring_len: SERVERS,
             ..ServiceEntry::default()
         };
@@ -169,12 +178,16 @@ impl Bed {
     /// Puts established connections into the exact table.
     pub(super) fn establish(&mut self, flows: u32) -> Result<()> {
         let (v6, server_if, client_if) = (self.v6, self.server_if, self.client_if);
-        let fullnat = self.fullnat;
+        let mode = self.mode;
         let map = self.sluice.map_mut(maps::FLOWS).context("FLOWS")?;
         let mut table: HashMap<&mut MapData, FlowKey, FlowEntry> = map.try_into()?;
         for number in 0..flows {
             let (client, vip, server) = (client(number, v6), vip(v6), server(number >> 15, v6));
-            let near = if fullnat { SocketAddr::new(source(v6), client.port()) } else { client };
+            let near = match mode {
+                Mode::FullNat => SocketAddr::new(source(v6), client.port()),
+                Mode::Nat => client,
+                Mode::Tunnel => SocketAddr::new(source(v6), 0),
+            };
             let forward = FlowEntry {
                 created_ns: 1,
                 new_src: near.ip().into(),
@@ -197,6 +210,12 @@ impl Bed {
                 direction: FlowEntry::REVERSE,
                 ..forward
             };
+            if mode == Mode::Tunnel {
+                let state = FlowState::TUNNEL | FlowState::ESTABLISHED;
+                let forward = FlowEntry { new_dport: Port::default(), state, ..forward };
+                table.insert(key(client, vip), forward, 0)?;
+                continue;
+            }
             table.insert(key(client, vip), forward, 0)?;
             table.insert(key(server, near), reverse, 0)?;
         }
@@ -205,14 +224,14 @@ impl Bed {
 
     /// Makes the rotation call the programs under test, or the empty one.
     pub(super) fn aim(&mut self, target: Target<'_>) -> Result<()> {
-        let program: &Xdp = match target {
-            Target::Floor => self.rotate.program("empty").context("empty")?.try_into()?,
+        let ours = |program: &Xdp| -> Result<ProgramFd> { Ok(program.fd()?.try_clone()?) };
+        let fd = match target {
+            Target::Floor => ours(self.rotate.program("empty").context("empty")?.try_into()?)?,
             Target::Sluice => {
-                self.sluice.program(maps::PROGRAM_XDP).context("sluice_xdp")?.try_into()?
+                ours(self.sluice.program(maps::PROGRAM_XDP).context("sluice_xdp")?.try_into()?)?
             }
-            Target::Peer(program) => program,
+            Target::Peer(fd) => fd.try_clone()?,
         };
-        let fd = program.fd()?.try_clone()?;
         let map = self.rotate.map_mut("JUMP").context("JUMP")?;
         let mut jump: ProgramArray<&mut MapData> = map.try_into()?;
         Ok(jump.set(0, &fd, 0)?)
@@ -258,7 +277,7 @@ impl Bed {
 pub(super) enum Target<'a> {
     Floor,
     Sluice,
-    Peer(&'a Xdp),
+    Peer(&'a ProgramFd),
 }
 
 fn key(src: SocketAddr, dst: SocketAddr) -> FlowKey {

@@ -7,7 +7,7 @@ use proxy_common::bench::{Rotation, TEMPLATE_WORDS};
 pub(super) const SYN: u8 = 2;
 pub(super) const ACK: u8 = 16;
 /// Bytes of a frame: the longest headers, and a few of payload.
-pub(super) const FRAME_LEN: usize = TEMPLATE_WORDS * 2 + 4;
+pub(super) const FRAME_LEN: usize = 14 + TEMPLATE_WORDS * 4 + 4;
 pub(super) const VIP_PORT: u16 = 80;
 pub(super) const SERVER_PORT: u16 = 8080;
 
@@ -35,12 +35,23 @@ pub(super) fn vip(v6: bool) -> SocketAddr {
 /// A frame of a client's, for the rotation over `flows` (a power of two).
 pub(super) fn rotation(flows: u64, v6: bool, flags: u8, port: u16) -> Rotation {
     let headers = headers(v6, flags, port);
+    let word = |at: usize| {
+        let byte = |at: usize| headers.get(at).copied().unwrap_or(0);
+        u32::from_ne_bytes([byte(at), byte(at + 1), byte(at + 2), byte(at + 3)])
+    };
     let mut template = [0; TEMPLATE_WORDS];
-    for (word, pair) in template.iter_mut().zip(headers.chunks(2)) {
-        *word = u16::from_ne_bytes([pair[0], *pair.get(1).unwrap_or(&0)]);
+    for (index, place) in template.iter_mut().enumerate() {
+        *place = word(14 + index * 4);
     }
-    let (port_offset, address_offset) = if v6 { (54, 14 + 8 + 14) } else { (34, 14 + 12 + 2) };
-    Rotation { mask: flows - 1, port_offset, address_offset, template, reserved: [0; 3] }
+    Rotation {
+        mask: flows - 1,
+        len: FRAME_LEN as u32,
+        v6: v6.into(),
+        ethernet: [word(0), word(4), word(8)],
+        ethertype: word(12) & 0xffff,
+        template,
+        reserved: 0,
+    }
 }
 
 /// Ethernet, IP and TCP headers. The TCP checksum is not right: nobody here looks at it, and changing it

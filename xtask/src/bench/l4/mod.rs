@@ -14,15 +14,15 @@ mod wrapper;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
-use aya::programs::Xdp;
-use aya::{Ebpf, EbpfLoader};
+use aya::EbpfLoader;
+use aya::programs::{ProgramFd, ProgramInfo};
 use clap::Args;
 use proxy_common::Reason;
 use serde_json::json;
 use tests::NetNs;
 use tests::net::is_root;
 
-use self::bed::{Bed, Sizes, Target};
+use self::bed::{Bed, Mode, Sizes, Target};
 use self::frame::{ACK, SYN, VIP_PORT};
 use super::machine;
 use super::report::Scenario;
@@ -43,10 +43,12 @@ pub(crate) struct Arguments {
     /// Megabytes of the long connection per round, with --network
     #[arg(long, default_value_t = 1000)]
     megabytes: u64,
-    /// Another XDP program, measured on the same frames in the same rounds, as its object loads
+    /// Another XDP program, measured on the same frames in the same rounds: an object file, whose maps stay as it
+    /// loads, or a program pinned under /sys/fs/bpf after its own tools have filled its maps. Clients are
+    /// 198.51.0.0/16 and 2001:db8:c::/112, the service is port 80 of 203.0.113.1 and 2001:db8:f::1
     #[arg(long, value_name = "FILE")]
     peer_object: Option<PathBuf>,
-    /// Name of the program in that object
+    /// Name of the program in an object file
     #[arg(long, value_name = "NAME", default_value = "balancer_ingress")]
     peer_program: String,
     /// Rounds of each case; medians are shown
@@ -81,25 +83,27 @@ struct Case {
     kind: Kind,
     flows: u32,
     v6: bool,
-    fullnat: bool,
+    mode: Mode,
 }
 
 fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for (family, v6) in [("v4", false), ("v6", true)] {
-        for (mode, fullnat) in [("fullnat", true), ("nat", false)] {
+        for (word, mode) in [("fullnat", Mode::FullNat), ("nat", Mode::Nat), ("ipip", Mode::Tunnel)]
+        {
             for (text, flows) in [("1", 1), ("1k", 1 << 10), ("64k", 1 << 16), ("512k", 1 << 19)] {
-                let name = format!("{family} {mode}: hit, {text} flows");
-                cases.push(Case { name, kind: Kind::Hit, flows, v6, fullnat });
+                let name = format!("{family} {word}: hit, {text} flows");
+                cases.push(Case { name, kind: Kind::Hit, flows, v6, mode });
             }
             for (text, kind) in [("new flow", Kind::New), ("new flow in a SYN flood", Kind::Flood)]
             {
-                let name = format!("{family} {mode}: {text}");
-                cases.push(Case { name, kind, flows: 1 << 20, v6, fullnat });
+                let name = format!("{family} {word}: {text}");
+                cases.push(Case { name, kind, flows: 1 << 20, v6, mode });
             }
         }
         let name = format!("{family}: not for a VIP");
-        cases.push(Case { name, kind: Kind::Other, flows: 1 << 10, v6, fullnat: true });
+        let (kind, mode) = (Kind::Other, Mode::FullNat);
+        cases.push(Case { name, kind, flows: 1 << 10, v6, mode });
     }
     cases
 }
@@ -157,12 +161,17 @@ fn write(arguments: &Arguments, scenarios: Vec<serde_json::Value>) -> Result<()>
     Ok(())
 }
 
-/// Another program to measure.
-fn peer(arguments: &Arguments) -> Result<Option<Ebpf>> {
+/// Another program to measure; its maps live as long as it does.
+fn peer(arguments: &Arguments) -> Result<Option<ProgramFd>> {
     let Some(path) = &arguments.peer_object else { return Ok(None) };
+    if path.starts_with("/sys/fs/bpf") {
+        let program = ProgramInfo::from_pin(path).context("the peer's pinned program")?;
+        return Ok(Some(program.fd()?));
+    }
     let mut ebpf = EbpfLoader::new().load_file(path).context("loading the peer's object")?;
     bed::load(&mut ebpf, &arguments.peer_program)?;
-    Ok(Some(ebpf))
+    let program = ebpf.program(&arguments.peer_program).context("the peer's program")?;
+    Ok(Some(program.fd()?.try_clone()?))
 }
 
 fn measure(
@@ -182,14 +191,8 @@ fn measure(
         cached: case.flows.min(1 << 19) * 2,
         half_open: if case.kind == Kind::New { room.next_power_of_two() } else { 1024 },
     };
-    let mut bed = Bed::new(wrapper, interfaces, sizes, case.v6, case.fullnat)?;
+    let mut bed = Bed::new(wrapper, interfaces, sizes, case.v6, case.mode)?;
     let peer = peer(arguments)?;
-    let peer: Option<&Xdp> = match &peer {
-        Some(ebpf) => {
-            Some(ebpf.program(&arguments.peer_program).context("the peer's program")?.try_into()?)
-        }
-        None => None,
-    };
     let (flags, port, answer) = match case.kind {
         Kind::Hit => (ACK, VIP_PORT, XDP_REDIRECT),
         Kind::New | Kind::Flood => (SYN, VIP_PORT, XDP_REDIRECT),
@@ -217,10 +220,12 @@ fn measure(
         scenario.add("ns per packet", "sluice", sluice);
         scenario.add("ns per packet", "floor", floor);
         scenario.add("ns above the floor", "sluice", (sluice - floor).max(0.0));
-        if let Some(program) = peer {
+        if let Some(program) = &peer {
             bed.aim(Target::Peer(program))?;
             bed.run(warm_up)?;
-            let (other, _) = bed.run(packets)?;
+            let (other, last) = bed.run(packets)?;
+            let sent = matches!(last, XDP_TX | XDP_REDIRECT);
+            ensure!(sent == (answer != XDP_PASS), "the peer answered the last packet with {last}");
             scenario.add("ns per packet", "peer", other);
             scenario.add("ns above the floor", "peer", (other - floor).max(0.0));
         }
@@ -237,6 +242,7 @@ fn measure(
 }
 
 const XDP_PASS: u32 = 2;
+const XDP_TX: u32 = 3;
 const XDP_REDIRECT: u32 = 4;
 
 /// Caches are per CPU.

@@ -12,6 +12,7 @@ use super::{ApplyError, ApplyReport, LeftOut, NoRoom, at};
 use crate::maps::{Adoption, Maps, Meta, Pins, map_error};
 use crate::names::{Names, Record};
 use crate::plan::{Plan, PlannedService};
+use crate::sys;
 use crate::unavailable::Unavailable;
 
 /// The maps and what is known about their contents.
@@ -238,7 +239,7 @@ impl Tables {
             quarter.clamp(Config::LEAST_FLUSH_NS, Config::MOST_FLUSH_NS)
         });
         if self.config.flush_ns != flush {
-            self.config.flush_ns = flush;
+            self.config.set_times(flush, Config::DEFAULT_ROUTE_NS, sys::jiffy_ns());
             self.maps.config.set(0, self.config, 0).map_err(at(names::CONFIG))?;
         }
         Ok(())

@@ -156,11 +156,11 @@ impl Bed {
             closing_mask: 3,
             epoch_mask: maps::default_size::EPOCHS - 1,
             flags: Config::DEFAULT_FLAGS,
-            flush_ns: Config::LEAST_FLUSH_NS,
-            route_ns: Config::DEFAULT_ROUTE_NS,
             cpus: aya::util::nr_cpus().unwrap() as u32,
             ..Config::default()
         };
+        let (flush, route) = (Config::LEAST_FLUSH_NS, Config::DEFAULT_ROUTE_NS);
+        config.set_times(flush, route, proxy_datapath::jiffy_ns());
         change(&mut config);
         self.set(maps::CONFIG, 0, config);
     }

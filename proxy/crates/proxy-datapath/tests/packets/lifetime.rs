@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, net::SocketAddr};
 
 use proxy_common::{
-    EndReason, ExpireRequest, FlowEntry, FlowKey, POLICY_HASH_SOURCE, POLICY_LEASTCONN,
+    Config, EndReason, ExpireRequest, FlowEntry, FlowKey, POLICY_HASH_SOURCE, POLICY_LEASTCONN,
     POLICY_ROUNDROBIN, RealEntry, Reason, SERVICE_FULLNAT, SERVICE_LOG, SWEEP_ANY_TIME,
     ServiceEntry, maps,
 };
@@ -218,14 +218,15 @@ fn the_cache_takes_over_and_gives_back() {
     // Counters know at once, the exact table when the way is given back.
     assert_eq!(bed.traffic().packets_in, 5);
     assert_eq!(forward(&bed, 1).1.packets, 2);
-    bed.configure(|config| config.flush_ns = 0);
-    while bed.counter(Reason::CacheMiss) < 2 {
-        // Until the coarse clock ticks.
+    bed.configure(|config| config.set_times(0, Config::DEFAULT_ROUTE_NS, 1));
+    while forward(&bed, 1).1.packets == 2 {
+        // Until the time in ticks is another one.
         assert_eq!(send(&bed, 1, ACK), Some(9));
     }
     bed.configure(|_| {});
     let all = bed.traffic().packets_in;
     assert_eq!(forward(&bed, 1).1.packets, all);
+    assert_eq!(bed.counter(Reason::CacheMiss), 2);
     // A reset writes what both directions have counted.
     answer(&bed, 1, ACK);
     answer(&bed, 1, ACK);

@@ -2,7 +2,10 @@
 
 use std::net::SocketAddr;
 
-use proxy_common::{POLICY_ROUNDROBIN, Reason, SERVICE_FULLNAT, ServiceEntry, maps};
+use proxy_common::{
+    POLICY_ROUNDROBIN, Reason, SERVICE_FULLNAT, SERVICE_SOURCES, SOURCE_ACCEPT, ServiceEntry,
+    SourceRuling, maps,
+};
 
 use crate::{
     bed::{Bed, Hook, Outcome},
@@ -74,6 +77,28 @@ fn a_rate_recovers() {
         assert!(std::time::Instant::now() < deadline);
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
+}
+
+/// What XDP leaves to tc is one connection, to rates and to rules.
+#[test]
+fn what_is_deferred_counts_once() {
+    let limited = |service: &mut ServiceEntry| {
+        service.flags |= SERVICE_SOURCES;
+        service.rate = 2;
+        service.source_rate = 2;
+        service.source_period_ms = 3_600_000;
+    };
+    let Some(mut bed) = bed(limited, false) else { return };
+    bed.source(0, "0.0.0.0/0", SourceRuling { verdict: SOURCE_ACCEPT, rule: 3 });
+    // Not to be sent to from XDP.
+    bed.set(maps::INTERFACES, bed.server_if, 0_u32);
+    for port in 1..=2 {
+        assert_eq!(syn(&bed, Hook::Xdp, 9, port), Outcome::Pass);
+        assert!(goes(&syn(&bed, Hook::Tc, 9, port)));
+    }
+    assert_eq!((bed.counter(Reason::Deferred), bed.rule(0, 3)), (2, 2));
+    assert_eq!((bed.counter(Reason::SourceRate), bed.counter(Reason::Rate)), (0, 0));
+    assert_eq!(syn(&bed, Hook::Xdp, 9, 3), Outcome::Drop);
 }
 
 #[test]
