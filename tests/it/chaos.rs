@@ -49,7 +49,7 @@ fn chaos() -> Result<()> {
 fn chaos_for(duration: Duration) -> Result<()> {
     let lines = format!(
         "    balance roundrobin\n    server s1 10.2.1.2:80\n    server s2 10.2.2.2:80\n\
-         listen bulk\n    bind 10.1.0.1:{BULK}\n    server s2 10.2.2.2:{BULK}\n"
+         listen bulk\n    bind 10.1.0.1:{BULK}\n    timeout client 1h\n    timeout server 1h\n    server s2 10.2.2.2:{BULK}\n"
     );
     let Some(mut scene) = Scene::new(&lines)? else { return Ok(()) };
     let _server = iperf3_server(&scene.lab.servers[1], BULK)?;
