@@ -101,7 +101,7 @@ mod tests {
         let word = |bytes: &[u8]| u32::from_ne_bytes(bytes[..4].try_into().unwrap());
         while !file.is_empty() {
             let length = word(&file[4..]) as usize;
-            assert!(length % 4 == 0 && word(&file[length - 4..]) as usize == length);
+            assert!(length.is_multiple_of(4) && word(&file[length - 4..]) as usize == length);
             blocks.push((word(file), file[8..length - 4].to_vec()));
             file = &file[length..];
         }
