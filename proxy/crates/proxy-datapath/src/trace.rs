@@ -203,7 +203,7 @@ mod tests {
         for len in [0, 23, 24, 151, 153] {
             assert_eq!(read(&vec![0; len]), None);
         }
-        let record = read(&vec![0; 152]).unwrap();
+        let record = read(&[0; 152]).unwrap();
         assert_eq!((record.verdict, record.reason, record.bytes.len()), ("passed", "no_flow", 0));
     }
 }
