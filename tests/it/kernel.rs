@@ -359,20 +359,22 @@ fn clients_that_were_turned_away_stay_away() -> Result<()> {
         );
         let Some(scene) = Scene::new(&lines)? else { return Ok(()) };
         let guarded = SocketAddr::from(([10, 1, 0, 1], CONTROL));
-        let moment = std::time::Duration::from_millis(500);
-        let attempt = || -> Result<Option<std::io::ErrorKind>> {
-            let outcome = scene
-                .lab
-                .client
-                .enter(|| std::net::TcpStream::connect_timeout(&guarded, moment))?;
+        let attempt = |limit| -> Result<Option<std::io::ErrorKind>> {
+            let outcome =
+                scene.lab.client.enter(|| std::net::TcpStream::connect_timeout(&guarded, limit))?;
             Ok(outcome.err().map(|error| error.kind()))
         };
+        let let_in = || -> Result<()> {
+            let outcome = attempt(PATIENCE)?;
+            ensure!(outcome.is_none(), "{mode}: {outcome:?}");
+            Ok(())
+        };
         // Userspace lets it connect first.
-        ensure!(attempt()?.is_none());
+        let_in()?;
         eventually("the kernel's entry", PATIENCE, || {
             scene.command("show l4 denied").is_ok_and(|text| text.contains("guarded 10.1.0.2 "))
         })?;
-        ensure!(attempt()? == Some(kind), "{mode}");
+        ensure!(attempt(std::time::Duration::from_millis(500))? == Some(kind), "{mode}");
         let drops = scene.command("show l4 drops")?;
         ensure!(
             drops.lines().any(|row| row.starts_with("guarded denied ") && !row.ends_with(" 0"))
@@ -383,7 +385,7 @@ fn clients_that_were_turned_away_stay_away() -> Result<()> {
         // Other frontends are not concerned.
         scene.connect()?.echo(10)?;
         ensure!(scene.command("clear l4 denied 10.1.0.2")?.contains("1 let in again"));
-        ensure!(attempt()?.is_none());
+        let_in()?;
     }
     Ok(())
 }

@@ -138,6 +138,7 @@ pub(crate) fn build(args: &Args, loaded: &Loaded) -> (Option<Assembled>, Diagnos
     let base = base::Base::enter(&loaded.config, &loaded.sources, &mut diagnostics);
     let rules = rules::Rules {
         named: Default::default(),
+        acls: Default::default(),
         sources: &loaded.sources,
         vars: Arc::default(),
         patterns: Arc::default(),

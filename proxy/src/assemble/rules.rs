@@ -6,7 +6,9 @@ use std::io::Read;
 use std::sync::Arc;
 
 use proxy_config::Sources;
-use proxy_config::compile::{CompiledFcgi, CompiledProxy, Compiler, GlobalVar, ServerChoice};
+use proxy_config::compile::{
+    AclTables, CompiledFcgi, CompiledProxy, Compiler, GlobalVar, ServerChoice,
+};
 use proxy_config::model::{Checks, Config, FcgiApp, OwnChecks, Proxy};
 use proxy_rules::bandwidth::Limiter;
 use proxy_rules::check::Script;
@@ -49,6 +51,8 @@ pub(super) struct Rules<'a> {
     pub(super) counters: u8,
     /// The sections and servers that were named, by the section that names them.
     pub(super) named: RefCell<Vec<(String, Named)>>,
+    /// The ACLs of the sections that were compiled.
+    pub(super) acls: AclTables,
 }
 
 impl Rules<'_> {
@@ -113,7 +117,10 @@ impl Rules<'_> {
         place: Place,
         diagnostics: &mut Diagnostics,
     ) -> Option<Expr> {
-        self.with(proxy, diagnostics, |compiler| compiler.expression(text, place))
+        self.with(proxy, diagnostics, |compiler| {
+            compiler.acls_in(proxy, text.value.as_ref());
+            compiler.expression(text, place)
+        })
     }
 
     /// A format of a line that is not a rule.
@@ -124,7 +131,10 @@ impl Rules<'_> {
         place: Place,
         diagnostics: &mut Diagnostics,
     ) -> Option<LogFormat> {
-        self.with(proxy, diagnostics, |compiler| compiler.format(text, place))
+        self.with(proxy, diagnostics, |compiler| {
+            compiler.acls_in(proxy, text.value.as_ref());
+            compiler.format(text, place)
+        })
     }
 
     /// The answers of `http-error` lines.
@@ -133,7 +143,10 @@ impl Rules<'_> {
         proxy: &Proxy,
         diagnostics: &mut Diagnostics,
     ) -> Vec<(usize, RuleSet)> {
-        self.with(proxy, diagnostics, |compiler| compiler.error_rules(proxy))
+        self.with(proxy, diagnostics, |compiler| {
+            compiler.acls(proxy);
+            compiler.error_rules(proxy)
+        })
     }
 
     /// Compiles something of a section, and notes what it names.
@@ -144,9 +157,6 @@ impl Rules<'_> {
         compile: impl FnOnce(&mut Compiler<'_>) -> T,
     ) -> T {
         let mut compiler = self.compiler(&proxy.name.value, proxy.settings.mode(), diagnostics);
-        if !proxy.acls.is_empty() {
-            compiler.know_acls(proxy);
-        }
         let compiled = compile(&mut compiler);
         let named = std::mem::take(&mut compiler.refs);
         let named = named.into_iter().map(|named| (proxy.name.value.clone(), named.value));
@@ -177,6 +187,7 @@ impl Rules<'_> {
             listen: false,
             captures: Default::default(),
             acls: None,
+            tables: &self.acls,
             counters: self.counters,
             section,
             refs: Vec::new(),

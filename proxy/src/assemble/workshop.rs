@@ -71,6 +71,7 @@ impl Workshop {
             keys: self.public_keys.clone(),
             counters: self.config().global.tune.stick_counters(),
             named: Default::default(),
+            acls: Default::default(),
         }
     }
 

@@ -3,6 +3,7 @@
 //! `load` does this once to find the mistakes, with a loader that has no files, and forgets the result; `assemble`
 //! does it again with the real one and keeps it. The model stays plain data that way.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use proxy_rules::acl::{AclTable, Condition};
@@ -20,6 +21,7 @@ use proxy_rules::sample::parse::{FileNames, Loader, Named, ParseCx, words as wor
 use proxy_rules::sample::{Expr, FetchDef, Parsed, Place};
 use proxy_rules::vars::{VarNames, VarRef};
 use proxy_types::{DiagSink, Diagnostic, Mode, Span, Spanned};
+use rustc_hash::FxHashMap;
 
 use crate::lexer::Word;
 use crate::model::{
@@ -27,6 +29,11 @@ use crate::model::{
     LogOption, LogProfile, LogStep, OwnChecks, Proxy, ProxyKind, RuleLine, RuleSet, StickRule,
     StoreWhen,
 };
+
+/// The ACLs of sections that were declared so far. Whoever compiles something of a section takes the same ones: their
+/// pattern lists are changed, shown and numbered once.
+#[derive(Debug, Default)]
+pub struct AclTables(RefCell<FxHashMap<(Span, String), AclTable>>);
 
 /// Where compiled things get their surroundings from.
 pub struct Compiler<'a> {
@@ -52,6 +59,8 @@ pub struct Compiler<'a> {
     pub section: &'a str,
     /// The named ACLs of the section that is compiled, for expressions that refer to them.
     pub acls: Option<AclTable>,
+    /// One for the whole configuration.
+    pub tables: &'a AclTables,
     /// Takes the sections that expressions name.
     pub refs: Vec<Spanned<Named>>,
 }
@@ -116,8 +125,7 @@ impl Compiler<'_> {
         LogFormat::builtin(text, &mut self.parse(Place::Log)).ok()
     }
 
-    /// The rules that choose a server of a backend or bind requests to one. Mistakes of ACLs are told by
-    /// [`Compiler::proxy`].
+    /// The rules that choose a server of a backend or bind requests to one.
     pub fn server_choice(&mut self, section: &Proxy) -> ServerChoice {
         let mut out = ServerChoice::default();
         let nothing = section.persist_rules.is_empty()
@@ -126,7 +134,7 @@ impl Compiler<'_> {
         if nothing {
             return out;
         }
-        let mut acls = self.know_acls(section);
+        let mut acls = self.acls(section);
         let place = Place::BeServerChoice;
         for line in &section.persist_rules {
             let words = words_of(&line.condition.words);
@@ -186,6 +194,7 @@ impl Compiler<'_> {
                     Kind::Stream { limit, period: u32::try_from(period).unwrap_or(u32::MAX) }
                 }
                 Some((key, table)) => {
+                    self.acls_in(section, key.value.as_bytes());
                     let mut cx = self.parse(Place::FeHttpRequest);
                     let (name, span) = match table {
                         Some(table) => (table.value.as_str(), table.span),
@@ -211,17 +220,6 @@ impl Compiler<'_> {
             });
         }
         limiters
-    }
-
-    /// Lets expressions of lines other than rules name the ACLs of a section. Their mistakes are told by
-    /// [`Compiler::acls`].
-    pub fn know_acls(&mut self, section: &Proxy) -> AclTable {
-        let mut acls = AclTable::default();
-        self.acls = Some(acls.clone());
-        for acl in &section.acls {
-            let _ = acls.declare(&words_of(&acl.words), &mut self.parse(Place::Config));
-        }
-        acls
     }
 
     /// The rules of a FastCGI application.
@@ -270,14 +268,21 @@ impl Compiler<'_> {
 
     /// The ACLs of a section. Those that have mistakes are left out and told.
     pub fn acls(&mut self, section: &Proxy) -> AclTable {
-        let mut table = AclTable::default();
+        // What a 'defaults' section says may mean something else in each section that takes it.
+        let key = (section.span, self.section.to_owned());
+        let known = self.tables.0.borrow().get(&key).cloned();
+        let mut table = known.clone().unwrap_or_default();
         self.acls = Some(table.clone());
+        if known.is_some() {
+            return table;
+        }
         for acl in &section.acls {
             let declared = table.declare(&words_of(&acl.words), &mut self.parse(Place::Config));
             if let Err(diagnostic) = declared {
                 self.tell(*diagnostic, acl.span);
             }
         }
+        self.tables.0.borrow_mut().insert(key, table.clone());
         table
     }
 
@@ -403,6 +408,9 @@ impl Compiler<'_> {
                 .map_err(|diagnostic| self.tell(*diagnostic, converters.span))
                 .ok();
         }
+        if let Balance::Hash(word) = &balance.value {
+            self.acls_in(proxy, word.value.as_bytes());
+        }
         let text = match &balance.value {
             Balance::Hash(word) => word.value.as_bytes().to_vec(),
             Balance::Header { name, .. } => format!("req.hdr({name},1)").into_bytes(),
@@ -415,6 +423,15 @@ impl Compiler<'_> {
             _ => balance.span,
         };
         self.expression(&Spanned::new(text, span), Place::BeServerChoice)
+    }
+
+    /// Has what is compiled next know the ACLs of its section, if `text` names some. Others are left undeclared: who
+    /// compiles one line of a running section makes no lists for it.
+    pub fn acls_in(&mut self, section: &Proxy, text: &[u8]) {
+        let names = |call: &[u8]| text.windows(call.len()).any(|part| part == call);
+        if names(b"acl(") || names(b"when(") {
+            self.acls(section);
+        }
     }
 
     /// An expression of a line that is not a rule.

@@ -9,7 +9,7 @@ use proxy_rules::vars::VarNames;
 use proxy_types::{Diagnostic, Mode, Spanned, text};
 use rustc_hash::FxHashSet;
 
-use crate::compile::{BlankFiles, CompiledProxy, Compiler};
+use crate::compile::{AclTables, BlankFiles, CompiledProxy, Compiler};
 use crate::context::Context;
 use crate::model::{Config, ErrorSource, FilterKind, OwnChecks, Proxy, ProxyKind};
 
@@ -18,6 +18,7 @@ pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
     let patterns = PatternLists::default();
     let mut told = FxHashSet::default();
     let keys = PublicKeys::default();
+    let tables = AclTables::default();
     let mut compiler = Compiler {
         section: "",
         vars: &vars,
@@ -31,6 +32,7 @@ pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
         listen: false,
         captures: Default::default(),
         acls: None,
+        tables: &tables,
         counters: config.global.tune.stick_counters(),
         refs: Vec::new(),
     };
@@ -54,6 +56,7 @@ pub(super) fn check(cx: &mut Context<'_>, config: &Config) {
             listen: false,
             captures: Default::default(),
             acls: None,
+            tables: &tables,
             counters: config.global.tune.stick_counters(),
             section: &proxy.name.value,
             refs: Vec::new(),
