@@ -4,6 +4,7 @@
 
 mod bench;
 mod demo;
+mod fuzz;
 mod gate;
 mod product;
 mod setup;
@@ -33,6 +34,8 @@ enum Command {
     Test(gate::Arguments),
     /// Show the main job on real traffic, between network namespaces, and clean up
     Demo(demo::Arguments),
+    /// The parsers of what comes from outside, on inputs that lead to new code
+    Fuzz(fuzz::Arguments),
     /// What Sluice costs, beside its peers in the same run
     #[command(subcommand)]
     Bench(bench::Command),
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Command::Build => build(),
         Command::Test(arguments) => gate::main(&arguments),
         Command::Demo(arguments) => demo::main(&arguments),
+        Command::Fuzz(arguments) => fuzz::main(&arguments),
         Command::Bench(command) => bench::main(&command),
         Command::Netns(command) => topology::main(&command),
     };
