@@ -16,7 +16,7 @@ use tests::h2::{
 use tests::net::loopback;
 use tests::netns::run;
 use tests::peer::http::filler;
-use tests::peer::{HttpServer, ScriptServer};
+use tests::peer::{HttpServer, ScriptServer, Syslog};
 use tests::sluice::{Files, Peer, peer};
 use tests::{PATIENCE, Program, Sluice, eventually};
 
@@ -556,5 +556,69 @@ listen web
     }
     let connections = sluice.stats().count("web", "s1", "connect")?;
     assert_eq!(connections, 2);
+    Ok(())
+}
+
+#[test]
+fn logs_know_streams_and_their_tasks() -> Result<()> {
+    let (log, server) = (Syslog::start()?, ScriptServer::start(drop)?);
+    let (web, far) = (loopback()?, loopback()?);
+    let format = "web fs=%[fs.id]/%[fs.aborted]/%[fs.rst_code] bs=%[bs.id]/%[bs.aborted]/%[bs.rst_code] \
+                  calls=%[cpu_calls] run=%[cpu_ns_tot] avg=%[cpu_ns_avg] wait=%[lat_ns_tot] \
+                  usage=%[cpu_usage_thr]/%[cpu_usage_proc] <%[fs.debug_str(1)]> <%[bs.debug_str(9)]> %ts";
+    let config = format!(
+        "global
+    nbthread 1
+{DEFAULTS}
+    log {} local0
+frontend web
+    bind {web} proto h2
+    log-format \"{format}\"
+    http-request wait-for-body time 10s if {{ path /body }}
+    http-request return status 200 if {{ path /return }}
+    default_backend far
+backend far
+    server far {far} proto h2
+frontend distant
+    bind {far} proto h2
+    default_backend s1
+backend s1
+    server s1 {}
+",
+        log.address(),
+        server.address(),
+    );
+    let _sluice = Sluice::config(config).start()?;
+    let mut client = Conn::client(web)?;
+    client.until(SETTINGS, false)?;
+    client.send(HEADERS, END_HEADERS | END_STREAM, 1, &request("GET", "/return"))?;
+    client.until(HEADERS, false)?;
+    let line = log.next_with("web fs=", PATIENCE)?;
+    assert!(line.starts_with("web fs=1/0/- bs=-/-/- calls=1 run="), "{line}");
+    assert!(line.contains("<id=1 aborted=0>"), "{line}");
+
+    // A client that resets its stream while its body is awaited.
+    client.send(HEADERS, END_HEADERS, 3, &request("POST", "/body"))?;
+    client.send(RST_STREAM, 0, 3, &8u32.to_be_bytes())?;
+    let line = log.next_with("web fs=", PATIENCE)?;
+    assert!(line.starts_with("web fs=3/1/8 bs=-/-/-"), "{line}");
+    assert!(line.contains("<id=3 aborted=1 rst=8>"), "{line}");
+
+    // The server's end closes without an answer, and so the far side does not answer 200.
+    client.send(HEADERS, END_HEADERS | END_STREAM, 5, &request("GET", "/"))?;
+    client.until(HEADERS, false)?;
+    let line = log.next_with("web fs=", PATIENCE)?;
+    assert!(line.starts_with("web fs=5/0/- bs=1/0/- calls="), "{line}");
+    let number = |name: &str| -> Option<u64> {
+        let rest = line.split(&format!(" {name}=")).nth(1)?;
+        rest.split(' ').next()?.parse().ok()
+    };
+    // Woken at least by the answer.
+    let calls = number("calls").unwrap_or(0);
+    assert!(calls >= 2, "{line}");
+    let run = number("run").unwrap_or(0);
+    // Read a moment later, in the same run.
+    assert!(run > 0 && number("avg").is_some_and(|avg| avg >= run / calls), "{line}");
+    assert!(number("wait").is_some_and(|wait| wait > 0), "{line}");
     Ok(())
 }

@@ -20,7 +20,7 @@ pub(super) fn mark(config: &Config, rules: &Rules<'_>, registry: &Registry) {
     mark_words(rules, registry);
 }
 
-/// Marks what compiled words name.
+/// Marks what compiled words name, and what they need to be measured.
 pub(super) fn mark_words(rules: &Rules<'_>, registry: &Registry) {
     for (section, named) in rules.named.borrow().iter() {
         match named {
@@ -40,6 +40,7 @@ pub(super) fn mark_words(rules: &Rules<'_>, registry: &Registry) {
                     backend.set_named();
                 }
             }
+            Named::TaskTimes => registry.process.time_tasks(),
             _ => {}
         }
     }

@@ -130,6 +130,7 @@ impl ProcessView for View {
             facts.connected_peers += u64::from(matches!(link, Link::Handshake | Link::Established));
         }
         if let Some(control) = self.control.upgrade() {
+            facts.idle_percent = 100 - control.registry.process.busy.average().min(100);
             facts.stopping = control.stop.handle().is_draining();
             facts.listeners = control.listeners.borrow().count() as u64;
             facts.jobs = control.stop.jobs().count() as u64 + facts.listeners;

@@ -3,7 +3,7 @@
 use crate::Now;
 use crate::counters::{Counted, Gauge, ProcessCounters, Rate};
 use crate::invalid::InvalidMessages;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// Limits and counters of the worker.
 #[derive(Debug, Default)]
@@ -37,6 +37,9 @@ pub struct Process {
     pub invalid: InvalidMessages,
     /// `anonkey`: names are hashed with it where nothing else is said; 0 is none.
     pub anon_key: AtomicU32,
+    /// How much of the last second each thread was running, in percent.
+    pub busy: Busy,
+    times_tasks: AtomicBool,
     maxconn: AtomicU32,
     hard_maxconn: AtomicU32,
     conn_rate_limit: AtomicU32,
@@ -45,7 +48,47 @@ pub struct Process {
     tls_rate_limit: AtomicU32,
 }
 
+/// A number of each thread that counts.
+#[derive(Debug)]
+pub struct Busy(Box<[AtomicU32]>);
+
+impl Default for Busy {
+    fn default() -> Self {
+        Self((0..crate::thread::shards()).map(|_| AtomicU32::new(0)).collect())
+    }
+}
+
+impl Busy {
+    /// Sets the percentage of a thread.
+    pub fn set(&self, thread: usize, percent: u32) {
+        if let Some(own) = self.0.get(thread) {
+            own.store(percent, Ordering::Relaxed);
+        }
+    }
+
+    /// That of one thread.
+    pub fn of(&self, thread: usize) -> u32 {
+        self.0.get(thread).map_or(0, |own| own.load(Ordering::Relaxed))
+    }
+
+    /// The average of the worker threads.
+    pub fn average(&self) -> u32 {
+        let workers = crate::thread::workers().clamp(1, self.0.len().max(1));
+        (0..workers).map(|thread| self.of(thread)).sum::<u32>() / workers as u32
+    }
+}
+
 impl Process {
+    /// Has it measured how long tasks run, for good.
+    pub fn time_tasks(&self) {
+        self.times_tasks.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether somebody wants to know how long tasks run.
+    pub fn times_tasks(&self) -> bool {
+        self.times_tasks.load(Ordering::Relaxed)
+    }
+
     /// Bytes per unit of [`Process::out_rate`].
     pub const OUT_UNIT: u64 = 32;
 

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use proxy_net::Stream;
+use proxy_rules::sample::context::StreamEnd;
 use proxy_tls::rustls;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -33,6 +34,11 @@ pub trait Io: AsyncRead + AsyncWrite + Unpin {
     /// Whether TLS protects the bytes.
     fn is_tls(&self) -> bool {
         false
+    }
+
+    /// What the protocol knows of a stream of its own.
+    fn stream(&self) -> Option<StreamEnd> {
+        None
     }
 
     /// Goes on with a handshake whose early data are served already; ready when there is none to go on with.

@@ -40,6 +40,7 @@ pub mod reply;
 pub mod scratch;
 pub mod service;
 mod session;
+mod stopwatch;
 mod stream;
 pub mod term;
 mod thread;

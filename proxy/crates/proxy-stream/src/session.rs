@@ -15,7 +15,7 @@ use proxy_net::stop::JobGuard;
 use proxy_net::timer::Timer;
 use proxy_net::{Handle, Stream, sockopt};
 use proxy_rules::sample::EvalCtx;
-use proxy_rules::sample::context::{Socket, TcpInfo};
+use proxy_rules::sample::context::{Socket, StreamEnd, TcpInfo};
 use proxy_state::options::Proto;
 use proxy_state::stick::data::id;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -257,6 +257,12 @@ impl Socket for Session {
 
     fn saved_syn(&self) -> Option<Vec<u8>> {
         self.with_socket(|socket| sockopt::saved_syn(&socket))?.ok()
+    }
+
+    fn stream(&self) -> StreamEnd {
+        // HTTP/1 counts its requests.
+        let own = StreamEnd { id: self.requests, ..StreamEnd::default() };
+        self.client.io.stream().unwrap_or(own)
     }
 }
 

@@ -14,7 +14,7 @@ use proxy_net::clock::{self, Tick};
 use proxy_net::stop::{Phase, Stop};
 use proxy_net::timer;
 use proxy_rules::sample::EvalCtx;
-use proxy_rules::sample::context::{Clock, Date};
+use proxy_rules::sample::context::{Clock, Date, Task, TaskTimes};
 use proxy_state::Now;
 use proxy_types::{ProxyId, ServerId};
 use slab::Slab;
@@ -22,6 +22,7 @@ use tokio::sync::Notify;
 
 use crate::backend::Pool;
 use crate::env::{self, CloseSpread, Env};
+use crate::stopwatch::{Run, Stopwatch};
 use crate::stream::Exchange;
 
 /// Exchanges kept for reuse.
@@ -51,6 +52,8 @@ pub struct Thread {
     /// Processor time of the thread when it was last looked at, and its share of the second before, in percent.
     busy: Cell<(Duration, u32)>,
     streams: Cell<u32>,
+    /// The task that runs, where tasks are timed.
+    running: Cell<Option<Run>>,
     /// When the running task was woken; see [`Thread::timed`].
     now: Cell<Tick>,
     /// The same by the calendar, once somebody asked.
@@ -122,6 +125,7 @@ impl Thread {
             lines: Cell::new(0),
             busy: Cell::default(),
             streams: Cell::new(0),
+            running: Cell::new(None),
             now: Cell::new(clock::precise()),
             date: Cell::new(None),
         });
@@ -162,21 +166,20 @@ impl Thread {
         thread
     }
 
-    /// Looks at how much of the last second the thread was running, when something depends on it.
+    /// Looks at how much of the last second the thread was running.
     fn measure(&self) {
-        if self.env.compression.max_cpu >= 100 && self.env.kill_cpu == 0 {
-            return;
-        }
         let Ok(time) = nix::time::clock_gettime(nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID) else {
             return;
         };
         let used = Duration::from(time);
         let (before, _) = self.busy.get();
         let percent = used.saturating_sub(before).as_millis() / 10;
-        self.busy.set((used, u32::try_from(percent).unwrap_or(100).min(100)));
+        let percent = u32::try_from(percent).unwrap_or(100).min(100);
+        self.busy.set((used, percent));
+        self.env.registry().process.busy.set(proxy_state::thread::current(), percent);
     }
 
-    /// Share of the last second that the thread was running, in percent; 0 while nothing depends on it.
+    /// Share of the last second that the thread was running, in percent.
     pub(crate) fn busy_percent(&self) -> u32 {
         self.busy.get().1
     }
@@ -191,9 +194,14 @@ impl Thread {
         self: Rc<Self>,
         mut task: Pin<&mut F>,
     ) -> impl Future<Output = F::Output> {
+        let timed = self.env.registry().process.times_tasks();
+        let mut watch = timed.then(|| Box::new(Stopwatch::new()));
         poll_fn(move |cx| {
             self.look();
-            task.as_mut().poll(cx)
+            match &mut watch {
+                None => task.as_mut().poll(cx),
+                Some(watch) => watch.poll(&self.running, task.as_mut(), cx),
+            }
         })
     }
 
@@ -250,6 +258,9 @@ impl Thread {
         frontend: ProxyId,
         src: Option<SocketAddr>,
     ) {
+        if self.running.get().is_some() {
+            self.running.set(Some(Run::first()));
+        }
         let Some(key) = key else { return };
         let mut sessions = self.sessions.borrow_mut();
         let Some(seat) = sessions.get_mut(key as usize) else { return };
@@ -344,6 +355,7 @@ impl Thread {
     pub(crate) fn context<'a>(&'a self, bump: &'a Bump, clock: Clock) -> EvalCtx<'a> {
         let mut cx = EvalCtx::new(bump, &self.env.shared, clock, &self.random);
         cx.thread = proxy_state::thread::current();
+        cx.task = Some(self);
         // Heads are complete when rules run, and bodies are not looked at.
         cx.complete = true;
         cx.stopping = self.stop.is_draining();
@@ -376,6 +388,12 @@ impl Thread {
         x ^= x >> 27;
         self.random.set(x);
         (x.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) as u32
+    }
+}
+
+impl Task for Thread {
+    fn times(&self) -> TaskTimes {
+        self.running.get().map(Run::times).unwrap_or_default()
     }
 }
 

@@ -180,6 +180,7 @@ fn reference(cx: &mut Context<'_>, config: &Config, user: &Proxy, named: &Spanne
             tables = super::peers::table_names(config);
             ("stick table", name, tables.iter().map(String::as_str).collect())
         }
+        Named::TaskTimes => return,
         Named::Userlist(name) => {
             ("userlist", name, config.userlists.iter().map(|l| l.name.value.as_str()).collect())
         }

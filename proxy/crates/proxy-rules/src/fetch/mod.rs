@@ -7,6 +7,7 @@ mod connection;
 mod constant;
 mod cookie;
 mod distcc;
+mod ends;
 mod header;
 mod hello;
 mod http_req;
@@ -20,6 +21,7 @@ mod proxy;
 mod rdp;
 mod stick;
 mod stream;
+mod task;
 mod tls;
 mod var;
 
@@ -34,6 +36,7 @@ pub const ALL: &[&[FetchDef]] = &[
     constant::FETCHES,
     cookie::FETCHES,
     distcc::FETCHES,
+    ends::FETCHES,
     http_req::FETCHES,
     http_res::FETCHES,
     kernel::FETCHES,
@@ -50,6 +53,7 @@ pub const ALL: &[&[FetchDef]] = &[
     stick::SOURCE,
     stick::TABLES,
     stick::TRACKED,
+    task::FETCHES,
     tls::certificate::FETCHES,
     tls::hello::FETCHES,
     tls::secrets::FETCHES,

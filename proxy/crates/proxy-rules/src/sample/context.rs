@@ -168,6 +168,10 @@ pub struct EvalCtx<'a> {
     pub server_link: Option<&'a LinkFacts>,
     /// The client's connection as the kernel sees it.
     pub client_socket: Option<&'a dyn Socket>,
+    /// The same of the server's, or what is left of it.
+    pub server_socket: Option<&'a dyn Socket>,
+    /// The task that carries the stream, where tasks are timed.
+    pub task: Option<&'a dyn Task>,
     pub request: Option<&'a RequestHead>,
     pub response: Option<&'a ResponseHead>,
     /// Bytes received from the client and not passed on: raw in `mode tcp`, of the body in HTTP.
@@ -253,6 +257,50 @@ pub trait Socket {
 
     /// The packet that opened it, if that was kept (`tcp-ss`).
     fn saved_syn(&self) -> Option<Vec<u8>>;
+
+    /// The stream on it.
+    fn stream(&self) -> StreamEnd {
+        StreamEnd::default()
+    }
+}
+
+/// What the protocol of a connection knows of one stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamEnd {
+    /// Number of the stream, or of the request where the protocol numbers none; 0 on bare TCP.
+    pub id: u32,
+    /// Code of the peer's RST_STREAM.
+    pub reset: Option<u32>,
+    /// The peer gave the stream up, as far as the protocol says so.
+    pub aborted: bool,
+}
+
+impl Socket for StreamEnd {
+    fn tcp_info(&self) -> Option<TcpInfo> {
+        None
+    }
+
+    fn saved_syn(&self) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn stream(&self) -> StreamEnd {
+        *self
+    }
+}
+
+/// The task that carries a stream.
+pub trait Task {
+    /// Since the request began, up to now.
+    fn times(&self) -> TaskTimes;
+}
+
+/// How often a task ran, how long that took, and how long it waited for its turns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TaskTimes {
+    pub calls: u32,
+    pub run_ns: u64,
+    pub wait_ns: u64,
 }
 
 /// Measurements of the kernel; times in microseconds.
@@ -305,6 +353,8 @@ impl<'a> EvalCtx<'a> {
             server_connection: None,
             http: false,
             client_socket: None,
+            server_socket: None,
+            task: None,
             server_link: None,
             request: None,
             response: None,

@@ -50,6 +50,8 @@ pub struct FetchDef {
     pub at: Validity,
     pub run: FetchFn,
     pub check: Option<CheckFn>,
+    /// Times of tasks are taken when this is used.
+    pub times_tasks: bool,
     /// One line, third person.
     pub doc: &'static str,
     pub examples: &'static [Example],
@@ -64,7 +66,7 @@ impl FetchDef {
         run: FetchFn,
         doc: &'static str,
     ) -> Self {
-        Self { name, args, out, at, run, check: None, doc, examples: &[] }
+        Self { name, args, out, at, run, check: None, times_tasks: false, doc, examples: &[] }
     }
 
     pub const fn eg(mut self, examples: &'static [Example]) -> Self {

@@ -17,7 +17,9 @@ use proxy_state::{
 use proxy_types::{Diagnostics, ListenerId, Mode, ProxyId, ServerId, Spanned};
 
 use super::connection::Connection;
-use super::context::{Clock, Date, EvalCtx, LinkFacts, Session, Shared, Socket, TcpInfo};
+use super::context::{
+    Clock, Date, EvalCtx, LinkFacts, Session, Shared, Socket, StreamEnd, Task, TaskTimes, TcpInfo,
+};
 use super::parse::{Loader, NoFiles, ParseCx};
 use super::place::Place;
 use super::value::Sample;
@@ -160,6 +162,8 @@ impl Traffic {
             server_connection: Some(&self.server_connection),
             http: true,
             client_socket: Some(&Measured),
+            server_socket: Some(&StreamEnd { id: 1, reset: None, aborted: false }),
+            task: Some(&Measured),
             server_link: Some(&self.server_link),
             request: Some(&self.request),
             response: Some(&self.response),
@@ -237,6 +241,16 @@ impl Socket for Measured {
             vec![0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, 6, 0, 0, 192, 0, 2, 10, 198, 51, 100, 1];
         packet.extend([0x9c, 0x40, 0, 80, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 0xfa, 0xf0, 0, 0, 0, 0]);
         Some(packet)
+    }
+
+    fn stream(&self) -> StreamEnd {
+        StreamEnd { id: 3, reset: Some(8), aborted: true }
+    }
+}
+
+impl Task for Measured {
+    fn times(&self) -> TaskTimes {
+        TaskTimes { calls: 4, run_ns: 100_000, wait_ns: 8_000 }
     }
 }
 

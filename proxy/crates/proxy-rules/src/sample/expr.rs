@@ -5,7 +5,7 @@ use proxy_types::{Diagnostic, Span, Spanned};
 use super::args::{self, Args};
 use super::context::EvalCtx;
 use super::def::{ConvDef, Cursor, FetchDef};
-use super::parse::{ParseCx, Parsed, Word, fail, show};
+use super::parse::{Named, ParseCx, Parsed, Word, fail, show};
 use super::place::Validity;
 use super::value::{Sample, Type};
 use crate::pattern::Matcher;
@@ -92,6 +92,9 @@ impl Expr {
         cx: &mut ParseCx<'_>,
     ) -> Parsed<Self> {
         let what = format!("fetch method '{}'", show(name.value));
+        if def.times_tasks {
+            cx.refs.push(Spanned::new(Named::TaskTimes, name.span));
+        }
         let (args, mut rest) = arguments(&what, def.args, def.check, name, rest, cx)?;
         let mut convs = Vec::new();
         let mut ty = def.out;

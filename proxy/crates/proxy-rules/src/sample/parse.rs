@@ -46,6 +46,8 @@ pub enum Named {
     /// A server of a backend, or of the proxy the rule is in.
     Server(Option<Box<str>>, Box<str>),
     Table(Box<str>),
+    /// No section: what tells how long tasks run, which is measured only then.
+    TaskTimes,
     Userlist(Box<str>),
 }
 

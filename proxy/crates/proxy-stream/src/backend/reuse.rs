@@ -5,8 +5,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use proxy_net::clock::Tick;
+use proxy_net::sockopt;
 use proxy_rules::sample::connection::Connection;
-use proxy_rules::sample::context::LinkFacts;
+use proxy_rules::sample::context::{LinkFacts, Socket, StreamEnd, TcpInfo};
 use proxy_state::counters::Open;
 use proxy_state::{Server, SockAddr};
 use rustc_hash::FxHashMap;
@@ -65,6 +66,25 @@ pub(crate) struct Attached {
     pub(crate) shutdowns: u64,
     /// Counts it among those in use.
     pub(crate) in_use: InUse,
+}
+
+impl Socket for Attached {
+    fn tcp_info(&self) -> Option<TcpInfo> {
+        let info = sockopt::tcp_info(self.conn.io.transport()?).ok()?;
+        let sockopt::TcpInfo { unacked, sacked, lost, retrans, fackets, rtt, rttvar, reordering } =
+            info;
+        Some(TcpInfo { fackets, lost, reordering, retrans, rtt, rttvar, sacked, unacked })
+    }
+
+    fn saved_syn(&self) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn stream(&self) -> StreamEnd {
+        // HTTP/1 counts its requests.
+        let own = StreamEnd { id: self.uses.saturating_add(1), ..StreamEnd::default() };
+        self.conn.io.stream().unwrap_or(own)
+    }
 }
 
 /// Idle connections that one session keeps to itself, the oldest first.

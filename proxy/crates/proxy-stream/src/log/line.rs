@@ -109,6 +109,10 @@ fn line(s: &Session, x: &Exchange, log: &Log, origin: Origin, level: u8) {
     cx.server = server;
     cx.server_connection = record.server_connection.as_deref();
     cx.server_link = record.server_link.as_deref();
+    cx.server_socket = match (&x.server, &record.server_end) {
+        (Some(attached), _) => Some(attached),
+        (None, end) => end.as_ref().map(|end| end as _),
+    };
     cx.request = record.request_read.then_some(&x.request);
     cx.response = record.response_done.map(|_| &x.response);
     cx.vars = Some(&x.vars);

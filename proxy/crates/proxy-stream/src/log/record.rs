@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use proxy_net::clock::Tick;
 use proxy_rules::sample::connection::Connection;
-use proxy_rules::sample::context::LinkFacts;
+use proxy_rules::sample::context::{LinkFacts, StreamEnd};
 use proxy_state::Server;
 
 use crate::env::Back;
@@ -59,6 +59,8 @@ pub struct Record {
     pub server_connection: Option<Arc<Connection>>,
     /// What the protocol of that connection counts.
     pub server_link: Option<Rc<LinkFacts>>,
+    /// How the stream to the server ended.
+    pub server_end: Option<StreamEnd>,
     /// The internal service that answered in a server's place.
     pub service: Option<&'static str>,
     /// The cache that the response came from.
@@ -102,6 +104,7 @@ impl Default for Record {
             server: None,
             server_connection: None,
             server_link: None,
+            server_end: None,
             service: None,
             cache: None,
             compressed: None,

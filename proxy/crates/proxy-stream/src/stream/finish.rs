@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use proxy_rules::sample::context::Socket;
 use proxy_state::Server;
 use proxy_state::counters::{MuxCounters, Time, Times};
 use proxy_state::options::{HttpReuse, Proto};
@@ -45,6 +46,7 @@ pub(super) fn release_server(s: &mut Session, x: &mut Exchange) {
     } else {
         s.last_server = None;
     }
+    x.record.server_end = Some(attached.stream());
     end_server(x, &server);
     if attached.shared.is_some() {
         drop(attached);
@@ -87,6 +89,7 @@ pub(super) fn release_server(s: &mut Session, x: &mut Exchange) {
 /// Closes the server's connection.
 pub(super) fn drop_server(x: &mut Exchange) {
     if let Some(attached) = x.server.take() {
+        x.record.server_end = Some(attached.stream());
         end_server(x, &attached.server);
         attached.conn.reset_on_close();
     }

@@ -261,6 +261,7 @@ fn run(
     base.server = x.record.server.as_deref();
     base.server_connection = x.record.server_connection.as_deref();
     base.server_link = x.record.server_link.as_deref();
+    base.server_socket = x.server.as_ref().map(|attached| attached as _);
     base.http = x.record.request_read;
     base.req_data = peeked.filter(|_| response.is_none());
     base.res_data = response.flatten();
@@ -365,6 +366,7 @@ pub(super) fn on_server_content(
     base.server = x.record.server.as_deref();
     base.server_connection = x.record.server_connection.as_deref();
     base.server_link = x.record.server_link.as_deref();
+    base.server_socket = x.server.as_ref().map(|attached| attached as _);
     base.http = x.record.request_read;
     base.res_data = Some(data.0);
     base.vars = Some(&x.vars);

@@ -56,6 +56,8 @@ pub(super) struct Stream {
     pub(super) sent_end: bool,
     /// Either side gave the stream up.
     pub(super) reset: Option<Code>,
+    /// It was the peer who did.
+    pub(super) told: bool,
     /// Heads received and not looked at, on our side of a request.
     pub(super) heads: VecDeque<Head>,
     /// The final head was received.
@@ -434,6 +436,11 @@ impl Link {
     pub(super) fn close(&mut self) {
         self.closed = true;
         self.reset_all(Code::CANCEL);
+    }
+
+    /// Whether the connection ended before this stream.
+    pub(super) fn is_broken(&self, stream: &Stream) -> bool {
+        self.closed && stream.reset.is_some()
     }
 
     /// Gives a stream up.

@@ -252,7 +252,7 @@ impl Receiver {
         let code = Code(number(payload));
         let server = link.end == End::Server;
         let Some(stream) = link.stream(slot) else { return Ok(()) };
-        stream.reset = Some(code);
+        (stream.reset, stream.told) = (Some(code), true);
         let unanswered = !stream.sent_end;
         link.wake_stream(slot);
         if server && unanswered {

@@ -8,6 +8,7 @@ use proxy_http::h2::frame::Code;
 use proxy_http::h2::take_response;
 use proxy_http::{Method, RequestHead, ResponseHead};
 use proxy_net::Stream;
+use proxy_rules::sample::context::StreamEnd;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::head;
@@ -184,6 +185,13 @@ impl Io for H2Stream {
 
     fn framed(&mut self) -> Option<&mut dyn Framed> {
         Some(self)
+    }
+
+    fn stream(&self) -> Option<StreamEnd> {
+        let link = self.link.borrow();
+        let stream = link.streams.get(self.slot)?;
+        let reset = stream.reset.filter(|_| stream.told).map(|code| code.0);
+        Some(StreamEnd { id: stream.id, reset, aborted: stream.told || link.is_broken(stream) })
     }
 }
 
