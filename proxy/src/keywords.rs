@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use proxy_admin::command::SessionMode;
 use proxy_config::listing;
 use proxy_rules::action::service::SERVICES;
 use proxy_rules::sample::Place;
@@ -64,7 +65,14 @@ fn acls() -> String {
 fn commands() -> String {
     let mut out = String::from("# List of registered CLI keywords:\n");
     let mut rows: Vec<String> = proxy_admin::lookup::table()
-        .map(|command| format!("{} [WORKER] \n", command.words.join(" ")))
+        .map(|command| {
+            let mode = match command.mode {
+                SessionMode::Any => "",
+                SessionMode::Expert => "[EXPERT] ",
+                SessionMode::Experimental => "[EXPERIM] ",
+            };
+            format!("{} [WORKER] {mode}\n", command.words.join(" "))
+        })
         .chain(crate::master::command_names().map(|name| format!("{name} [MASTER] \n")))
         .collect();
     rows.sort_unstable();

@@ -75,6 +75,8 @@ pub(crate) struct Session {
     pub(crate) timed: bool,
     pub(crate) expert: bool,
     pub(crate) experimental: bool,
+    /// `mcli-debug-mode`.
+    pub(crate) debug: bool,
     /// The worker that commands without a prefix go to; the master when `None`.
     context: Option<Pid>,
     input: Vec<u8>,
@@ -96,6 +98,7 @@ impl Session {
             timed: false,
             expert: false,
             experimental: false,
+            debug: false,
             context: None,
             input: Vec::new(),
             end_of_input: false,
@@ -203,7 +206,7 @@ impl Session {
 
     fn prompt_text(&self, master: &Master) -> String {
         let mut flags = String::new();
-        for (set, letter) in [(self.experimental, 'x'), (self.expert, 'e')] {
+        for (set, letter) in [(self.experimental, 'x'), (self.expert, 'e'), (self.debug, 'd')] {
             if set {
                 flags.push(letter);
             }
@@ -382,7 +385,8 @@ fn run(master: &mut Master, session: &mut Session, command: &str) -> Effect {
 /// Whether a command is about the session with the master, whatever process was chosen.
 fn is_of_master(command: &str) -> bool {
     let first = command.split_whitespace().next().unwrap_or_default();
-    matches!(command, "quit" | "prompt") || matches!(first, "expert-mode" | "experimental-mode")
+    matches!(command, "quit" | "prompt")
+        || matches!(first, "expert-mode" | "experimental-mode" | "mcli-debug-mode")
 }
 
 fn run_master(master: &mut Master, session: &mut Session, command: &str) -> Effect {

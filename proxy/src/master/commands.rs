@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use proxy_admin::cli::inside::OF_ANY_PROCESS;
+
 use super::cli::Session;
 use super::{Effect, Master};
 
@@ -60,14 +62,14 @@ static COMMANDS: &[Command] = &[
         level: Level::Admin,
         usage: "experimental-mode [on|off]",
         doc: "enable experimental mode in workers' sessions",
-        run: |_, s, a| toggle(&mut s.experimental, a),
+        run: |_, s, a| toggle("experimental-mode", &mut s.experimental, a),
     },
     Command {
         words: &["expert-mode"],
         level: Level::Admin,
         usage: "expert-mode [on|off]",
         doc: "enable expert mode in workers' sessions",
-        run: |_, s, a| toggle(&mut s.expert, a),
+        run: |_, s, a| toggle("expert-mode", &mut s.expert, a),
     },
     Command {
         words: &["hard-reload"],
@@ -81,7 +83,14 @@ static COMMANDS: &[Command] = &[
         level: Level::User,
         usage: "help [<command>]",
         doc: "list matching or all commands",
-        run: |_, s, a| Effect::Answer(help(s.level, a)),
+        run: |_, s, a| Effect::Answer(help(s.level, s.debug, a)),
+    },
+    Command {
+        words: &["mcli-debug-mode"],
+        level: Level::Admin,
+        usage: "mcli-debug-mode [on|off]",
+        doc: "let the master answer commands about its own process",
+        run: |_, s, a| toggle("mcli-debug-mode", &mut s.debug, a),
     },
     Command {
         words: &["operator"],
@@ -171,12 +180,23 @@ pub(crate) fn run(master: &mut Master, session: &mut Session, words: &[&str]) ->
     }
     let found = COMMANDS.iter().find(|command| matches(command, words));
     match found {
+        None if session.debug => {
+            Effect::Answer(of_process(words).unwrap_or_else(|| unknown(session.level, words)))
+        }
         None => Effect::Answer(unknown(session.level, words)),
         Some(command) if command.level > session.level => {
             Effect::Answer("Permission denied\n".into())
         }
         Some(command) => (command.run)(master, session, &words[command.words.len()..]),
     }
+}
+
+/// The answer to a command about the process, whichever it is (`mcli-debug-mode`).
+fn of_process(words: &[&str]) -> Option<String> {
+    let row = OF_ANY_PROCESS.iter().find(|row| words.starts_with(&row.words))?;
+    let args: Vec<String> =
+        words[row.words.len()..].iter().map(|word| (*word).to_owned()).collect();
+    Some((row.run)(&args).unwrap_or_else(|wrong| wrong + "\n"))
 }
 
 fn matches(command: &Command, words: &[&str]) -> bool {
@@ -191,11 +211,17 @@ const PREFIXES: [(&str, &str); 4] = [
     ("@@<[!]pid> [<command>]", "enter a bidirectional session of that process"),
 ];
 
-fn help(level: Level, words: &[&str]) -> String {
+fn help(level: Level, debug: bool, words: &[&str]) -> String {
     let mut out = String::from("The following commands are valid at this level:\n");
-    list(&mut out, |usage, needed| {
-        needed <= level && words.iter().zip(usage.split_whitespace()).all(|(w, u)| u.starts_with(w))
-    });
+    let asked =
+        |usage: &str| words.iter().zip(usage.split_whitespace()).all(|(w, u)| u.starts_with(w));
+    list(&mut out, |usage, needed| needed <= level && asked(usage));
+    for row in OF_ANY_PROCESS.iter().filter(|_| debug) {
+        let usage = format!("{} {}", row.words.join(" "), row.usage);
+        if asked(&usage) {
+            let _ = writeln!(out, "  {usage:<39} : {}", row.doc);
+        }
+    }
     out
 }
 
@@ -247,11 +273,11 @@ fn lower(session: &mut Session, level: Level) -> Effect {
     Effect::Silent
 }
 
-fn toggle(mode: &mut bool, words: &[&str]) -> Effect {
+fn toggle(name: &str, mode: &mut bool, words: &[&str]) -> Effect {
     match words.first() {
         Some(&"on") => *mode = true,
         Some(&"off") => *mode = false,
-        _ => return Effect::Answer(format!("mode is {}\n", if *mode { "ON" } else { "OFF" })),
+        _ => return Effect::Answer(format!("{name} is {}\n", if *mode { "ON" } else { "OFF" })),
     }
     Effect::Answer(String::new())
 }
@@ -304,10 +330,21 @@ mod tests {
 
     #[test]
     fn help_respects_the_level() {
-        assert!(help(Level::Admin, &[]).contains("  reload                                  : "));
-        assert!(!help(Level::User, &[]).contains("\n  reload"));
-        let shown = help(Level::User, &["show"]);
+        assert!(
+            help(Level::Admin, false, &[]).contains("  reload                                  : ")
+        );
+        assert!(!help(Level::User, false, &[]).contains("\n  reload"));
+        let shown = help(Level::User, false, &["show"]);
         assert!(shown.contains("show proc") && !shown.contains("quit"));
+    }
+
+    #[test]
+    fn debug_mode_adds_what_any_process_can_tell() {
+        assert!(!help(Level::Admin, false, &["show"]).contains("show libs"));
+        assert!(help(Level::Admin, true, &["show"]).contains("show libs"));
+        assert!(of_process(&["show", "threads"]).is_some_and(|text| text.contains("name=")));
+        assert!(of_process(&["show", "fd", "?"]).is_some_and(|text| text.starts_with("Expects")));
+        assert_eq!(of_process(&["show", "stat"]), None);
     }
 
     #[test]

@@ -18,6 +18,7 @@ use proxy_net::clock::Tick;
 use proxy_net::getsocks;
 use proxy_net::listener::ListenSocket;
 use proxy_net::splice;
+use proxy_rules::jwt::PublicKeys;
 use proxy_rules::sample::context::Shared;
 use proxy_state::{Now, Registry};
 use proxy_stream::log::ring::Rings;
@@ -25,13 +26,13 @@ use proxy_stream::peers::section::{Link, Peer};
 use proxy_stream::{StreamRow, Thread};
 use proxy_tls::live::{self, Course};
 
-use super::acme::Acme;
+use super::acme::{Acme, Http};
 use super::control::Control;
 use super::listen::CliListener;
 use super::ocsp::Updater;
 use super::show;
 use super::threads::Job;
-use crate::assemble::{stats, stats_file};
+use crate::assemble::{stats, stats_file, tls};
 use crate::loading::Loaded;
 use crate::messages;
 
@@ -52,6 +53,8 @@ pub(crate) struct Fixed {
     pub(crate) sockets: Vec<CliSocket>,
     pub(crate) loaded: Rc<Loaded>,
     pub(crate) acme: Rc<Acme>,
+    pub(crate) http: Http,
+    pub(crate) public_keys: Arc<PublicKeys>,
     pub(crate) peers: Vec<Arc<proxy_stream::peers::section::Section>>,
     pub(crate) rings: Arc<Rings>,
     pub(crate) traces: proxy_stream::traces::Sinks,
@@ -153,6 +156,17 @@ impl ProcessView for View {
 
     fn confirm_acme(&self, certificate: &str, domain: &str) -> Result<usize, &'static str> {
         self.fixed.acme.confirm(certificate, domain)
+    }
+
+    fn allow_tokens(&self, certificate: &str) -> Result<(), String> {
+        let slot = self.updater.store.slot(certificate);
+        let slot = slot.ok_or_else(|| format!("Can't find the certificate '{certificate}'."))?;
+        tls::jwt::declare(&self.fixed.public_keys, &slot)
+    }
+
+    fn request(&self, method: &'static str, url: &str) -> Later<Result<String, String>> {
+        let (http, url) = (self.fixed.http.clone(), url.to_owned());
+        Box::pin(async move { http.show(method, &url).await })
     }
 
     fn update_ocsp(&self, job: live::Job) -> Later<Option<Course>> {

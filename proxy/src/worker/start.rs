@@ -269,11 +269,12 @@ fn start(
         log: assembled.process_log.clone(),
     });
     let roots = std::mem::replace(&mut acme_plan.roots, Ok(Vec::new()));
+    let http = acme::Http::new(&config.global.http_client, roots);
     let means = acme::Means {
         store: assembled.certificates.clone(),
         patterns: assembled.patterns.clone(),
         names: names.clone(),
-        http: acme::Http::new(&config.global.http_client, roots),
+        http: http.clone(),
         log: assembled.process_log.clone(),
         ring: assembled.transport.rings.find("dpapi").cloned(),
     };
@@ -301,6 +302,8 @@ fn start(
             sockets: admin::describe(&control.listeners.borrow().cli),
             loaded: loaded.clone(),
             acme: acme.clone(),
+            http,
+            public_keys: env.shared.public_keys.clone(),
             peers: sections,
             rings: rings.clone(),
             traces: assembled.traces,

@@ -2,7 +2,7 @@
 
 use crate::Level;
 use crate::context::{Admin, Later};
-use crate::session_state::SessionState;
+use crate::session_state::{Access, SessionState};
 use proxy_state::Now;
 use proxy_stream::log::ring::Reader;
 
@@ -47,8 +47,8 @@ pub struct Call<'a> {
     /// Text after `<<`.
     pub payload: Option<&'a str>,
     pub now: Now,
-    /// Text of the help for a level, about the commands that words are near to.
-    pub help: fn(Level, &[String]) -> String,
+    /// Text of the help for what a session may, about the commands that words are near to.
+    pub help: fn(Access, &[String]) -> String,
 }
 
 impl Call<'_> {
@@ -61,6 +61,28 @@ impl Call<'_> {
 /// What a command function returns: both sides are answers, the error side lets `?` leave early.
 pub type Answer = Result<Reply, Reply>;
 
+/// What a session has to ask for before it may run a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionMode {
+    /// Nothing.
+    Any,
+    /// `expert-mode on`.
+    Expert,
+    /// `experimental-mode on`.
+    Experimental,
+}
+
+impl SessionMode {
+    /// The word of the command that switches it on, without its `-mode`.
+    pub(crate) fn word(self) -> Option<&'static str> {
+        match self {
+            Self::Any => None,
+            Self::Expert => Some("expert"),
+            Self::Experimental => Some("experimental"),
+        }
+    }
+}
+
 /// A row of the table.
 pub struct Command {
     /// Words that call it.
@@ -70,6 +92,8 @@ pub struct Command {
     pub doc: &'static str,
     /// Level it needs.
     pub level: Level,
+    /// Mode it needs.
+    pub mode: SessionMode,
     pub run: fn(&mut Call<'_>) -> Answer,
 }
 
@@ -81,7 +105,7 @@ impl Command {
         level: Level,
         run: fn(&mut Call<'_>) -> Answer,
     ) -> Self {
-        Self { words, usage, doc, level, run }
+        Self { words, usage, doc, level, mode: SessionMode::Any, run }
     }
 
     /// One for everybody.
@@ -102,6 +126,16 @@ impl Command {
         run: fn(&mut Call<'_>) -> Answer,
     ) -> Self {
         Self::new(words, usage, doc, Level::Admin, run)
+    }
+
+    /// One for those who know the code: administrators in expert mode.
+    pub(crate) const fn expert(
+        words: &'static [&'static str],
+        usage: &'static str,
+        doc: &'static str,
+        run: fn(&mut Call<'_>) -> Answer,
+    ) -> Self {
+        Self { words, usage, doc, level: Level::Admin, mode: SessionMode::Expert, run }
     }
 
     /// Not for people: no help tells of it.

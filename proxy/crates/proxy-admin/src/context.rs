@@ -196,6 +196,19 @@ pub trait ProcessView {
         Err("it has no 'acme'")
     }
 
+    /// Lets tokens be verified with a certificate that is loaded.
+    ///
+    /// # Errors
+    /// Why not.
+    fn allow_tokens(&self, certificate: &str) -> Result<(), String> {
+        Err(format!("Can't find the certificate '{certificate}'."))
+    }
+
+    /// Sends an HTTP request without a body: the response as it is on the wire, or why there is none.
+    fn request(&self, _method: &'static str, _url: &str) -> Later<Result<String, String>> {
+        Box::pin(std::future::ready(Err("nobody sends requests here".to_owned())))
+    }
+
     /// Asks a responder for an OCSP response; `None` when the process is leaving.
     fn update_ocsp(&self, job: proxy_tls::live::Job) -> Later<Option<proxy_tls::live::Course>>;
 }

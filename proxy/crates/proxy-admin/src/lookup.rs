@@ -1,8 +1,8 @@
 //! From a line to the command it calls; what is said of lines that call none, and the help.
 
-use crate::Level;
 use crate::cli::TABLES;
 use crate::command::Command;
+use crate::session_state::Access;
 
 /// Every command, sorted by its words, the session's own last as in HAProxy's help.
 pub fn table() -> impl Iterator<Item = &'static Command> {
@@ -18,9 +18,9 @@ pub fn find(line: &[String]) -> Option<(&'static Command, &[String])> {
 }
 
 /// `help [<command>]` and the answer to what is no command.
-pub fn help(level: Level, matching: &[String]) -> String {
+pub fn help(access: Access, matching: &[String]) -> String {
     let mut text = String::from("The following commands are valid at this level:\n");
-    let mut rows = sorted(level);
+    let mut rows = sorted(access);
     if !matching.is_empty() {
         let near = near(&rows, matching);
         rows.retain(|c| {
@@ -32,8 +32,8 @@ pub fn help(level: Level, matching: &[String]) -> String {
 }
 
 /// The answer to an unknown command.
-pub fn unknown(level: Level, line: &[String]) -> String {
-    let rows = sorted(level);
+pub fn unknown(access: Access, line: &[String]) -> String {
+    let rows = sorted(access);
     let near = near(&rows, line);
     if near.is_empty() {
         let mut text =
@@ -56,8 +56,8 @@ fn is_basic(command: &Command) -> bool {
     matches!(command.words, ["help" | "prompt" | "quit"])
 }
 
-fn sorted(level: Level) -> Vec<&'static Command> {
-    let said = |c: &&Command| c.level <= level && !c.is_of_programs();
+fn sorted(access: Access) -> Vec<&'static Command> {
+    let said = |c: &&Command| c.level <= access.level && access.has(c.mode) && !c.is_of_programs();
     let mut rows: Vec<_> = table().filter(said).collect();
     rows.sort_by_key(|c| (is_basic(c), c.words));
     rows

@@ -102,7 +102,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         payload: Option<&str>,
     ) -> io::Result<()> {
         if commands.is_empty() && self.state.mode == Mode::Once {
-            self.output.push_str(&lookup::unknown(self.state.level, &[]));
+            self.output.push_str(&lookup::unknown(self.state.access(), &[]));
             self.output.push('\n');
         }
         for (n, words) in commands.iter().enumerate() {
@@ -118,11 +118,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     fn call(&mut self, words: &[String], payload: Option<&str>) -> Reply {
         let Some((command, args)) = lookup::find(words) else {
-            let text = lookup::unknown(self.state.level, words);
+            let text = lookup::unknown(self.state.access(), words);
             return marked(self.state.severity, INFO, Reply::Text(text));
         };
         if command.level > self.state.level {
             return marked(self.state.severity, ERR, Reply::line("Permission denied"));
+        }
+        if let Some(mode) = command.mode.word().filter(|_| !self.state.access().has(command.mode)) {
+            let text = format!("This command is restricted to {mode} mode only.");
+            return marked(self.state.severity, ERR, Reply::line(text));
         }
         let now = self.admin.process.now();
         let mut call = Call {

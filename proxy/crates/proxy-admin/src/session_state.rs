@@ -2,6 +2,7 @@
 
 use crate::Level;
 use crate::anon::Anon;
+use crate::command::SessionMode;
 use std::time::Duration;
 
 /// How a session begins.
@@ -60,6 +61,25 @@ pub struct SessionState {
     pub wants_listeners: bool,
 }
 
+/// What a session may.
+#[derive(Clone, Copy, Debug)]
+pub struct Access {
+    pub level: Level,
+    pub expert: bool,
+    pub experimental: bool,
+}
+
+impl Access {
+    /// Whether the session is in that mode.
+    pub fn has(self, mode: SessionMode) -> bool {
+        match mode {
+            SessionMode::Any => true,
+            SessionMode::Expert => self.expert,
+            SessionMode::Experimental => self.experimental,
+        }
+    }
+}
+
 /// `set severity-output`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Severity {
@@ -70,6 +90,11 @@ pub enum Severity {
 }
 
 impl SessionState {
+    /// What the session may now.
+    pub fn access(&self) -> Access {
+        Access { level: self.level, expert: self.expert, experimental: self.experimental }
+    }
+
     pub fn new(options: SessionOptions) -> Self {
         Self {
             level: options.level,

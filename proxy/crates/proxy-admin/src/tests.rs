@@ -652,3 +652,34 @@ fn servers_and_backends_are_made_and_taken_away() {
     check(&admin, "show default-server", "* be\n  be/x\n  be/y\n  be2/z\n\n");
     check(&admin, "show default-server be2", "  be2/z\n\n");
 }
+
+#[test]
+fn commands_for_experts_are_hidden_from_others() {
+    let admin = admin();
+    let ask = |line: &str| talk(&admin, Level::Admin, &format!("{line}\n"));
+    let line = format!("{}\n", ".".repeat(5));
+    for (sent, expected) in [
+        (
+            "httpclient GET http://x/",
+            "This command is restricted to expert mode only.\n\n".to_owned(),
+        ),
+        ("debug dev delay 1", "This command is restricted to expert mode only.\n\n".to_owned()),
+        ("expert-mode on; debug dev delay 1", "\n\n".to_owned()),
+        ("expert-mode on; debug dev loop x", "\n'x' is not a number here.\n\n".to_owned()),
+        ("expert-mode on; debug dev write 5", format!("\n{line}\n")),
+        ("debug dev hash abc", "abc\n\n".to_owned()),
+        (
+            "expert-mode on; httpclient GET",
+            "\nCan't start the HTTP client: not enough parameters.\n\n".to_owned(),
+        ),
+        ("show stat domain nope", "Invalid statistics domain.\n\n".to_owned()),
+        ("show stat domain", "Invalid statistics domain.\n\n".to_owned()),
+    ] {
+        assert_eq!(ask(sent), expected, "{sent}");
+    }
+    let help = |line: &str| ask(line).contains("  debug dev write");
+    assert!(!help("help debug") && help("expert-mode on; help debug"));
+    assert!(ask("expert-mode on; debug dev hex 0x1").contains("use a debugger"));
+    assert!(ask("debug counters cnt").contains("No places in the code"));
+    assert!(ask("show stat domain resolvers").starts_with("# id,pid,sent,send_error,"));
+}

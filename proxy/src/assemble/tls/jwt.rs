@@ -45,7 +45,7 @@ fn pair(certificate: &Certificate) -> Option<Arc<Pair>> {
 ///
 /// # Errors
 /// It is of a kind that tokens know nothing of.
-pub(super) fn declare(keys: &PublicKeys, slot: &Arc<Slot>) -> Result<(), String> {
+pub(crate) fn declare(keys: &PublicKeys, slot: &Arc<Slot>) -> Result<(), String> {
     let current = slot.certificate();
     let pair = pair(&current);
     if pair.is_none() {

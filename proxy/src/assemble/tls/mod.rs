@@ -3,7 +3,7 @@
 pub(crate) mod acme;
 mod bind;
 mod files;
-mod jwt;
+pub(crate) mod jwt;
 mod passphrase;
 mod profile;
 mod server;

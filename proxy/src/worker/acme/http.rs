@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
-use hyper::{Request, Uri, header};
+use hyper::{Request, Response, Uri, header, http};
 use hyper_util::rt::TokioIo;
 use proxy_acme::{Answer, Method, Question, Transport};
 use proxy_config::model::{AddressFamily, HttpClient};
@@ -21,8 +21,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Bytes of an answer: certificates with their chains have some 10 kB.
 const ANSWER_MAX: usize = 1 << 20;
 const CONNECT: Duration = Duration::from_secs(5);
+const SLOW: &str = "the server takes too long";
 /// Time before another attempt to connect.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// A request as it is sent.
+type Wire = Request<Full<Bytes>>;
 
 /// How connections are made.
 #[derive(Clone)]
@@ -78,23 +82,77 @@ impl Http {
         Err(last)
     }
 
-    async fn exchange(&self, question: Question) -> Result<Answer, String> {
-        let uri: Uri = question.url.parse().map_err(|_| format!("'{}' is no URL", question.url))?;
+    async fn exchange(&self, uri: &Uri, request: Wire) -> Result<Response<Bytes>, String> {
         let host = uri.host().ok_or("a URL without a host")?;
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let secure = uri.scheme_str() == Some("https");
         let socket =
             self.socket(&host, uri.port_u16().unwrap_or(if secure { 443 } else { 80 })).await?;
         if !secure {
-            return send(socket, &uri, question).await;
+            return send(socket, request).await;
         }
         let name =
             ServerName::try_from(host.clone()).map_err(|_| format!("'{host}' is no host"))?;
         let connector = TlsConnector::from(self.tls.clone()?);
         let stream =
             connector.connect(name, socket).await.map_err(|error| format!("{host}: {error}"))?;
-        send(stream, &uri, question).await
+        send(stream, request).await
     }
+
+    async fn ask(&self, question: Question) -> Result<Answer, String> {
+        let uri = parse(&question.url)?;
+        let request = request(&uri).method(match question.method {
+            Method::Get => "GET",
+            Method::Head => "HEAD",
+            Method::Post => "POST",
+        });
+        let request = match question.method {
+            Method::Post => request.header(header::CONTENT_TYPE, "application/jose+json"),
+            Method::Get | Method::Head => request,
+        };
+        let request = request.body(Full::new(Bytes::from(question.body)));
+        let response = self.exchange(&uri, request.map_err(|error| error.to_string())?).await?;
+        let text = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
+        Ok(Answer {
+            status: response.status().as_u16(),
+            nonce: text("replay-nonce"),
+            location: text("location"),
+            retry_after: text("retry-after").and_then(|seconds| seconds.parse().ok()),
+            body: response.body().to_vec(),
+        })
+    }
+
+    /// Sends a request without a body; the response as it was on the wire, with what is no text replaced.
+    pub(crate) async fn show(&self, method: &str, url: &str) -> Result<String, String> {
+        let exchange = async {
+            let uri = parse(url)?;
+            let request = request(&uri).method(method).body(Full::default());
+            self.exchange(&uri, request.map_err(|error| error.to_string())?).await
+        };
+        let response = tokio::time::timeout(PATIENCE, exchange).await.map_err(|_| SLOW)??;
+        let mut text = format!("{:?} {}\r\n", response.version(), response.status());
+        for (name, value) in response.headers() {
+            let value = String::from_utf8_lossy(value.as_bytes());
+            text.push_str(&format!("{name}: {value}\r\n"));
+        }
+        text.push_str("\r\n");
+        text.push_str(&String::from_utf8_lossy(response.body()));
+        Ok(text)
+    }
+}
+
+fn parse(url: &str) -> Result<Uri, String> {
+    url.parse().map_err(|_| format!("'{url}' is no URL"))
+}
+
+/// A request to that host.
+fn request(uri: &Uri) -> http::request::Builder {
+    let host = uri.authority().map_or("", |authority| authority.as_str());
+    Request::builder()
+        .uri(uri.path_and_query().map_or("/", |path| path.as_str()))
+        .header(header::HOST, host)
+        .header(header::USER_AGENT, concat!("sluice/", env!("CARGO_PKG_VERSION")))
+        .header(header::CONNECTION, "close")
 }
 
 /// TLS as a client that trusts these.
@@ -119,42 +177,16 @@ fn client_config(
 
 async fn send(
     stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
-    uri: &Uri,
-    question: Question,
-) -> Result<Answer, String> {
+    request: Wire,
+) -> Result<Response<Bytes>, String> {
     let fail = |error: hyper::Error| error.to_string();
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(fail)?;
-    let host = uri.authority().map_or("", |authority| authority.as_str());
-    let request = Request::builder()
-        .method(match question.method {
-            Method::Get => "GET",
-            Method::Head => "HEAD",
-            Method::Post => "POST",
-        })
-        .uri(uri.path_and_query().map_or("/", |path| path.as_str()))
-        .header(header::HOST, host)
-        .header(header::USER_AGENT, concat!("sluice/", env!("CARGO_PKG_VERSION")))
-        .header(header::CONNECTION, "close");
-    let request = match question.method {
-        Method::Post => request.header(header::CONTENT_TYPE, "application/jose+json"),
-        Method::Get | Method::Head => request,
-    };
-    let request =
-        request.body(Full::new(Bytes::from(question.body))).map_err(|error| error.to_string())?;
     let answer = async {
-        let response = sender.send_request(request).await.map_err(fail)?;
-        let text = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
-        let mut answer = Answer {
-            status: response.status().as_u16(),
-            nonce: text("replay-nonce"),
-            location: text("location"),
-            retry_after: text("retry-after").and_then(|seconds| seconds.parse().ok()),
-            body: Vec::new(),
-        };
-        let body = Limited::new(response.into_body(), ANSWER_MAX).collect().await;
-        answer.body = body.map_err(|error| error.to_string())?.to_bytes().to_vec();
-        Ok(answer)
+        let (head, body) = sender.send_request(request).await.map_err(fail)?.into_parts();
+        let body = Limited::new(body, ANSWER_MAX).collect().await;
+        let body = body.map_err(|error| error.to_string())?.to_bytes();
+        Ok(Response::from_parts(head, body))
     };
     let mut answer = std::pin::pin!(answer);
     let mut connection = std::pin::pin!(connection);
@@ -170,8 +202,7 @@ async fn send(
 
 impl Transport for Http {
     async fn send(&self, question: Question) -> Result<Answer, String> {
-        let slow = |_| Err("the server takes too long".to_owned());
-        tokio::time::timeout(PATIENCE, self.exchange(question)).await.unwrap_or_else(slow)
+        tokio::time::timeout(PATIENCE, self.ask(question)).await.map_err(|_| SLOW)?
     }
 
     async fn sleep(&self, time: Duration) {

@@ -2,7 +2,7 @@
 
 use super::named::backend;
 use crate::Level;
-use crate::command::{Answer, Call, Command, Reply};
+use crate::command::{Answer, Call, Command, Reply, SessionMode};
 use proxy_state::Backend;
 use proxy_types::Mode;
 use std::sync::Arc;
@@ -122,6 +122,7 @@ pub(super) static COMMANDS: &[Command] = &[
         usage: "<name> from <defproxy> [mode <mode>] [guid <guid>]",
         doc: "make a backend with the settings of a defaults section",
         level: Level::Admin,
+        mode: SessionMode::Any,
         run: add,
     },
     Command {
@@ -129,6 +130,7 @@ pub(super) static COMMANDS: &[Command] = &[
         usage: "<backend>",
         doc: "take a backend without servers away",
         level: Level::Admin,
+        mode: SessionMode::Any,
         run: remove,
     },
     Command {
@@ -136,6 +138,7 @@ pub(super) static COMMANDS: &[Command] = &[
         usage: "[<backend>]",
         doc: "list the default-server settings that new servers can start from",
         level: Level::User,
+        mode: SessionMode::Any,
         run: show_default_server,
     },
     Command {
@@ -143,6 +146,7 @@ pub(super) static COMMANDS: &[Command] = &[
         usage: "",
         doc: "list the defaults sections that new backends can start from",
         level: Level::User,
+        mode: SessionMode::Any,
         run: show_defaults,
     },
     Command {
@@ -150,6 +154,7 @@ pub(super) static COMMANDS: &[Command] = &[
         usage: "<backend>",
         doc: "let rules choose a backend",
         level: Level::Operator,
+        mode: SessionMode::Any,
         run: publish,
     },
     Command {
@@ -157,6 +162,7 @@ pub(super) static COMMANDS: &[Command] = &[
         usage: "<backend>",
         doc: "have rules pass a backend over",
         level: Level::Operator,
+        mode: SessionMode::Any,
         run: unpublish,
     },
     Command::admin(

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use crate::Level;
-use crate::command::{Answer, Call, Command, Reply};
+use crate::command::{Answer, Call, Command, Reply, SessionMode};
 
 fn show_cache(call: &mut Call<'_>) -> Answer {
     let now = call.admin.process.now();
@@ -32,5 +32,6 @@ pub(super) static COMMANDS: &[Command] = &[Command {
     usage: "",
     doc: "show cache status",
     level: Level::Operator,
+    mode: SessionMode::Any,
     run: show_cache,
 }];

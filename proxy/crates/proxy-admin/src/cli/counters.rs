@@ -2,7 +2,7 @@
 
 use super::named::server;
 use crate::Level;
-use crate::command::{Answer, Call, Command, Reply};
+use crate::command::{Answer, Call, Command, Reply, SessionMode};
 use crate::stats_file;
 
 /// `clear counters`: the highest values only.
@@ -48,6 +48,7 @@ pub(super) static COMMANDS: &[Command] = &[
         usage: "",
         doc: "clear max statistics counters",
         level: Level::Operator,
+        mode: SessionMode::Any,
         run: clear_max,
     },
     Command {
@@ -55,6 +56,7 @@ pub(super) static COMMANDS: &[Command] = &[
         usage: "",
         doc: "clear all statistics counters",
         level: Level::Admin,
+        mode: SessionMode::Any,
         run: clear_all,
     },
     Command {
@@ -62,6 +64,7 @@ pub(super) static COMMANDS: &[Command] = &[
         usage: "<bk>/<srv> [force]",
         doc: "clear all statistics counters of a server",
         level: Level::Admin,
+        mode: SessionMode::Any,
         run: clear_one,
     },
 ];

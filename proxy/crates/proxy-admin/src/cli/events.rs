@@ -1,4 +1,4 @@
-//! `show events`, `show ring`, `debug dev log`.
+//! `show events`, `show ring`.
 
 use std::sync::Arc;
 
@@ -10,8 +10,6 @@ use crate::command::{Answer, Call, Command, Reply};
 /// Descriptors that log lines may go to, with what HAProxy calls them.
 const DESCRIPTORS: [(&str, &str); 2] =
     [("stdout", "standard output (fd#1)"), ("stderr", "standard error (fd#2)")];
-/// `debug dev log` writes at this severity.
-const INFO: u8 = 6;
 
 fn list(rings: impl Iterator<Item = Arc<Ring>>) -> String {
     let mut text = String::from(
@@ -60,17 +58,6 @@ fn show_ring(call: &mut Call<'_>) -> Answer {
     Ok(Reply::Text(text))
 }
 
-/// `debug dev log <message>`: a line in the log of the process.
-fn debug_log(call: &mut Call<'_>) -> Answer {
-    if !call.session.expert {
-        return Err(Reply::line("This command is restricted to expert mode only."));
-    }
-    if let Some(log) = &call.admin.log {
-        log.line(INFO, call.args.join(" ").as_bytes());
-    }
-    Ok(Reply::done())
-}
-
 pub(super) static COMMANDS: &[Command] = &[
     Command::new(
         &["show", "events"],
@@ -85,12 +72,5 @@ pub(super) static COMMANDS: &[Command] = &[
         "show what each ring buffer holds and lost",
         Level::Operator,
         show_ring,
-    ),
-    Command::new(
-        &["debug", "dev", "log"],
-        "[msg] ...",
-        "send this msg to global logs (expert mode)",
-        Level::Admin,
-        debug_log,
     ),
 ];

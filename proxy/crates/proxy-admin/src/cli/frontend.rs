@@ -2,7 +2,7 @@
 
 use super::named::frontend;
 use crate::Level;
-use crate::command::{Answer, Call, Command, Reply};
+use crate::command::{Answer, Call, Command, Reply, SessionMode};
 use proxy_state::frontend::FrontendState;
 
 const ALREADY_DOWN: &str = "Frontend was already shut down.";
@@ -72,6 +72,7 @@ pub(super) static COMMANDS: &[Command] = &[
         usage: "<frontend>",
         doc: "temporarily disable specific frontend",
         level: Level::Admin,
+        mode: SessionMode::Any,
         run: disable,
     },
     Command {
@@ -79,6 +80,7 @@ pub(super) static COMMANDS: &[Command] = &[
         usage: "<frontend>",
         doc: "re-enable specific frontend",
         level: Level::Admin,
+        mode: SessionMode::Any,
         run: enable,
     },
     Command {
@@ -86,6 +88,7 @@ pub(super) static COMMANDS: &[Command] = &[
         usage: "<frontend>",
         doc: "stop a specific frontend",
         level: Level::Admin,
+        mode: SessionMode::Any,
         run: shutdown,
     },
     Command {
@@ -93,6 +96,7 @@ pub(super) static COMMANDS: &[Command] = &[
         usage: "<frontend> <value>",
         doc: "change a frontend's maxconn setting",
         level: Level::Admin,
+        mode: SessionMode::Any,
         run: set_maxconn,
     },
 ];

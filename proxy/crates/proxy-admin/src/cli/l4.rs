@@ -2,7 +2,7 @@
 //! did not carry.
 
 use crate::Level;
-use crate::command::{Answer, Call, Command, Reply};
+use crate::command::{Answer, Call, Command, Reply, SessionMode};
 use crate::context::L4Filter;
 use std::fmt::Write;
 
@@ -124,6 +124,7 @@ pub(super) static COMMANDS: &[Command] = &[
         usage: "{<ip>|all}",
         doc: "let in clients that the kernel turns away (l4-deny)",
         level: Level::Admin,
+        mode: SessionMode::Any,
         run: clear_denied,
     },
     Command {
@@ -131,6 +132,7 @@ pub(super) static COMMANDS: &[Command] = &[
         usage: "",
         doc: "show the clients that the kernel turns away (l4-deny)",
         level: Level::Operator,
+        mode: SessionMode::Any,
         run: show_denied,
     },
     Command {
@@ -138,6 +140,7 @@ pub(super) static COMMANDS: &[Command] = &[
         usage: "",
         doc: "show the path of each frontend and the state of the kernel data path",
         level: Level::Operator,
+        mode: SessionMode::Any,
         run: show_l4,
     },
     Command {
@@ -145,6 +148,7 @@ pub(super) static COMMANDS: &[Command] = &[
         usage: "",
         doc: "show how many packets the kernel path did not translate, by reason",
         level: Level::Operator,
+        mode: SessionMode::Any,
         run: show_drops,
     },
     Command {
@@ -152,6 +156,7 @@ pub(super) static COMMANDS: &[Command] = &[
         usage: "[<options>*]",
         doc: "show the connections that the kernel carries",
         level: Level::Operator,
+        mode: SessionMode::Any,
         run: show_flows,
     },
 ];

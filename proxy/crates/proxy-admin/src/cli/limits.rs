@@ -1,7 +1,7 @@
 //! Limits of the process and of rates.
 
 use crate::Level;
-use crate::command::{Answer, Call, Command, Reply};
+use crate::command::{Answer, Call, Command, Reply, SessionMode};
 use std::sync::atomic::Ordering;
 
 fn number(text: &str) -> Result<u32, Reply> {
@@ -49,6 +49,7 @@ pub(super) static COMMANDS: &[Command] = &[
         usage: "<value>",
         doc: "change the per-process maxconn setting",
         level: Level::Admin,
+        mode: SessionMode::Any,
         run: set_maxconn_global,
     },
     Command {
@@ -56,6 +57,7 @@ pub(super) static COMMANDS: &[Command] = &[
         usage: "<setting> <value>",
         doc: "change a rate limiting value",
         level: Level::Admin,
+        mode: SessionMode::Any,
         run: set_rate_limit,
     },
 ];

@@ -5,10 +5,12 @@ mod anon;
 mod backend;
 mod cache;
 mod counters;
+mod debug;
 mod errors;
 mod events;
 mod frontend;
-mod inside;
+mod httpclient;
+pub mod inside;
 mod l4;
 mod limits;
 mod named;
@@ -37,9 +39,11 @@ pub static TABLES: &[&[Command]] = &[
     anon::COMMANDS,
     cache::COMMANDS,
     counters::COMMANDS,
+    debug::COMMANDS,
     errors::COMMANDS,
     events::COMMANDS,
     frontend::COMMANDS,
+    httpclient::COMMANDS,
     inside::COMMANDS,
     l4::COMMANDS,
     limits::COMMANDS,
@@ -60,5 +64,6 @@ pub static TABLES: &[&[Command]] = &[
     ssl::COMMANDS,
     ssl::REVOKED,
     ssl::OCSP,
+    ssl::TOKENS,
     ssl::TICKETS,
 ];

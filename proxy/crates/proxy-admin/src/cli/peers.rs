@@ -9,7 +9,7 @@ use proxy_stream::peers::lesson::Lesson;
 use proxy_stream::peers::section::{Peer, Section};
 
 use crate::Level;
-use crate::command::{Answer, Call, Command, Reply};
+use crate::command::{Answer, Call, Command, Reply, SessionMode};
 
 /// How long until then, as HAProxy writes it.
 fn until(at: Option<Now>, now: Now) -> String {
@@ -134,5 +134,6 @@ pub(super) static COMMANDS: &[Command] = &[Command {
     usage: "[dict|-] [section]",
     doc: "dump some information about all the peers or this peers section",
     level: Level::User,
+    mode: SessionMode::Any,
     run: show,
 }];

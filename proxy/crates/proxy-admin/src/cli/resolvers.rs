@@ -1,7 +1,7 @@
 //! Nameservers: `show resolvers`.
 
 use crate::Level;
-use crate::command::{Answer, Call, Command, Reply};
+use crate::command::{Answer, Call, Command, Reply, SessionMode};
 use proxy_names::SectionView;
 use std::fmt::Write;
 
@@ -39,5 +39,6 @@ pub(super) static COMMANDS: &[Command] = &[Command {
     usage: "[id]",
     doc: "show what was counted of nameservers (of all sections or one)",
     level: Level::User,
+    mode: SessionMode::Any,
     run: show,
 }];

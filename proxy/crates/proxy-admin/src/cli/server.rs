@@ -2,7 +2,7 @@
 
 use super::named::{backend, server};
 use crate::Level;
-use crate::command::{Answer, Call, Command, Reply};
+use crate::command::{Answer, Call, Command, Reply, SessionMode};
 use proxy_names::FqdnError;
 use proxy_state::server::{Admin, AgentTarget, OpState};
 use proxy_state::{Server, SockAddr};
@@ -419,6 +419,7 @@ pub(super) static COMMANDS: &[Command] = &[
         usage: "<bk>/<srv>",
         doc: "report a server's current weight",
         level: Level::User,
+        mode: SessionMode::Any,
         run: get_weight,
     },
     Command::admin(

@@ -1,12 +1,12 @@
 //! Commands about the session itself.
 
 use crate::Level;
-use crate::command::{Answer, Call, Command, Reply};
+use crate::command::{Answer, Call, Command, Reply, SessionMode};
 use crate::session_state::{Mode, Severity};
 use proxy_types::time::{Unit, parse_timer_in};
 
 fn help(call: &mut Call<'_>) -> Answer {
-    Ok(Reply::Text((call.help)(call.session.level, call.args)))
+    Ok(Reply::Text((call.help)(call.session.access(), call.args)))
 }
 
 fn quit(call: &mut Call<'_>) -> Answer {
@@ -157,6 +157,7 @@ pub(super) static COMMANDS: &[Command] = &[
         usage: "",
         doc: "dump list of cli sockets",
         level: Level::Operator,
+        mode: SessionMode::Any,
         run: show_sockets,
     },
     Command::user(&["set", "timeout"], "[cli] <delay>", "change a timeout setting", set_timeout),
@@ -171,6 +172,7 @@ pub(super) static COMMANDS: &[Command] = &[
         usage: "[on|off]",
         doc: "enable or disable commands meant for experts",
         level: Level::Admin,
+        mode: SessionMode::Any,
         run: expert_mode,
     },
     Command {
@@ -178,6 +180,7 @@ pub(super) static COMMANDS: &[Command] = &[
         usage: "[on|off]",
         doc: "enable or disable experimental commands",
         level: Level::Admin,
+        mode: SessionMode::Any,
         run: experimental_mode,
     },
 ];

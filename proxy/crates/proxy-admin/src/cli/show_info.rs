@@ -1,7 +1,7 @@
 //! `show info`, `show schema json`.
 
 use crate::Level;
-use crate::command::{Answer, Call, Command, Reply};
+use crate::command::{Answer, Call, Command, Reply, SessionMode};
 use crate::stats::info::{FIELDS, Reading};
 use crate::stats::schema::SCHEMA;
 use crate::stats::{Value, json, typed};
@@ -42,6 +42,7 @@ pub(super) static COMMANDS: &[Command] = &[
         usage: "[desc|json|typed|float]*",
         doc: "report information about the running process",
         level: Level::User,
+        mode: SessionMode::Any,
         run: show_info,
     },
     Command {
@@ -49,6 +50,7 @@ pub(super) static COMMANDS: &[Command] = &[
         usage: "",
         doc: "report schema used for stats",
         level: Level::User,
+        mode: SessionMode::Any,
         run: show_schema,
     },
 ];

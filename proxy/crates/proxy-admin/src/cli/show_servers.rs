@@ -3,7 +3,7 @@
 use super::named::backend;
 use crate::Level;
 use crate::anon::Anon;
-use crate::command::{Answer, Call, Command, Reply};
+use crate::command::{Answer, Call, Command, Reply, SessionMode};
 use proxy_state::server::{Admin, CheckStatus};
 use proxy_state::{Backend, Now, Server};
 use std::net::IpAddr;
@@ -171,6 +171,7 @@ pub(super) static COMMANDS: &[Command] = &[
         usage: "[<backend>]",
         doc: "dump volatile server information (all or for a single backend)",
         level: Level::User,
+        mode: SessionMode::Any,
         run: show_state,
     },
     Command {
@@ -178,6 +179,7 @@ pub(super) static COMMANDS: &[Command] = &[
         usage: "[<backend>]",
         doc: "dump server connections status (all or for a single backend)",
         level: Level::User,
+        mode: SessionMode::Any,
         run: show_conn,
     },
 ];

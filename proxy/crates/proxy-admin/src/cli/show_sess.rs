@@ -2,7 +2,7 @@
 
 use crate::Level;
 use crate::anon::Anon;
-use crate::command::{Answer, Call, Command, Reply};
+use crate::command::{Answer, Call, Command, Reply, SessionMode};
 use crate::context::SessionInfo;
 
 /// Filters of `show sess`.
@@ -113,6 +113,7 @@ pub(super) static COMMANDS: &[Command] = &[
         usage: "[<id>|all|help] [<opts>*]",
         doc: "report the list of current sessions or one of them",
         level: Level::Operator,
+        mode: SessionMode::Any,
         run: show_sess,
     },
     Command {
@@ -120,6 +121,7 @@ pub(super) static COMMANDS: &[Command] = &[
         usage: "[id]",
         doc: "kill a specific session",
         level: Level::Admin,
+        mode: SessionMode::Any,
         run: shutdown_session,
     },
 ];

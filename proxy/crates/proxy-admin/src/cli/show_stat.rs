@@ -1,8 +1,8 @@
 //! `show stat`.
 
 use crate::Level;
-use crate::command::{Answer, Call, Command, Reply};
-use crate::stats::{Scope, csv, json, typed};
+use crate::command::{Answer, Call, Command, Reply, SessionMode};
+use crate::stats::{Scope, csv, json, nameservers, typed};
 
 /// Negative numbers select everything.
 fn selector(text: &str) -> Option<Option<u32>> {
@@ -10,15 +10,27 @@ fn selector(text: &str) -> Option<Option<u32>> {
     Some(u32::try_from(number).ok())
 }
 
+/// `show stat domain resolvers [typed|json] [desc]`
+fn of_nameservers(call: &Call<'_>, args: &[String]) -> Reply {
+    let sections = super::resolvers::sections(call);
+    let has = |word: &str| args.iter().any(|a| a == word);
+    Reply::Text(match () {
+        () if has("typed") => nameservers::typed(&sections, has("desc")),
+        () if has("json") => nameservers::json(&sections),
+        () => nameservers::csv(&sections),
+    })
+}
+
 /// `show stat [domain proxy] [{<iid>|<proxy>} <type> <sid>] [typed|json] [desc] [up|no-maint]`
 fn show_stat(call: &mut Call<'_>) -> Answer {
     let mut args = call.args;
-    if let [word, domain, rest @ ..] = args
+    if let [word, rest @ ..] = args
         && word == "domain"
     {
-        match domain.as_str() {
-            "proxy" => args = rest,
-            _ => return Err(Reply::line("Invalid statistics domain. Only 'proxy' is available.")),
+        match rest.split_first() {
+            Some((domain, rest)) if domain == "proxy" => args = rest,
+            Some((domain, rest)) if domain == "resolvers" => return Ok(of_nameservers(call, rest)),
+            _ => return Err(Reply::line("Invalid statistics domain.")),
         }
     }
     let mut scope = Scope::default();
@@ -70,8 +82,9 @@ fn show_stat(call: &mut Call<'_>) -> Answer {
 
 pub(super) static COMMANDS: &[Command] = &[Command {
     words: &["show", "stat"],
-    usage: "[desc|json|no-maint|typed|up]*",
+    usage: "[domain {proxy|resolvers}] [desc|json|no-maint|typed|up]*",
     doc: "report counters for each proxy and server",
     level: Level::User,
+    mode: SessionMode::Any,
     run: show_stat,
 }];

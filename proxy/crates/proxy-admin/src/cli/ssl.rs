@@ -4,6 +4,7 @@ mod crl;
 mod ocsp;
 mod shared;
 mod tickets;
+mod tokens;
 
 use crate::command::{Answer, Call, Command, Reply};
 use proxy_rules::x509::{self, NameForm};
@@ -477,6 +478,9 @@ pub(super) static REVOKED: &[Command] = crl::COMMANDS;
 
 /// Those of keys of session tickets.
 pub(super) static TICKETS: &[Command] = tickets::COMMANDS;
+
+/// Those of tokens.
+pub(super) static TOKENS: &[Command] = tokens::COMMANDS;
 
 /// Those of OCSP responses.
 pub(super) static OCSP: &[Command] = ocsp::COMMANDS;

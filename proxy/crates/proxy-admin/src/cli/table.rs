@@ -8,7 +8,7 @@ use proxy_state::stick::data::{self, Form};
 use proxy_state::stick::{Entry, Slot, Table};
 
 use crate::Level;
-use crate::command::{Answer, Call, Command, Reply};
+use crate::command::{Answer, Call, Command, Reply, SessionMode};
 
 /// Conditions on data in one command.
 const FILTERS: usize = 4;
@@ -245,6 +245,7 @@ pub(super) static COMMANDS: &[Command] = &[
         usage: "<table> [<filter>]*",
         doc: "remove an entry from a table (filter: data/key/ptr)",
         level: Level::Operator,
+        mode: SessionMode::Any,
         run: clear,
     },
     Command {
@@ -252,6 +253,7 @@ pub(super) static COMMANDS: &[Command] = &[
         usage: "<table> {key|ptr} <k> [data.* <v>]*",
         doc: "update or create a table entry's data",
         level: Level::Operator,
+        mode: SessionMode::Any,
         run: set,
     },
     Command {
@@ -259,6 +261,7 @@ pub(super) static COMMANDS: &[Command] = &[
         usage: "[<table> [<filter>]*]",
         doc: "report table usage stats or dump this table's contents",
         level: Level::User,
+        mode: SessionMode::Any,
         run: show,
     },
 ];

@@ -1,7 +1,7 @@
 //! `get var`, `set var`: the variables of the process (management manual, 9.3).
 
 use crate::Level;
-use crate::command::{Answer, Call, Command, Reply};
+use crate::command::{Answer, Call, Command, Reply, SessionMode};
 use proxy_rules::logformat::{LogFormat, Use};
 use proxy_rules::sample::context::{Clock, Date};
 use proxy_rules::sample::{EvalCtx, Expr, NoFiles, ParseCx, Place, Sample};
@@ -37,9 +37,6 @@ fn get_var(call: &mut Call<'_>) -> Answer {
 }
 
 fn set_var(call: &mut Call<'_>) -> Answer {
-    if !call.session.experimental {
-        return Err(Reply::line("This command is restricted to experimental mode only."));
-    }
     let (is_format, text) = match call.args {
         [_, kind, text, ..] if kind == "fmt" => (true, text),
         [_, kind, text, ..] if kind == "expr" => (false, text),
@@ -109,6 +106,7 @@ pub(super) static COMMANDS: &[Command] = &[
         usage: "<name>",
         doc: "retrieve contents of a process-wide variable",
         level: Level::Operator,
+        mode: SessionMode::Any,
         run: get_var,
     },
     Command {
@@ -116,6 +114,7 @@ pub(super) static COMMANDS: &[Command] = &[
         usage: "<name> [fmt|expr] {<fmt>|<expr>}",
         doc: "set variable from an expression or a format",
         level: Level::Operator,
+        mode: SessionMode::Experimental,
         run: set_var,
     },
 ];

@@ -2,7 +2,7 @@
 
 use super::named::{backend, server};
 use crate::Level;
-use crate::command::{Answer, Call, Command, Reply};
+use crate::command::{Answer, Call, Command, Reply, SessionMode};
 use proxy_state::Server;
 use proxy_state::backend::InUse;
 use proxy_types::time::parse_timer;
@@ -91,5 +91,6 @@ pub(super) static COMMANDS: &[Command] = &[Command {
     usage: "{-h|<delay>} [<condition> [<args>...]]",
     doc: "wait for a delay or for a condition",
     level: Level::User,
+    mode: SessionMode::Any,
     run: wait,
 }];

@@ -26,7 +26,7 @@ pub fn line(object: &Object) -> String {
 }
 
 /// Quotes text that would be ambiguous.
-fn push_field(line: &mut String, value: &Value) {
+pub(super) fn push_field(line: &mut String, value: &Value) {
     match value {
         Value::Str(text) if text.contains([',', '"', '\n', '\r']) => {
             line.push('"');

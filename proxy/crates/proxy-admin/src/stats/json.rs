@@ -18,7 +18,7 @@ pub fn object(object: &Object) -> String {
         }
         let (kind, proxy, id) = (object.type_name(), object.proxy_id(), object.id());
         let _ = write!(text, "{{\"objType\":\"{kind}\",\"proxyId\":{proxy},\"id\":{id},");
-        finish(&mut text, position, column.name, column.tags, &value);
+        finish(&mut text, position, column.name, Some(1), column.tags, &value);
     }
     text.push(']');
     text
@@ -27,16 +27,27 @@ pub fn object(object: &Object) -> String {
 /// The object of a field of `show info`.
 pub fn field(position: usize, field: &Field, value: &Value) -> String {
     let mut text = String::from("{");
-    finish(&mut text, position, field.name, field.tags, value);
+    finish(&mut text, position, field.name, Some(1), field.tags, value);
     text
 }
 
-fn finish(text: &mut String, position: usize, name: &str, tags: Tags, value: &Value) {
+/// A value with what is said of it; `process` is the number of the process, where there is one.
+pub(super) fn finish(
+    text: &mut String,
+    position: usize,
+    name: &str,
+    process: Option<u32>,
+    tags: Tags,
+    value: &Value,
+) {
     let [origin, nature, scope, persistence] = tag_words(tags);
+    let _ = write!(text, "\"field\":{{\"pos\":{position},\"name\":\"{name}\"}},");
+    if let Some(process) = process {
+        let _ = write!(text, "\"processNum\":{process},");
+    }
     let _ = write!(
         text,
-        "\"field\":{{\"pos\":{position},\"name\":\"{name}\"}},\"processNum\":1,\
-         \"tags\":{{\"origin\":\"{origin}\",\"nature\":\"{nature}\",\"scope\":\"{scope}\",\
+        "\"tags\":{{\"origin\":\"{origin}\",\"nature\":\"{nature}\",\"scope\":\"{scope}\",\
          \"persistence\":\"{persistence}\"}},\"value\":{{\"type\":\"{}\",\"value\":",
         value.type_name()
     );

@@ -4,6 +4,7 @@ pub mod columns;
 pub mod csv;
 pub mod info;
 pub mod json;
+pub mod nameservers;
 pub mod object;
 pub mod schema;
 pub mod typed;

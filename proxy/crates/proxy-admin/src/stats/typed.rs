@@ -27,7 +27,8 @@ pub fn field(position: usize, field: &Field, value: &Value, desc: bool) -> Strin
     text
 }
 
-fn finish(text: &mut String, tags: Tags, value: &Value, doc: Option<&str>) {
+/// What follows the names of a value.
+pub(super) fn finish(text: &mut String, tags: Tags, value: &Value, doc: Option<&str>) {
     let _ = write!(text, "{tags}:{}:{value}", value.type_name());
     if let Some(doc) = doc {
         let _ = write!(text, ":\"{doc}\"");

@@ -1,7 +1,6 @@
 //! `show fd`: the descriptors of the process.
 
 use super::read;
-use crate::command::{Answer, Call, Reply};
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 use std::fs;
@@ -148,9 +147,9 @@ fn port(address: &str) -> &str {
 }
 
 /// `show fd [-!plcfbs]* [[<tgid>]/[<fd>] | <fd>]`.
-pub(super) fn show(call: &mut Call<'_>) -> Answer {
+pub(super) fn text(args: &[String]) -> Result<String, String> {
     let (mut wanted, mut only): (Option<[bool; 5]>, Option<u32>) = (None, None);
-    for word in call.args {
+    for word in args {
         if let Some(selected) = select(word, wanted) {
             wanted = Some(selected);
             continue;
@@ -159,7 +158,7 @@ pub(super) fn show(call: &mut Call<'_>) -> Answer {
         if !number.is_empty() {
             let number = number.parse();
             let wrong = "Expects types out of [-!plcfbs] and the number of a descriptor";
-            only = Some(number.map_err(|_| Reply::line(wrong))?);
+            only = Some(number.map_err(|_| wrong.to_owned())?);
         }
     }
     let mut sockets = HashMap::new();
@@ -193,7 +192,7 @@ pub(super) fn show(call: &mut Call<'_>) -> Answer {
             let _ = writeln!(text, "{number:7} : {what}");
         }
     }
-    Ok(Reply::Text(text))
+    Ok(text)
 }
 
 #[cfg(test)]

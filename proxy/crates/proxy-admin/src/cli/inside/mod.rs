@@ -64,8 +64,41 @@ fn show_activity(call: &mut Call<'_>) -> Answer {
     Ok(Reply::Text(text))
 }
 
+/// What the process itself can be asked without anything that it serves: the words, the arguments, what it does. The
+/// master answers these, too (`mcli-debug-mode`).
+pub static OF_ANY_PROCESS: [OfProcess; 4] = [
+    OfProcess { words: ["show", "fd"], usage: FD_USAGE, doc: FD_DOC, run: fds::text },
+    OfProcess { words: ["show", "libs"], usage: "", doc: LIBS_DOC, run: |_| Ok(libs()) },
+    OfProcess { words: ["show", "pools"], usage: "", doc: POOLS_DOC, run: pools },
+    OfProcess { words: ["show", "threads"], usage: "", doc: THREADS_DOC, run: |_| Ok(threads()) },
+];
+
+/// A row of [`OF_ANY_PROCESS`].
+pub struct OfProcess {
+    pub words: [&'static str; 2],
+    pub usage: &'static str,
+    pub doc: &'static str,
+    /// The answer to arguments; on the error side when they are wrong.
+    pub run: fn(&[String]) -> Result<String, String>,
+}
+
+const FD_USAGE: &str = "[-!plcfbs]* [num]";
+const FD_DOC: &str = "dump list of file descriptors in use or a specific one";
+const LIBS_DOC: &str = "show loaded object files and libraries";
+const POOLS_DOC: &str = "report memory usage";
+const THREADS_DOC: &str = "show some threads debugging information";
+
+/// One of them as a command of the worker.
+fn answer(outcome: Result<String, String>) -> Answer {
+    outcome.map(Reply::Text).map_err(Reply::line)
+}
+
+pub(super) fn show_fd(call: &mut Call<'_>) -> Answer {
+    answer(fds::text(call.args))
+}
+
 /// `show threads`: what the kernel knows of each. A star is in front of the one that answers.
-fn show_threads(_: &mut Call<'_>) -> Answer {
+fn threads() -> String {
     let own = fs::read_link("/proc/thread-self").ok();
     let own = own.and_then(|path| path.file_name()?.to_str()?.parse::<u32>().ok());
     let mut text = String::new();
@@ -82,7 +115,7 @@ fn show_threads(_: &mut Call<'_>) -> Answer {
             thread.switches[1]
         );
     }
-    Ok(Reply::Text(text))
+    text
 }
 
 fn show_tasks(call: &mut Call<'_>) -> Answer {
@@ -92,20 +125,20 @@ fn show_tasks(call: &mut Call<'_>) -> Answer {
 }
 
 /// `show libs`: what is loaded, and where.
-fn show_libs(_: &mut Call<'_>) -> Answer {
+fn libs() -> String {
     let mut text = String::new();
     for (path, range) in proc::libraries(&read("/proc/self/maps")) {
         let size = range.end - range.start;
         let _ =
             writeln!(text, "{:#014x}-{:#014x} ({size:#09x}) {path}", range.start, range.end - 1);
     }
-    Ok(Reply::Text(text))
+    text
 }
 
 /// `show pools`: memory comes from the allocator; the process has no pools of its own.
-fn show_pools(call: &mut Call<'_>) -> Answer {
-    if !call.args.is_empty() {
-        return Err(Reply::line("There are no pools that could be sorted or selected."));
+fn pools(args: &[String]) -> Result<String, String> {
+    if !args.is_empty() {
+        return Err("There are no pools that could be sorted or selected.".to_owned());
     }
     let status = read("/proc/self/status");
     let mut text = "There are no memory pools. Memory of the process:\n".to_owned();
@@ -115,7 +148,7 @@ fn show_pools(call: &mut Call<'_>) -> Answer {
             let _ = writeln!(text, "  - {name}: {value}");
         }
     }
-    Ok(Reply::Text(text))
+    Ok(text)
 }
 
 const NO_PROFILING: &str = "is not carried: profile the process with perf(1).";
@@ -193,21 +226,9 @@ pub(super) static COMMANDS: &[Command] = &[
         show_activity,
     ),
     Command::new(&["show", "dev"], "", "show debug info for developers", Level::Operator, show_dev),
-    Command::new(
-        &["show", "fd"],
-        "[-!plcfbs]* [num]",
-        "dump list of file descriptors in use or a specific one",
-        Level::Operator,
-        fds::show,
-    ),
-    Command::new(
-        &["show", "libs"],
-        "",
-        "show loaded object files and libraries",
-        Level::Operator,
-        show_libs,
-    ),
-    Command::new(&["show", "pools"], "", "report memory usage", Level::Operator, show_pools),
+    Command::new(&["show", "fd"], FD_USAGE, FD_DOC, Level::Operator, show_fd),
+    Command::new(&["show", "libs"], "", LIBS_DOC, Level::Operator, |_| answer(Ok(libs()))),
+    Command::new(&["show", "pools"], "", POOLS_DOC, Level::Operator, |c| answer(pools(c.args))),
     Command::new(
         &["show", "profiling"],
         "[<what>]",
@@ -222,11 +243,5 @@ pub(super) static COMMANDS: &[Command] = &[
         set_profiling,
     ),
     Command::new(&["show", "tasks"], "", "show running tasks", Level::Operator, show_tasks),
-    Command::new(
-        &["show", "threads"],
-        "",
-        "show some threads debugging information",
-        Level::Operator,
-        show_threads,
-    ),
+    Command::new(&["show", "threads"], "", THREADS_DOC, Level::Operator, |_| answer(Ok(threads()))),
 ];
