@@ -595,7 +595,7 @@ fn unknown_commands_get_suggestions() {
 
 ";
     assert_eq!(answer, expected);
-    assert!(talk(&a, Level::Admin, "sohw stat\n").contains("show stat [desc|"));
+    assert!(talk(&a, Level::Admin, "sohw stat\n").contains("show stat [domain "));
     let all = talk(&a, Level::Admin, "\n");
     assert!(all.starts_with("Unknown command. Please enter one of the following commands only:\n"));
     let help = talk(&a, Level::Admin, "help show cli\n");
