@@ -59,6 +59,11 @@ impl Facts {
     }
 
     fn length(&mut self, value: &[u8]) -> Result<(), Reject> {
+        if let (None, Some(length)) = (self.length, number(value)) {
+            self.length_unclean |= value.len() > 1 && value[0] == b'0';
+            self.length = Some(length);
+            return Ok(());
+        }
         self.length_unclean |= self.length.is_some() || value.len() > 1 && value[0] == b'0';
         let mut parts = value.split(|&b| b == b',').peekable();
         while let Some(part) = parts.next() {

@@ -87,9 +87,11 @@ fn request(input: &[u8], limits: &Limits, head: &mut RequestHead) -> Step<usize>
         return fail(Reject::BadMethod, skip + method_end);
     }
     let target_start = scan(text, method_end, is_blank)?;
-    let target_end = scan(text, target_start, |b| {
-        (0x21..=0x7e).contains(&b) && (b != b'#' || limits.relaxed) || b >= 0x80 && limits.relaxed
-    })?;
+    let target_end = if limits.relaxed {
+        scan(text, target_start, |b| (0x21..=0x7e).contains(&b) || b >= 0x80)?
+    } else {
+        scan(text, target_start, |b| TARGET[b as usize])?
+    };
     if target_end == target_start || !is_blank(text[target_end]) {
         let reason = match text[target_end] {
             b'\r' | b'\n' if target_end > target_start => Reject::BadVersion,
@@ -283,47 +285,97 @@ fn fields(
             }
             _ => {}
         }
-        let name_end = token_end(text, at)?;
-        if name_end == at || text[name_end] != b':' {
-            return fail(Reject::BadName, name_end);
-        }
-        let mut cursor = name_end + 1;
-        let (mut value_end, mut folded) = (cursor, false);
-        let line_end = loop {
-            let stop = cursor + memchr3(b'\r', b'\n', 0, &text[cursor..]).ok_or(None)?;
-            if text[stop] == 0 {
-                if !limits.relaxed {
-                    return fail(Reject::NulInValue, stop);
-                }
-                cursor = stop + 1;
-                continue;
-            }
-            let line_end = line_end(text, stop, Reject::BareCr, 0)?;
-            // A line that starts with a blank continues this one (obs-fold).
-            if is_blank(*text.get(line_end).ok_or(None)?) {
-                folded = true;
-                cursor = line_end;
-                continue;
-            }
-            value_end = value_end.max(stop);
-            break line_end;
+        let (field, tidy) = match plain_line(text, at) {
+            Some(field) => (field, true),
+            None => odd_line(text, at, limits)?,
         };
         if headers.fields.len() + 1 >= limits.max_headers {
             return fail(Reject::TooManyHeaders, at);
         }
-        let value = trimmed(text, Span::new(name_end + 1, value_end));
-        let gap = value.start as usize - (name_end + 1);
-        let tidy = line_end == value.end as usize + 2
-            && !folded
-            && (gap == 0 || gap == 1 && text[name_end + 1] == b' ');
         *unclean |= !tidy;
-        let name = Span::new(at, name_end);
         facts
-            .see(headers.fields.len(), name.of(text), value.of(text))
+            .see(headers.fields.len(), field.name.of(text), field.value.of(text))
             .map_err(|reason| Some((reason, at)))?;
-        headers.fields.push(Field { line: Span::new(at, line_end), name, value });
-        at = line_end;
+        headers.fields.push(field);
+        at = field.line.end as usize;
     }
+}
+
+/// The line at `at`, when it is one of those that nearly all are: `Name: value`, CRLF, and behind it the start of
+/// another. `None` says nothing: what is odd or wrong about a line, [`odd_line`] finds out.
+fn plain_line(text: &[u8], at: usize) -> Option<Field> {
+    let line = text.get(at..)?;
+    let name = line.iter().position(|&b| !is_token(b))?;
+    if name == 0 || line[name] != b':' {
+        return None;
+    }
+    let start = name + 1 + usize::from(*line.get(name + 1)? == b' ');
+    let end = start + control(line.get(start..)?)?;
+    let [b'\r', b'\n', next, ..] = line[end..] else { return None };
+    if end == start || is_blank(line[start]) || is_blank(line[end - 1]) || is_blank(next) {
+        return None;
+    }
+    Some(Field {
+        line: Span::new(at, at + end + 2),
+        name: Span::new(at, at + name),
+        value: Span::new(at + start, at + end),
+    })
+}
+
+/// Offset of the first control character below the blank; of a long text, of the first that may not be in a value.
+fn control(text: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    /// So many words are looked at before the search is worth a start.
+    const WORDS: usize = 12;
+    let (words, rest) = text.as_chunks::<8>();
+    for (at, word) in words.iter().take(WORDS).enumerate() {
+        let word = u64::from_le_bytes(*word);
+        // The high bit of a byte tells; a borrow reaches only bytes above one that is found.
+        let below = word.wrapping_sub(ONES * 0x20) & !word & (ONES << 7);
+        if below != 0 {
+            return Some(at * 8 + below.trailing_zeros() as usize / 8);
+        }
+    }
+    if words.len() <= WORDS {
+        return rest.iter().position(|&b| b < 0x20).map(|at| words.len() * 8 + at);
+    }
+    memchr3(b'\r', b'\n', 0, &text[WORDS * 8..]).map(|at| WORDS * 8 + at)
+}
+
+/// The line at `at`, whatever form it has, and whether that is the strict one.
+#[cold]
+fn odd_line(text: &[u8], at: usize, limits: &Limits) -> Step<(Field, bool)> {
+    let name_end = token_end(text, at)?;
+    if name_end == at || text[name_end] != b':' {
+        return fail(Reject::BadName, name_end);
+    }
+    let mut cursor = name_end + 1;
+    let (mut value_end, mut folded) = (cursor, false);
+    let line_end = loop {
+        let stop = cursor + memchr3(b'\r', b'\n', 0, &text[cursor..]).ok_or(None)?;
+        if text[stop] == 0 {
+            if !limits.relaxed {
+                return fail(Reject::NulInValue, stop);
+            }
+            cursor = stop + 1;
+            continue;
+        }
+        let line_end = line_end(text, stop, Reject::BareCr, 0)?;
+        // A line that starts with a blank continues this one (obs-fold).
+        if is_blank(*text.get(line_end).ok_or(None)?) {
+            folded = true;
+            cursor = line_end;
+            continue;
+        }
+        value_end = value_end.max(stop);
+        break line_end;
+    };
+    let value = trimmed(text, Span::new(name_end + 1, value_end));
+    let gap = value.start as usize - (name_end + 1);
+    let tidy = line_end == value.end as usize + 2
+        && !folded
+        && (gap == 0 || gap == 1 && text[name_end + 1] == b' ');
+    Ok((Field { line: Span::new(at, line_end), name: Span::new(at, name_end), value }, tidy))
 }
 
 /// Rewrites the lines that are not in the strict form at the end of the buffer.
@@ -367,6 +419,9 @@ fn blank_lines(input: &[u8]) -> Step<usize> {
 
 /// `HTTP/1.` and one digit at `at`; a wrong byte is an error as soon as it is there.
 fn version(text: &[u8], at: usize, skip: usize) -> Step<Version> {
+    if text.get(at..at + 8) == Some(b"HTTP/1.1") {
+        return Ok(Version::Http11);
+    }
     let have = &text[at.min(text.len())..(at + 8).min(text.len())];
     let expected = b"HTTP/1.";
     for (i, &byte) in have.iter().enumerate() {
@@ -398,6 +453,17 @@ fn line_end(text: &[u8], at: usize, otherwise: Reject, skip: usize) -> Step<usiz
 fn scan(text: &[u8], at: usize, wanted: impl Fn(u8) -> bool) -> Step<usize> {
     text[at..].iter().position(|&b| !wanted(b)).map(|n| at + n).ok_or(None)
 }
+
+/// What a target is made of where nothing is relaxed: visible ASCII without the sign of fragments.
+static TARGET: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0x21;
+    while byte <= 0x7e {
+        table[byte] = byte != b'#' as usize;
+        byte += 1;
+    }
+    table
+};
 
 /// Offset of the first byte from `at` on that belongs to no token.
 fn token_end(text: &[u8], mut at: usize) -> Step<usize> {
