@@ -1,5 +1,7 @@
 //! `generate-certificates`: certificates for names that there is none for, signed by an authority of one's own.
 
+mod signer;
+
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -14,6 +16,7 @@ use x509_parser::time::ASN1Time;
 use crate::listener::{Chosen, Profile};
 use crate::material::{Certificate, Parts};
 use crate::names;
+use signer::Signer;
 
 /// How long before now they are valid, in seconds: clocks of clients differ.
 const SINCE: i64 = 24 * 3600;
@@ -24,7 +27,7 @@ const SERIAL: usize = 16;
 
 /// An authority, and what it has signed.
 pub struct Forge {
-    issuer: Issuer<'static, KeyPair>,
+    issuer: Issuer<'static, Signer>,
     /// Its name, which those that it signs have, too: a common name has 64 characters at most.
     subject: DistinguishedName,
     made: Mutex<Made>,
@@ -63,7 +66,7 @@ impl Forge {
         limit: usize,
     ) -> Result<Self, String> {
         let parsed = names::parse(authority).ok_or("the certificate cannot be read")?;
-        let key = KeyPair::try_from(key).map_err(|error| error.to_string())?;
+        let key = Signer::new(key).map_err(|error| error.to_string())?;
         if parsed.public_key().raw != key.subject_public_key_info() {
             return Err("private key and certificate do not match".to_owned());
         }
@@ -140,6 +143,30 @@ mod tests {
     use super::*;
     use crate::listener::{Options, Shared};
     use crate::material::tests::certificate;
+
+    #[test]
+    fn certificates_are_signed_with_sha256() {
+        use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
+        use rcgen::SignatureAlgorithm;
+        let check = |kind: &'static SignatureAlgorithm,
+                     with: &'static dyn VerificationAlgorithm| {
+            let key = KeyPair::generate_for(kind).unwrap();
+            let mut params = CertificateParams::new(Vec::new()).unwrap();
+            params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+            let ca = params.self_signed(&key).unwrap();
+            let secret = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+            let forge = Forge::new(ca.der(), &secret, 2).unwrap();
+            let base = Arc::new(certificate("base.org", &[]));
+            let made = forge.make("a.org", &base).unwrap();
+            let parsed = names::parse(&made.chain[0]).unwrap();
+            UnparsedPublicKey::new(with, key.public_key_raw())
+                .verify(parsed.tbs_certificate.as_ref(), &parsed.signature_value.data)
+                .unwrap();
+            assert_eq!(parsed.signature_algorithm.algorithm.to_id_string(), "1.2.840.10045.4.3.2");
+        };
+        check(&rcgen::PKCS_ECDSA_P256_SHA256, &signature::ECDSA_P256_SHA256_ASN1);
+        check(&rcgen::PKCS_ECDSA_P384_SHA384, &signature::ECDSA_P384_SHA256_ASN1);
+    }
 
     #[test]
     fn certificates_are_made_once_for_a_name() {
