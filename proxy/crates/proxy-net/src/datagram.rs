@@ -100,15 +100,19 @@ mod tests {
     use std::os::unix::net::UnixDatagram;
 
     #[test]
-    fn more_datagrams_than_one_call_takes() {
+    fn all_datagrams_leave_whatever_one_call_takes() {
         let r = UdpSocket::bind("127.0.0.1:0").unwrap();
+        r.set_nonblocking(true).unwrap();
         let s = DatagramSender::open(&r.local_addr().unwrap().into(), Buffers::default()).unwrap();
         let lines: Vec<Vec<u8>> = (0..150).map(|i| format!("line {i}\n").into_bytes()).collect();
-        assert_eq!(s.send(lines.iter().map(Vec::as_slice)), 0);
         let mut buf = [0; 100];
-        for line in &lines {
-            let n = r.recv(&mut buf).unwrap();
-            assert_eq!(&buf[..n], line);
+        for count in [0, 1, 2, 8, 9, 64, 65, 150] {
+            assert_eq!(s.send(lines[..count].iter().map(Vec::as_slice)), 0);
+            for line in &lines[..count] {
+                let n = r.recv(&mut buf).unwrap();
+                assert_eq!(&buf[..n], line);
+            }
+            assert!(r.recv(&mut buf).is_err(), "{count}");
         }
     }
 

@@ -158,15 +158,27 @@ pub(crate) fn recv_with_fds(
 pub(crate) fn send_many<'a>(
     socket: impl AsFd,
     to: Option<&RawAddr>,
+    datagrams: impl Iterator<Item = &'a [u8]> + Clone,
+) -> io::Result<usize> {
+    // Clearing the room for many costs more than sending one.
+    match datagrams.clone().take(9).count() {
+        ..=1 => send_up_to::<1>(socket, to, datagrams),
+        2..=8 => send_up_to::<8>(socket, to, datagrams),
+        _ => send_up_to::<64>(socket, to, datagrams),
+    }
+}
+
+fn send_up_to<'a, const MOST: usize>(
+    socket: impl AsFd,
+    to: Option<&RawAddr>,
     datagrams: impl Iterator<Item = &'a [u8]>,
 ) -> io::Result<usize> {
-    const BATCH: usize = 64;
     // SAFETY: all-zero `iovec`s and `mmsghdr`s are valid values: null pointers and zero lengths.
-    let mut iovs: [libc::iovec; BATCH] = unsafe { std::mem::zeroed() };
+    let mut iovs: [libc::iovec; MOST] = unsafe { std::mem::zeroed() };
     // SAFETY: as above.
-    let mut msgs: [libc::mmsghdr; BATCH] = unsafe { std::mem::zeroed() };
+    let mut msgs: [libc::mmsghdr; MOST] = unsafe { std::mem::zeroed() };
     let mut count = 0;
-    for (i, d) in datagrams.take(BATCH).enumerate() {
+    for (i, d) in datagrams.take(MOST).enumerate() {
         iovs[i] = libc::iovec { iov_base: d.as_ptr().cast_mut().cast(), iov_len: d.len() };
         let header = &mut msgs[i].msg_hdr;
         header.msg_iov = &raw mut iovs[i];
