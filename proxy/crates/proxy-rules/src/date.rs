@@ -1,5 +1,7 @@
 //! Calendar dates of log lines and converters: from seconds since 1970 to text.
 
+use std::cell::Cell;
+
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
@@ -117,8 +119,23 @@ impl Civil {
         }
     }
 
+    /// [`Civil::log`] of a date. Most lines of a thread ask for the second that the line before asked for.
+    pub(crate) fn log_at(secs: i64) -> [u8; 20] {
+        thread_local! {
+            static LAST: Cell<Option<(i64, [u8; 20])>> = const { Cell::new(None) };
+        }
+        match LAST.get() {
+            Some((known, text)) if known == secs => text,
+            _ => {
+                let text = Self::new(secs).log();
+                LAST.set(Some((secs, text)));
+                text
+            }
+        }
+    }
+
     /// `23/Nov/2026:09:39:17`, the form of log lines.
-    pub(crate) fn log(&self) -> [u8; 20] {
+    fn log(&self) -> [u8; 20] {
         let mut text = *b"00/Mon/0000:00:00:00";
         text[0..2].copy_from_slice(&two(self.day));
         text[3..6].copy_from_slice(self.month_name().as_bytes());
@@ -204,6 +221,7 @@ mod tests {
     fn check(secs: i64, expected: &str, weekday: &str, yearday: u16) {
         let civil = Civil::new(secs);
         assert_eq!(String::from_utf8_lossy(&civil.log()), expected);
+        assert_eq!([Civil::log_at(secs), Civil::log_at(secs)], [civil.log(); 2]);
         assert_eq!((civil.day_name(), civil.yearday), (weekday, yearday));
     }
 

@@ -18,6 +18,7 @@
 
 pub mod acl;
 pub mod action;
+pub mod address;
 pub mod bandwidth;
 pub mod cache;
 pub mod capture;

@@ -254,8 +254,16 @@ impl Act for DelAll {
 #[derive(Debug)]
 struct DelHeader {
     side: Side,
-    /// Names compare without case.
-    names: Matcher,
+    names: Names,
+}
+
+/// Names of header fields; they compare without case.
+#[derive(Debug)]
+enum Names {
+    /// This one.
+    One(Box<[u8]>),
+    /// Those that match.
+    Like(Matcher),
 }
 
 /// `-m <meth>`, or how names are compared without it.
@@ -282,19 +290,26 @@ fn del_header(args: &mut ActionArgs<'_, '_>, _: &mut ParseCx<'_>) -> Parsed<Box<
     let name = args.word("the name of a header field")?;
     let allowed = [Method::Str, Method::Beg, Method::End, Method::Sub, Method::Reg];
     let method = method(args, &allowed, "str, beg, end, sub or reg")?;
-    let names = Matcher::fixed(method, true, &[name.value])
-        .map_err(|why| Box::new(Diagnostic::alert(why).at(name.span)))?;
+    let names = match method {
+        Method::Str => Names::One(name.value.into()),
+        _ => Names::Like(
+            Matcher::fixed(method, true, &[name.value])
+                .map_err(|why| Box::new(Diagnostic::alert(why).at(name.span)))?,
+        ),
+    };
     Ok(Box::new(DelHeader { side: Side::of(args.kind), names }))
 }
 
 impl Act for DelHeader {
     fn run<'a>(&'a self, env: &mut RuleEnv<'_, 'a>) -> Flow<'a> {
         let base = env.base;
-        if let Some(headers) = self.side.headers(env) {
-            headers.remove_if(|h| {
-                self.names.matches(Sample::Str(base.scratch.alloc_slice_copy(h.name)), &base)
-            });
-        }
+        let Some(headers) = self.side.headers(env) else { return Flow::Next };
+        match &self.names {
+            Names::One(name) => headers.remove(name),
+            Names::Like(names) => headers.remove_if(|h| {
+                names.matches(Sample::Str(base.scratch.alloc_slice_copy(h.name)), &base)
+            }),
+        };
         Flow::Next
     }
 }

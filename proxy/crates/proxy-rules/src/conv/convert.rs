@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
 use super::string::made;
+use crate::logformat::encode;
 use crate::regex::{self, expand};
 use crate::sample::args::{Arg, ArgDef, ArgKind, opt, req};
 use crate::sample::{Args, ConvDef, EvalCtx, Sample, Type};
@@ -162,18 +163,15 @@ fn check_url_enc(args: &mut Args) -> Result<(), String> {
     }
 }
 
-/// RFC 3986, 2.3: unreserved characters stay.
 fn url_enc<'a>(cx: &EvalCtx<'a>, _: &'a Args, value: Sample<'a>) -> Option<Sample<'a>> {
     let text = value.bytes()?;
-    let reserved = |b: u8| !(b.is_ascii_alphanumeric() || b"-._~".contains(&b));
-    made(cx, text.len(), |out| crate::logformat::encode::push(out, text, b'%', reserved))
-        .map(Sample::Str)
+    made(cx, text.len(), |out| encode::push(out, text, b'%', &encode::RESERVED)).map(Sample::Str)
 }
 
 fn hex<'a>(cx: &EvalCtx<'a>, _: &'a Args, value: Sample<'a>) -> Option<Sample<'a>> {
     let data = value.bytes()?;
     made(cx, data.len() * 2, |text| {
-        let digit = crate::logformat::encode::hex;
+        let digit = encode::hex;
         data.iter().for_each(|b| text.extend_from_slice(&[digit(b >> 4), digit(b & 15)]));
     })
     .map(Sample::Str)

@@ -58,8 +58,9 @@ impl<'a> Iterator for Values<'a, '_> {
 
 /// Offset of the first comma outside a quoted string.
 fn comma(value: &[u8]) -> Option<usize> {
-    if !value.contains(&b'"') {
-        return memchr::memchr(b',', value);
+    let first = memchr::memchr2(b',', b'"', value)?;
+    if value[first] == b',' {
+        return Some(first);
     }
     let (mut quoted, mut escaped) = (false, false);
     for (at, &byte) in value.iter().enumerate() {
@@ -95,6 +96,9 @@ pub(super) fn pick<'a>(
         return Some(value);
     }
     let back = usize::try_from(wanted.unsigned_abs().max(1)).ok()?;
+    if back == 1 {
+        return values.last();
+    }
     if back > BACK_MAX {
         return None;
     }

@@ -2,9 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::encode::{self, is_unsafe_in_capture, is_unsafe_in_url};
+use super::encode::{self, UNSAFE_IN_CAPTURE, UNSAFE_IN_URL};
 use super::facts::{AnsweredBy, LogFacts};
 use super::render::Line;
+use crate::address;
 use crate::date::{Civil, zone};
 use crate::sample::context::Date;
 
@@ -156,7 +157,7 @@ impl<'a> Line<'_, 'a, '_> {
         }
         self.quoted(addr.is_none(), |line| {
             if let Some(ip) = addr {
-                line.display(ip);
+                line.out.extend_from_slice(address::text(ip, &mut [0; 46]));
             }
         });
     }
@@ -176,8 +177,8 @@ impl<'a> Line<'_, 'a, '_> {
 
     /// Date, and the offset from UTC.
     fn date_zone(&mut self, date: Date, offset: i32) {
-        let civil = Civil::new(date.secs.saturating_add(i64::from(offset)));
-        self.out.extend_from_slice(&civil.log());
+        let secs = date.secs.saturating_add(i64::from(offset));
+        self.out.extend_from_slice(&Civil::log_at(secs));
         self.out.push(b' ');
         self.out.extend_from_slice(&zone(offset));
     }
@@ -185,7 +186,7 @@ impl<'a> Line<'_, 'a, '_> {
     /// Local date with milliseconds.
     fn date_ms(&mut self, date: Date) {
         let local = date.secs.saturating_add(i64::from(self.cx.clock.utc_offset));
-        self.out.extend_from_slice(&Civil::new(local).log());
+        self.out.extend_from_slice(&Civil::log_at(local));
         let ms = date.usec / 1000 % 1000;
         let digit = |n: u32| b'0' + (n % 10) as u8;
         self.out.extend_from_slice(&[b'.', digit(ms / 100), digit(ms / 10), digit(ms)]);
@@ -214,7 +215,7 @@ impl<'a> Line<'_, 'a, '_> {
                 if i > 0 {
                     line.out.push(b'|');
                 }
-                encode::push(line.out, capture.unwrap_or_default(), b'#', is_unsafe_in_capture);
+                encode::push(line.out, capture.unwrap_or_default(), b'#', &UNSAFE_IN_CAPTURE);
             }
             line.out.push(b'}');
         });
@@ -225,7 +226,7 @@ impl<'a> Line<'_, 'a, '_> {
             if i > 0 {
                 self.out.push(b' ');
             }
-            self.encoded(capture.unwrap_or_default(), is_unsafe_in_capture);
+            self.encoded(capture.unwrap_or_default(), &UNSAFE_IN_CAPTURE);
         }
     }
 
@@ -250,7 +251,7 @@ impl<'a> Line<'_, 'a, '_> {
                 if text.is_empty() && !self.flags.quote {
                     return;
                 }
-                self.encoded(text, is_unsafe_in_url);
+                self.encoded(text, &UNSAFE_IN_URL);
             }
             None => self.string(b"<BADREQ>"),
         }
@@ -278,11 +279,11 @@ fn bytes_out(line: &mut Line<'_, '_, '_>) {
 }
 
 fn request_cookie(line: &mut Line<'_, '_, '_>) {
-    line.encoded(line.facts().request_cookie.unwrap_or_default(), is_unsafe_in_url);
+    line.encoded(line.facts().request_cookie.unwrap_or_default(), &UNSAFE_IN_URL);
 }
 
 fn response_cookie(line: &mut Line<'_, '_, '_>) {
-    line.encoded(line.facts().response_cookie.unwrap_or_default(), is_unsafe_in_url);
+    line.encoded(line.facts().response_cookie.unwrap_or_default(), &UNSAFE_IN_URL);
 }
 
 fn hostname(line: &mut Line<'_, '_, '_>) {
@@ -512,13 +513,13 @@ fn pid(line: &mut Line<'_, '_, '_>) {
 fn request_line(line: &mut Line<'_, '_, '_>) {
     match line.request_parts() {
         Some(parts) => match line.cx.facts.and_then(|f| f.request_line) {
-            Some(text) => line.encoded(text, is_unsafe_in_url),
+            Some(text) => line.encoded(text, &UNSAFE_IN_URL),
             None => line.quoted(false, |line| {
                 for (i, part) in parts.iter().enumerate() {
                     if i > 0 {
                         line.out.push(b' ');
                     }
-                    encode::push(line.out, part, b'#', is_unsafe_in_url);
+                    encode::push(line.out, part, b'#', &UNSAFE_IN_URL);
                 }
             }),
         },

@@ -55,7 +55,7 @@ pub fn error_line(out: &mut Out<'_>, cx: &EvalCtx<'_>, message: &str) {
     }
     out.extend_from_slice(b" [");
     let local = session.accepted.secs.saturating_add(i64::from(cx.clock.utc_offset));
-    out.extend_from_slice(&crate::date::Civil::new(local).log());
+    out.extend_from_slice(&crate::date::Civil::log_at(local));
     let name = cx.frontend.map_or("", |f| &*f.name);
     push(
         out,

@@ -147,12 +147,12 @@ impl Line<'_, '_, '_> {
     }
 
     /// A string field whose unsafe bytes show as `#XX`.
-    pub(super) fn encoded(&mut self, text: &[u8], is_unsafe: fn(u8) -> bool) {
+    pub(super) fn encoded(&mut self, text: &[u8], hidden: &encode::Bytes) {
         if self.plain {
             self.out.extend_from_slice(text);
             return;
         }
-        self.quoted(text.is_empty(), |line| encode::push(line.out, text, b'#', is_unsafe));
+        self.quoted(text.is_empty(), |line| encode::push(line.out, text, b'#', hidden));
     }
 
     /// Quotes around what `write` writes, or what stands for nothing.
@@ -203,14 +203,14 @@ impl Line<'_, '_, '_> {
         };
         match self.purpose {
             Use::Http => self.quoted(text.is_empty(), |line| {
-                encode::push(line.out, text, b'%', encode::is_unsafe_in_http);
+                encode::push(line.out, text, b'%', &encode::UNSAFE_IN_HTTP);
             }),
             // Controls could make one line look like two.
             Use::Log => self.quoted(text.is_empty(), |line| {
                 if line.flags.escape {
                     encode::push_escaped(line.out, text);
                 } else {
-                    encode::push(line.out, text, b'#', encode::is_unsafe_in_http);
+                    encode::push(line.out, text, b'#', &encode::UNSAFE_IN_HTTP);
                 }
             }),
         }

@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use bumpalo::Bump;
 
+use crate::address;
+
 /// A value taken from the traffic or made by a converter. Bytes are borrowed from the message, the
 /// configuration or the scratch memory of the evaluation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,7 +180,7 @@ impl<'a> Sample<'a> {
                 let mut text = itoa::Buffer::new();
                 scratch.alloc_slice_copy(text.format(n).as_bytes())
             }
-            Self::Ipv4(ip) => display(scratch, ip),
+            Self::Ipv4(ip) => scratch.alloc_slice_copy(address::text_v4(ip, &mut [0; 46])),
             Self::Ipv6(ip) => display(scratch, ip),
             Self::Meth(s) | Self::Str(s) => s,
         })

@@ -129,6 +129,7 @@ impl Index {
             Kind::Int(set) => set.find(value.int()?, alive),
             Kind::Len(set) => set.find(value.str(cx.scratch)?.len() as i64, alive),
             Kind::Regex(set) => set.find(value.str(cx.scratch)?, any && !dead, alive),
+            Kind::Text(set) if any && !dead => set.has(value.str(cx.scratch)?).then_some(0),
             Kind::Text(set) => set.find(value.str(cx.scratch)?, alive),
             Kind::Unused => None,
         }

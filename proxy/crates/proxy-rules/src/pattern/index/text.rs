@@ -29,7 +29,7 @@ pub(super) enum Where {
 pub(super) struct Texts {
     at: Where,
     ignore_case: bool,
-    /// As they are compared: in lower case when the case is ignored, backwards for [`Where::End`].
+    /// As they are compared: in lower case when the case is ignored; backwards for [`Where::End`] when they are indexed.
     keys: Box<[Box<[u8]>]>,
     index: Index,
 }
@@ -59,8 +59,11 @@ impl Texts {
         patterns: impl Iterator<Item = &'p [u8]>,
         ignore_case: bool,
     ) -> Result<Self, String> {
-        let keys: Box<[Box<[u8]>]> =
+        let mut keys: Box<[Box<[u8]>]> =
             patterns.map(|pattern| normalize(at, pattern, ignore_case)).collect();
+        if at == Where::End && keys.len() > LINEAR_MAX {
+            keys.iter_mut().for_each(|key| key.reverse());
+        }
         let index = match at {
             Where::Anywhere => AhoCorasick::builder()
                 .ascii_case_insensitive(ignore_case)
@@ -77,9 +80,16 @@ impl Texts {
 
     /// The place of the best match that is alive: the longest one for prefixes whose case counts, else the first.
     pub(super) fn find(&self, text: &[u8], alive: impl Fn(u32) -> bool) -> Option<u32> {
-        if let Index::Anywhere(ac) = &self.index {
-            let matches = ac.find_overlapping_iter(text).map(|m| m.pattern().as_u32());
-            return matches.filter(|at| alive(*at)).min();
+        match &self.index {
+            Index::Anywhere(ac) => {
+                let matches = ac.find_overlapping_iter(text).map(|m| m.pattern().as_u32());
+                return matches.filter(|at| alive(*at)).min();
+            }
+            Index::Linear if self.ignore_case => {
+                return self.one_by_one(text, <[u8]>::eq_ignore_ascii_case, alive);
+            }
+            Index::Linear => return self.one_by_one(text, |a, b| *a == *b, alive),
+            Index::Prefixes { .. } | Index::Table { .. } => {}
         }
         let mut room: SmallVec<[u8; 256]> = SmallVec::new();
         let text = if self.at == Where::End {
@@ -97,6 +107,15 @@ impl Texts {
         self.search(text, alive)
     }
 
+    /// Whether any string matches.
+    pub(super) fn has(&self, text: &[u8]) -> bool {
+        match &self.index {
+            // The first match will do, which is found in fewer steps than all of them.
+            Index::Anywhere(ac) => ac.is_match(text),
+            _ => self.find(text, |_| true).is_some(),
+        }
+    }
+
     /// The longest match wins rather than the first.
     pub(super) fn prefers_longest(&self) -> bool {
         self.at == Where::Start && !self.ignore_case
@@ -107,27 +126,36 @@ impl Texts {
         self.keys.get(at as usize).map_or(0, |key| key.len())
     }
 
+    /// Compares with every string as it is, with `same` for bytes of equal number.
+    fn one_by_one(
+        &self,
+        text: &[u8],
+        same: impl Fn(&[u8], &[u8]) -> bool + Copy,
+        alive: impl Fn(u32) -> bool,
+    ) -> Option<u32> {
+        let matches = |key: &[u8]| match self.at {
+            Where::Anywhere | Where::Whole => text.len() == key.len() && same(text, key),
+            Where::End => {
+                text.len().checked_sub(key.len()).is_some_and(|start| same(&text[start..], key))
+            }
+            Where::Start => text.get(..key.len()).is_some_and(|start| same(start, key)),
+            Where::Parts(delimiters) => has_part(text, key, delimiters, same),
+        };
+        let mut all = self.keys.iter().zip(0..).filter(|(k, at)| matches(k) && alive(*at));
+        if !self.prefers_longest() {
+            return all.next().map(|(_, at)| at);
+        }
+        // The first of the longest.
+        let longest = all.fold(None, |best: Option<(usize, u32)>, (k, at)| match best {
+            Some((len, _)) if len >= k.len() => best,
+            _ => Some((k.len(), at)),
+        });
+        longest.map(|(_, at)| at)
+    }
+
     fn search(&self, text: &[u8], alive: impl Fn(u32) -> bool) -> Option<u32> {
         match &self.index {
-            Index::Anywhere(_) => None,
-            Index::Linear => {
-                let matches = |key: &[u8]| match self.at {
-                    Where::Anywhere | Where::Whole => *key == *text,
-                    Where::End | Where::Start => text.starts_with(key),
-                    Where::Parts(delimiters) => has_part(text, key, delimiters),
-                };
-                let mut all = self.keys.iter().zip(0..).filter(|(k, at)| matches(k) && alive(*at));
-                if self.prefers_longest() {
-                    // The first of the longest.
-                    let longest =
-                        all.by_ref().fold(None, |best: Option<(usize, u32)>, (k, at)| match best {
-                            Some((len, _)) if len >= k.len() => best,
-                            _ => Some((k.len(), at)),
-                        });
-                    return longest.map(|(_, at)| at);
-                }
-                all.next().map(|(_, at)| at)
-            }
+            Index::Anywhere(_) | Index::Linear => None,
             Index::Prefixes { order, parent } => {
                 let after = order.partition_point(|at| *self.keys[*at as usize] <= *text);
                 let mut next = after.checked_sub(1).map_or(NONE, |i| i as u32);
@@ -179,7 +207,7 @@ impl Texts {
         if ends.len() > PARTS_MAX {
             let mut all = self.keys.iter().zip(0..);
             return all
-                .find(|(key, at)| has_part(text, key, delimiters) && alive(*at))
+                .find(|(key, at)| has_part(text, key, delimiters, |a, b| *a == *b) && alive(*at))
                 .map(|(_, at)| at);
         }
         let mut best = None;
@@ -205,8 +233,7 @@ fn normalize(at: Where, pattern: &[u8], ignore_case: bool) -> Box<[u8]> {
             let end = pattern.iter().rposition(|b| !delimiters.contains(b)).map_or(0, |i| i + 1);
             pattern[start.min(end)..end].to_vec()
         }
-        Where::End => pattern.iter().rev().copied().collect(),
-        Where::Anywhere | Where::Start | Where::Whole => pattern.to_vec(),
+        Where::Anywhere | Where::End | Where::Start | Where::Whole => pattern.to_vec(),
     };
     if ignore_case {
         key.make_ascii_lowercase();
@@ -253,14 +280,20 @@ fn prefixes(keys: &[Box<[u8]>]) -> Index {
     Index::Prefixes { order: order.into(), parent: parent.into() }
 }
 
-fn has_part(text: &[u8], pattern: &[u8], delimiters: &[u8]) -> bool {
+fn has_part(
+    text: &[u8],
+    pattern: &[u8],
+    delimiters: &[u8],
+    same: impl Fn(&[u8], &[u8]) -> bool,
+) -> bool {
     if pattern.is_empty() {
         return false;
     }
     let ends = |at: usize| text.get(at).is_none_or(|b| delimiters.contains(b));
     let mut start = 0;
     loop {
-        if text[start..].starts_with(pattern) && ends(start + pattern.len()) {
+        let end = start + pattern.len();
+        if text.get(start..end).is_some_and(|part| same(part, pattern)) && ends(end) {
             return true;
         }
         match text[start..].iter().position(|b| delimiters.contains(b)) {
@@ -289,13 +322,13 @@ mod tests {
             let set = texts(at, &all, ignore_case);
             for text in inside {
                 assert!(
-                    set.find(text.as_bytes(), |_| true).is_some(),
+                    set.find(text.as_bytes(), |_| true).is_some() && set.has(text.as_bytes()),
                     "{text} {at:?} {patterns:?}"
                 );
             }
             for text in outside {
                 assert!(
-                    set.find(text.as_bytes(), |_| true).is_none(),
+                    set.find(text.as_bytes(), |_| true).is_none() && !set.has(text.as_bytes()),
                     "{text} {at:?} {patterns:?}"
                 );
             }
@@ -379,6 +412,9 @@ mod tests {
                 let indexed = Texts::new(at, list.clone(), ignore_case).unwrap();
                 let mut linear = Texts::new(at, list, ignore_case).unwrap();
                 linear.index = Index::Linear;
+                if at == Where::End {
+                    linear.keys.iter_mut().for_each(|key| key.reverse());
+                }
                 prop_assert_eq!(
                     indexed.find(text.as_bytes(), alive),
                     linear.find(text.as_bytes(), alive),
