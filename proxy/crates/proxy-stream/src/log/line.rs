@@ -77,12 +77,13 @@ fn line(s: &Session, x: &Exchange, log: &Log, origin: Origin, level: u8) {
     let response_captures: SmallVec<[_; 8]> = response_slots.iter().map(Option::as_deref).collect();
     let back = record.backend.as_ref().map(|b| &*b.backend);
     let server = record.server.as_deref();
-    let so_far = View::new(s, record, x.number, x.unique_id.as_deref(), [0; 4]);
+    let view = View::new(s, record, x.number, x.unique_id.as_deref(), [0; 4]);
+    let so_far = view.facts();
     let facts = LogFacts {
         termination: Termination {
             request_cookie: x.persist.cookie().0,
             response_cookie: x.persist.cookie().1,
-            ..so_far.facts().termination
+            ..so_far.termination
         },
         request_captures: &request_captures,
         response_captures: &response_captures,
@@ -92,7 +93,7 @@ fn line(s: &Session, x: &Exchange, log: &Log, origin: Origin, level: u8) {
         line_number: s.thread.next_line(),
         unfinished: record.logged,
         origin,
-        ..so_far.facts()
+        ..so_far
     };
     let bump = s.thread.bump.borrow();
     let end = if record.end == Tick::default() { s.thread.tick() } else { record.end };

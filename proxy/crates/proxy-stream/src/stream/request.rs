@@ -386,19 +386,8 @@ fn add_address(head: &mut RequestHead, rule: &AddressHeader, addr: Option<std::n
     if excepted || rule.if_none && head.headers().contains(name) {
         return;
     }
-    let mut text = [0u8; 46];
-    let text = format_ip(addr, &mut text);
-    head.headers_mut().append(name, text);
-}
-
-/// The text of an address, without allocating.
-fn format_ip(addr: std::net::IpAddr, buf: &mut [u8; 46]) -> &[u8] {
-    use std::io::Write;
-    let mut cursor = &mut buf[..];
-    // 46 bytes hold any address (INET6_ADDRSTRLEN).
-    let _ = write!(cursor, "{addr}");
-    let left = cursor.len();
-    &buf[..46 - left]
+    let mut room = [0; 46];
+    head.headers_mut().append(name, proxy_rules::address::text(addr, &mut room));
 }
 
 /// Whether `addr` belongs to the network `net/len`.

@@ -46,8 +46,7 @@ impl Header {
             Format::Iso | Format::Raw => None,
         };
         if let Some(priority) = priority {
-            // A Vec takes everything.
-            let _ = write!(out, "<{priority}>");
+            push_priority(priority, out);
         }
         if matches!(spec.format, Format::Priority | Format::Short | Format::Raw) {
             return;
@@ -101,6 +100,19 @@ impl Header {
             Format::Priority | Format::Short | Format::Raw => Ok(()),
         };
     }
+}
+
+/// Appends `<134>`.
+fn push_priority(priority: u8, out: &mut Vec<u8>) {
+    let digit = |place: u8| b'0' + priority / place % 10;
+    out.push(b'<');
+    if priority >= 100 {
+        out.push(digit(100));
+    }
+    if priority >= 10 {
+        out.push(digit(10));
+    }
+    out.extend_from_slice(&[digit(1), b'>']);
 }
 
 /// The local time of a point of calendar time, and how far it is ahead of UTC.
@@ -189,6 +201,15 @@ mod tests {
         check(Format::Iso, "9999-99-99T99:99:99.999999+99:99 ");
         check(Format::Timed, "<6>9999-99-99T99:99:99.999999+99:99 ");
         check(Format::Rfc5424, "<134>9 9999-99-99T99:99:99.999999+99:99 box haproxy PID - - ");
+    }
+
+    #[test]
+    fn priorities() {
+        for priority in 0..=u8::MAX {
+            let mut out = Vec::new();
+            push_priority(priority, &mut out);
+            assert_eq!(out, format!("<{priority}>").into_bytes());
+        }
     }
 
     #[test]
