@@ -1,5 +1,6 @@
 //! `-dK`: lists of the language's words by class, for tools that compare them (management manual, 3).
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use proxy_admin::command::SessionMode;
@@ -64,20 +65,23 @@ fn acls() -> String {
 
 fn commands() -> String {
     let mut out = String::from("# List of registered CLI keywords:\n");
-    let mut rows: Vec<String> = proxy_admin::lookup::table()
-        .map(|command| {
-            let mode = match command.mode {
-                SessionMode::Any => "",
-                SessionMode::Expert => "[EXPERT] ",
-                SessionMode::Experimental => "[EXPERIM] ",
-            };
-            format!("{} [WORKER] {mode}\n", command.words.join(" "))
-        })
-        .chain(crate::master::command_names().map(|name| format!("{name} [MASTER] \n")))
-        .collect();
-    rows.sort_unstable();
-    rows.dedup();
-    rows.iter().for_each(|row| out.push_str(row));
+    // A word that master and workers know has one line.
+    let mut rows: BTreeMap<String, [&str; 3]> = BTreeMap::new();
+    for name in crate::master::command_names() {
+        rows.entry(name.to_owned()).or_default()[0] = "[MASTER] ";
+    }
+    for command in proxy_admin::lookup::table() {
+        let row = rows.entry(command.words.join(" ")).or_default();
+        row[1] = "[WORKER] ";
+        row[2] = match command.mode {
+            SessionMode::Any => "",
+            SessionMode::Expert => "[EXPERT] ",
+            SessionMode::Experimental => "[EXPERIM] ",
+        };
+    }
+    for (name, marks) in rows {
+        let _ = writeln!(out, "{name} {}", marks.concat());
+    }
     out
 }
 
@@ -167,6 +171,15 @@ mod tests {
     }
 
     #[test]
+    fn every_filter_that_is_carried_is_listed() {
+        let rows = listing::entries().into_iter().filter(|entry| entry.prefix == "filter");
+        let carried: Vec<_> =
+            rows.filter(|row| row.status == listing::Status::Carried).map(|row| row.name).collect();
+        let listed: Vec<_> = FILTERS.iter().map(|(name, _)| *name).collect();
+        assert!(carried.iter().all(|name| listed.contains(name)), "{carried:?}, not {listed:?}");
+    }
+
+    #[test]
     fn every_class_has_a_list_in_its_form() {
         let all = list("all");
         for line in [
@@ -175,6 +188,8 @@ mod tests {
             "add(string): sint => sint",
             "show info [WORKER] ",
             "show proc [MASTER] ",
+            "show version [MASTER] [WORKER] ",
+            "bwlim-in [BWLIM]",
             "[ Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y ] always_true: bool",
             "#                      / _.--------------------- frontend tcp-request session rule",
             "# | | | | | | | | | | | | | | | | | | | | | | ",
