@@ -3,6 +3,7 @@
 //! The master path stays free of the configuration model, of threads and of the async runtime:
 //! see [`master`]. Everything a worker does starts in [`worker::run`].
 
+mod accounts;
 mod archive;
 mod args;
 mod assemble;

@@ -46,6 +46,26 @@ fn a_good_configuration_is_valid() -> Result<()> {
 }
 
 #[test]
+fn accounts_that_are_elsewhere_stop_a_start_and_no_check() -> Result<()> {
+    if peer() == Peer::Haproxy {
+        // It refuses the check, too.
+        return Ok(());
+    }
+    let good = GOOD.replace(":0\n", &format!(":{}\n", free_port()?));
+    let config = format!("global\n    user no-such-user\n    group no-such-group\n{good}");
+    let (code, text) = check(&config);
+    assert_eq!(code, Some(0), "{text}");
+    for name in ["user id for 'no-such-user'", "group id for 'no-such-group'"] {
+        assert!(text.contains("[WARNING]") && text.contains(name), "{text}");
+    }
+    let output = Sluice::config(config).run()?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("[ALERT]") && text.contains(":2] : cannot find user id"), "{text}");
+    Ok(())
+}
+
+#[test]
 fn ten_mistakes_are_found_with_file_and_line() -> Result<()> {
     let good = GOOD.replace(":0\n", &format!(":{}\n", free_port()?));
     // What to replace, by what, and what the message must name.

@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 
 use proxy_config::{Environment, Form, Sources};
-use proxy_types::{Diagnostic, Severity, Span};
+use proxy_types::{Diagnostic, Diagnostics, Severity, Span};
 use serde::Serialize;
 
+use crate::accounts;
 use crate::args::Args;
 use crate::assemble;
 use crate::loading::{self, Loaded};
@@ -17,8 +18,11 @@ pub(crate) fn check(args: &Args) -> ExitCode {
     proxy_state::thread::set_workers(0);
     let Ok(loaded) = loading::load(args) else { return ExitCode::from(1) };
     let Ok(assembled) = assemble::assemble(args, &loaded) else { return ExitCode::from(1) };
+    let mut told = Diagnostics::new();
+    accounts::find(&loaded.config.global, Diagnostic::warning, &mut told);
+    loading::say(args, &told, &loaded.sources);
     if args.verbose {
-        if loaded.warned || assembled.warned {
+        if loaded.warned || assembled.warned || told.has_warning() {
             println!("Warnings were found.");
         }
         println!("Configuration file is valid");
@@ -125,6 +129,7 @@ pub(crate) fn json(args: &Args) -> ExitCode {
         let (assembled, more) = assemble::build(args, &loaded);
         valid = assembled.is_some();
         diagnostics.extend(more);
+        accounts::find(&loaded.config.global, Diagnostic::warning, &mut diagnostics);
     }
     let diagnostics = diagnostics.iter().map(|d| said(&sources, d)).collect();
     let report = Report { valid, diagnostics };

@@ -25,7 +25,7 @@ use proxy_stream::backend::Mailboxes;
 use proxy_stream::env::{CloseSpread, Env};
 use proxy_stream::log::ring::Rings;
 use proxy_tls::live::Delays;
-use proxy_types::Spanned;
+use proxy_types::{Diagnostic, Diagnostics, Spanned};
 
 use super::acme::{self, Acme};
 use super::admin::{self, Fixed};
@@ -46,6 +46,7 @@ use super::signals::Signals;
 use super::sources::SourceRules;
 use super::threads::{self, Common, Port};
 use super::{Ready, listen::local, peers};
+use crate::accounts;
 use crate::args::{self, Args, StopStyle};
 use crate::assemble::workshop::Workshop;
 use crate::assemble::{self, Assembled, stats};
@@ -142,7 +143,7 @@ fn start(
             return Err(());
         }
     };
-    let identity = identity(config)?;
+    let identity = identity(args, loaded)?;
     let mut acme_plan = std::mem::take(&mut assembled.acme);
     let handed = handed(&acme_plan, predecessor.as_ref());
     acme::open_accounts(&mut acme_plan)
@@ -465,8 +466,8 @@ fn receive_listeners(predecessor: &Predecessor) -> Inherited {
 }
 
 /// `user`, `group`, `uid`, `gid`, `chroot`.
-fn identity(config: &Config) -> Result<Identity, ()> {
-    let global = &config.global;
+fn identity(args: &Args, loaded: &Loaded) -> Result<Identity, ()> {
+    let global = &loaded.config.global;
     let mut identity = Identity {
         uid: global.uid.map(|uid| uid.value),
         gid: global.gid.map(|gid| gid.value),
@@ -480,24 +481,14 @@ fn identity(config: &Config) -> Result<Identity, ()> {
         dumpable: global.set_dumpable.map(|on| on.value),
         may_gain_rights: global.insecure_setuid_wanted.is_some(),
     };
-    if let Some(name) = &global.user {
-        match nix::unistd::User::from_name(&name.value) {
-            Ok(Some(user)) => identity.uid = Some(user.uid.as_raw()),
-            _ => {
-                messages::alert(format_args!("cannot find user id for '{}'", name.value));
-                return Err(());
-            }
-        }
+    let mut told = Diagnostics::new();
+    let accounts = accounts::find(global, Diagnostic::alert, &mut told);
+    loading::say(args, &told, &loaded.sources);
+    if told.has_alert() {
+        return Err(());
     }
-    if let Some(name) = &global.group {
-        match nix::unistd::Group::from_name(&name.value) {
-            Ok(Some(group)) => identity.gid = Some(group.gid.as_raw()),
-            _ => {
-                messages::alert(format_args!("cannot find group id for '{}'", name.value));
-                return Err(());
-            }
-        }
-    }
+    identity.uid = accounts.uid.or(identity.uid);
+    identity.gid = accounts.gid.or(identity.gid);
     Ok(identity)
 }
 
