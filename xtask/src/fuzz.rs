@@ -9,7 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::shell::{cargo, output, root, show};
+use crate::shell::{cargo, host, root, show};
 
 /// Where edges are counted, and what comparisons looked for.
 const COVERAGE: [&str; 4] = [
@@ -73,9 +73,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<()> {
 
 /// Builds the targets and says where they are.
 fn build(folder: &Path, targets: &[String]) -> Result<PathBuf> {
-    let version = output(Command::new("rustc").arg("-vV")).context("there is no rustc")?;
-    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
-    let host = host.context("rustc does not say what machine it is for")?;
+    let host = host()?;
     let target = folder.join("target");
     let mut flags = vec!["--cfg fuzzing -Cpasses=sancov-module".to_owned()];
     flags.extend(COVERAGE.iter().map(|pass| format!("-Cllvm-args={pass}")));
@@ -86,7 +84,7 @@ fn build(folder: &Path, targets: &[String]) -> Result<PathBuf> {
         .env("RUSTC_BOOTSTRAP", "1")
         .env("RUSTFLAGS", flags.join(" "))
         .env("CARGO_TARGET_DIR", &target)
-        .args(["build", "--release", "--target", host]);
+        .args(["build", "--release", "--target", &host]);
     for name in targets {
         command.args(["--bin", name]);
     }

@@ -6,6 +6,7 @@ mod bench;
 mod demo;
 mod fuzz;
 mod gate;
+mod pgo;
 mod product;
 mod setup;
 mod shell;
@@ -29,7 +30,11 @@ enum Command {
     /// Find what building and testing need, and install what is missing
     Setup(setup::Arguments),
     /// Build Sluice for use (release profile), kernel programs included
-    Build,
+    Build {
+        /// Build, take a profile under load, and build again guided by it: three times as long, fewer cycles per request
+        #[arg(long)]
+        pgo: bool,
+    },
     /// Format check, lints and every test: what continuous integration runs
     Test(gate::Arguments),
     /// Show the main job on real traffic, between network namespaces, and clean up
@@ -47,7 +52,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Setup(arguments) => setup::main(&arguments),
-        Command::Build => build(),
+        Command::Build { pgo } => build(pgo),
         Command::Test(arguments) => gate::main(&arguments),
         Command::Demo(arguments) => demo::main(&arguments),
         Command::Fuzz(arguments) => fuzz::main(&arguments),
@@ -63,9 +68,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn build() -> Result<()> {
-    setup::prepare(setup::Scope::Build)?;
-    let path = product::build(product::Profile::Release)?;
+fn build(pgo: bool) -> Result<()> {
+    setup::prepare(if pgo { setup::Scope::Bench } else { setup::Scope::Build })?;
+    let path = if pgo { pgo::build()? } else { product::build(product::Profile::Release)? };
     println!("{}", path.display());
     Ok(())
 }

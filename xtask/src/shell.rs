@@ -60,3 +60,10 @@ pub(crate) fn output(command: &mut Command) -> Option<String> {
     let output = command.stdin(std::process::Stdio::null()).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
+
+/// The target triple of this machine. With one named, flags are for what is built and not for build scripts.
+pub(crate) fn host() -> Result<String> {
+    let version = output(Command::new("rustc").arg("-vV")).context("there is no rustc")?;
+    let line = version.lines().find_map(|line| line.strip_prefix("host: "));
+    line.map(str::to_owned).context("rustc does not say what machine it is for")
+}

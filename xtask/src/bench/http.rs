@@ -19,7 +19,7 @@ use super::origin::{LARGE, MEDIUM, Origin, SMALL};
 use super::peer::{Language, Peer, Running};
 use super::process::{cpu_time, own_memory, system_calls};
 use super::report::Scenario;
-use super::wrk::{self, Load};
+use super::wrk::{self, Load, Outcome};
 use crate::setup::{self, Scope};
 
 /// How to measure.
@@ -33,8 +33,8 @@ pub(crate) struct Arguments {
 }
 
 /// One kind of load.
-struct Work {
-    name: &'static str,
+pub(super) struct Work {
+    pub(super) name: &'static str,
     path: &'static str,
     connections: u32,
     close: bool,
@@ -49,7 +49,7 @@ enum Config {
     Realistic,
 }
 
-const WORKS: [Work; 5] = [
+pub(super) const WORKS: [Work; 5] = [
     Work {
         name: "small bodies, keep-alive",
         path: SMALL.0,
@@ -125,24 +125,11 @@ fn measure(
     let mut scenario = Scenario::new(work.name);
     let mut running: Vec<(&Peer, Running)> = Vec::new();
     for peer in peers {
-        let config = match (work.config, peer.language) {
-            (Config::Realistic, Language::Nginx) => continue,
-            (Config::Realistic, Language::Haproxy) => realistic(origin.address, sink.address),
-            (Config::Plain, language) => plain(language, origin.address),
-        };
-        let proxy = peer.start(&config, &realistic_files()).with_context(|| peer.name.clone())?;
-        running.push((peer, proxy));
+        if let Some(proxy) = start_for(work, peer, origin, &sink)? {
+            running.push((peer, proxy));
+        }
     }
-    let load = |proxy: &Running, seconds| {
-        wrk::run(Load {
-            target: proxy.address,
-            path: work.path,
-            connections: work.connections,
-            seconds,
-            close: work.close,
-            headers: HEADERS,
-        })
-    };
+    let load = |proxy: &Running, seconds| load_of(work, proxy, seconds);
     for (peer, proxy) in &running {
         load(proxy, 1).with_context(|| format!("warming {} up", peer.name))?;
     }
@@ -174,6 +161,32 @@ fn measure(
     }
     scenario.print();
     Ok(scenario)
+}
+
+/// Starts a proxy for a kind of load; `None` when its language cannot say what it has to do.
+pub(super) fn start_for(
+    work: &Work,
+    peer: &Peer,
+    origin: &Origin,
+    sink: &Sink,
+) -> Result<Option<Running>> {
+    let config = match (work.config, peer.language) {
+        (Config::Realistic, Language::Nginx) => return Ok(None),
+        (Config::Realistic, Language::Haproxy) => realistic(origin.address, sink.address),
+        (Config::Plain, language) => plain(language, origin.address),
+    };
+    peer.start(&config, &realistic_files()).with_context(|| peer.name.clone()).map(Some)
+}
+
+pub(super) fn load_of(work: &Work, proxy: &Running, seconds: u32) -> Result<Outcome> {
+    wrk::run(Load {
+        target: proxy.address,
+        path: work.path,
+        connections: work.connections,
+        seconds,
+        close: work.close,
+        headers: HEADERS,
+    })
 }
 
 /// Memory of connections that had one request and wait for the next.
@@ -345,7 +358,7 @@ fn realistic_files() -> Vec<(&'static str, String)> {
 }
 
 /// Receives log lines and counts them.
-struct Sink {
+pub(super) struct Sink {
     address: SocketAddr,
     count: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
@@ -353,7 +366,7 @@ struct Sink {
 }
 
 impl Sink {
-    fn start() -> Result<Self> {
+    pub(super) fn start() -> Result<Self> {
         let socket = UdpSocket::bind("127.0.0.1:0")?;
         socket.set_read_timeout(Some(Duration::from_millis(100)))?;
         let address = socket.local_addr()?;

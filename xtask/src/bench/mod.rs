@@ -15,10 +15,13 @@ mod returning;
 mod servers;
 mod stick;
 mod tls;
+mod training;
 mod wrk;
 
 use anyhow::Result;
 use clap::Subcommand;
+
+pub(crate) use training::run as train;
 
 /// What to measure.
 #[derive(Subcommand)]

@@ -1,10 +1,12 @@
 //! The proxies that are compared, all with the same job.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use nix::sys::signal::Signal;
 use tests::net::free_port;
 use tests::sluice::Files;
 use tests::{PATIENCE, Program, eventually};
@@ -103,6 +105,13 @@ pub(super) struct Running {
 impl Running {
     pub(super) fn pid(&self) -> u32 {
         self.program.pid()
+    }
+
+    /// Asks it to end, and waits; the exit code, 128 and more for a signal.
+    pub(super) fn end(&mut self, signal: Signal) -> Result<i32> {
+        self.program.signal(signal)?;
+        let status = self.program.wait(PATIENCE)?;
+        Ok(status.code().or_else(|| status.signal().map(|n| 128 + n)).unwrap_or(-1))
     }
 
     /// A file in its directory.

@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
+use nix::sys::signal::Signal;
 use tests::certificates::Authority;
 
 use super::comparison::Comparison;
 use super::machine::pinned;
 use super::origin::{LARGE, Origin, SMALL};
-use super::peer::{Language, Peer};
+use super::peer::{Language, Peer, Running};
 use super::process::cpu_time;
 use super::report::Scenario;
 use super::returning;
@@ -84,6 +85,16 @@ pub(crate) fn main(arguments: &Arguments) -> Result<()> {
     let compare = &arguments.compare;
     let peers = compare.begin()?;
     let origin = Origin::start()?;
+    let authority = authority()?;
+    let mut scenarios = Vec::new();
+    for work in WORKS.iter().filter(|work| compare.wants(work.name)) {
+        scenarios.push(measure(arguments, work, &peers, &origin, &authority)?);
+    }
+    compare.write(&peers, &scenarios)
+}
+
+/// Certificates of every kind of key.
+fn authority() -> Result<Authority> {
     let authority = Authority::new()?;
     for (name, options) in KEYS {
         authority.openssl(&format!("genpkey {options} -out {name}.key"))?;
@@ -93,11 +104,28 @@ pub(crate) fn main(arguments: &Arguments) -> Result<()> {
             "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -out {name}.crt"
         ))?;
     }
-    let mut scenarios = Vec::new();
-    for work in WORKS.iter().filter(|work| compare.wants(work.name)) {
-        scenarios.push(measure(arguments, work, &peers, &origin, &authority)?);
+    Ok(authority)
+}
+
+/// Puts every kind of load on a build that takes a profile; each process ends by itself.
+pub(super) fn train(peer: &Peer, origin: &Origin, seconds: u32) -> Result<()> {
+    let authority = authority()?;
+    for work in &WORKS {
+        println!("  {}", work.name);
+        let mut running = start_for(work, peer, origin, &authority)?;
+        load(&work.load, running.address, seconds).context(work.name)?;
+        running.end(Signal::SIGTERM)?;
     }
-    compare.write(&peers, &scenarios)
+    Ok(())
+}
+
+fn start_for(work: &Work, peer: &Peer, origin: &Origin, authority: &Authority) -> Result<Running> {
+    let read = |end: &str| {
+        let path = authority.path(&format!("{}.{end}", work.key));
+        std::fs::read_to_string(&path).with_context(|| path.clone())
+    };
+    let pem = read("crt")? + &read("key")?;
+    peer.start(&config(peer.language, origin.address), &[("site.pem", pem)])
 }
 
 fn measure(
@@ -107,16 +135,10 @@ fn measure(
     origin: &Origin,
     authority: &Authority,
 ) -> Result<Scenario> {
-    let read = |end: &str| {
-        let path = authority.path(&format!("{}.{end}", work.key));
-        std::fs::read_to_string(&path).with_context(|| path.clone())
-    };
-    let pem = read("crt")? + &read("key")?;
     let mut scenario = Scenario::new(work.name);
     for _ in 0..arguments.compare.rounds {
         for peer in peers {
-            let config = config(peer.language, origin.address);
-            let running = peer.start(&config, &[("site.pem", pem.clone())])?;
+            let running = start_for(work, peer, origin, authority)?;
             // What starts up, and the first of everything, is not counted.
             load(&work.load, running.address, 1)?;
             let before = cpu_time(running.pid());
