@@ -47,8 +47,6 @@ impl On {
 /// Arguments of a keyword without effect: checked as those of any other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
-    /// Anything at all.
-    Any,
     /// One of these words.
     Choice(&'static [&'static str]),
     /// At least one of these words.
@@ -57,6 +55,8 @@ pub enum Shape {
     /// An integer between these, both included.
     Number(i64, i64),
     OnOff,
+    /// Any number of these words.
+    Optionals(&'static [&'static str]),
     /// A size in bytes.
     Size,
     Timer,
@@ -110,8 +110,9 @@ impl Shape {
     /// How the manual writes such arguments.
     const fn syntax(self) -> &'static str {
         match self {
-            Self::Any | Self::None => "",
+            Self::None => "",
             Self::Choice(_) | Self::Choices(_) => "<choice>",
+            Self::Optionals(_) => "[<choice> ...]",
             Self::Number(..) => "<number>",
             Self::OnOff => "{on|off}",
             Self::Size => "<size>",
@@ -161,16 +162,6 @@ pub const fn not_yet<F: Copy, const N: usize>(
     names: [&'static str; N],
 ) -> [Row<F>; N] {
     group(on, manual, topic, Support::NotYet, names)
-}
-
-/// Keywords that tune what only HAProxy's implementation has.
-pub const fn no_effect<F: Copy, const N: usize>(
-    on: On,
-    manual: &'static str,
-    names: [&'static str; N],
-) -> [Row<F>; N] {
-    let support = Support::NoEffect(Shape::Any);
-    group(on, manual, "internals of HAProxy's implementation", support, names)
 }
 
 /// A keyword that tunes what only HAProxy's implementation has; `why` it means nothing here.

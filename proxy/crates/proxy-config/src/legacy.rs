@@ -187,10 +187,16 @@ fn rewrite(
         }
         (_, ["option", "forceclose"]) => line("option httpclose".into()),
         (_, ["redispatch"]) => line("option redispatch".into()),
-        (_, ["clitimeout", time]) => line(format!("timeout client {time}")),
-        (_, ["srvtimeout", time]) => line(format!("timeout server {time}")),
+        (_, ["clitimeout", time] | ["timeout", "clitimeout", time]) => {
+            line(format!("timeout client {time}"))
+        }
+        (_, ["srvtimeout", time] | ["timeout", "srvtimeout", time]) => {
+            line(format!("timeout server {time}"))
+        }
         // Queue and tarpit take it over where they have none of their own, as they did.
-        (_, ["contimeout", time]) => line(format!("timeout connect {time}")),
+        (_, ["contimeout", time] | ["timeout", "contimeout", time]) => {
+            line(format!("timeout connect {time}"))
+        }
         (_, ["block", condition @ ..]) if !condition.is_empty() => {
             line(format!("http-request deny {}", quoted(condition)))
         }
@@ -280,6 +286,7 @@ mod tests {
     #[test]
     fn lines_that_have_an_exact_translation() {
         check("  clitimeout 5000", "  timeout client 5000");
+        check("  timeout contimeout 5s", "  timeout connect 5s");
         check("  contimeout 5s", "  timeout connect 5s");
         check("listen web 0.0.0.0:80", "listen web\n    bind 0.0.0.0:80");
         check("frontend  main *:5000", "frontend main\n    bind *:5000");

@@ -80,8 +80,12 @@ pub(crate) fn check_shape<F>(
         args.choice(cx, &choices).map(drop)
     };
     match shape {
-        Shape::Any => return Ok(()),
         Shape::None => {}
+        Shape::Optionals(words) => {
+            while args.peek().is_some() {
+                one_of(cx, args, words)?;
+            }
+        }
         Shape::Choice(words) => one_of(cx, args, words)?,
         Shape::Choices(words) => {
             one_of(cx, args, words)?;

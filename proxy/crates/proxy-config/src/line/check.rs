@@ -175,21 +175,54 @@ fn switch_off(
 }
 
 /// A rule of `http-check`. The first of a section takes the place of those of its defaults.
-pub(crate) fn http_rule(_: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
+pub(crate) fn http_rule(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
     let line = CheckLine { span: args.span(), words: args.rest().to_vec() };
     if !std::mem::replace(&mut proxy.own_checks.http, true) {
         proxy.settings.checks.http.clear();
     }
+    connect_comes_first(cx, args, &proxy.settings.checks.http, &line)?;
     proxy.settings.checks.http.push(line);
     Ok(())
 }
 
 /// A rule of `tcp-check`; see [`http_rule`].
-pub(crate) fn tcp_rule(_: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
+pub(crate) fn tcp_rule(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parsed {
     let line = CheckLine { span: args.span(), words: args.rest().to_vec() };
     if !std::mem::replace(&mut proxy.own_checks.tcp, true) {
         proxy.settings.checks.tcp.clear();
     }
+    connect_comes_first(cx, args, &proxy.settings.checks.tcp, &line)?;
     proxy.settings.checks.tcp.push(line);
     Ok(())
+}
+
+/// A script that connects itself begins with that; variables and comments may come before.
+fn connect_comes_first(
+    cx: &mut Context<'_>,
+    args: &Args<'_>,
+    before: &[CheckLine],
+    line: &CheckLine,
+) -> Parsed {
+    const NO_STEPS: [&str; 4] = ["comment", "disable-on-404", "send-state", "unset-var"];
+    let word = |line: &CheckLine| {
+        line.words.first().map_or(String::new(), |word| word.value.as_str().to_owned())
+    };
+    if word(line) != "connect" {
+        return Ok(());
+    }
+    let is_step = |line: &&CheckLine| {
+        let word = word(line);
+        let name = word.split('(').next().unwrap_or_default();
+        !NO_STEPS.contains(&name) && !name.starts_with("set-var") && !name.starts_with("unset-var")
+    };
+    let Some(first) = before.iter().find(is_step).filter(|first| word(first) != "connect") else {
+        return Ok(());
+    };
+    let message = format!(
+        "'{} connect' : first step MUST also be a 'connect', optionally preceded by a 'set-var', an \
+         'unset-var' or a 'comment', when there is a 'connect' rule",
+        args.name()
+    );
+    let diagnostic = Diagnostic::alert(message).at(line.span);
+    Err(cx.report(diagnostic.label(first.span, "the first step is this one")))
 }

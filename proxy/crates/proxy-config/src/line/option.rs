@@ -397,7 +397,7 @@ pub(crate) const OPTIONS: Table<Kind> = &[
         "use-small-buffers",
         On::DEF_BE,
         M,
-        Shape::Any,
+        Shape::Optionals(&["queue", "l7-retries", "check"]),
         "requests that wait take as much memory as they need",
     )
     .negatable()],

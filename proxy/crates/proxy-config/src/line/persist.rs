@@ -151,7 +151,10 @@ fn cookie(cx: &mut Context<'_>, proxy: &mut Proxy, args: &mut Args<'_>) -> Parse
     }
     let dated = value.maxidle.is_some() || value.maxlife.is_some();
     if dated && value.mode != CookieMode::Insert {
-        return Err(args.wrong(cx, span, "'maxidle' and 'maxlife' need 'insert'"));
+        let text =
+            "'cookie' : 'maxidle' and 'maxlife' ignored: only cookies that are inserted have dates";
+        cx.warn(span, text);
+        (value.maxidle, value.maxlife) = (None, None);
     }
     if value.preserve && value.mode != CookieMode::Insert && !value.indirect {
         return Err(args.wrong(cx, span, "'preserve' needs 'insert' or 'indirect'"));

@@ -56,6 +56,15 @@ fn use_source_of(cx: &mut Context<'_>, args: &mut Args<'_>) -> Parsed<Spanned<Us
         }
         _ => {
             let address = args.address(cx, WHAT)?;
+            let misplaced = match address.endpoint {
+                Endpoint::Inet { port: PortSpec::Offset(_), .. } => Some("port offset"),
+                Endpoint::Inet { port: PortSpec::Range { .. }, .. } => Some("port range"),
+                _ => None,
+            };
+            if let Some(what) = misplaced {
+                let text = format!("'usesrc' : {what} not permitted here");
+                return Err(args.wrong(cx, address.span, text));
+            }
             if !matches!(address.endpoint, Endpoint::Inet { host: Host::Ip(_), .. }) {
                 return Err(args.wrong(cx, address.span, format!("expects {WHAT}")));
             }

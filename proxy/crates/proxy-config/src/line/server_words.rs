@@ -95,9 +95,14 @@ pub(super) fn options(
             && !OF_PEERS.contains(&row.name)
             && find(TLS_OPTIONS, row.name).is_none()
         {
-            let message = format!("'{name}' : '{}' is not possible in 'peers' sections", row.name);
-            result = Err(cx.alert(word.span, message));
-            args.rest();
+            // The manual wants what is "related to transport settings"; HAProxy takes the others and drops them.
+            let text =
+                format!("'{name}' : '{}' ignored: it means nothing in 'peers' sections", row.name);
+            cx.warn(word.span, text);
+            let mut unused = Draft::new(draft.options.clone());
+            let _ = cx
+                .carried(row, format_args!("'{name}' : option"), "", word.span)
+                .and_then(|parse| parse(cx, &mut unused, args));
             continue;
         }
         if draft.in_ring && IMPOSSIBLE_IN_RINGS.contains(&row.name) {

@@ -82,7 +82,7 @@ pub(crate) const STATS: Table<Parse> = &[&[
         "show-modules",
         On::ALL,
         M,
-        Shape::Any,
+        Shape::None,
         "the page has no columns of modules; 'show stat' and metrics have",
     ),
     row("show-node", On::ALL, "[<name>]", M, "shows the name of the node", |cx, p, args| {

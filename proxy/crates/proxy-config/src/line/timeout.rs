@@ -7,7 +7,7 @@ use proxy_types::{Diagnostic, Spanned};
 use crate::args::Args;
 use crate::context::{Context, Parsed};
 use crate::keyword;
-use crate::keyword::{On, Table, row, suggest};
+use crate::keyword::{On, Support, Table, removed, row, suggest};
 use crate::model::{Proxy, Timeouts};
 use crate::place::check_section;
 
@@ -40,6 +40,9 @@ pub(crate) const TIMEOUTS: Table<Field> = &[&[
     }),
     row("tarpit", On::ALL, DELAY, "4.2", "how long tarpitted requests are kept", |t| &mut t.tarpit),
     row("tunnel", On::DEF_BE, DELAY, "4.2", "inactivity of tunnels", |t| &mut t.tunnel),
+    removed("clitimeout", "2.1", "use 'timeout client'"),
+    removed("contimeout", "2.1", "use 'timeout connect'"),
+    removed("srvtimeout", "2.1", "use 'timeout server'"),
 ]];
 
 /// A plain number up to this many milliseconds was probably meant in seconds.
@@ -94,7 +97,11 @@ fn value(
 }
 
 fn names() -> String {
-    let names: Vec<_> =
-        TIMEOUTS.iter().flat_map(|g| g.iter()).map(|row| format!("'{}'", row.name)).collect();
+    let names: Vec<_> = TIMEOUTS
+        .iter()
+        .flat_map(|g| g.iter())
+        .filter(|row| !matches!(row.support, Support::Removed { .. }))
+        .map(|row| format!("'{}'", row.name))
+        .collect();
     names.join(", ")
 }

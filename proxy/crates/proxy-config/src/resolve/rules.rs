@@ -181,6 +181,12 @@ fn reference(cx: &mut Context<'_>, config: &Config, user: &Proxy, named: &Spanne
             ("stick table", name, tables.iter().map(String::as_str).collect())
         }
         Named::TaskTimes => return,
+        Named::Group { list, name } => {
+            let found = config.userlists.iter().find(|known| known.name.value == **list);
+            // A list that is not there has been reported.
+            let Some(list) = found else { return };
+            ("group", name, list.groups.iter().map(|group| group.name.value.as_str()).collect())
+        }
         Named::Userlist(name) => {
             ("userlist", name, config.userlists.iter().map(|l| l.name.value.as_str()).collect())
         }

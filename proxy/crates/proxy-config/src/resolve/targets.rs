@@ -12,7 +12,7 @@ pub(super) fn check(cx: &mut Context<'_>, sources: &Sources, config: &Config) {
     for proxy in &config.proxies {
         by_name.entry(proxy.name.value.as_str()).or_insert(proxy);
     }
-    let mut check = Check { cx, sources, by_name, used: FxHashSet::default() };
+    let mut check = Check { cx, sources, config, by_name, used: FxHashSet::default() };
     for proxy in config.frontends() {
         if let Some(target) = &proxy.settings.default_backend {
             check.target(proxy, "default_backend", &target.value, target.span);
@@ -43,6 +43,7 @@ pub(super) fn check(cx: &mut Context<'_>, sources: &Sources, config: &Config) {
 struct Check<'a, 'c, 'x> {
     cx: &'c mut Context<'x>,
     sources: &'c Sources,
+    config: &'a Config,
     by_name: FxHashMap<&'a str, &'a Proxy>,
     used: FxHashSet<&'a str>,
 }
@@ -54,6 +55,11 @@ impl<'a> Check<'a, '_, '_> {
         let Some(target) = found else {
             let message =
                 format!("Proxy '{}': unable to find required {keyword}: '{name}'", proxy.name);
+            let mut same = self.config.proxies.iter().filter(|p| p.name.value == name);
+            if same.any(|p| p.kind.is_backend()) {
+                // It has the name of a frontend, which is reported where it stands.
+                return;
+            }
             let backends = self.by_name.values().filter(|p| p.kind.is_backend());
             let mut names: Vec<&str> = backends.map(|p| p.name.value.as_str()).collect();
             names.sort_unstable();

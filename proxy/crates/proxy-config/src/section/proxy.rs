@@ -1,7 +1,7 @@
 //! `defaults`, `frontend`, `backend` and `listen` sections (configuration manual, 4.2).
 
 use proxy_types::time::Unit;
-use proxy_types::{Diagnostic, Mode, Spanned};
+use proxy_types::{Diagnostic, Endpoint, Mode, PortSpec, Spanned};
 
 use crate::args::{Args, Polarity, last_string, last_word, rest_text};
 use crate::context::{Context, Parsed};
@@ -577,7 +577,14 @@ const CARRIED: &[Row<Parse>] = &[
         M,
         "where connections to servers come from",
         |cx, p, args| {
-            p.settings.source = Some(server_address::source_address(cx, args)?);
+            let source = server_address::source_address(cx, args)?;
+            if matches!(
+                source.address.endpoint,
+                Endpoint::Inet { port: PortSpec::Range { .. }, .. }
+            ) {
+                return Err(args.wrong(cx, source.span, "port range not permitted here"));
+            }
+            p.settings.source = Some(source);
             args.end(cx)
         },
     ),

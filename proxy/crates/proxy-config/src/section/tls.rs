@@ -6,32 +6,32 @@ use proxy_types::{Diagnostic, Spanned};
 use super::global_row::{Parse, global};
 use crate::args::{Args, last_string};
 use crate::context::{Context, Parsed};
-use crate::keyword::{On, Row, Table, find, no_effect, suggest};
+use crate::keyword::{On, Row, Shape, Table, find, inert, suggest};
 use crate::line::tls::{self, HasTls};
 use crate::model::{Bind, Global, LoadExtra, ServerTls, TlsSettings, TlsVerify};
 
 const M: &str = "3.1";
 
 /// What there is of OpenSSL only: engines, providers, finite field groups, how its memory and records are managed.
-pub(crate) const NO_EFFECT: &[Row<Parse>] = &no_effect(
-    On::HERE,
-    M,
-    [
-        "ssl-dh-param-file",
-        "ssl-engine",
-        "ssl-mode-async",
-        "ssl-propquery",
-        "ssl-provider",
-        "ssl-provider-path",
-        "ssl-security-level",
-        "ssl-skip-self-issued-ca",
-        "tune.ssl.default-dh-param",
-        "tune.ssl.force-private-cache",
-        "tune.ssl.hard-maxrecord",
-        "tune.ssl.keyupdate-rate-limit",
-        "tune.ssl.maxrecord",
-    ],
-);
+pub(crate) const NO_EFFECT: &[Row<Parse>] = &[
+    openssl("ssl-dh-param-file", Shape::Word),
+    openssl("ssl-engine", Shape::Words),
+    openssl("ssl-mode-async", Shape::None),
+    openssl("ssl-propquery", Shape::Word),
+    openssl("ssl-provider", Shape::Word),
+    openssl("ssl-provider-path", Shape::Word),
+    openssl("ssl-security-level", Shape::Number(0, 5)),
+    openssl("ssl-skip-self-issued-ca", Shape::None),
+    openssl("tune.ssl.default-dh-param", Shape::Number(1024, i32::MAX as i64)),
+    openssl("tune.ssl.force-private-cache", Shape::None),
+    openssl("tune.ssl.hard-maxrecord", Shape::Number(0, 16384)),
+    openssl("tune.ssl.keyupdate-rate-limit", Shape::Number(0, i32::MAX as i64)),
+    openssl("tune.ssl.maxrecord", Shape::Number(0, 16384)),
+];
+
+const fn openssl(name: &'static str, shape: Shape) -> Row<Parse> {
+    inert(name, On::HERE, M, shape, "internals of HAProxy's implementation")
+}
 
 fn text(cx: &mut Context<'_>, args: &mut Args<'_>, what: &str) -> Parsed<Option<Spanned<String>>> {
     last_string(cx, args, what).map(Some)

@@ -17,6 +17,9 @@ pub(crate) const TRACES: Table<Parse> = &[&[row(
     "sets a source of traces up, as the command 'trace' does",
     |cx, traces, args| {
         let span = args.span();
+        if args.peek().is_none() {
+            return Err(args.missing(cx, "a source of traces"));
+        }
         let mut words = Vec::new();
         for word in args.rest() {
             words.push(args.text(cx, word)?.value);

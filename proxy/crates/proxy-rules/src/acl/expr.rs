@@ -8,8 +8,9 @@ use smallvec::SmallVec;
 use super::Verdict;
 use super::alias::{self, AclAlias};
 use crate::pattern::{Grammar, Matcher, Method, NumberWord, Output, PatternList, PatternLists};
+use crate::sample::args::Arg;
 use crate::sample::expr::name_of;
-use crate::sample::parse::{fail, show};
+use crate::sample::parse::{Named, fail, show};
 use crate::sample::{Cursor, EvalCtx, Expr, ParseCx, Parsed, Validity, Word};
 use crate::{fetch, known};
 
@@ -64,6 +65,14 @@ impl AclExpr {
                 ))
                 .at(criterion.span),
             );
+        }
+        if expr.fetch().name == "http_auth_group"
+            && let Arg::Name(list) = expr.args().get(0)
+        {
+            for word in rest {
+                let group = Named::Group { list: list.clone(), name: show(word.value).into() };
+                cx.refs.push(Spanned::new(group, word.span));
+            }
         }
         let mut matchers = SmallVec::new();
         for file in &flags.files {

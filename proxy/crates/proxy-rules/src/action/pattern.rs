@@ -21,7 +21,7 @@ pub(super) const ACTIONS: &[ActionDef] = &[
     },
     ActionDef {
         name: "del-acl",
-        sets: Sets::of(".....YY."),
+        sets: Sets::of(".....YYY"),
         parse: |args, cx| change(args, cx, Edit::Delete),
         syntax: "(<file-name>) <key fmt>",
         doc: "Removes a pattern from a list.",

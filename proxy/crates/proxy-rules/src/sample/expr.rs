@@ -145,6 +145,10 @@ impl Expr {
         self.fetch
     }
 
+    pub(crate) fn args(&self) -> &Args {
+        &self.args
+    }
+
     /// The list of the map when looking the value of the fetch up there is all that is done with it.
     pub(crate) fn only_map(&self) -> Option<&Matcher> {
         match &*self.convs {

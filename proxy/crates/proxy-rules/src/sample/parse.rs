@@ -35,6 +35,11 @@ pub enum Named {
     Backend(Box<str>),
     Cache(Box<str>),
     Frontend(Box<str>),
+    /// A group of a user list.
+    Group {
+        list: Box<str>,
+        name: Box<str>,
+    },
     HttpErrors(Box<str>),
     /// A filter that limits bandwidth, in the section of the rule; with a limit or a period of the rule's own.
     Limiter {
