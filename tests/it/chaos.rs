@@ -18,6 +18,8 @@ use crate::datapath::{PORT, Peer};
 use crate::kernel::Scene;
 
 const LASTING: usize = 8;
+/// Threads that make short connections, and how many of them each begins within a second.
+const SHORT: (u32, u32) = (4, 250);
 /// Where `iperf3` listens.
 const BULK: u16 = 5201;
 
@@ -52,6 +54,9 @@ fn chaos_for(duration: Duration) -> Result<()> {
          listen bulk\n    bind 10.1.0.1:{BULK}\n    timeout client 1h\n    timeout server 1h\n    server s2 10.2.2.2:{BULK}\n"
     );
     let Some(mut scene) = Scene::new(&lines)? else { return Ok(()) };
+    // As many connections as this within a minute need all ports, and those of closed ones again.
+    scene.lab.client.set_sysctl("ipv4/ip_local_port_range", "10000 65000")?;
+    scene.lab.client.set_sysctl("ipv4/tcp_tw_reuse", "1")?;
     let _server = iperf3_server(&scene.lab.servers[1], BULK)?;
     let seconds = duration.as_secs().to_string();
     let bulk = ["-c", Lab::FRONT_V4, "-t", &seconds, "-b", "50M", "-i", "1", "--forceflush"];
@@ -76,7 +81,7 @@ fn chaos_for(duration: Duration) -> Result<()> {
             });
         }
         let (failures, stop, done) = (&failures, &stop, &done);
-        for _ in 0..2 {
+        for _ in 0..SHORT.0 {
             let client = &client;
             scope.spawn(move || {
                 let short = || -> Result<()> {
@@ -84,7 +89,10 @@ fn chaos_for(duration: Duration) -> Result<()> {
                         std::fs::File::open(client)?,
                         nix::sched::CloneFlags::CLONE_NEWNET,
                     )?;
+                    let mut next = Instant::now();
                     while !stop.load(Ordering::Relaxed) {
+                        next += Duration::from_secs(1) / SHORT.1;
+                        std::thread::sleep(next.saturating_duration_since(Instant::now()));
                         match Peer::connect(vip).and_then(|mut peer| peer.echo(100)) {
                             Ok(()) => _ = done.fetch_add(1, Ordering::Relaxed),
                             Err(error) => failures.note(begin, "a new one", &error),
