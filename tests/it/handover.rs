@@ -85,8 +85,8 @@ fn succession(programs: &[Peer], lost: u64) -> Result<()> {
 #[test]
 fn haproxy_takes_over_from_us_and_gives_back() -> Result<()> {
     use Peer::{Haproxy, Sluice};
-    // About one in thousands is reset where the two programs meet: HAProxy keeps one of our sockets per address, and
-    // which of the two loses it is not known.
+    // HAProxy opens an IPv6 socket of its own beside ours, so that one of ours closes while it is still chosen: what
+    // comes between the last look at its queue and its end is reset.
     succession(&[Sluice, Haproxy, Sluice, Haproxy, Sluice], 2)
 }
 

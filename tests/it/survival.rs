@@ -2,16 +2,18 @@
 //! middle of a transfer, through the program itself.
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use proxy_datapath::{Datapath, object};
 use tests::guardian::{Registration, Resource};
-use tests::sluice::{Peer as Product, peer};
+use tests::peer::HttpServer;
+use tests::sluice::{DEFAULTS, Peer as Product, peer};
 use tests::tools::iperf3_server;
 use tests::wait::PATIENCE;
-use tests::{Lab, Program, Sluice, eventually, net};
+use tests::{Client, Lab, Program, Sluice, eventually, net};
 
 use crate::datapath::{self, Peer, serve};
 
@@ -186,6 +188,55 @@ fn flows_outlive_a_worker_that_the_master_replaces() -> Result<()> {
     let code = world.sluice.stop(Signal::SIGTERM)?;
     ensure!(code == 143 || code == 0, "ended with {code}:\n{}", world.sluice.program().log());
     ensure!(world.connect().is_err());
+    Ok(())
+}
+
+/// The worker is killed again and again: connections in the kernel do not notice, and a request is answered soon.
+/// `SLUICE_KILLS` says how often (100), `SLUICE_BACK_MS` how soon (not asked otherwise: a busy machine takes what it takes).
+#[test]
+#[ignore = "takes minutes"]
+fn a_hundred_kills() -> Result<()> {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u32>().ok());
+    let (kills, limit) = (number("SLUICE_KILLS").unwrap_or(100), number("SLUICE_BACK_MS"));
+    let Some(mut world) = World::new()? else { return Ok(()) };
+    let web = HttpServer::start("web")?;
+    // The service over HTTP is on this host's loopback, its worker another instance.
+    let address = net::loopback()?;
+    let text =
+        format!("{DEFAULTS}\nlisten web\n    bind {address}\n    server s1 {}\n", web.address());
+    let http = Sluice::config(text).master().start()?;
+    let mut old = world.connect()?;
+    let mut back = Vec::new();
+    for turn in 0..kills {
+        let workers = [world.sluice.worker_pid()?, http.worker_pid()?];
+        let begin = Instant::now();
+        for worker in workers {
+            kill(Pid::from_raw(worker.cast_signed()), Signal::SIGKILL)?;
+        }
+        old.echo(10_000).with_context(|| format!("an old connection, kill {turn}"))?;
+        world.connect().and_then(|mut peer| peer.echo(1000)).context("between two workers")?;
+        eventually("an answer", PATIENCE, || {
+            // A connection that waited in the queue of a socket that is gone is another attempt's.
+            Client::connect(address).and_then(|mut c| c.get("/")).is_ok_and(|r| r.status == 200)
+        })?;
+        back.push(begin.elapsed());
+        eventually("other workers", PATIENCE, || {
+            let now = [world.sluice.worker_pid(), http.worker_pid()];
+            now.into_iter().zip(workers).all(|(now, old)| now.is_ok_and(|pid| pid != old))
+        })?;
+        // A worker that lived for a second counts as settled: the next one is not put off.
+        std::thread::sleep(Duration::from_millis(1100));
+        world.check_paths()?;
+    }
+    old.echo(100_000)?;
+    back.sort_unstable();
+    let (median, most) = (back[back.len() / 2], back[back.len() - 1]);
+    eprintln!("{kills} kills: back after {median:.0?} (median), {most:.0?} at most");
+    if let Some(limit) = limit {
+        ensure!(most <= Duration::from_millis(limit.into()), "{back:.0?}");
+    }
+    drop(http);
+    world.sluice.stop(Signal::SIGTERM)?;
     Ok(())
 }
 

@@ -15,6 +15,7 @@ pub mod load;
 pub mod net;
 pub mod netns;
 pub mod peer;
+pub mod pins;
 pub mod program;
 pub mod sluice;
 pub mod stats;

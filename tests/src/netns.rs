@@ -31,7 +31,10 @@ impl NetNs {
     pub fn new(label: &str) -> Result<Self> {
         static SWEEP: Once = Once::new();
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        SWEEP.call_once(remove_orphans);
+        SWEEP.call_once(|| {
+            remove_orphans();
+            crate::pins::remove_orphans();
+        });
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         Self::named(&format!("{PREFIX}{}-{number}-{label}", std::process::id()))
     }

@@ -10,7 +10,7 @@ use proxy_admin::{Admin, Level, SessionOptions};
 use proxy_net::Watched;
 use proxy_net::accept::{Listening, Switch};
 use proxy_net::clock::{self, Tick};
-use proxy_net::listener::Identity;
+use proxy_net::listener::{Identity, Steering};
 use proxy_net::stop::StopSource;
 use proxy_rules::pattern::PatternLists;
 use proxy_state::frontend::FrontendState;
@@ -73,6 +73,8 @@ pub(crate) struct Control {
     pub(crate) link: std::cell::OnceCell<Rc<Link>>,
     /// A process that is not the master's got the listening sockets (`_getsocks`).
     pub(crate) given_away: std::cell::Cell<bool>,
+    /// Where new connections go to the sockets that another process keeps.
+    pub(crate) steered: std::cell::RefCell<Vec<Steering>>,
     pub(crate) grace: Duration,
     pub(crate) hard_stop_after: Option<Duration>,
 }
@@ -165,14 +167,13 @@ impl Control {
             tokio::time::sleep(self.grace).await;
         }
         self.kernel.refuse_new_flows();
-        if self.given_away.get() {
-            self.leave_to_heirs().await;
-        }
+        self.leave_to_heirs().await;
+        // Accept loops hold the last descriptors then: nothing comes between the last look at a queue and its end.
+        drop(std::mem::take(&mut *self.listeners.borrow_mut()));
         self.stop.drain();
         for frontend in self.registry.frontends() {
             self.registry.set_frontend_state(frontend, FrontendState::Stopped);
         }
-        drop(std::mem::take(&mut *self.listeners.borrow_mut()));
         for frontend in self.registry.frontends() {
             let line = format!(
                 "Proxy {} stopped (cumulated conns: FE: {}, BE: 0).",
@@ -193,17 +194,20 @@ impl Control {
         }
     }
 
-    /// HAProxy keeps one socket of each address, the first; the others close with this process. Until they do
-    /// nothing new may come to them.
+    /// The other process has one socket of each address, the first; the others close with this one. From before they
+    /// do until they have, nothing new may come to them.
     async fn leave_to_heirs(&self) {
-        self.listeners.borrow().steer_to_first(true);
-        tokio::time::sleep(HANDSHAKE).await;
-        self.listeners.borrow().steer_to_first(false);
+        if self.given_away.get() {
+            self.steered.replace(self.listeners.borrow().steer_to_first());
+            tokio::time::sleep(HANDSHAKE).await;
+        }
     }
 
     async fn drained(&self) {
-        self.stop.handle().draining().await;
         let killed = self.stop.handle();
+        killed.draining().await;
+        killed.deaf().await;
+        self.steered.take();
         tokio::select! {
             () = killed.killed() => return,
             () = killed.idle() => {}

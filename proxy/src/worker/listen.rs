@@ -9,7 +9,7 @@ use proxy_net::fdpass::PassError;
 use proxy_net::getsocks;
 use proxy_net::listener::{
     self, BindError, Bound, DatagramSocket, Identity, Inherited, ListenAddr, ListenOptions,
-    ListenSpec, UnixOwner,
+    ListenSpec, Steering, UnixOwner,
 };
 use proxy_net::sockopt::{Buffers, Keepalive};
 use proxy_state::{Frontend, Listener, Registry, SockAddr};
@@ -201,6 +201,16 @@ impl Listeners {
 
     /// Duplicates of all sockets, for the next worker.
     pub(crate) fn duplicates(&self) -> Vec<(Identity, OwnedFd)> {
+        self.duplicates_of(usize::MAX)
+    }
+
+    /// Duplicates for another program: of sockets that share an address the one that [`Self::steer_to_first`] leaves,
+    /// because HAProxy keeps one of those that it gets, and which is its own affair.
+    pub(crate) fn first_duplicates(&self) -> Vec<(Identity, OwnedFd)> {
+        self.duplicates_of(1)
+    }
+
+    fn duplicates_of(&self, shares: usize) -> Vec<(Identity, OwnedFd)> {
         let frontends = self.frontends.iter().map(|listener| &listener.bound);
         let cli = self.cli.iter().map(|listener| &listener.bound);
         let peers = self.peers.iter().map(|listener| &listener.bound);
@@ -209,19 +219,19 @@ impl Listeners {
             Some((socket.bound.identity.clone(), socket.bound.socket.try_clone().ok()?.into()))
         });
         frontends
-            .chain(cli)
-            .chain(peers)
-            .chain(logs)
-            .flat_map(|bound| bound.sockets().iter().map(|fd| (bound.identity.clone(), fd)))
+            .map(|bound| (bound, shares))
+            .chain(cli.chain(peers).chain(logs).map(|bound| (bound, usize::MAX)))
+            .flat_map(|(bound, most)| bound.sockets().iter().take(most).map(move |fd| (bound, fd)))
+            .map(|(bound, fd)| (bound.identity.clone(), fd))
             .filter_map(|(identity, fd)| Some((identity, fd.try_clone().ok()?)))
             .chain(datagrams)
             .collect()
     }
 
-    /// Lets new connections come to one socket of each address only, or to all again.
-    pub(crate) fn steer_to_first(&self, on: bool) {
+    /// Lets new connections come to one socket of each address only, while what is returned lives.
+    pub(crate) fn steer_to_first(&self) -> Vec<Steering> {
         let frontends = self.frontends.iter().map(|listener| &listener.bound);
-        frontends.for_each(|bound| bound.steer_to_first(on));
+        frontends.filter_map(Bound::steer_to_first).collect()
     }
 
     pub(crate) fn count(&self) -> usize {

@@ -254,6 +254,7 @@ fn start(
         acme: std::cell::OnceCell::new(),
         link: std::cell::OnceCell::new(),
         given_away: std::cell::Cell::new(false),
+        steered: std::cell::RefCell::default(),
         grace: config.global.grace.map(|delay| delay.value).unwrap_or_default(),
         hard_stop_after: config.global.hard_stop_after.map(|limit| limit.value),
     });

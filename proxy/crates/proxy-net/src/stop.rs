@@ -141,10 +141,15 @@ impl Stop {
         &self.jobs
     }
 
+    /// Waits until no accept loop runs; their sockets are closed then.
+    pub async fn deaf(&self) {
+        self.listening.none_left().await;
+    }
+
     /// Waits until nothing accepts any more and no job runs. Accept loops end at the soft stop, with a last look at
     /// their queues, so that they must be waited for first.
     pub async fn idle(&self) {
-        self.listening.none_left().await;
+        self.deaf().await;
         self.jobs.none_left().await;
     }
 }

@@ -8,6 +8,7 @@
 mod datagram;
 mod error;
 mod inherit;
+mod steer;
 mod unix;
 
 use std::io;
@@ -21,6 +22,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 pub use datagram::{DatagramSocket, bind_datagram};
 pub use error::{BindError, BindStep};
 pub use inherit::{Identity, Inherited, SocketKind};
+pub use steer::Steering;
 pub use unix::UnixOwner;
 
 use crate::addr::{raw_addr, sockaddr_of};
@@ -332,13 +334,12 @@ impl Bound {
         }
     }
 
-    /// Lets no new connection come to any of several sockets but the first, or to all of them again. Without effect
-    /// on a single socket.
-    pub fn steer_to_first(&self, on: bool) {
-        let [first, _, ..] = self.sockets.as_slice() else { return };
-        if let (SockAddr::Inet(_), Err(error)) = (&self.addr, sockopt::steer_to_first(first, on)) {
-            tracing::debug!(%error, "new connections cannot be steered");
-        }
+    /// Lets no new connection come to any of several sockets but the first, until what is returned is dropped: after
+    /// the others were closed, or what came to them in between would be reset. `None` for a single socket, and where
+    /// another process listens at the address with a socket of its own, which then gets what comes.
+    #[must_use]
+    pub fn steer_to_first(&self) -> Option<Steering> {
+        Steering::begin(&self.addr, &self.sockets)
     }
 
     /// Descriptors to hand to the next process.
