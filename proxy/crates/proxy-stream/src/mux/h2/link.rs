@@ -483,8 +483,9 @@ impl Link {
         self.spare.pop().unwrap_or_default()
     }
 
+    /// Keeps a section for the next that is decoded: a busy connection one for each stream, an idle one few.
     pub(super) fn recycle(&mut self, mut fields: Fields) {
-        if self.spare.len() < 4 {
+        if self.spare.len() < self.streams.len().clamp(IDLE_SPARE, BUSY_SPARE) {
             fields.clear();
             self.spare.push(fields);
         }
@@ -779,10 +780,17 @@ impl Link {
         self.trace(h2::STREAM_END, Level::State, stream.id, "H2 stream terminated");
         let waiting = stream.waiting();
         scratch::give(&mut stream.inbox);
+        if self.streams.is_empty() {
+            self.spare.truncate(IDLE_SPARE);
+        }
         self.claim(None, waiting);
         self.wake();
     }
 }
+
+/// Sections that are kept for decoding while there is no stream, and at most.
+const IDLE_SPARE: usize = 4;
+const BUSY_SPARE: usize = 128;
 
 /// The ping that shows that a peer knows it is to leave.
 pub(super) const LEAVE: &[u8; 8] = b"sluiceGO";
