@@ -83,10 +83,10 @@ fn refuse(_: &mut Call<'_>) -> Answer {
 /// `debug counters`: HAProxy's are made by macros that its code is strewn with.
 fn counters(call: &mut Call<'_>) -> Answer {
     let known = ["reset", "show", "on", "off", "all", "bug", "chk", "cnt", "glt", "?"];
-    let word = call.args.iter().find(|word| !known.contains(&word.as_str()));
-    match word.map_or(call.arg(0), |_| "?") {
-        "?" => Err(Reply::line(format!("Usage: debug counters [{}]*", known.join("|")))),
-        _ => Ok(Reply::line(
+    let asks = call.arg(0) == "?" || call.args.iter().any(|word| !known.contains(&word.as_str()));
+    match asks {
+        true => Err(Reply::line(format!("Usage: debug counters [{}]*", known.join("|")))),
+        false => Ok(Reply::line(
             "No places in the code are counted. See 'show activity' and 'show stat'.",
         )),
     }
