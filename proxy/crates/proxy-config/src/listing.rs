@@ -8,6 +8,7 @@ use crate::keyword::{self, Row, Support, Table};
 use crate::line::{
     balance, bind, cert, error_page, filter, option, rules, server_rows, stats, timeout, tls,
 };
+use crate::model::HTTP_FLAGS;
 use crate::section::{
     acme, cache, crt_store, global, healthcheck, mailers, other, peers, proxy, resolvers, traces,
     userlist,
@@ -114,8 +115,13 @@ pub fn dump() -> String {
                 Some(name) => drop(write!(out, "\tbind <addr> ssl {name}")),
                 None => drop(write!(out, "\t{words}")),
             }
-            if !entry.syntax.is_empty() && entry.prefix.contains("<addr>") {
+            if !entry.syntax.is_empty()
+                && (entry.prefix.contains("<addr>") || entry.section == "crt-list")
+            {
                 out.push_str(" +1");
+            }
+            if entry.prefix == "option" && section == "listen" {
+                sides(&mut out, entry.name);
             }
             out.push('\n');
         }
@@ -128,6 +134,20 @@ pub fn dump() -> String {
     out
 }
 
+/// Where a switch has its effect, as HAProxy lists it: `[ FE BE HTTP ]`. Options with arguments have no such list.
+fn sides(out: &mut String, name: &str) {
+    let Some(row) = keyword::find(option::OPTIONS, name) else { return };
+    let Support::Carried(option::Kind::Flag(_)) = row.support else { return };
+    out.push_str(" [");
+    let http = HTTP_FLAGS.iter().any(|(_, http, _)| *http == name);
+    for (mark, on) in [(" FE", row.on.frontend()), (" BE", row.on.backend()), (" HTTP", http)] {
+        if on {
+            out.push_str(mark);
+        }
+    }
+    out.push_str(" ]");
+}
+
 /// Whether an option of `bind` lines is one of TLS, which HAProxy lists behind `ssl`.
 fn is_tls(name: &str) -> bool {
     let tables: Table<bind::Parse> =
@@ -135,17 +155,20 @@ fn is_tls(name: &str) -> bool {
     name != "ssl" && keyword::find(tables, name).is_some()
 }
 
-/// `http-request deny` and all others, a star after those that take their argument in parentheses.
+/// `http-request deny` and all others, a star after those whose names go on.
 fn actions(out: &mut String) {
     for set in SetKind::ALL {
         let rows = action::ALL.iter().flat_map(|rows| rows.iter());
         let mut names: Vec<String> = rows
             .filter(|row| row.sets.contains(set))
-            .map(|row| {
-                format!("{}{}", row.name, if row.syntax.starts_with('(') { "*" } else { "" })
+            .map(|row| match row.name.strip_prefix("track-sc") {
+                Some(_) => "track-sc*".to_owned(),
+                None if row.syntax.starts_with('(') => format!("{}*", row.name),
+                None => row.name.to_owned(),
             })
             .collect();
         names.sort_unstable();
+        names.dedup();
         for name in names {
             let _ = writeln!(out, "\t{} {name}", set.keyword());
         }
@@ -275,6 +298,10 @@ mod tests {
             "\tbind <addr> name +1",
             "\ttimeout client",
             "\toption httplog",
+            "\toption abortonclose [ FE BE ]",
+            "\toption http-no-delay [ FE BE HTTP ]",
+            "\thttp-request track-sc*",
+            "\tca-file +1",
         ] {
             assert!(dump.lines().any(|l| l == line), "{line:?}");
         }

@@ -201,8 +201,13 @@ impl Stream {
         let _ = sockopt::reset_on_close(self.inner.socket());
     }
 
-    /// Makes the coming close a RST that travels `ttl` hops at most (`silent-drop`).
-    pub fn set_vanish_on_close(&self, ttl: u8) {
+    /// Keeps the peer from learning of the coming close (`silent-drop`): nothing is sent where the privilege is there,
+    /// otherwise, and with a `ttl`, a RST that travels so many hops at most; one without.
+    pub fn set_vanish_on_close(&self, ttl: Option<u8>) {
+        if ttl.is_none() && sockopt::silence(self.inner.socket()).is_ok() {
+            return;
+        }
+        let ttl = ttl.unwrap_or(1);
         let socket = SockRef::from(self.inner.socket());
         let ipv6 = self.local_addr().is_some_and(|a| a.is_ipv6());
         let limited = if ipv6 {

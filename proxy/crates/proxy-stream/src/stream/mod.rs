@@ -284,8 +284,7 @@ fn close_connection(s: &Session, close: Close) {
         Close::Reject => {}
         Close::SilentDrop { rst_ttl } => {
             if let Some(socket) = s.client.io.transport() {
-                // One hop: the reset dies before it reaches the client.
-                socket.set_vanish_on_close(rst_ttl.unwrap_or(1));
+                socket.set_vanish_on_close(rst_ttl);
             }
         }
     }
