@@ -124,7 +124,17 @@ impl Program {
             status.is_some()
         })
         .with_context(|| format!("it wrote:\n{}", self.log()))?;
+        self.drain();
         status.context("no status")
+    }
+
+    /// Waits for what an ended process wrote last; its children may hold its outputs longer than that.
+    fn drain(&self) {
+        let lines = self.output.lock();
+        let _ = self
+            .output
+            .changed
+            .wait_timeout_while(lines, Duration::from_secs(1), |lines| lines.open > 0);
     }
 
     /// Waits for the end and returns what a shell would call its exit status: the code, or 128 and
