@@ -10,8 +10,8 @@ use std::{env, fs};
 use anyhow::{Context, Result};
 
 use crate::bench;
-use crate::product::{self, Profile};
-use crate::shell::{find, host, output, root};
+use crate::product;
+use crate::shell::{find, host, output, root, rustc_fact, show};
 
 /// Builds, trains and builds again; where the result is.
 pub(crate) fn build() -> Result<PathBuf> {
@@ -27,8 +27,7 @@ pub(crate) fn build() -> Result<PathBuf> {
     fs::create_dir_all(&raw).with_context(|| format!("cannot make {}", raw.display()))?;
     let host = host()?;
     println!("==> a build that counts");
-    let counting = product::build_with(
-        Profile::Release,
+    let counting = product::build_release_with(
         &folder.join("counting"),
         &host,
         &format!("-Cprofile-generate={}", raw.display()),
@@ -36,17 +35,9 @@ pub(crate) fn build() -> Result<PathBuf> {
     println!("==> training");
     bench::train(counting)?;
     let profile = folder.join("sluice.profdata");
-    let merged = Command::new(tool)
-        .arg("merge")
-        .arg("-o")
-        .arg(&profile)
-        .arg(&raw)
-        .status()
-        .context("cannot run llvm-profdata")?;
-    anyhow::ensure!(merged.success(), "llvm-profdata: {merged}");
+    show(Command::new(tool).args(["merge", "-o"]).args([&profile, &raw]))?;
     println!("==> the build that is used");
-    product::build_with(
-        Profile::Release,
+    product::build_release_with(
         &folder.join("guided"),
         &host,
         &format!("-Cprofile-use={}", profile.display()),
@@ -55,11 +46,10 @@ pub(crate) fn build() -> Result<PathBuf> {
 
 /// The tool that belongs to the compiler: rustup's component, or Debian's of the same major version.
 fn profdata() -> Option<PathBuf> {
-    let version = output(Command::new("rustc").arg("-vV"))?;
-    let of = |name: &str| version.lines().find_map(|line| line.strip_prefix(name));
-    let major = of("LLVM version: ")?.split('.').next()?;
+    let llvm = rustc_fact("LLVM version").ok()?;
+    let major = llvm.split('.').next()?;
     let sysroot = output(Command::new("rustc").args(["--print", "sysroot"]))?;
-    let own = Path::new(sysroot.trim()).join("lib/rustlib").join(of("host: ")?);
+    let own = Path::new(sysroot.trim()).join("lib/rustlib").join(host().ok()?);
     [
         Some(own.join("bin/llvm-profdata")),
         Some(PathBuf::from(format!("/usr/lib/llvm-{major}/bin/llvm-profdata"))),

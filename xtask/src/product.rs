@@ -1,6 +1,7 @@
 //! Building the program itself.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result};
 
@@ -15,44 +16,32 @@ pub(crate) enum Profile {
     Release,
 }
 
-impl Profile {
-    /// Where cargo puts what is built so.
-    fn folder(self) -> &'static str {
-        match self {
-            Self::Dev => "debug",
-            Self::Release => "release",
-        }
-    }
-}
-
 /// Builds `sluice` and returns where it is.
 pub(crate) fn build(profile: Profile) -> Result<PathBuf> {
-    let mut command = cargo();
-    command.args(["build", "--package", "proxy", "--bin", "sluice"]);
-    if profile == Profile::Release {
-        command.arg("--release");
-    }
-    show(&mut command)?;
     let target = std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| root().join("target"), |path| root().join(path));
-    let path = target.join(profile.folder()).join("sluice");
-    path.canonicalize().with_context(|| format!("{} was not built", path.display()))
+    run(cargo(), profile, &target)
 }
 
-/// Builds `sluice` with flags of the compiler, for a target triple, in a folder of its own.
-pub(crate) fn build_with(
-    profile: Profile,
-    target: &Path,
-    triple: &str,
-    flags: &str,
-) -> Result<PathBuf> {
+/// A release build with flags of the compiler, for a target triple, in a folder of its own.
+pub(crate) fn build_release_with(target: &Path, triple: &str, flags: &str) -> Result<PathBuf> {
     let mut command = cargo();
-    command.args(["build", "--package", "proxy", "--bin", "sluice", "--target", triple]);
     command.env("CARGO_TARGET_DIR", target).env("RUSTFLAGS", flags);
-    if profile == Profile::Release {
-        command.arg("--release");
-    }
-    show(&mut command)?;
-    let path = target.join(triple).join(profile.folder()).join("sluice");
+    command.env("CARGO_BUILD_TARGET", triple);
+    run(command, Profile::Release, &target.join(triple))
+}
+
+/// Has cargo build `sluice`, below `folder`.
+fn run(mut cargo: Command, profile: Profile, folder: &Path) -> Result<PathBuf> {
+    cargo.args(["build", "--package", "proxy", "--bin", "sluice"]);
+    let directory = match profile {
+        Profile::Dev => "debug",
+        Profile::Release => {
+            cargo.arg("--release");
+            "release"
+        }
+    };
+    show(&mut cargo)?;
+    let path = folder.join(directory).join("sluice");
     path.canonicalize().with_context(|| format!("{} was not built", path.display()))
 }

@@ -61,9 +61,14 @@ pub(crate) fn output(command: &mut Command) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// What `rustc -vV` says of `name`: `host`, `LLVM version`.
+pub(crate) fn rustc_fact(name: &str) -> Result<String> {
+    let version = output(Command::new("rustc").arg("-vV")).context("there is no rustc")?;
+    let line = version.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    line.map(str::to_owned).with_context(|| format!("rustc does not say its {name}"))
+}
+
 /// The target triple of this machine. With one named, flags are for what is built and not for build scripts.
 pub(crate) fn host() -> Result<String> {
-    let version = output(Command::new("rustc").arg("-vV")).context("there is no rustc")?;
-    let line = version.lines().find_map(|line| line.strip_prefix("host: "));
-    line.map(str::to_owned).context("rustc does not say what machine it is for")
+    rustc_fact("host")
 }

@@ -2,41 +2,21 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use proxy_rules::acl::AclTable;
-use proxy_rules::jwt::PublicKeys;
 use proxy_rules::logformat::{LogFormat, Use};
 use proxy_rules::pattern::PatternLists;
 use proxy_rules::sample::example::Traffic;
-use proxy_rules::sample::{Expr, NoFiles, ParseCx, Place};
-use proxy_rules::track;
-use proxy_types::{Diagnostics, Mode, Spanned};
+use proxy_rules::sample::{Expr, NoFiles};
+use proxy_types::Spanned;
 
 fuzz_target!(|input: (&str, &[u8])| {
     let (text, data) = input;
     let mut traffic = Traffic::new();
     traffic.req_data = data.to_vec();
     traffic.res_data = data.to_vec();
-    let (mut diag, mut refs) = (Diagnostics::new(), Vec::new());
-    let patterns = PatternLists::default();
-    let mut cx = ParseCx {
-        place: Place::Log,
-        listen: false,
-        section: "fe",
-        mode: Mode::Http,
-        vars: &traffic.names,
-        loader: &NoFiles,
-        patterns: &patterns,
-        keys: &PublicKeys::default(),
-        files: &(),
-        captures: None,
-        acls: Some(AclTable::default()),
-        counters: track::COUNTERS,
-        diag: &mut diag,
-        refs: &mut refs,
-    };
     let word = Spanned::builtin(text.as_bytes());
-    let expr = Expr::parse_anywhere(word, &mut cx);
-    let format = LogFormat::parse(word, Use::Log, &mut cx);
+    let (expr, format) = traffic.parse_with(&PatternLists::default(), &NoFiles, |cx| {
+        (Expr::parse_anywhere(word, cx), LogFormat::parse(word, Use::Log, cx))
+    });
     let context = traffic.context();
     if let Ok(expr) = &expr {
         let _ = expr.eval_str(&context);

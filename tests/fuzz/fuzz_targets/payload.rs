@@ -2,13 +2,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use proxy_rules::jwt::PublicKeys;
 use proxy_rules::pattern::PatternLists;
 use proxy_rules::sample::example::Traffic;
-use proxy_rules::sample::{EvalCtx, Expr, NoFiles, ParseCx, Place};
-use proxy_rules::track;
-use proxy_rules::vars::VarNames;
-use proxy_types::{Diagnostics, Mode, Spanned};
+use proxy_rules::sample::{EvalCtx, Expr, NoFiles};
+use proxy_types::{Mode, Spanned};
 
 const ASKED: [&str; 24] = [
     "req.ssl_sni",
@@ -38,24 +35,11 @@ const ASKED: [&str; 24] = [
 ];
 
 fn compile(text: &str) -> Expr {
-    let (mut diag, mut refs) = (Diagnostics::new(), Vec::new());
-    let mut cx = ParseCx {
-        place: Place::Log,
-        listen: false,
-        section: "fe",
-        mode: Mode::Tcp,
-        vars: &VarNames::default(),
-        loader: &NoFiles,
-        patterns: &PatternLists::default(),
-        keys: &PublicKeys::default(),
-        files: &(),
-        captures: None,
-        acls: None,
-        counters: track::COUNTERS,
-        diag: &mut diag,
-        refs: &mut refs,
-    };
-    Expr::parse_anywhere(Spanned::builtin(text.as_bytes()), &mut cx)
+    Traffic::new()
+        .parse_with(&PatternLists::default(), &NoFiles, |cx| {
+            cx.mode = Mode::Tcp;
+            Expr::parse_anywhere(Spanned::builtin(text.as_bytes()), cx)
+        })
         .unwrap_or_else(|error| panic!("{text}: {}", error.message))
 }
 
@@ -67,8 +51,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mut traffic = Traffic::new();
     traffic.req_data = bytes.to_vec();
     traffic.res_data = bytes.to_vec();
-    let context =
-        EvalCtx { http: false, request: None, response: None, ..traffic.context() };
+    let context = EvalCtx { http: false, request: None, response: None, ..traffic.context() };
     EXPRESSIONS.with(|all| {
         for expression in all {
             let _ = expression.eval_str(&context);

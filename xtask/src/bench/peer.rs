@@ -1,7 +1,6 @@
 //! The proxies that are compared, all with the same job.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -110,8 +109,7 @@ impl Running {
     /// Asks it to end, and waits; the exit code, 128 and more for a signal.
     pub(super) fn end(&mut self, signal: Signal) -> Result<i32> {
         self.program.signal(signal)?;
-        let status = self.program.wait(PATIENCE)?;
-        Ok(status.code().or_else(|| status.signal().map(|n| 128 + n)).unwrap_or(-1))
+        self.program.wait_code(PATIENCE)
     }
 
     /// A file in its directory.

@@ -1,12 +1,12 @@
 //! One connection as the engine sees it: a byte stream and what was received but not used yet.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use proxy_net::Stream;
-use proxy_rules::sample::context::StreamEnd;
+use proxy_net::{Stream, sockopt};
+use proxy_rules::sample::context::{StreamEnd, TcpInfo};
 use proxy_tls::rustls;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -404,4 +404,12 @@ impl Conn {
             socket.set_reset_on_close();
         }
     }
+}
+
+/// What the kernel measured on a connection, for rules.
+pub(crate) fn tcp_info(socket: &impl AsFd) -> Option<TcpInfo> {
+    let info = sockopt::tcp_info(socket).ok()?;
+    let sockopt::TcpInfo { unacked, sacked, lost, retrans, fackets, rtt, rttvar, reordering } =
+        info;
+    Some(TcpInfo { fackets, lost, reordering, retrans, rtt, rttvar, sacked, unacked })
 }

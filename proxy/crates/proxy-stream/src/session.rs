@@ -21,7 +21,7 @@ use proxy_state::stick::data::id;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::env::{Accepted, Front};
-use crate::io::{Conn, Io, Used};
+use crate::io::{Conn, Io, Used, tcp_info};
 use crate::mux::h2::{self, PREFACE};
 use crate::stream::{self, Admission, Admitted, After, Exchange, Expected};
 use crate::term::Fault;
@@ -249,10 +249,7 @@ fn trace_h1(session: &Session, event: u64, what: &str) {
 
 impl Socket for Session {
     fn tcp_info(&self) -> Option<TcpInfo> {
-        let info = self.with_socket(|socket| sockopt::tcp_info(&socket))?.ok()?;
-        let sockopt::TcpInfo { unacked, sacked, lost, retrans, fackets, rtt, rttvar, reordering } =
-            info;
-        Some(TcpInfo { fackets, lost, reordering, retrans, rtt, rttvar, sacked, unacked })
+        self.with_socket(|socket| tcp_info(&socket))?
     }
 
     fn saved_syn(&self) -> Option<Vec<u8>> {

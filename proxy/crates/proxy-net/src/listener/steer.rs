@@ -46,11 +46,13 @@ fn others_listen(addr: SocketAddr, sockets: &[OwnedFd]) -> io::Result<bool> {
     let own = own.collect::<Result<Vec<_>, _>>()?;
     let table = if addr.is_ipv4() { "tcp" } else { "tcp6" };
     let table = File::open(format!("/proc/thread-self/net/{table}"))?;
-    let (wanted, mut found) = (shown(addr), false);
+    let wanted = shown(addr);
     for line in BufReader::new(table).lines() {
-        found |= listener(&line?, &wanted).is_some_and(|inode| !own.contains(&inode));
+        if listener(&line?, &wanted).is_some_and(|inode| !own.contains(&inode)) {
+            return Ok(true);
+        }
     }
-    Ok(found)
+    Ok(false)
 }
 
 /// An address as `/proc/net/tcp` and `tcp6` show it: words of 32 bits in the order of the host (proc_net_tcp.txt of

@@ -4,6 +4,7 @@ use proxy_types::Diagnostic;
 
 use super::def::{Act, ActionArgs, ActionDef, Sets};
 use super::env::{Cause, Content, Flow, Reply, RuleEnv};
+use crate::logformat::encode::RESERVED;
 use crate::regex::hex;
 use crate::sample::parse::fail;
 use crate::sample::{ParseCx, Parsed};
@@ -66,10 +67,6 @@ fn normalize(args: &mut ActionArgs<'_, '_>, _: &mut ParseCx<'_>) -> Parsed<Box<d
 struct Broken;
 
 type Out<'a> = bumpalo::collections::Vec<'a, u8>;
-
-fn is_unreserved(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~')
-}
 
 /// Goes through percent-encodings; `write` gets the byte and its two digits.
 fn percent(
@@ -192,9 +189,9 @@ impl Normalize {
                 out.extend_from_slice(tail);
             }
             Kind::DecodeUnreserved => {
-                percent(text, self.option, out, |out, byte, digits| match is_unreserved(byte) {
-                    true => out.push(byte),
-                    false => out.extend_from_slice(&[b'%', digits[0], digits[1]]),
+                percent(text, self.option, out, |out, byte, digits| match RESERVED.has(byte) {
+                    false => out.push(byte),
+                    true => out.extend_from_slice(&[b'%', digits[0], digits[1]]),
                 })?;
             }
             Kind::Uppercase => {

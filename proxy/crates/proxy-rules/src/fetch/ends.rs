@@ -2,9 +2,8 @@
 
 use std::fmt::Write as _;
 
+use super::tls::{Back, Front, Side};
 use crate::sample::args::{ArgDef, ArgKind, opt};
-use crate::sample::connection::Connection;
-use crate::sample::context::{LinkFacts, Socket};
 use crate::sample::value::display;
 use crate::sample::{Args, Cursor, EvalCtx, FetchDef, Sample, Type, Validity};
 
@@ -91,66 +90,34 @@ pub(super) const FETCHES: &[FetchDef] = &[
     .eg(&[("fs.rst_code", Some("8"))]),
 ];
 
-/// A side of the proxy.
-trait Side {
+/// What tells that a peer gave up, beside its protocol.
+trait End: Side {
     /// Letter of its aborts in termination states, and in which phases it is one.
     const CAUSE: (u8, &'static [u8]);
-
-    fn socket<'a>(cx: &EvalCtx<'a>) -> Option<&'a dyn Socket>;
-    fn connection<'a>(cx: &EvalCtx<'a>) -> Option<&'a Connection>;
-    fn link<'a>(cx: &EvalCtx<'a>) -> Option<&'a LinkFacts>;
 }
 
-struct Front;
-
-impl Side for Front {
+impl End for Front {
     const CAUSE: (u8, &'static [u8]) = (b'C', b"RQCHDL");
-
-    fn socket<'a>(cx: &EvalCtx<'a>) -> Option<&'a dyn Socket> {
-        cx.client_socket
-    }
-
-    fn connection<'a>(cx: &EvalCtx<'a>) -> Option<&'a Connection> {
-        cx.session.map(|session| &session.connection)
-    }
-
-    fn link<'a>(cx: &EvalCtx<'a>) -> Option<&'a LinkFacts> {
-        cx.session.map(|session| &**session.link.facts())
-    }
 }
 
-struct Back;
-
-impl Side for Back {
+impl End for Back {
     // A server that did not take the connection gave no stream up.
     const CAUSE: (u8, &'static [u8]) = (b'S', b"HDL");
-
-    fn socket<'a>(cx: &EvalCtx<'a>) -> Option<&'a dyn Socket> {
-        cx.server_socket
-    }
-
-    fn connection<'a>(cx: &EvalCtx<'a>) -> Option<&'a Connection> {
-        cx.server_connection
-    }
-
-    fn link<'a>(cx: &EvalCtx<'a>) -> Option<&'a LinkFacts> {
-        cx.server_link
-    }
 }
 
-fn gave_up<S: Side>(cx: &EvalCtx<'_>) -> Option<bool> {
-    let socket = S::socket(cx)?;
+fn gave_up<E: End>(cx: &EvalCtx<'_>) -> Option<bool> {
+    let socket = E::socket(cx)?;
     let ended = || {
         cx.known().is_some_and(|facts| {
             let end = facts.termination;
-            end.cause == S::CAUSE.0 && S::CAUSE.1.contains(&end.phase)
+            end.cause == E::CAUSE.0 && E::CAUSE.1.contains(&end.phase)
         })
     };
     Some(socket.stream().aborted || ended())
 }
 
-fn aborted<'a, S: Side>(cx: &EvalCtx<'a>, _: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {
-    gave_up::<S>(cx).map(Sample::Bool)
+fn aborted<'a, E: End>(cx: &EvalCtx<'a>, _: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {
+    gave_up::<E>(cx).map(Sample::Bool)
 }
 
 fn back_id<'a>(cx: &EvalCtx<'a>, _: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {
@@ -162,8 +129,8 @@ fn front_id<'a>(cx: &EvalCtx<'a>, _: &'a Args, _: &mut Cursor) -> Option<Sample<
     Some(Sample::Str(display(cx.scratch, format_args!("{id}"))))
 }
 
-fn reset<'a, S: Side>(cx: &EvalCtx<'a>, _: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {
-    Some(Sample::Int(i64::from(S::socket(cx)?.stream().reset?)))
+fn reset<'a, E: End>(cx: &EvalCtx<'a>, _: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {
+    Some(Sample::Int(i64::from(E::socket(cx)?.stream().reset?)))
 }
 
 /// Numbers of the layers (configuration manual, 7.3.5 "fs.debug_str").
@@ -181,26 +148,26 @@ fn check_layers(args: &mut Args) -> Result<(), String> {
     }
 }
 
-fn layers<'a, S: Side>(cx: &EvalCtx<'a>, args: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {
-    let socket = S::socket(cx)?;
+fn layers<'a, E: End>(cx: &EvalCtx<'a>, args: &'a Args, _: &mut Cursor) -> Option<Sample<'a>> {
+    let socket = E::socket(cx)?;
     let wanted = args.int(0).filter(|layers| *layers != 0).unwrap_or(ALL);
     let has = |layer| wanted & layer != 0;
     let mut text = bumpalo::collections::String::new_in(cx.scratch);
     // Writing to memory does not fail.
     if has(STREAM) {
         let stream = socket.stream();
-        let aborted = u8::from(gave_up::<S>(cx).unwrap_or(false));
+        let aborted = u8::from(gave_up::<E>(cx).unwrap_or(false));
         let _ = write!(text, " id={} aborted={aborted}", stream.id);
         if let Some(code) = stream.reset {
             let _ = write!(text, " rst={code}");
         }
     }
-    if let Some(link) = S::link(cx).filter(|_| has(MUX)) {
+    if let Some(link) = E::link(cx).filter(|_| has(MUX)) {
         let (streams, limit) = (link.streams.get(), link.limit.get());
         let _ = write!(text, " streams={streams}/{limit} glitches={}", link.glitches.get());
     }
     if has(TRANSPORT) {
-        match S::connection(cx).and_then(|connection| connection.tls.as_deref()) {
+        match E::connection(cx).and_then(|connection| connection.tls.as_deref()) {
             Some(tls) => {
                 let tls = tls.by_now();
                 let _ = write!(text, " tls={} cipher={}", tls.version, tls.cipher);
@@ -211,7 +178,7 @@ fn layers<'a, S: Side>(cx: &EvalCtx<'a>, args: &'a Args, _: &mut Cursor) -> Opti
     if has(CONNECTION) {
         let session = cx.session;
         let known = cx.known();
-        let (src, dst) = match S::CAUSE.0 {
+        let (src, dst) = match E::CAUSE.0 {
             b'C' => (session.and_then(|s| s.src), session.and_then(|s| s.dst)),
             _ => known.map_or((None, None), |facts| (facts.backend_src, facts.backend_dst)),
         };
@@ -220,7 +187,7 @@ fn layers<'a, S: Side>(cx: &EvalCtx<'a>, args: &'a Args, _: &mut Cursor) -> Opti
                 let _ = write!(text, " {name}={addr}");
             }
         }
-        if let Some(error) = S::connection(cx).map(|c| c.error).filter(|error| *error != 0) {
+        if let Some(error) = E::connection(cx).map(|c| c.error).filter(|error| *error != 0) {
             let _ = write!(text, " err={error}");
         }
     }

@@ -6,7 +6,8 @@ use crate::sample::def::Out;
 pub struct Bytes([bool; 256]);
 
 impl Bytes {
-    const fn has(&self, b: u8) -> bool {
+    /// Whether the byte is one of them.
+    pub const fn has(&self, b: u8) -> bool {
         self.0[b as usize]
     }
 

@@ -194,9 +194,24 @@ impl Traffic {
         patterns: &PatternLists,
         loader: &dyn Loader,
     ) -> Result<Option<String>, String> {
-        let mut diag = Diagnostics::new();
-        let mut refs = Vec::new();
-        let mut cx = ParseCx {
+        let expr = self.parse_with(patterns, loader, |cx| {
+            super::Expr::parse_anywhere(Spanned::builtin(text.as_bytes()), cx)
+        });
+        let expr = expr.map_err(|d| d.message)?;
+        let value = expr.eval_str(&self.context());
+        Ok(value.map(|v| String::from_utf8_lossy(v).into_owned()))
+    }
+}
+
+impl Traffic {
+    /// Has something parsed in the surroundings of the examples.
+    pub fn parse_with<T>(
+        &self,
+        patterns: &PatternLists,
+        loader: &dyn Loader,
+        parse: impl FnOnce(&mut ParseCx<'_>) -> T,
+    ) -> T {
+        parse(&mut ParseCx {
             place: Place::Log,
             listen: false,
             section: "fe",
@@ -209,13 +224,9 @@ impl Traffic {
             captures: None,
             acls: Some(AclTable::default()),
             counters: track::COUNTERS,
-            diag: &mut diag,
-            refs: &mut refs,
-        };
-        let expr = super::Expr::parse_anywhere(Spanned::builtin(text.as_bytes()), &mut cx)
-            .map_err(|d| d.message)?;
-        let value = expr.eval_str(&self.context());
-        Ok(value.map(|v| String::from_utf8_lossy(v).into_owned()))
+            diag: &mut Diagnostics::new(),
+            refs: &mut Vec::new(),
+        })
     }
 }
 

@@ -5,14 +5,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use proxy_net::clock::Tick;
-use proxy_net::sockopt;
 use proxy_rules::sample::connection::Connection;
 use proxy_rules::sample::context::{LinkFacts, Socket, StreamEnd, TcpInfo};
 use proxy_state::counters::Open;
 use proxy_state::{Server, SockAddr};
 use rustc_hash::FxHashMap;
 
-use crate::io::Conn;
+use crate::io::{Conn, tcp_info};
 use crate::mux::h2::Dialed;
 
 /// How a connection to a server began.
@@ -70,10 +69,7 @@ pub(crate) struct Attached {
 
 impl Socket for Attached {
     fn tcp_info(&self) -> Option<TcpInfo> {
-        let info = sockopt::tcp_info(self.conn.io.transport()?).ok()?;
-        let sockopt::TcpInfo { unacked, sacked, lost, retrans, fackets, rtt, rttvar, reordering } =
-            info;
-        Some(TcpInfo { fackets, lost, reordering, retrans, rtt, rttvar, sacked, unacked })
+        tcp_info(self.conn.io.transport()?)
     }
 
     fn saved_syn(&self) -> Option<Vec<u8>> {

@@ -7,13 +7,15 @@ pub(super) mod session;
 
 use crate::sample::EvalCtx;
 use crate::sample::connection::{Connection, Tls};
-use crate::sample::context::LinkFacts;
+use crate::sample::context::{LinkFacts, Socket};
 
 /// The client's connection, or the server's.
 pub(super) trait Side {
     fn connection<'a>(cx: &EvalCtx<'a>) -> Option<&'a Connection>;
 
     fn link<'a>(cx: &EvalCtx<'a>) -> Option<&'a LinkFacts>;
+
+    fn socket<'a>(cx: &EvalCtx<'a>) -> Option<&'a dyn Socket>;
 
     fn tls<'a>(cx: &EvalCtx<'a>) -> Option<&'a Tls> {
         Self::connection(cx)?.tls.as_deref().map(Tls::by_now)
@@ -31,6 +33,10 @@ impl Side for Front {
     fn link<'a>(cx: &EvalCtx<'a>) -> Option<&'a LinkFacts> {
         cx.session.map(|session| &**session.link.facts())
     }
+
+    fn socket<'a>(cx: &EvalCtx<'a>) -> Option<&'a dyn Socket> {
+        cx.client_socket
+    }
 }
 
 impl Side for Back {
@@ -40,6 +46,10 @@ impl Side for Back {
 
     fn link<'a>(cx: &EvalCtx<'a>) -> Option<&'a LinkFacts> {
         cx.server_link
+    }
+
+    fn socket<'a>(cx: &EvalCtx<'a>) -> Option<&'a dyn Socket> {
+        cx.server_socket
     }
 }
 
