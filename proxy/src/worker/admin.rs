@@ -508,7 +508,7 @@ fn spawn_accept(socket: ListenSocket, door: Rc<Door>, control: &Rc<Control>) {
 
 /// Gives the listening sockets to a process that asked for them (`_getsocks`).
 async fn give_listeners(successor: tokio::net::UnixStream, control: &Control) {
-    let sockets = control.listeners.borrow().first_duplicates();
+    let sockets = control.listeners.borrow().duplicates();
     let Ok(stream) = successor.into_std() else { return };
     let given = tokio::task::spawn_blocking(move || {
         let sockets = sockets.iter().map(|(identity, fd)| (identity, fd.as_fd()));

@@ -194,8 +194,8 @@ impl Control {
         }
     }
 
-    /// The other process has one socket of each address, the first; the others close with this one. From before they
-    /// do until they have, nothing new may come to them.
+    /// HAProxy keeps one socket of each address, the first; the others close with this process. From before they do
+    /// until they have, nothing new may come to them.
     async fn leave_to_heirs(&self) {
         if self.given_away.get() {
             self.steered.replace(self.listeners.borrow().steer_to_first());

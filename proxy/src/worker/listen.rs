@@ -201,16 +201,6 @@ impl Listeners {
 
     /// Duplicates of all sockets, for the next worker.
     pub(crate) fn duplicates(&self) -> Vec<(Identity, OwnedFd)> {
-        self.duplicates_of(usize::MAX)
-    }
-
-    /// Duplicates for another program: of sockets that share an address the one that [`Self::steer_to_first`] leaves,
-    /// because HAProxy keeps one of those that it gets, and which is its own affair.
-    pub(crate) fn first_duplicates(&self) -> Vec<(Identity, OwnedFd)> {
-        self.duplicates_of(1)
-    }
-
-    fn duplicates_of(&self, shares: usize) -> Vec<(Identity, OwnedFd)> {
         let frontends = self.frontends.iter().map(|listener| &listener.bound);
         let cli = self.cli.iter().map(|listener| &listener.bound);
         let peers = self.peers.iter().map(|listener| &listener.bound);
@@ -219,10 +209,10 @@ impl Listeners {
             Some((socket.bound.identity.clone(), socket.bound.socket.try_clone().ok()?.into()))
         });
         frontends
-            .map(|bound| (bound, shares))
-            .chain(cli.chain(peers).chain(logs).map(|bound| (bound, usize::MAX)))
-            .flat_map(|(bound, most)| bound.sockets().iter().take(most).map(move |fd| (bound, fd)))
-            .map(|(bound, fd)| (bound.identity.clone(), fd))
+            .chain(cli)
+            .chain(peers)
+            .chain(logs)
+            .flat_map(|bound| bound.sockets().iter().map(|fd| (bound.identity.clone(), fd)))
             .filter_map(|(identity, fd)| Some((identity, fd.try_clone().ok()?)))
             .chain(datagrams)
             .collect()

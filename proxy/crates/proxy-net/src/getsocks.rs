@@ -39,6 +39,9 @@ const OPTIONS: usize = 4;
 
 /// Gives sockets to a process that asked for them on this connection; `limit` is for all of it.
 ///
+/// They go backwards: of those that share an address HAProxy 2.6 keeps the one that comes last, which is the first then,
+/// the one that gets all new connections while the others close.
+///
 /// # Errors
 /// Those of the connection. A process that leaves after the last message is none.
 pub fn give<'a>(
@@ -47,7 +50,8 @@ pub fn give<'a>(
     limit: Duration,
 ) -> Result<(), PassError> {
     let channel = Channel::new(over, limit);
-    let all: Vec<_> = sockets.into_iter().collect();
+    let mut all: Vec<_> = sockets.into_iter().collect();
+    all.reverse();
     channel.send(&i32::try_from(all.len()).unwrap_or(MOST).to_ne_bytes(), &[])?;
     for batch in all.chunks(BATCH) {
         let mut text = Vec::new();
@@ -110,6 +114,7 @@ pub fn fetch(from: &SockAddr, limit: Duration) -> Result<Vec<(Identity, OwnedFd)
         }
         fds = later;
     }
+    out.reverse();
     Ok(out)
 }
 
